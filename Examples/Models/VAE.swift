@@ -1,0 +1,132 @@
+import Coix
+
+/// The variational autoencoder of coix's first tutorial: two-dimensional points, a two-dimensional code.
+///
+/// Prior z ~ Normal(0, 1), decoder x ~ Normal(f(z), 1), encoder z ~ Normal(g(x), 0.01), with perceptrons f and g.
+public struct VAE: TensorTree {
+  /// From a point to the mean of its code.
+  public var encoder: MLP
+  /// From a code to the mean of its point.
+  public var decoder: MLP
+
+  /// An autoencoder with given networks.
+  public init(encoder: MLP, decoder: MLP) {
+    self.encoder = encoder
+    self.decoder = decoder
+  }
+
+  /// An autoencoder with random networks of one hidden layer.
+  public init(hidden: Int = 32, key: PRNGKey) {
+    let (encoderKey, decoderKey) = key.split()
+    encoder = MLP(sizes: [2, hidden, 2], key: encoderKey)
+    decoder = MLP(sizes: [2, hidden, 2], key: decoderKey)
+  }
+
+  public mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
+    try visitor.visit("encoder", &encoder)
+    try visitor.visit("decoder", &decoder)
+  }
+
+  /// z from its prior; hands the point on.
+  public var prior: Kernel<Tuple<Tensor>, Tuple<Tensor, Tensor>> {
+    Kernel { (trace, x: Tensor) in
+      let z = trace.sample("z", from: Normal(0, 1).expanded(to: [2]).event(1))
+      return (z, x)
+    }
+  }
+
+  /// The point given its code; returns its mean.
+  public var likelihood: Model<Tuple<Tensor, Tensor>, Tuple<Tensor>> {
+    Model { [decoder] (trace, z: Tensor, x: Tensor) in
+      let mean = decoder(z)
+      trace.observe("x", x, from: Normal(mean, 1).event(1))
+      return mean
+    }
+  }
+
+  /// The code given its point; returns the code.
+  public var posterior: Kernel<Tuple<Tensor>, Tuple<Tensor>> {
+    Kernel { [encoder] (trace, x: Tensor) in
+      trace.sample("z", from: Normal(encoder(x), 0.01).event(1))
+    }
+  }
+
+  /// The joint density of code and point, for each row of a plate.
+  public func target(_ plate: Plate) -> Target<Tuple<Tensor>, Tuple<Tensor>> {
+    plate(compose(likelihood, prior, suffix: false))
+  }
+
+  /// Codes proposed by the encoder, weighted for the model.
+  public func inference(_ plate: Plate, loss: Objective? = nil) -> Inference<Tuple<Tensor>, Tuple<Tensor>> {
+    propose(target(plate), plate(posterior), loss: loss)
+  }
+
+  /// The plate that a batch stands in: row i of the data goes to particle i.
+  public static func plate(_ count: Int) -> Plate { Plate("particle", count: count) }
+}
+
+extension VAE {
+  /// The loss of one batch, `[rows, 2]`, and its gradient.
+  ///
+  /// - Throws: what the evaluation throws.
+  public func lossAndGradient(
+    _ batch: Tensor, key: PRNGKey, workers: Workers = .standard
+  ) throws -> ValueWithGradient<VAE> {
+    let plate = VAE.plate(batch.shape[0])
+    return try valueWithGradient(at: self) { vae in
+      let options = EvaluationOptions(workers: workers, keep: .metrics)
+      let result = try evaluate(vae.inference(plate, loss: .elbo), seed: key, options: options)(plate.mapped(batch))
+      return result.metrics.loss ?? 0
+    }
+  }
+}
+
+/// Training by stochastic gradients, with the tutorial's use of keys.
+public struct VAETraining: Sendable {
+  /// The networks as they are now.
+  public private(set) var vae: VAE
+  /// Adam's state.
+  public private(set) var optimizer: Adam<VAE>
+  private let data: Tensor
+  private let batch: Int
+  private let key: PRNGKey
+  private let workers: Workers
+  private var step = 0
+
+  /// Training on the rows of `data`, `[points, 2]`.
+  public init(
+    _ vae: VAE, data: Tensor, batch: Int = 300, learningRate: Float = 1e-2, key: PRNGKey, workers: Workers = .standard
+  ) {
+    self.vae = vae
+    self.data = data
+    self.batch = batch
+    self.key = key
+    self.workers = workers
+    optimizer = Adam(for: vae, learningRate: learningRate)
+  }
+
+  /// The rows of the data that step `step` trains on, drawn with replacement.
+  public func batchIndices(step: Int) -> [Int32] {
+    key.folded(in: step).split().0.choice(batch, from: data.shape[0])
+  }
+
+  /// Takes one step; returns the loss before it.
+  ///
+  /// - Throws: what the evaluation throws.
+  public mutating func advance() throws -> Float {
+    let (value, _) = try advanceWithGradient()
+    return value
+  }
+
+  /// Takes one step; returns the loss before it and its gradient.
+  ///
+  /// - Throws: what the evaluation throws.
+  public mutating func advanceWithGradient() throws -> (loss: Float, gradient: VAE) {
+    let lossKey = key.folded(in: step).split().1
+    let rows = data.rows(at: batchIndices(step: step))
+    let result = try vae.lossAndGradient(rows, key: lossKey, workers: workers)
+    try optimizer.update(&vae, along: result.gradient)
+    step += 1
+    return (result.value, result.gradient)
+  }
+}

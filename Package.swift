@@ -1,0 +1,69 @@
+// swift-tools-version: 6.2
+// Tools version 6.2 is the first at which a dependent may name this package by version although it
+// passes compiler flags to its C target.
+
+import Foundation
+import PackageDescription
+
+/// Whether OpenMP's run-time library can be linked. `COIX_OPENMP=0` turns it off, `COIX_OPENMP=1`
+/// insists on it; without either, the usual library folders are looked through.
+func openMPIsAvailable() -> Bool {
+  if let choice = Context.environment["COIX_OPENMP"] { return choice != "0" }
+  let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"]
+  return folders.contains { FileManager.default.fileExists(atPath: "\($0)/libomp5.so") }
+}
+
+let openMP = openMPIsAvailable()
+if !openMP {
+  print("note: building without OpenMP (libomp-dev not found); kernels outside the workers run on one thread")
+}
+
+// `-fopenmp-simd` honours the vectorisation pragmas and needs no run-time library.
+let kernelFlags = [openMP ? "-fopenmp" : "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math"]
+
+let package = Package(
+  name: "Coix",
+  products: [
+    .library(name: "Coix", targets: ["Coix"])
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+  ],
+  targets: [
+    .target(
+      name: "CoixKernels",
+      cSettings: [
+        .unsafeFlags(kernelFlags),
+        .unsafeFlags(["-O3"]),
+      ],
+      linkerSettings: openMP ? [.linkedLibrary("omp5")] : []
+    ),
+    .target(name: "CoixParallel", dependencies: ["CoixKernels"]),
+    .target(
+      name: "Coix",
+      dependencies: ["CoixParallel", .product(name: "Logging", package: "swift-log")]),
+
+    .target(name: "ExampleModels", dependencies: ["Coix"], path: "Examples/Models"),
+    .executableTarget(
+      name: "bench",
+      dependencies: [
+        "Coix", "ExampleModels", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "Benchmarks",
+      exclude: ["Peers"]),
+    .executableTarget(
+      name: "examples",
+      dependencies: [
+        "Coix", "ExampleModels", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "Examples/Commands"),
+
+    .testTarget(name: "CoixKernelsTests", dependencies: ["CoixKernels"]),
+    .testTarget(name: "CoixParallelTests", dependencies: ["CoixParallel"]),
+    .testTarget(
+      name: "CoixTests", dependencies: ["Coix", "ExampleModels"], resources: [.copy("Golden")]),
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .c11
+)

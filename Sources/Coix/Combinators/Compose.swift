@@ -1,0 +1,42 @@
+import CoixParallel
+
+/// Runs `inner`, then `outer` on its output.
+///
+/// The density is the product of both. `inner`'s sites become auxiliary: their names get `_PREV_`, unless `suffix` is false. At most
+/// one of the programs may be weighted.
+public func compose<I, M, O>(
+  _ outer: some KernelProgram<M, O>, _ inner: some KernelProgram<I, M>, suffix: Bool = true
+) -> Kernel<I, O> {
+  Kernel(node: composed(outer, inner, suffix))
+}
+
+/// Runs `inner`, then `outer` on its output: of two targets, a target.
+public func compose<I, M, O>(
+  _ outer: some TargetProgram<M, O>, _ inner: some TargetProgram<I, M>, suffix: Bool = true
+) -> Target<I, O> {
+  Target(node: composed(outer, inner, suffix))
+}
+
+/// Runs `inner`, then `outer` on its output.
+public func compose<I, M, O>(
+  _ outer: some InferenceProgram<M, O>, _ inner: some InferenceProgram<I, M>, suffix: Bool = true
+) -> Inference<I, O> {
+  Inference(node: composed(outer, inner, suffix))
+}
+
+private func composed(_ outer: some InferenceProgram, _ inner: some InferenceProgram, _ suffix: Bool) -> ProgramNode {
+  ProgramNode(emitter: ComposeEmitter(outer: outer.node, inner: inner.node, suffix: suffix))
+}
+
+struct ComposeEmitter: ProgramEmitter {
+  let outer: ProgramNode
+  let inner: ProgramNode
+  let suffix: Bool
+
+  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register {
+    var innerHandlers = handlers
+    if suffix { innerHandlers.suffixes += 1 }
+    let middle = try inner.emit(into: &code, input: input, scope: scope, handlers: innerHandlers)
+    return try outer.emit(into: &code, input: middle, scope: scope, handlers: handlers)
+  }
+}

@@ -1,0 +1,197 @@
+import CoixParallel
+
+/// Samples from `proposal`, weighted for the density of `target`.
+///
+/// 1. `proposal` runs.
+/// 2. `target` runs on the same input, each latent site that the proposal has too taking the proposal's value.
+/// 3. The incremental log-weight is the sum of the target's log-probabilities over sites that are observed or in the
+///    proposal's trace, minus the sum of the proposal's over sites that are observed or in the target's trace. The log-weight is
+///    the incoming one plus that.
+///
+/// The result has the target's output, its trace without auxiliary (`_PREV_`) sites, and the metrics log weight, ESS, log Z and log
+/// density; with an objective also the loss, added to the proposal's. Stites, Zimmermann et al., "Learning proposals for
+/// probabilistic programs with inference combinators", 2021.
+///
+/// - Parameters:
+///   - detach: with a loss, runs the target once more with gradients stopped at all of its latent values, and hands that run on.
+public func propose<I, O>(
+  _ target: some TargetProgram<I, O>, _ proposal: some InferenceProgram<I, some TensorTree>, loss: Objective? = nil,
+  detach: Bool = false
+) -> Inference<I, O> {
+  Inference(
+    node: ProgramNode(
+      emitter: ProposeEmitter(
+        target: target.node, proposal: proposal.node, objective: loss, detach: detach, isChained: false)))
+}
+
+/// The same, the target taking the proposal's output as input.
+public func propose<I, M, O>(
+  _ target: some TargetProgram<M, O>, chaining proposal: some InferenceProgram<I, M>, loss: Objective? = nil,
+  detach: Bool = false
+) -> Inference<I, O> {
+  Inference(
+    node: ProgramNode(
+      emitter: ProposeEmitter(
+        target: target.node, proposal: proposal.node, objective: loss, detach: detach, isChained: true)))
+}
+
+struct ProposeEmitter: ProgramEmitter {
+  let target: ProgramNode
+  let proposal: ProgramNode
+  let objective: Objective?
+  let detach: Bool
+  let isChained: Bool
+
+  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register {
+    let proposalScope = code.makeScope()
+    let targetScope = code.makeScope()
+    let plates = Handlers(plates: handlers.plates)
+    if let objective { code.note(objective) }
+
+    code.append { try $0.open(proposalScope, from: scope) }
+    let proposalOutput = try proposal.emit(into: &code, input: input, scope: proposalScope, handlers: plates)
+    code.append { machine in
+      try machine.open(targetScope, from: scope, given: try machine.finishedTrace(proposalScope).sites)
+    }
+    // Running the target twice on a chained input needs that input twice.
+    let runsAgain = detach && objective != nil
+    let targetInput = isChained ? proposalOutput : input
+    if runsAgain && isChained {
+      let copy = code.makeRegister()
+      code.append { machine in
+        let value = try machine.take(proposalOutput)
+        machine.set(proposalOutput, value)
+        machine.set(copy, value)
+      }
+      var output = try target.emit(into: &code, input: proposalOutput, scope: targetScope, handlers: plates)
+      output = try emitDetached(into: &code, input: copy, first: output, targetScope, proposalScope, scope, handlers)
+      return output
+    }
+    if !isChained { code.append { $0.release(proposalOutput) } }
+    let output = try target.emit(into: &code, input: targetInput, scope: targetScope, handlers: plates)
+    if runsAgain {
+      return try emitDetached(
+        into: &code, input: targetInput, first: output, targetScope, proposalScope, scope, handlers)
+    }
+    code.append { machine in
+      let target = try machine.finishedTrace(targetScope)
+      let weighing = try Weighing(machine, proposal: proposalScope, target: target)
+      try finish(machine, weighing, handedOn: target, proposalScope, targetScope, scope, handlers)
+    }
+    return output
+  }
+
+  /// The second run of the target, at its own values without gradients.
+  private func emitDetached(
+    into code: inout StageCode, input: Register, first: Register, _ targetScope: Scope, _ proposalScope: Scope,
+    _ scope: Scope, _ handlers: Handlers
+  ) throws -> Register {
+    let detachedScope = code.makeScope()
+    code.append { machine in
+      machine.release(first)
+      try machine.open(
+        detachedScope, from: scope, given: try machine.finishedTrace(targetScope).sites, detachesGiven: true)
+    }
+    let output = try target.emit(
+      into: &code, input: input, scope: detachedScope, handlers: Handlers(plates: handlers.plates))
+    code.append { machine in
+      let weighing = try Weighing(machine, proposal: proposalScope, target: try machine.finishedTrace(targetScope))
+      let detached = try machine.finishedTrace(detachedScope)
+      machine.close(detachedScope)
+      try finish(machine, weighing, handedOn: detached, proposalScope, targetScope, scope, handlers)
+    }
+    return output
+  }
+
+  private func finish(
+    _ machine: Machine, _ weighing: Weighing, handedOn: Trace, _ proposalScope: Scope, _ targetScope: Scope,
+    _ scope: Scope, _ handlers: Handlers
+  ) throws {
+    var metrics = try machine.recorder(proposalScope).metrics ?? RunningMetrics()
+    metrics.logWeight = weighing.logWeight
+    if machine.isPlated {
+      metrics.ess = .pending(weighing.logWeight)
+      metrics.logZ = .pending(weighing.logWeight)
+    }
+    metrics.logDensity = .pending(weighing.logDensity)
+    if let objective {
+      if let rowLoss = objective.rowLoss, weighing.comesInEqual || !objective.needsEqualWeights {
+        metrics.addLossRows(rowLoss(weighing.incremental, machine.particleCount))
+      } else {
+        metrics.lossTerms.append(
+          .init(
+            objective: objective, incremental: weighing.incremental, incoming: weighing.incoming,
+            proposal: weighing.proposal.sites, target: handedOn.sites))
+      }
+    }
+    machine.close(proposalScope)
+    machine.close(targetScope)
+    try machine.replay(handedOn.marginal.sites, metrics, into: scope, handlers)
+    try machine.checkFailure()
+  }
+}
+
+/// The weights of a proposal for a target, one number for each particle.
+struct Weighing {
+  let proposal: Trace
+  /// nil where the proposal has no weight.
+  let incoming: Tensor?
+  /// Whether all particles come in with the same weight.
+  let comesInEqual: Bool
+  let incremental: Tensor
+  let logWeight: Tensor
+  /// The log-probability of the target's own sites.
+  let logDensity: Tensor
+
+  init(_ machine: Machine, proposal scope: Scope, target: Trace) throws {
+    let recorder = try machine.recorder(scope)
+    proposal = try machine.finishedTrace(scope)
+    let proposalNames = Set(proposal.names)
+    let targetNames = Set(target.names)
+    let gained = machine.sum(target.sites.filter { $0.isObserved || proposalNames.contains($0.name) })
+    let paid = machine.sum(proposal.sites.filter { $0.isObserved || targetNames.contains($0.name) })
+    incremental =
+      switch (gained, paid) {
+      case (let gained?, let paid?): gained - paid
+      case (let gained?, nil): gained
+      case (nil, let paid?): -paid
+      case (nil, nil): Tensor(0)
+      }
+    let weight = machine.logWeight(recorder.metrics, proposal.sites)
+    let step = incremental
+    logWeight = weight.map { $0 + step } ?? step
+    incoming = weight
+    comesInEqual = weight.map { !$0.isBatched } ?? true
+    logDensity = machine.sum(target.marginal.sites) ?? Tensor(0)
+  }
+}
+
+extension Machine {
+  /// The sum of the sites' log-probabilities, one number for each particle; nil for no sites.
+  func sum(_ sites: [Site]) -> Tensor? {
+    sites.reduce(nil as Tensor?) { sum, site in
+      let logProb = local(site.logProb)
+      return sum.map { $0 + logProb } ?? logProb
+    }
+  }
+
+  /// The log-weight of a program that has run: its own, or the sum over its observed sites; nil if it has neither.
+  func logWeight(_ metrics: RunningMetrics?, _ sites: [Site]) -> Tensor? {
+    metrics?.logWeight.map { local($0) } ?? sum(sites.filter(\.isObserved))
+  }
+
+  /// Adds sites as they are to a scope, as the empirical program of a finished run does: each latent site draws once.
+  func replay(_ sites: [Site], _ metrics: RunningMetrics, into scope: Scope, _ handlers: Handlers) throws {
+    let recorder = try recorder(scope)
+    for var site in sites {
+      if !site.isObserved { _ = recorder.stream.next() }
+      site.name = handlers.suffixed(site.name)
+      site.isSuffixed = false
+      if handlers.isDetached && !site.isObserved { site.value = site.value.detached }
+      recorder.append(site)
+    }
+    var merged = recorder.metrics ?? RunningMetrics()
+    merged.merge(metrics)
+    recorder.metrics = merged
+  }
+}

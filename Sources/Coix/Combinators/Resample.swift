@@ -1,0 +1,81 @@
+import CoixParallel
+
+/// Draws particles anew in proportion to their weights, which are equal afterwards.
+///
+/// Systematic resampling over the particle axis, for each instance by itself (Douc, Cappé and Moulines, "Comparison of
+/// resampling schemes for particle filtering", 2005). Each log-weight is then logsumexp(w) - log k. Values and log-probabilities
+/// are gathered, and gradients flow through the gather. An unweighted program has equal weights. Without a particle axis
+/// nothing happens.
+///
+/// - Parameter count: how many particles to draw; nil for as many as there are.
+public func resample<I, O>(_ program: some InferenceProgram<I, O>, count: Int? = nil) -> Inference<I, O> {
+  Inference(node: ProgramNode(emitter: ResampleEmitter(program: program.node, count: count)))
+}
+
+struct ResampleEmitter: ProgramEmitter {
+  let program: ProgramNode
+  let count: Int?
+
+  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register {
+    if let count, count < 1 {
+      throw CoixError.argument("resample: the number of particles must be at least 1, is \(count)")
+    }
+    let inner = code.makeScope()
+    code.append { machine in
+      machine.keys[inner] = try machine.recorder(scope).stream.next()
+      try machine.open(inner, from: scope)
+    }
+    let output = try program.emit(into: &code, input: input, scope: inner, handlers: Handlers(plates: handlers.plates))
+    code.append { machine in
+      let recorder = try machine.recorder(inner)
+      var metrics = recorder.metrics ?? RunningMetrics()
+      let trace = try machine.finishedTrace(inner)
+      metrics.logWeight = machine.logWeight(metrics, trace.sites) ?? Tensor(0)
+      recorder.metrics = metrics
+      recorder.replaceSites { $0 = machine.isPlated ? trace.sites.sorted { $0.name < $1.name } : trace.sites }
+    }
+    if code.isPlated {
+      code.appendBarrier(particleCount: count) { machine, barrier in
+        try resample(machine, barrier, output, inner)
+      }
+    }
+    code.append { machine in
+      let recorder = try machine.recorder(inner)
+      machine.close(inner)
+      try machine.replay(recorder.sites, recorder.metrics ?? RunningMetrics(), into: scope, handlers)
+      try machine.checkFailure()
+    }
+    return output
+  }
+
+  /// At the barrier: chooses ancestors, and has everything that came out of the program read by them from now on.
+  private func resample(_ machine: Machine, _ barrier: BarrierContext, _ output: Register, _ scope: Scope) throws {
+    let recorder = try machine.recorder(scope)
+    guard var metrics = recorder.metrics, let key = machine.keys.removeValue(forKey: scope),
+      let weights = metrics.logWeight
+    else { throw CoixError.illFormedProgram("resample: the program left no weights") }
+    let count = count ?? barrier.particles
+    let instances = barrier.instances
+    let logWeights = barrier.wholePlate(weights).reshaped(to: [barrier.particles, instances])
+    let uniforms = Draw(key: key, shape: [instances]).uniform()
+    let index = RowIndex(
+      try systematicAncestors(
+        logWeights: logWeights, uniforms: uniforms, count: count, step: "step \(barrier.stage)",
+        workers: barrier.workers))
+    try machine.gather(output, scope) { $0.gathered(by: index, plate: barrier.plateName) }
+
+    let logSum = logWeights.logSumExp(axis: 0) - Tensor(Float(count)).logarithm
+    metrics.logWeight =
+      instances == 1
+      ? logSum.reshaped(to: .scalar)
+      : logSum.mapped(
+        plate: barrier.plateName, index: RowIndex((0..<count * instances).map { Int32($0 % instances) }))
+    metrics.ess = .value(Tensor(Float(count)))
+    if metrics.logZ == nil { metrics.logZ = .value(logSum.sum()) }
+    recorder.metrics = metrics
+  }
+}
+
+extension Tensor {
+  fileprivate var logarithm: Tensor { log(self) }
+}

@@ -1,0 +1,34 @@
+import CoixParallel
+import Foundation
+
+/// Two interleaving half circles, a test bed for classifiers and densities.
+///
+/// The construction is scikit-learn's `make_moons`: the upper half of the unit circle, and the lower half of the unit circle
+/// around (1, ½), points evenly spaced along each, then shuffled and blurred.
+public enum TwoMoons {
+  /// Points of two moons, `[count, 2]`.
+  ///
+  /// - Parameters:
+  ///   - count: how many points; half of them, rounded down, on the upper moon.
+  ///   - noise: the standard deviation of the normal noise that is added to both coordinates.
+  ///   - key: what the order and the noise are drawn from.
+  public static func points(_ count: Int, noise: Float = 0.1, key: PRNGKey) -> Tensor {
+    let count = max(count, 0)
+    let upper = count / 2
+    let lower = count - upper
+    func angle(_ index: Int, of total: Int) -> Double { total > 1 ? .pi * Double(index) / Double(total - 1) : 0 }
+    var scalars: [Float] = []
+    scalars.reserveCapacity(2 * count)
+    for index in 0..<upper {
+      let t = angle(index, of: upper)
+      scalars += [Float(cos(t)), Float(sin(t))]
+    }
+    for index in 0..<lower {
+      let t = angle(index, of: lower)
+      scalars += [Float(1 - cos(t)), Float(1 - sin(t) - 0.5)]
+    }
+    let (orderKey, noiseKey) = key.split()
+    let clean = Tensor(scalars, shape: [count, 2]).rows(at: orderKey.permutation(of: count))
+    return clean + noise * Draw(key: noiseKey, shape: [count, 2]).normal()
+  }
+}

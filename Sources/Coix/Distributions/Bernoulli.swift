@@ -1,0 +1,56 @@
+import CoixParallel
+
+/// The distribution of 1 with some probability and 0 otherwise.
+///
+/// Draws have no gradient. Values other than 0 and 1 are outside of the support.
+public struct Bernoulli: Distribution {
+  private enum Form {
+    case probabilities, logits
+  }
+
+  private let form: Form
+  private let parameter: Tensor
+
+  private init(_ form: Form, _ parameter: Tensor) {
+    self.form = form
+    self.parameter = parameter
+  }
+
+  /// By the probability of 1. For log-probabilities it is clamped to [least normal float, 1 - 2⁻²³].
+  public init(probabilities: Tensor) { self.init(.probabilities, probabilities) }
+
+  /// By the log-odds of 1.
+  public init(logits: Tensor) { self.init(.logits, logits) }
+
+  public var shape: Shape { parameter.shape }
+  public var eventRank: Int { 0 }
+  public var parameters: [DistributionParameter] {
+    switch form {
+    case .probabilities: [.init("probability", parameter, .probability)]
+    case .logits: [.init("logit", parameter, .real)]
+    }
+  }
+
+  public func sample(_ draw: Draw) -> Tensor {
+    let probability =
+      switch form {
+      case .probabilities: parameter
+      case .logits: sigmoid(parameter)
+      }
+    return draw.uniform() .< probability
+  }
+
+  public func logProb(of value: Tensor, reducing: Int) -> Tensor {
+    let density: Tensor
+    switch form {
+    case .probabilities:
+      let p = parameter.clamped(to: .leastNormalMagnitude...(1 - 0x1p-23))
+      density = select(value, log(p), log1p(-p))
+    case .logits:
+      density = value * parameter - softplus(parameter)
+    }
+    return density.supported(where: maximum(value .== 0, value .== 1)).summingLast(reducing)
+  }
+
+  public func mapParameters(_ transform: (Tensor) -> Tensor) -> Bernoulli { Bernoulli(form, transform(parameter)) }
+}

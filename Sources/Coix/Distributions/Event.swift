@@ -1,0 +1,21 @@
+import CoixParallel
+
+/// A distribution whose last batch axes are one event (NumPyro's `to_event`, `Independent`).
+public struct Event<Base: Distribution>: Distribution {
+  private let base: Base
+  private let count: Int
+
+  init(_ base: Base, _ count: Int) {
+    self.base = base
+    self.count = count
+  }
+
+  public var shape: Shape { base.shape }
+  public var eventRank: Int { base.eventRank + count }
+  public var parameters: [DistributionParameter] { base.parameters }
+  public func sample(_ draw: Draw) -> Tensor { base.sample(draw) }
+  public func logProb(of value: Tensor, reducing: Int) -> Tensor { base.logProb(of: value, reducing: reducing + count) }
+  public func mapParameters(_ transform: (Tensor) -> Tensor) -> Event {
+    Event(base.mapParameters(transform), count)
+  }
+}

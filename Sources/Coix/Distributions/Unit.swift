@@ -1,0 +1,19 @@
+import CoixParallel
+
+/// A distribution without a value, only with a log-density: what a factor observes.
+///
+/// Its value is empty: event shape `[0]`.
+public struct Unit: Distribution {
+  /// The log-density.
+  public let logDensity: Tensor
+
+  /// A factor of exp(logDensity).
+  public init(_ logDensity: Tensor) { self.logDensity = logDensity }
+
+  public var shape: Shape { logDensity.shape.appending([0]) }
+  public var eventRank: Int { 1 }
+  public var parameters: [DistributionParameter] { [] }
+  public func sample(_ draw: Draw) -> Tensor { Tensor.zeros(draw.shape) }
+  public func logProb(of value: Tensor, reducing: Int) -> Tensor { logDensity.summingLast(reducing) }
+  public func mapParameters(_ transform: (Tensor) -> Tensor) -> Unit { Unit(transform(logDensity)) }
+}

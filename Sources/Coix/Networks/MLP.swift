@@ -1,0 +1,32 @@
+import CoixParallel
+
+/// A multilayer perceptron: dense layers one after the other.
+public struct MLP: TensorTree {
+  /// The layers, first to last.
+  public var layers: [Dense]
+
+  /// A perceptron of given layers.
+  public init(layers: [Dense]) { self.layers = layers }
+
+  /// A perceptron with random kernels.
+  ///
+  /// - Parameters:
+  ///   - sizes: the widths, from the input's to the output's.
+  ///   - activation: after every layer but the last.
+  public init(sizes: [Int], activation: Activation = .relu, key: PRNGKey) {
+    let count = max(0, sizes.count - 1)
+    layers = zip(key.split(into: count), 0..<count).map { key, layer in
+      Dense(
+        inputs: sizes[layer], outputs: sizes[layer + 1], activation: layer == count - 1 ? .identity : activation, key: key)
+    }
+  }
+
+  /// The output for an input of event shape `[first size]`.
+  public func callAsFunction(_ x: Tensor) -> Tensor {
+    layers.reduce(x) { $1($0) }
+  }
+
+  public mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
+    try visitor.visit("layers", &layers)
+  }
+}

@@ -1,0 +1,17 @@
+import CoixParallel
+
+extension Objective {
+  /// The negative evidence lower bound: -Σ w log v, with the normalised incoming weights w (no gradient) and the incremental
+  /// weights v.
+  ///
+  /// Kingma and Welling, "Auto-encoding variational Bayes", 2014; weighted as in Zimmermann et al., "Nested variational
+  /// inference", 2021.
+  public static let elbo = Objective(
+    "elbo",
+    terms: { inputs in
+      guard inputs.isPlated else { return -inputs.incrementalLogWeight }
+      return -(inputs.incomingLogWeight.softmax(axis: 0).detached * inputs.incrementalLogWeight)
+    },
+    rowLoss: { incremental, count in incremental * Tensor(-1 / Float(count)) },
+    needsEqualWeights: true)
+}

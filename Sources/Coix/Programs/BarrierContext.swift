@@ -1,0 +1,61 @@
+import CoixParallel
+
+/// What a barrier knows of the plate.
+struct BarrierContext {
+  /// The plates' sizes, particles first; empty outside of plates.
+  let batch: [Int]
+  let plateName: String
+  let workers: Workers
+  /// The number of the stage that has ended, from 1, for messages.
+  let stage: Int
+
+  var rows: Int { batch.reduce(1, *) }
+  var particles: Int { batch.first ?? 1 }
+  var instances: Int { batch.dropFirst().reduce(1, *) }
+
+  /// A tensor over the plate's rows in the plates' shape, `[particles, instances…, event…]`; a uniform one spread over it.
+  func wholePlate(_ tensor: Tensor) -> Tensor {
+    guard !batch.isEmpty else { return tensor }
+    let whole = tensor.unmapped()
+    let event = tensor.shape
+    let shape = Shape(batch + Array(event))
+    return tensor.isMapped ? whole.reshaped(to: shape) : tensor.broadcast(to: shape)
+  }
+
+  /// Computes what was left pending for want of all particles.
+  func resolve(_ metrics: inout RunningMetrics) throws {
+    var summary: (weights: Tensor, WeightSummary)?
+    func summarized(_ weights: Tensor) throws -> WeightSummary {
+      if let summary { return summary.1 }
+      let made = try WeightSummary(wholePlate(weights), step: "step \(stage)", workers: workers)
+      summary = (weights, made)
+      return made
+    }
+    if case .pending(let weights)? = metrics.logZ { metrics.logZ = .value(try summarized(weights).logZ) }
+    if case .pending(let weights)? = metrics.ess { metrics.ess = .value(try summarized(weights).ess) }
+    if case .pending(let sum)? = metrics.logDensity {
+      metrics.logDensity = .value(batch.isEmpty ? sum : sum * Tensor(1 / Float(particles)))
+    }
+    var losses: [Tensor] = []
+    if let loss = metrics.loss { losses.append(loss) }
+    if let rows = metrics.lossRows { losses.append(rows) }
+    for term in metrics.lossTerms {
+      let inputs = ObjectiveInputs(
+        proposal: wholePlate(term.proposal), target: wholePlate(term.target),
+        incomingLogWeight: wholePlate(term.incoming ?? Tensor(0)), incrementalLogWeight: wholePlate(term.incremental))
+      losses.append(try term.objective.loss(inputs).validated())
+    }
+    metrics.loss = losses.dropFirst().reduce(losses.first) { sum, loss in sum.map { $0 + loss } }
+    metrics.lossRows = nil
+    metrics.lossTerms = []
+  }
+
+  private func wholePlate(_ sites: [Site]) -> Trace {
+    Trace(
+      sites.map { site in
+        var site = site
+        site.logProb = wholePlate(site.logProb)
+        return site
+      })
+  }
+}

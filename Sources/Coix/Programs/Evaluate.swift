@@ -1,0 +1,262 @@
+import CoixParallel
+
+/// How a program is evaluated.
+public struct EvaluationOptions: Sendable {
+  /// What of the result is merged from the chunks.
+  public enum Keep: Sendable {
+    /// Output, trace and metrics.
+    case everything
+    /// Output and metrics.
+    case output
+    /// The metrics alone: nothing else is merged.
+    case metrics
+  }
+
+  /// The threads to run on.
+  public var workers: Workers
+  /// What of the result is wanted.
+  public var keep: Keep
+  /// Whether inputs, values and parameters are looked through for NaN and numbers outside of their domain.
+  public var checks: Bool
+
+  /// Options.
+  public init(workers: Workers = .standard, keep: Keep = .everything, checks: Bool = false) {
+    self.workers = workers
+    self.keep = keep
+    self.checks = checks
+  }
+}
+
+/// What a program's run computed about itself.
+public struct Metrics: Sendable {
+  /// The log-weight of each particle, `[particles, instances…]`.
+  public internal(set) var logWeight: Tensor
+  /// The effective sample size, 1 / Σ softmax(w)², the mean over instances; nil outside of plates and without a proposal.
+  public internal(set) var ess: Tensor?
+  /// The log of the estimated evidence, summed over instances; nil as for ``ess``.
+  public internal(set) var logZ: Tensor?
+  /// The log-density of the target, mean over particles, summed over instances; nil without a proposal.
+  public internal(set) var logDensity: Tensor?
+  /// The loss; nil if no objective was asked for.
+  public internal(set) var loss: Tensor?
+}
+
+/// What a program's run left behind.
+public struct Evaluation<Output: TensorTree>: Sendable {
+  /// The program's output, `[particles, instances…, event…]` each.
+  public let output: Output
+  /// Every site; empty unless kept.
+  public let trace: Trace
+  /// Weights, evidence, loss.
+  public let metrics: Metrics
+  /// How many times the particles were walked through: one more than there were barriers.
+  public let stageCount: Int
+  /// The chunks of each stage.
+  public let chunkCounts: [Int]
+}
+
+/// A program that is ready to be called with its input.
+public struct Evaluator<Program: InferenceProgram> {
+  let program: Program
+  let key: PRNGKey
+  let options: EvaluationOptions
+
+  /// Runs the program.
+  ///
+  /// - Throws: a ``CoixError`` that names the site, plate or shapes; what the program's closures throw; `CancellationError`.
+  public func callAsFunction<each A: TensorTree>(_ input: repeat each A) throws -> Evaluation<Program.Output>
+  where Program.Input == Tuple<repeat each A> {
+    try run(Tuple(repeat each input))
+  }
+
+  /// Runs the program on a whole input tree.
+  ///
+  /// - Throws: as when it is called with the input's parts.
+  public func run(_ input: Program.Input) throws -> Evaluation<Program.Output> {
+    let run = EvaluationRun(options: options)
+    return try run.evaluate(program.node, input: input, key: key)
+  }
+}
+
+/// Evaluates `program`: `try evaluate(program, seed: 0)(input)`.
+///
+/// - Parameters:
+///   - seed: a whole number or any key. The same seed gives the same numbers, on any number of threads.
+public func evaluate<Program: InferenceProgram>(
+  _ program: Program, seed: PRNGKey, options: EvaluationOptions = EvaluationOptions()
+) -> Evaluator<Program> {
+  Evaluator(program: program, key: seed, options: options)
+}
+
+/// The run of an evaluation's stages.
+private struct EvaluationRun {
+  let options: EvaluationOptions
+
+  func evaluate<Output: TensorTree>(
+    _ node: ProgramNode, input: some TensorTree, key: PRNGKey
+  ) throws -> Evaluation<Output> {
+    guard ExecutionContext.current?.isCaller ?? true else {
+      throw CoixError.illFormedProgram("a program cannot be evaluated within a program's closure; use the combinators")
+    }
+    for tensor in input.namedTensors { _ = try tensor.tensor.validated() }
+    var code = StageCode()
+    let output = try node.emit(into: &code, input: .input, scope: .root, handlers: Handlers())
+    let isHot = code.stages.count == 1 && code.hasRowLosses && !code.hasOtherLosses
+    var machine = Machine(input: input, key: key, checks: options.checks)
+    var chunkCounts: [Int] = []
+    var barrier = BarrierContext(batch: [], plateName: "", workers: options.workers, stage: 1)
+    for (number, stage) in code.stages.enumerated() {
+      let batch = stage.plates.map(\.count)
+      barrier = BarrierContext(
+        batch: batch, plateName: stage.plates.first?.name ?? "", workers: options.workers, stage: number + 1)
+      let placed = try input.mapTensors { try place($0, stage.plates) }
+      machine.set(.input, placed)
+      let isLast = number == code.stages.count - 1
+      let (next, chunks) = try run(
+        stage, machine, batch: batch, isHot: isHot, output: isLast ? output : nil, plateName: barrier.plateName)
+      machine = next
+      chunkCounts.append(chunks)
+      try machine.resolveMetrics(barrier.resolve)
+      try stage.barrier?(machine, barrier)
+    }
+    return try result(machine, output, barrier, chunkCounts)
+  }
+
+  /// Data mapped over one of the plates, as the rows of all of them read it.
+  private func place(_ tensor: Tensor, _ plates: [Plate]) throws -> Tensor {
+    guard let (name, rows) = tensor.mappedOver else { return tensor }
+    guard let position = plates.firstIndex(where: { $0.name == name }) else {
+      throw CoixError.misplacedTensor(
+        operation: "plate \"\(name)\"", reason: "data is mapped over it, but no program stands in a plate of this name")
+    }
+    let plate = plates[position]
+    guard rows == plate.count else { throw CoixError.rowCount(plate: name, expected: plate.count, found: rows) }
+    guard plates.count > 1 else { return tensor }
+    let inner = plates[(position + 1)...].reduce(1) { $0 * $1.count }
+    let total = plates.reduce(1) { $0 * $1.count }
+    guard total <= Int32.max else { throw CoixError.memory(what: "mapping data over nested plates", bytes: .max) }
+    return tensor.gathered(
+      by: RowIndex((0..<total).map { Int32($0 / inner % plate.count) }), plate: plates[0].name)
+  }
+
+  /// Runs one stage on all chunks; the machine that comes out holds tensors of the whole plate.
+  private func run(
+    _ stage: StageCode.Stage, _ machine: Machine, batch: [Int], isHot: Bool, output: Register?, plateName: String
+  ) throws -> (Machine, Int) {
+    let plan = StagePlan(
+      rows: batch.isEmpty ? nil : batch.reduce(1, *), chunkRows: stage.plates.first?.chunkRows, workers: options.workers,
+      isHot: isHot)
+    let keep = options.keep
+    let result = try runStage(plan) { context in
+      let chunk = Machine(copying: machine, batch: batch, context: context)
+      try chunk.loadInput()
+      for instruction in stage.instructions { try instruction(chunk) }
+      if let output { try chunk.dropUnwanted(keep, output) }
+      return try chunk.leave(context)
+    }
+    guard let left = result.payload as? Machine.Remains else {
+      throw CoixError.illFormedProgram("a stage left nothing behind")
+    }
+    return (try left.machine(merged: result.tensors, plateName: plateName), result.chunkCount)
+  }
+
+  private func result<Output: TensorTree>(
+    _ machine: Machine, _ register: Register, _ barrier: BarrierContext, _ chunkCounts: [Int]
+  ) throws -> Evaluation<Output> {
+    let recorder = try machine.recorder(.root)
+    var trace = try machine.finishedTrace(.root)
+    for index in trace.sites.indices {
+      trace.sites[index].value = barrier.wholePlate(trace.sites[index].value)
+      trace.sites[index].logProb = barrier.wholePlate(trace.sites[index].logProb)
+    }
+    guard let output = try machine.take(register) as? Output else {
+      throw CoixError.illFormedProgram("a program's output is not of its declared type \(Output.self)")
+    }
+    let running = recorder.metrics ?? RunningMetrics()
+    func value(_ metric: RunningMetrics.Metric?) -> Tensor? {
+      if case .value(let tensor)? = metric { tensor } else { nil }
+    }
+    let metrics = Metrics(
+      logWeight: barrier.wholePlate(running.logWeight ?? Tensor(0)), ess: value(running.ess), logZ: value(running.logZ),
+      logDensity: value(running.logDensity), loss: running.loss)
+    return Evaluation(
+      output: options.keep == .metrics ? output : try output.mapTensors(barrier.wholePlate), trace: trace,
+      metrics: metrics, stageCount: chunkCounts.count, chunkCounts: chunkCounts)
+  }
+}
+
+extension Machine {
+  /// What is left of a chunk's machine when its tensors have gone to be merged.
+  struct Remains: @unchecked Sendable {
+    // @unchecked: handed from the worker to the caller.
+    fileprivate let machine: Machine
+    /// For each tensor that the machine visits: its place among the exports, or -1 for one that stays.
+    fileprivate let places: [Int]
+
+    /// The machine of the whole plate.
+    func machine(merged: [Tensor], plateName: String) throws -> Machine {
+      let result = Machine(copying: machine, batch: machine.batch, context: nil)
+      var position = 0
+      var views: [Int: Tensor] = [:]
+      try result.visit { kind, tensor in
+        let place = places[position]
+        position += 1
+        guard place >= 0 else { return }
+        if let view = views[place] {
+          tensor = view
+          return
+        }
+        let whole = merged[place]
+        if case .rows = kind, whole.shape.rank > tensor.shape.rank {
+          tensor = whole.mapped(plate: plateName)
+        } else {
+          tensor = whole
+        }
+        views[place] = tensor
+      }
+      return result
+    }
+  }
+
+  /// The chunk's tensors, to be merged with those of the others.
+  fileprivate func leave(_ context: ExecutionContext) throws -> ChunkOutcome {
+    // A program without a weight of its own has that of its observed sites.
+    var exports: [ChunkOutcome.Export] = []
+    var places: [Int] = []
+    var known: [ChunkIdentity: Int] = [:]
+    try visit { kind, tensor in
+      switch kind {
+      case .rows:
+        guard tensor.leavesChunk(context) else { return places.append(-1) }
+        if let place = known[tensor.chunkIdentity] { return places.append(place) }
+        known[tensor.chunkIdentity] = exports.count
+        places.append(exports.count)
+        exports.append(.rows(tensor))
+      case .sum, .loss:
+        places.append(exports.count)
+        exports.append(.sum(tensor, isLoss: kind == .loss))
+      }
+    }
+    return ChunkOutcome(exports: exports, signature: signature, payload: Remains(machine: self, places: places))
+  }
+
+  /// At the end of the last stage: completes the weight, and lets go of what nobody wants.
+  fileprivate func dropUnwanted(_ keep: EvaluationOptions.Keep, _ output: Register) throws {
+    let root = try recorder(.root)
+    var metrics = root.metrics ?? RunningMetrics()
+    metrics.logWeight = logWeight(metrics, try finishedTrace(.root).sites) ?? Tensor(0)
+    root.metrics = metrics
+    switch keep {
+    case .everything: break
+    case .output: root.replaceSites { $0 = [] }
+    case .metrics:
+      root.replaceSites { $0 = [] }
+      set(output, try detachedPlaceholder(take(output)))
+    }
+  }
+
+  /// The output's structure without its numbers.
+  private func detachedPlaceholder(_ value: some TensorTree) throws -> any TensorTree {
+    try value.mapTensors { _ in Tensor(.nan) }
+  }
+}

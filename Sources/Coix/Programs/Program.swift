@@ -1,0 +1,177 @@
+import CoixParallel
+
+// The levels of programs. Each is also one of the next: kernel ⊂ primitive ⊂ target ⊂ inference.
+
+/// A program whose evaluation gives properly weighted samples: everything the combinators make.
+public protocol InferenceProgram<Input, Output>: Sendable {
+  /// What the program takes.
+  associatedtype Input: TensorTree
+  /// What the program returns.
+  associatedtype Output: TensorTree
+  /// The program as the combinators see it.
+  var node: ProgramNode { get }
+}
+
+/// A program with a density that can be evaluated at given values: what ``propose(_:_:loss:detach:)`` takes as target.
+public protocol TargetProgram<Input, Output>: InferenceProgram {}
+
+/// A program made of one closure, which may observe.
+public protocol PrimitiveProgram<Input, Output>: TargetProgram {}
+
+/// A program that only samples, so that its density is normalised.
+public protocol KernelProgram<Input, Output>: PrimitiveProgram {}
+
+/// A program as combinators see it: its types erased.
+public struct ProgramNode: Sendable {
+  let emitter: any ProgramEmitter
+}
+
+/// What a combinator is made of: it adds its instructions to the stages of an evaluation.
+protocol ProgramEmitter: Sendable {
+  /// Adds the program's instructions.
+  ///
+  /// - Parameters:
+  ///   - code: the stages so far.
+  ///   - input: where the program's input is.
+  ///   - scope: the scope that its sites go to.
+  ///   - handlers: what surrounding combinators do to its sites.
+  /// - Returns: where its output will be.
+  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register
+}
+
+extension ProgramNode {
+  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register {
+    try emitter.emit(into: &code, input: input, scope: scope, handlers: handlers)
+  }
+}
+
+/// A closure that runs once for each chunk.
+struct PrimitiveEmitter: ProgramEmitter {
+  let body: @Sendable (Recorder, Handlers, any TensorTree) throws -> any TensorTree
+
+  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register {
+    try code.require(handlers.plates)
+    let output = code.makeRegister()
+    code.append { machine in
+      let value = try body(machine.recorder(scope), handlers, machine.take(input))
+      try machine.checkFailure()
+      machine.set(output, value)
+    }
+    return output
+  }
+}
+
+/// A program inside of a plate.
+struct PlateEmitter: ProgramEmitter {
+  let plate: Plate
+  let program: ProgramNode
+
+  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register {
+    var handlers = handlers
+    handlers.plates.append(plate)
+    return try program.emit(into: &code, input: input, scope: scope, handlers: handlers)
+  }
+}
+
+/// A program that only samples.
+public struct Kernel<Input: TensorTree, Output: TensorTree>: KernelProgram {
+  public let node: ProgramNode
+  init(node: ProgramNode) { self.node = node }
+}
+
+/// A program that samples and observes.
+public struct Model<Input: TensorTree, Output: TensorTree>: PrimitiveProgram {
+  public let node: ProgramNode
+  init(node: ProgramNode) { self.node = node }
+}
+
+/// A program with a density: a joint of models, for instance.
+public struct Target<Input: TensorTree, Output: TensorTree>: TargetProgram {
+  public let node: ProgramNode
+  init(node: ProgramNode) { self.node = node }
+}
+
+/// A program that gives properly weighted samples.
+public struct Inference<Input: TensorTree, Output: TensorTree>: InferenceProgram {
+  public let node: ProgramNode
+  init(node: ProgramNode) { self.node = node }
+}
+
+extension Kernel {
+  /// A kernel from a closure, written for one particle, that takes and returns tensors (or trees of them).
+  ///
+  /// The closure runs once for each chunk of the plate, concurrently, and must be pure: the same sites every time.
+  public init<each A: TensorTree, each B: TensorTree>(
+    _ body: @escaping @Sendable (KernelTrace, repeat each A) throws -> (repeat each B)
+  ) where Input == Tuple<repeat each A>, Output == Tuple<repeat each B> {
+    self.init(
+      tree: { (trace: KernelTrace, input: Tuple<repeat each A>) throws -> Tuple<repeat each B> in
+        let arguments = input.values
+        let results = try body(trace, repeat each arguments)
+        return Tuple<repeat each B>(repeat each results)
+      })
+  }
+
+  /// A kernel from a closure over whole trees, for programs whose arguments are not known when they are written.
+  public init(tree body: @escaping @Sendable (KernelTrace, Input) throws -> Output) {
+    self.init(
+      node: ProgramNode(
+        emitter: PrimitiveEmitter { recorder, handlers, input in
+          try body(KernelTrace(recorder: recorder, handlers: handlers), typed(input))
+        }))
+  }
+}
+
+extension Model {
+  /// A model from a closure, written for one particle, that takes and returns tensors (or trees of them).
+  ///
+  /// The closure runs once for each chunk of the plate, concurrently, and must be pure: the same sites every time.
+  public init<each A: TensorTree, each B: TensorTree>(
+    _ body: @escaping @Sendable (ModelTrace, repeat each A) throws -> (repeat each B)
+  ) where Input == Tuple<repeat each A>, Output == Tuple<repeat each B> {
+    self.init(
+      tree: { (trace: ModelTrace, input: Tuple<repeat each A>) throws -> Tuple<repeat each B> in
+        let arguments = input.values
+        let results = try body(trace, repeat each arguments)
+        return Tuple<repeat each B>(repeat each results)
+      })
+  }
+
+  /// A model from a closure over whole trees, for programs whose arguments are not known when they are written.
+  public init(tree body: @escaping @Sendable (ModelTrace, Input) throws -> Output) {
+    self.init(
+      node: ProgramNode(
+        emitter: PrimitiveEmitter { recorder, handlers, input in
+          try body(ModelTrace(recorder: recorder, handlers: handlers), typed(input))
+        }))
+  }
+}
+
+/// The input in the type that a program was written for.
+private func typed<Tree: TensorTree>(_ input: any TensorTree) throws -> Tree {
+  guard let tree = input as? Tree else {
+    throw CoixError.illFormedProgram("a program that takes \(Tree.self) was given \(type(of: input))")
+  }
+  return tree
+}
+
+extension Plate {
+  /// The kernel, for each row of the plate.
+  public func callAsFunction<I, O>(_ program: some KernelProgram<I, O>) -> Kernel<I, O> {
+    Kernel(node: node(program))
+  }
+
+  /// The model, for each row of the plate.
+  public func callAsFunction<I, O>(_ program: some PrimitiveProgram<I, O>) -> Model<I, O> {
+    Model(node: node(program))
+  }
+
+  /// The target, for each row of the plate.
+  public func callAsFunction<I, O>(_ program: some TargetProgram<I, O>) -> Target<I, O> {
+    Target(node: node(program))
+  }
+
+  func node(_ program: some InferenceProgram) -> ProgramNode {
+    ProgramNode(emitter: PlateEmitter(plate: self, program: program.node))
+  }
+}

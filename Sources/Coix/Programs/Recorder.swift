@@ -1,0 +1,186 @@
+import CoixParallel
+
+/// Where the sites of one evaluation scope go while a chunk runs: the key stream, the sites so far, the values that are given.
+final class Recorder {
+  var stream: KeyStream
+  private(set) var sites: [Site] = []
+  /// Values for latent sites, by the name after suffixing: the sites of another trace.
+  private let given: [Site]
+  /// Whether given values lose their gradient.
+  private let detachesGiven: Bool
+  /// What has been computed of weights and losses by the programs that ran here.
+  var metrics: RunningMetrics?
+  /// Whether parameters and values are checked.
+  let checks: Bool
+
+  private var positions: [String: Int] = [:]
+  private var givenPositions: [String: Int] = [:]
+  /// Up to this many sites, looking at each is quicker than a dictionary.
+  private static let scanLimit = 8
+
+  init(key: PRNGKey, given: [Site] = [], detachesGiven: Bool = false, checks: Bool) {
+    stream = KeyStream(key)
+    self.given = given
+    self.detachesGiven = detachesGiven
+    self.checks = checks
+    if given.count > Self.scanLimit {
+      for (position, site) in given.enumerated() { givenPositions[site.name] = position }
+    }
+  }
+
+  /// A copy for another chunk.
+  init(copying other: Recorder) {
+    stream = other.stream
+    sites = other.sites
+    given = other.given
+    givenPositions = other.givenPositions
+    detachesGiven = other.detachesGiven
+    metrics = other.metrics
+    checks = other.checks
+  }
+
+  /// The value given for a latent site.
+  private func givenValue(_ name: String) -> Tensor? {
+    let position =
+      given.count > Self.scanLimit ? givenPositions[name] : given.firstIndex { $0.name == name && !$0.isObserved }
+    guard let position, !given[position].isObserved else { return nil }
+    let value = given[position].value
+    return detachesGiven ? value.detached : value
+  }
+
+  private func contains(_ name: String) -> Bool {
+    if sites.count <= Self.scanLimit { return sites.contains { $0.name == name } }
+    if positions.count < sites.count {
+      for position in positions.count..<sites.count { positions[sites[position].name] = position }
+    }
+    return positions[name] != nil
+  }
+
+  /// Adds a site as it is. A second one of its name is an error.
+  func append(_ site: Site) {
+    guard !contains(site.name) else {
+      remember(.duplicateSite(site.name))
+      return
+    }
+    sites.append(site)
+  }
+
+  func replaceSites(_ transform: (inout [Site]) throws -> Void) rethrows {
+    try transform(&sites)
+    positions = [:]
+  }
+
+  // MARK: Statements
+
+  /// A latent site.
+  func sample(_ name: String, from distribution: some Distribution, handlers: Handlers) -> Tensor {
+    let name = handlers.suffixed(name)
+    let context = ExecutionContext.current
+    noteFailure(at: name, in: context)
+    guard isDeclared(name, distribution) else { return .nan }
+    var value: Tensor
+    if let given = givenValue(name) {
+      value = context.map { $0.local(given) } ?? given
+      guard value.shape == distribution.shape else {
+        remember(.eventShape(site: name, value: value.shape, distribution: distribution.shape))
+        return .nan
+      }
+    } else {
+      value = distribution.sample(Draw(key: stream.next(), shape: distribution.shape))
+    }
+    if handlers.isDetached { value = value.detached }
+    record(name, value, distribution, handlers, isObserved: false, in: context)
+    return value
+  }
+
+  /// An observed site.
+  func observe(_ name: String, _ value: Tensor, from distribution: some Distribution, handlers: Handlers) {
+    let name = handlers.suffixed(name)
+    let context = ExecutionContext.current
+    noteFailure(at: name, in: context)
+    guard isDeclared(name, distribution) else { return }
+    guard value.isPoisonedOrHas(distribution.shape) else {
+      remember(.eventShape(site: name, value: value.shape, distribution: distribution.shape))
+      return
+    }
+    record(name, value, distribution, handlers, isObserved: true, in: context)
+  }
+
+  private func record(
+    _ name: String, _ value: Tensor, _ distribution: some Distribution, _ handlers: Handlers, isObserved: Bool,
+    in context: ExecutionContext?
+  ) {
+    if checks { check(name, value, distribution, isObserved: isObserved) }
+    let sticks = handlers.sticksTheLanding && !isObserved
+    let logProb =
+      sticks
+      ? distribution.mapParameters(\.detached).logProb(of: value) : distribution.logProb(of: value)
+    append(
+      Site(
+        name: name, value: value, logProb: logProb, eventRank: distribution.eventRank, isObserved: isObserved,
+        isSuffixed: false))
+    noteFailure(at: name, in: context)
+  }
+
+  /// Names the site at which a tensor's error came to light.
+  private func noteFailure(at name: String, in context: ExecutionContext?) {
+    guard let context else { return }
+    switch context.failure {
+    case .shape?, .misplacedTensor?:
+      if let failure = context.failure { context.failure = .atSite(name: name, error: failure) }
+    default: break
+    }
+  }
+
+  private func isDeclared(_ name: String, _ distribution: some Distribution) -> Bool {
+    guard distribution.shape.rank != distribution.eventRank else { return true }
+    if distribution.shape.rank < distribution.eventRank {
+      remember(.site(name: name, reason: "\(distribution.eventRank) event axes are asked of shape \(distribution.shape)"))
+    } else {
+      remember(.undeclaredAxes(site: name, shape: distribution.batchShape))
+    }
+    return false
+  }
+
+  private func remember(_ failure: CoixError) {
+    if let context = ExecutionContext.current, context.failure == nil { context.failure = failure }
+  }
+
+  // MARK: Checks
+
+  private func check(_ name: String, _ value: Tensor, _ distribution: some Distribution, isObserved: Bool) {
+    for parameter in distribution.parameters {
+      if let (row, number) = parameter.tensor.firstRow(where: { !parameter.requirement.holds(for: $0) }) {
+        remember(
+          .parameter(
+            site: name, parameter: parameter.name, requirement: parameter.requirement.rawValue, row: row, value: number))
+      }
+    }
+    if let (row, _) = value.firstRow(where: \.isNaN) {
+      remember(.notANumber(source: "the \(isObserved ? "observed " : "")value of site \"\(name)\"", row: row))
+    }
+  }
+}
+
+extension Tensor {
+  /// What a statement hands back after an error that is already remembered.
+  static var nan: Tensor { Tensor(.nan) }
+
+  fileprivate func isPoisonedOrHas(_ shape: Shape) -> Bool { failure != nil || self.shape == shape }
+}
+
+/// What combinators around a program do to its sites.
+struct Handlers: Sendable {
+  /// The plates around the program, outermost first.
+  var plates: [Plate] = []
+  /// How many `_PREV_` its sites get.
+  var suffixes = 0
+  /// Whether draws lose their gradient.
+  var isDetached = false
+  /// Whether log-probabilities take no gradient to the distribution's parameters.
+  var sticksTheLanding = false
+
+  func suffixed(_ name: String) -> String {
+    suffixes == 0 ? name : name + String(repeating: Trace.suffix, count: suffixes)
+  }
+}

@@ -1,0 +1,99 @@
+import CoixParallel
+
+/// Where a program's input or output is kept while an evaluation runs.
+struct Register: Hashable, Sendable {
+  let index: Int
+  /// The evaluation's own input, kept throughout.
+  static let input = Register(index: 0)
+}
+
+/// An evaluation's or a nested evaluation's sites.
+struct Scope: Hashable, Sendable {
+  let index: Int
+  /// The evaluation itself.
+  static let root = Scope(index: 0)
+}
+
+/// An evaluation as a list of stages, which the combinators write before anything runs.
+///
+/// Within a stage a worker runs all instructions on one chunk before it takes the next. A barrier, which needs all particles,
+/// ends a stage.
+struct StageCode: Sendable {
+  typealias Instruction = @Sendable (Machine) throws -> Void
+  typealias Barrier = @Sendable (Machine, BarrierContext) throws -> Void
+
+  /// Instructions, then what happens at the barrier behind them.
+  struct Stage: Sendable {
+    let plates: [Plate]
+    var instructions: [Instruction] = []
+    var barrier: Barrier?
+  }
+
+  private(set) var stages: [Stage]
+  private var registerCount = 1
+  private var scopeCount = 1
+  /// The plates that programs must have from here on; nil before the first program.
+  private var plates: [Plate]?
+  /// Whether every loss so far can be taken particle by particle if its incoming weights are equal.
+  private(set) var hasRowLosses = false
+  private(set) var hasOtherLosses = false
+
+  init() { stages = [Stage(plates: [])] }
+
+  mutating func makeRegister() -> Register {
+    defer { registerCount += 1 }
+    return Register(index: registerCount)
+  }
+
+  mutating func makeScope() -> Scope {
+    defer { scopeCount += 1 }
+    return Scope(index: scopeCount)
+  }
+
+  mutating func append(_ instruction: @escaping Instruction) {
+    stages[stages.count - 1].instructions.append(instruction)
+  }
+
+  /// Ends the stage.
+  ///
+  /// - Parameter particleCount: how many particles there are behind the barrier; nil for as many as before.
+  mutating func appendBarrier(particleCount: Int?, _ barrier: @escaping Barrier) {
+    stages[stages.count - 1].barrier = barrier
+    if let particleCount, let first = plates?.first {
+      let changed = Plate(first.name, count: particleCount, chunkRows: first.chunkRows)
+      plates = [changed] + (plates?.dropFirst() ?? [])
+    }
+    stages.append(Stage(plates: plates ?? []))
+  }
+
+  mutating func note(_ objective: Objective) {
+    if objective.rowLoss == nil { hasOtherLosses = true } else { hasRowLosses = true }
+  }
+
+  /// Whether a program that comes next runs within a plate.
+  var isPlated: Bool { !(plates ?? []).isEmpty }
+
+  /// Notes the plates around a primitive program: they must be those of the others.
+  mutating func require(_ found: [Plate]) throws {
+    for plate in found {
+      guard plate.count >= 1 else { throw CoixError.emptyPlate(name: plate.name, count: plate.count) }
+      guard plate.chunkRows ?? 1 >= 1 else {
+        throw CoixError.argument("plate \"\(plate.name)\": chunkRows must be at least 1")
+      }
+    }
+    guard let plates else {
+      self.plates = found
+      let (_, overflow) = found.reduce((1, false)) { ($0.0 &* $1.count, $0.1 || $0.0.multipliedReportingOverflow(by: $1.count).overflow) }
+      guard !overflow else { throw CoixError.memory(what: "the plates' rows", bytes: .max) }
+      stages[stages.count - 1] = Stage(plates: found, instructions: stages[stages.count - 1].instructions)
+      return
+    }
+    guard plates.count == found.count, zip(plates, found).allSatisfy({ $0.name == $1.name && $0.count == $1.count })
+    else {
+      func list(_ plates: [Plate]) -> String {
+        plates.isEmpty ? "no plate" : plates.map { "\"\($0.name)\" of \($0.count)" }.joined(separator: " × ")
+      }
+      throw CoixError.unequalPlates([list(plates), list(found)])
+    }
+  }
+}

@@ -1,0 +1,71 @@
+import CoixParallel
+
+/// One random choice of a program's run.
+public struct Site: Sendable {
+  /// The site's name, with a `_PREV_` for each composition that made it auxiliary.
+  public internal(set) var name: String
+  /// The value; the particle axis first, then instances, then the event.
+  public internal(set) var value: Tensor
+  /// The log-probability of the value.
+  public internal(set) var logProb: Tensor
+  /// The number of event axes.
+  public let eventRank: Int
+  /// Whether the value was observed rather than drawn.
+  public let isObserved: Bool
+  /// Whether the site ran in a program that a combinator made auxiliary.
+  public internal(set) var isSuffixed: Bool
+}
+
+/// The sites of a program's run, in the order in which they ran.
+public struct Trace: Sendable {
+  /// The sites.
+  public internal(set) var sites: [Site]
+
+  /// What a combinator appends to the name of an auxiliary program's site.
+  public static let suffix = "_PREV_"
+
+  /// A trace of given sites.
+  public init(_ sites: [Site] = []) { self.sites = sites }
+
+  /// The site of the given name.
+  public subscript(name: String) -> Site? { sites.first { $0.name == name } }
+
+  /// The names of the sites.
+  public var names: [String] { sites.map(\.name) }
+
+  /// The sites without those of auxiliary programs.
+  var marginal: Trace { Trace(sites.filter { !$0.name.hasSuffix(Trace.suffix) }) }
+
+  /// Takes off, for each variable, the suffixes that all of its versions have, and flags what carried any.
+  mutating func desuffix() {
+    guard sites.contains(where: { $0.name.hasSuffix(Trace.suffix) }) else { return }
+    func parts(_ name: String) -> (raw: Substring, suffixes: Int) {
+      var raw = name[...]
+      var suffixes = 0
+      while raw.hasSuffix(Trace.suffix) {
+        raw = raw.dropLast(Trace.suffix.count)
+        suffixes += 1
+      }
+      return (raw, suffixes)
+    }
+    var least: [Substring: Int] = [:]
+    for site in sites {
+      let (raw, suffixes) = parts(site.name)
+      least[raw] = min(least[raw] ?? suffixes, suffixes)
+    }
+    for index in sites.indices {
+      let (raw, suffixes) = parts(sites[index].name)
+      if suffixes > 0 { sites[index].isSuffixed = true }
+      let removed = least[raw] ?? 0
+      sites[index].name = String(sites[index].name.dropLast(removed * Trace.suffix.count))
+    }
+  }
+}
+
+extension Trace: CustomStringConvertible {
+  public var description: String {
+    sites.map { site in
+      "\(site.name): value \(site.value.shape), log-prob \(site.logProb.shape)\(site.isObserved ? ", observed" : "")"
+    }.joined(separator: "\n")
+  }
+}

@@ -1,0 +1,61 @@
+import CoixParallel
+import Foundation
+
+/// Adam: steps scaled by running moments of the gradient.
+///
+/// Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1.
+public struct Adam<Parameters: TensorTree>: Optimizer {
+  /// The step size α.
+  public var learningRate: Float
+  /// The decay of the first moment, β₁.
+  public let beta1: Float
+  /// The decay of the second moment, β₂.
+  public let beta2: Float
+  /// What keeps the quotient finite, ε.
+  public let epsilon: Float
+  public private(set) var stepCount = 0
+  public private(set) var skippedCount = 0
+  private var firstMoments: [Tensor]
+  private var secondMoments: [Tensor]
+
+  /// Adam for parameters of the given structure.
+  public init(
+    for parameters: Parameters, learningRate: Float = 1e-3, beta1: Float = 0.9, beta2: Float = 0.999,
+    epsilon: Float = 1e-8
+  ) {
+    self.learningRate = learningRate
+    self.beta1 = beta1
+    self.beta2 = beta2
+    self.epsilon = epsilon
+    firstMoments = parameters.namedTensors.map { .zeros($0.tensor.shape) }
+    secondMoments = firstMoments
+  }
+
+  @discardableResult
+  public mutating func update(_ parameters: inout Parameters, along gradient: Parameters) throws -> Bool {
+    guard gradient.isFinite else {
+      skippedCount += 1
+      return false
+    }
+    let step = stepCount + 1
+    let correction1 = 1 - Float(pow(Double(beta1), Double(step)))
+    let correction2 = 1 - Float(pow(Double(beta2), Double(step)))
+    var position = 0
+    var moments = (first: firstMoments, second: secondMoments)
+    let updated = try parameters.zipped(with: gradient) { parameter, gradient in
+      guard position < moments.first.count, moments.first[position].shape == parameter.shape else {
+        throw CoixError.shape(
+          operation: "Adam", shapes: [parameter.shape], reason: "not the parameters that the optimiser was made for")
+      }
+      defer { position += 1 }
+      return adamStep(
+        parameter, gradient, &moments.first[position], &moments.second[position], learningRate, beta1, beta2, epsilon,
+        correction1, correction2)
+    }
+    parameters = updated
+    firstMoments = moments.first
+    secondMoments = moments.second
+    stepCount = step
+    return true
+  }
+}

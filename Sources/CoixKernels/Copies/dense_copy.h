@@ -1,0 +1,79 @@
+// The copies of dense.c: see copies.h.
+
+// A register of the machine, and how many make sixteen lanes.
+#define vn COPY(vn)
+#define vn_memory COPY(vn_memory)
+#define n_fma COPY(n_fma)
+typedef float vn __attribute__((ext_vector_type(COIX_NATIVE)));
+typedef float vn_memory __attribute__((ext_vector_type(COIX_NATIVE), aligned(4)));
+#define UNITS (16 / COIX_NATIVE)
+#define UNROLL _Pragma("clang loop unroll(full)")
+
+INLINE vn n_fma(vn a, vn b, vn c) {
+#if COIX_FMA
+  return __builtin_elementwise_fma(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+#include "dense_product.h"
+#include "dense_narrow.h"
+
+static void COPY(slope)(coix_activation activation, const float *y_, const float *dy_, float *dz, size_t count) {
+#define SLOPE(CASE, expression)                                                                    \
+  case CASE: {                                                                                     \
+    size_t i = 0;                                                                                  \
+    for (; i + 16 <= count; i += 16) {                                                             \
+      v16 y = v_load(y_ + i), dy = v_load(dy_ + i);                                                \
+      v_store(dz + i, expression);                                                                 \
+    }                                                                                              \
+    if (i < count) {                                                                               \
+      v16 y = v_load_part(y_ + i, count - i), dy = v_load_part(dy_ + i, count - i);                \
+      v_store_part(dz + i, expression, count - i);                                                 \
+    }                                                                                              \
+  } break;
+  switch (activation) {
+    case COIX_IDENTITY: memcpy(dz, dy_, count * sizeof *dz); break;
+    SLOPE(COIX_RELU, y > 0.0f ? dy : (v16)(0.0f))
+    SLOPE(COIX_TANH, dy * ((1.0f - y) * (1.0f + y)))
+    SLOPE(COIX_SIGMOID, dy * (y * (1.0f - y)))
+    SLOPE(COIX_SOFTPLUS, -(dy * v_expm1(-y)))
+  }
+#undef SLOPE
+}
+
+static float COPY(row_sum)(const float *x, size_t rows) {
+  v16d sum = (v16d)(0.0);
+  size_t r = 0;
+  for (; r + 16 <= rows; r += 16) sum += v_widen(v_load(x + r));
+  double rest = 0.0;
+  for (; r < rows; r++) rest += (double)x[r];
+  return (float)(v_sum_wide(sum) + rest);
+}
+
+static void COPY(batched_matmul)(const float *a, const float *b, float *out, size_t m, size_t k, size_t n, size_t rows) {
+  for (size_t i = 0; i < m; i++) {
+    for (size_t j = 0; j < n; j++) {
+      float *y = out + (i * n + j) * rows;
+      size_t r = 0;
+      for (; r + 16 <= rows; r += 16) {
+        v16 sum = (v16)(0.0f);
+        for (size_t l = 0; l < k; l++) sum = v_fma(v_load(a + (i * k + l) * rows + r), v_load(b + (l * n + j) * rows + r), sum);
+        v_store(y + r, sum);
+      }
+      if (r < rows) {
+        v16 sum = (v16)(0.0f);
+        for (size_t l = 0; l < k; l++)
+          sum = v_fma(v_load_part(a + (i * k + l) * rows + r, rows - r), v_load_part(b + (l * n + j) * rows + r, rows - r), sum);
+        v_store_part(y + r, sum, rows - r);
+      }
+    }
+  }
+}
+
+static const dense_table COPY(table) = {
+    COPY(product), COPY(narrow_in), COPY(narrow_out), COPY(slope), COPY(row_sum), COPY(batched_matmul),
+};
+#undef UNITS
+#undef UNROLL

@@ -1,0 +1,226 @@
+// Gradients of layers with at most four inputs, or four outputs: one pass over everything. Part of dense_copy.h.
+
+/// Rows between two horizontal sums: what is read again for every output stays in the first-level cache.
+#define NARROW_ROWS 512
+
+#define LOAD(p) (*(const vn_memory *)(p))
+#define STORE(p, v) (*(vn_memory *)(p) = (v))
+
+/// The arrays that a narrow pass reads and writes, from a first row on; `rows` apart from feature to feature.
+typedef struct {
+  const float *x, *y, *dz;
+  float *dx;
+  size_t rows;
+} COPY(narrow_part);
+
+/// A last part of less than sixteen rows, copied and zero beyond.
+typedef struct {
+  float x[4][16], y[4][16], dz[4][16], dx[4][16];
+} COPY(narrow_tail);
+
+static COPY(narrow_part) COPY(pad)(COPY(narrow_part) p, COPY(narrow_tail) *tail, size_t xs, size_t dzs, size_t lanes) {
+  memset(tail, 0, sizeof *tail);
+  for (size_t i = 0; i < xs; i++) {
+    if (p.x) memcpy(tail->x[i], p.x + i * p.rows, lanes * sizeof(float));
+    if (p.dx) memcpy(tail->dx[i], p.dx + i * p.rows, lanes * sizeof(float));
+  }
+  for (size_t j = 0; j < dzs; j++) {
+    memcpy(tail->dz[j], p.dz + j * p.rows, lanes * sizeof(float));
+    if (p.y) memcpy(tail->y[j], p.y + j * p.rows, lanes * sizeof(float));
+  }
+  return (COPY(narrow_part)){p.x ? tail->x[0] : 0, p.y ? tail->y[0] : 0, tail->dz[0], p.dx ? tail->dx[0] : 0, 16};
+}
+
+static void COPY(unpad)(COPY(narrow_part) p, const COPY(narrow_tail) *tail, size_t xs, size_t lanes) {
+  for (size_t i = 0; p.dx && i < xs; i++) memcpy(p.dx + i * p.rows, tail->dx[i], lanes * sizeof(float));
+}
+
+INLINE void COPY(add_sum)(float *to, const vn *sum, int more) {
+  v16 lanes;
+  memcpy(&lanes, sum, sizeof lanes);
+  *to = v_sum(lanes) + (more ? *to : 0.0f);
+}
+
+// MARK: Few inputs
+
+/// One register of rows from `at` on, of `ni` inputs and `no` outputs. dx is added to unless `first`.
+INLINE void COPY(narrow_in_step)(const int ni, const int no, const int relu, const int with_dx, const int with_dkernel,
+                                 const COPY(narrow_part) p, size_t at, const int first, const vn k[4][2], vn dk[4][2],
+                                 vn db[2]) {
+  vn d[2];
+  UNROLL for (int j = 0; j < no; j++) {
+    d[j] = LOAD(p.dz + (size_t)j * p.rows + at);
+    if (relu) d[j] = LOAD(p.y + (size_t)j * p.rows + at) > 0.0f ? d[j] : (vn)(0.0f);
+    if (with_dkernel) db[j] += d[j];
+  }
+  UNROLL for (int i = 0; i < ni; i++) {
+    if (with_dkernel) {
+      vn x = LOAD(p.x + (size_t)i * p.rows + at);
+      UNROLL for (int j = 0; j < no; j++) dk[i][j] = n_fma(d[j], x, dk[i][j]);
+    }
+    if (with_dx) {
+      float *to = p.dx + (size_t)i * p.rows + at;
+      vn sum = first ? k[i][0] * d[0] : n_fma(k[i][0], d[0], LOAD(to));
+      if (no > 1) sum = n_fma(k[i][1], d[1], sum);
+      STORE(to, sum);
+    }
+  }
+}
+
+/// The gradient for `ni` inputs and `no` outputs from o on, rows [start, start + count).
+INLINE void COPY(narrow_in_tile)(const int ni, const int no, const int relu, const int with_dx, const int with_dkernel,
+                                 const dense_narrow *n, size_t o, size_t start, size_t count, const int first) {
+  vn k[4][2], dk_lanes[4][2][UNITS], db_lanes[2][UNITS];
+  UNROLL for (int j = 0; j < no; j++)
+    UNROLL for (int i = 0; i < ni; i++) k[i][j] = (vn)(with_dx ? n->kernel[(size_t)i * n->out + o + (size_t)j] : 0.0f);
+  const COPY(narrow_part) p = {with_dkernel ? n->x + start : 0, relu ? n->y + o * n->rows + start : 0,
+                               n->dz + o * n->rows + start, with_dx ? n->dx + start : 0, n->rows};
+  const size_t whole = count / 16 * 16;
+  COPY(narrow_tail) tail;
+  COPY(narrow_part) rest = {0}, padded = {0};
+  if (whole < count) {
+    rest = (COPY(narrow_part)){with_dkernel ? p.x + whole : 0, relu ? p.y + whole : 0, p.dz + whole,
+                               with_dx ? p.dx + whole : 0, p.rows};
+    padded = COPY(pad)(rest, &tail, ni, no, count - whole);
+  }
+  // One register's lanes of every sixteen rows at a time: fewer sums at once, so that they stay in registers.
+  UNROLL for (int u = 0; u < UNITS; u++) {
+    vn dk[4][2], db[2];
+    UNROLL for (int j = 0; j < no; j++) {
+      db[j] = (vn)(0.0f);
+      UNROLL for (int i = 0; i < ni; i++) dk[i][j] = (vn)(0.0f);
+    }
+    const size_t lanes = (size_t)(u * COIX_NATIVE);
+    for (size_t r = 0; r < whole; r += 16)
+      COPY(narrow_in_step)(ni, no, relu, with_dx, with_dkernel, p, r + lanes, first, k, dk, db);
+    if (whole < count) COPY(narrow_in_step)(ni, no, relu, with_dx, with_dkernel, padded, lanes, first, k, dk, db);
+    UNROLL for (int j = 0; j < no; j++) {
+      db_lanes[j][u] = db[j];
+      UNROLL for (int i = 0; i < ni; i++) dk_lanes[i][j][u] = dk[i][j];
+    }
+  }
+  if (whole < count) COPY(unpad)(rest, &tail, ni, count - whole);
+  if (!with_dkernel) return;
+  UNROLL for (int j = 0; j < no; j++) {
+    const size_t at = o + (size_t)j;
+    if (n->dbias) COPY(add_sum)(n->dbias + at, db_lanes[j], start > 0);
+    UNROLL for (int i = 0; i < ni; i++) COPY(add_sum)(n->dkernel + (size_t)i * n->out + at, dk_lanes[i][j], start > 0);
+  }
+}
+
+INLINE void COPY(narrow_in_all)(const int ni, const int relu, const int with_dx, const int with_dkernel,
+                                const dense_narrow *n, size_t start, size_t end) {
+  for (size_t r = 0; r < n->rows; r += NARROW_ROWS) {
+    size_t count = coix_min(NARROW_ROWS, n->rows - r), o = start;
+    if (start + 2 <= end) {
+      COPY(narrow_in_tile)(ni, 2, relu, with_dx, with_dkernel, n, o, r, count, 1);
+      for (o += 2; o + 2 <= end; o += 2) COPY(narrow_in_tile)(ni, 2, relu, with_dx, with_dkernel, n, o, r, count, 0);
+      if (o < end) COPY(narrow_in_tile)(ni, 1, relu, with_dx, with_dkernel, n, o, r, count, 0);
+    } else if (start < end) {
+      COPY(narrow_in_tile)(ni, 1, relu, with_dx, with_dkernel, n, o, r, count, 1);
+    }
+  }
+}
+
+#define NARROW_IN(ni)                                                                              \
+  static void COPY(narrow_in_##ni)(const dense_narrow *n, size_t start, size_t end) {              \
+    if (n->y) {                                                                                    \
+      if (n->dx && n->dkernel) COPY(narrow_in_all)(ni, 1, 1, 1, n, start, end);                    \
+      else if (n->dx) COPY(narrow_in_all)(ni, 1, 1, 0, n, start, end);                             \
+      else COPY(narrow_in_all)(ni, 1, 0, 1, n, start, end);                                        \
+    } else {                                                                                       \
+      if (n->dx && n->dkernel) COPY(narrow_in_all)(ni, 0, 1, 1, n, start, end);                    \
+      else if (n->dx) COPY(narrow_in_all)(ni, 0, 1, 0, n, start, end);                             \
+      else COPY(narrow_in_all)(ni, 0, 0, 1, n, start, end);                                        \
+    }                                                                                              \
+  }
+NARROW_IN(1) NARROW_IN(2) NARROW_IN(3) NARROW_IN(4)
+
+static void COPY(narrow_in)(const dense_narrow *n, size_t start, size_t end) {
+  switch (n->in) {
+    case 1: COPY(narrow_in_1)(n, start, end); break;
+    case 2: COPY(narrow_in_2)(n, start, end); break;
+    case 3: COPY(narrow_in_3)(n, start, end); break;
+    case 4: COPY(narrow_in_4)(n, start, end); break;
+  }
+}
+
+// MARK: Few outputs
+
+/// Sixteen rows from r on of `no` outputs and `ni` inputs.
+INLINE void COPY(narrow_out_step)(const int no, const int ni, const int with_dx, const int with_dkernel,
+                                  const COPY(narrow_part) p, size_t r, const vn k[2][4], vn dk[2][4][UNITS]) {
+  UNROLL for (int u = 0; u < UNITS; u++) {
+    const size_t at = r + (size_t)(u * COIX_NATIVE);
+    vn d[4];
+    UNROLL for (int j = 0; j < no; j++) d[j] = LOAD(p.dz + (size_t)j * p.rows + at);
+    UNROLL for (int i = 0; i < ni; i++) {
+      if (with_dkernel) {
+        vn x = LOAD(p.x + (size_t)i * p.rows + at);
+        UNROLL for (int j = 0; j < no; j++) dk[i][j][u] = n_fma(d[j], x, dk[i][j][u]);
+      }
+      if (with_dx) {
+        vn sum = k[i][0] * d[0];
+        UNROLL for (int j = 1; j < no; j++) sum = n_fma(k[i][j], d[j], sum);
+        STORE(p.dx + (size_t)i * p.rows + at, sum);
+      }
+    }
+  }
+}
+
+/// The gradient for `no` outputs and `ni` inputs from i0 on, rows [start, start + count).
+INLINE void COPY(narrow_out_tile)(const int no, const int ni, const int with_dx, const int with_dkernel,
+                                  const dense_narrow *n, size_t i0, size_t start, size_t count) {
+  vn dk[2][4][UNITS], k[2][4];
+  UNROLL for (int i = 0; i < ni; i++)
+    UNROLL for (int j = 0; j < no; j++) {
+      UNROLL for (int u = 0; u < UNITS; u++) dk[i][j][u] = (vn)(0.0f);
+      k[i][j] = (vn)(with_dx ? n->kernel[(i0 + (size_t)i) * n->out + (size_t)j] : 0.0f);
+    }
+  const COPY(narrow_part) p = {with_dkernel ? n->x + i0 * n->rows + start : 0, 0, n->dz + start,
+                               with_dx ? n->dx + i0 * n->rows + start : 0, n->rows};
+  size_t r = 0;
+  for (; r + 16 <= count; r += 16) COPY(narrow_out_step)(no, ni, with_dx, with_dkernel, p, r, k, dk);
+  if (r < count) {
+    COPY(narrow_tail) tail;
+    COPY(narrow_part) q = {with_dkernel ? p.x + r : 0, 0, p.dz + r, with_dx ? p.dx + r : 0, p.rows};
+    COPY(narrow_part) padded = COPY(pad)(q, &tail, ni, no, count - r);
+    COPY(narrow_out_step)(no, ni, with_dx, with_dkernel, padded, 0, k, dk);
+    COPY(unpad)(q, &tail, ni, count - r);
+  }
+  if (!with_dkernel) return;
+  UNROLL for (int i = 0; i < ni; i++)
+    UNROLL for (int j = 0; j < no; j++)
+      COPY(add_sum)(n->dkernel + (i0 + (size_t)i) * n->out + (size_t)j, dk[i][j], start > 0);
+}
+
+INLINE void COPY(narrow_out_all)(const int no, const int with_dx, const int with_dkernel, const dense_narrow *n,
+                                 size_t start, size_t end) {
+  for (size_t r = 0; r < n->rows; r += NARROW_ROWS) {
+    size_t count = coix_min(NARROW_ROWS, n->rows - r), i = start;
+    for (; i + 2 <= end; i += 2) COPY(narrow_out_tile)(no, 2, with_dx, with_dkernel, n, i, r, count);
+    if (i < end) COPY(narrow_out_tile)(no, 1, with_dx, with_dkernel, n, i, r, count);
+  }
+}
+
+#define NARROW_OUT(no)                                                                             \
+  static void COPY(narrow_out_##no)(const dense_narrow *n, size_t start, size_t end) {             \
+    if (n->dx && n->dkernel) COPY(narrow_out_all)(no, 1, 1, n, start, end);                        \
+    else if (n->dx) COPY(narrow_out_all)(no, 1, 0, n, start, end);                                 \
+    else COPY(narrow_out_all)(no, 0, 1, n, start, end);                                            \
+  }
+NARROW_OUT(1) NARROW_OUT(2) NARROW_OUT(3) NARROW_OUT(4)
+
+static void COPY(narrow_out)(const dense_narrow *n, size_t start, size_t end) {
+  switch (n->out) {
+    case 1: COPY(narrow_out_1)(n, start, end); break;
+    case 2: COPY(narrow_out_2)(n, start, end); break;
+    case 3: COPY(narrow_out_3)(n, start, end); break;
+    case 4: COPY(narrow_out_4)(n, start, end); break;
+  }
+}
+#undef NARROW_ROWS
+#undef NARROW_IN
+#undef NARROW_OUT
+#undef LOAD
+#undef STORE

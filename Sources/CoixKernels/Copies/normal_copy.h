@@ -1,0 +1,125 @@
+// The normal density on a strip of rows. Part of every copy (see copies.h).
+
+/// Constants of row-constant scales worked out at a time.
+#define ELEMENTS 64
+
+#define AT(q, e, i) v_operand((q).data + (e) * (q).element_stride, q##_row, i)
+#define AT_PART(q, e, i, n) v_operand_part((q).data + (e) * (q).element_stride, q##_row, i, n)
+
+/// Adds, or puts where `first`, the density of elements [0, count) (ELEMENTS at most) for rows [0, rows).
+INLINE void COPY(density_elements)(normal_operand x, size_t x_row, normal_operand loc, size_t loc_row,
+                                   normal_operand scale, size_t scale_row, float *out, size_t count, size_t rows,
+                                   int first) {
+  float inverse[ELEMENTS];
+  double constant = 0.0;
+  if (!scale_row) {
+    for (size_t e = 0; e < count; e++) {
+      if (e && !scale.element_stride) {
+        inverse[e] = inverse[0];
+        continue;
+      }
+      float s = scale.data[e * scale.element_stride];
+      inverse[e] = 1.0f / s;
+      constant += log(2.5066282746310002 * (double)s) * (scale.element_stride ? 1.0 : (double)count);
+    }
+  }
+  const v16 offset = (v16)((float)constant);
+  size_t i = 0;
+#define ELEMENT(LOAD, ...)                                                                         \
+  v16 d = LOAD(x, e, __VA_ARGS__) - LOAD(loc, e, __VA_ARGS__);                                     \
+  if (scale_row) {                                                                                 \
+    v16 s = LOAD(scale, e, __VA_ARGS__);                                                           \
+    d = d / s;                                                                                     \
+    logs += v_log(2.50662827f * s);                                                                \
+  } else {                                                                                         \
+    d = d * inverse[e];                                                                            \
+  }                                                                                                \
+  squares = v_fma(d, d, squares);
+  for (; i + 16 <= rows; i += 16) {
+    v16 squares = (v16)(0.0f), logs = offset;
+    for (size_t e = 0; e < count; e++) { ELEMENT(AT, i) }
+    v16 y = v_fma((v16)(-0.5f), squares, -logs);
+    v_store(out + i, first ? y : v_load(out + i) + y);
+  }
+  if (i < rows) {
+    size_t n = rows - i;
+    v16 squares = (v16)(0.0f), logs = offset;
+    for (size_t e = 0; e < count; e++) { ELEMENT(AT_PART, i, n) }
+    v16 y = v_fma((v16)(-0.5f), squares, -logs);
+    v_store_part(out + i, first ? y : v_load_part(out + i, n) + y, n);
+  }
+#undef ELEMENT
+}
+
+static void COPY(density)(normal_operand x, normal_operand loc, normal_operand scale, float *out, size_t elements, size_t rows) {
+  if (elements == 0) for (size_t i = 0; i < rows; i++) out[i] = 0.0f;
+  for (size_t e = 0; e < elements; e += ELEMENTS) {
+    size_t count = coix_min(ELEMENTS, elements - e);
+    normal_operand x_ = x, loc_ = loc, scale_ = scale;
+    x_.data += e * x.element_stride;
+    loc_.data += e * loc.element_stride;
+    scale_.data += e * scale.element_stride;
+    // The layouts worth a loop of their own.
+    int layout = (x.row_stride ? 4 : 0) + (loc.row_stride ? 2 : 0) + (scale.row_stride ? 1 : 0);
+#define LAYOUT(xr, lr, sr)                                                                         \
+  case xr * 4 + lr * 2 + sr:                                                                       \
+    COPY(density_elements)(x_, xr, loc_, lr, scale_, sr, out, count, rows, e == 0);                \
+    break;
+    switch (layout) {
+      LAYOUT(0, 0, 0) LAYOUT(0, 0, 1) LAYOUT(0, 1, 0) LAYOUT(0, 1, 1)
+      LAYOUT(1, 0, 0) LAYOUT(1, 0, 1) LAYOUT(1, 1, 0) LAYOUT(1, 1, 1)
+    }
+#undef LAYOUT
+  }
+}
+
+/// The gradient of one element: g, and the operands at that element. Null outputs are skipped.
+INLINE void COPY(slope_rows)(const float *g_, const float *x_, size_t xr, const float *loc_, size_t lr,
+                             const float *scale_, size_t sr, float *dx, float *dloc, float *dscale, size_t rows) {
+  const float inverse = 1.0f / scale_[0];
+  size_t i = 0;
+#define SLOPE(LOAD, STORE, ...)                                                                    \
+  v16 g = LOAD(g_, 1, __VA_ARGS__);                                                                \
+  v16 r = sr ? 1.0f / LOAD(scale_, sr, __VA_ARGS__) : (v16)(inverse);                              \
+  v16 z = (LOAD(x_, xr, __VA_ARGS__) - LOAD(loc_, lr, __VA_ARGS__)) * r;                           \
+  v16 h = g * r;                                                                                   \
+  v16 d = h * z;
+  for (; i + 16 <= rows; i += 16) {
+    SLOPE(v_operand, v_store, i)
+    if (dx) v_store(dx + i, -d);
+    if (dloc) v_store(dloc + i, d);
+    if (dscale) v_store(dscale + i, v_fma(d, z, -h));
+  }
+  if (i < rows) {
+    size_t n = rows - i;
+    SLOPE(v_operand_part, v_store_part, i, n)
+    if (dx) v_store_part(dx + i, -d, n);
+    if (dloc) v_store_part(dloc + i, d, n);
+    if (dscale) v_store_part(dscale + i, v_fma(d, z, -h), n);
+  }
+#undef SLOPE
+}
+
+static void COPY(slope)(const float *g, normal_operand x, normal_operand loc, normal_operand scale, float *dx,
+                        float *dloc, float *dscale, size_t elements, size_t rows) {
+  int layout = (x.row_stride ? 4 : 0) + (loc.row_stride ? 2 : 0) + (scale.row_stride ? 1 : 0);
+  for (size_t e = 0; e < elements; e++) {
+    const float *x_ = x.data + e * x.element_stride, *loc_ = loc.data + e * loc.element_stride;
+    const float *scale_ = scale.data + e * scale.element_stride;
+    float *dx_ = dx ? dx + e * rows : 0, *dloc_ = dloc ? dloc + e * rows : 0, *dscale_ = dscale ? dscale + e * rows : 0;
+#define LAYOUT(xr, lr, sr)                                                                         \
+  case xr * 4 + lr * 2 + sr:                                                                       \
+    COPY(slope_rows)(g, x_, xr, loc_, lr, scale_, sr, dx_, dloc_, dscale_, rows);                  \
+    break;
+    switch (layout) {
+      LAYOUT(0, 0, 0) LAYOUT(0, 0, 1) LAYOUT(0, 1, 0) LAYOUT(0, 1, 1)
+      LAYOUT(1, 0, 0) LAYOUT(1, 0, 1) LAYOUT(1, 1, 0) LAYOUT(1, 1, 1)
+    }
+#undef LAYOUT
+  }
+}
+
+static const normal_table COPY(table) = {COPY(density), COPY(slope)};
+#undef AT
+#undef AT_PART
+#undef ELEMENTS

@@ -1,0 +1,31 @@
+// One step of Adam on sixteen parameters at a time. Part of every copy (see copies.h).
+
+typedef struct { v16 p, m, v; } COPY(adam_state);
+
+INLINE COPY(adam_state) COPY(adam_step)(COPY(adam_state) s, v16 g, const adam_rates *a) {
+  s.m = a->beta1 * s.m + (1.0f - a->beta1) * g;
+  s.v = a->beta2 * s.v + (1.0f - a->beta2) * (g * g);
+  s.p = s.p - a->rate * (s.m / a->correction1) / (v_sqrt(s.v / a->correction2) + a->epsilon);
+  return s;
+}
+
+static void COPY(adam)(float *p, const float *g, float *m, float *v, size_t count, const adam_rates *a) {
+  size_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    COPY(adam_state) s = {v_load(p + i), v_load(m + i), v_load(v + i)};
+    s = COPY(adam_step)(s, v_load(g + i), a);
+    v_store(p + i, s.p);
+    v_store(m + i, s.m);
+    v_store(v + i, s.v);
+  }
+  if (i < count) {
+    size_t n = count - i;
+    COPY(adam_state) s = {v_load_part(p + i, n), v_load_part(m + i, n), v_load_part(v + i, n)};
+    s = COPY(adam_step)(s, v_load_part(g + i, n), a);
+    v_store_part(p + i, s.p, n);
+    v_store_part(m + i, s.m, n);
+    v_store_part(v + i, s.v, n);
+  }
+}
+
+static const optimiser_table COPY(table) = {COPY(adam)};

@@ -1,0 +1,128 @@
+// Threefry and the transformations of its bits, sixteen elements at a time. Part of every copy (see copies.h).
+
+INLINE v16u COPY(rotate)(v16u x, int by) { return (x << by) | (x >> (32 - by)); }
+
+#define ROUND(by)                                                                                  \
+  x0 += x1;                                                                                        \
+  x1 = COPY(rotate)(x1, by) ^ x0;
+#define EVEN_ROUNDS ROUND(13) ROUND(15) ROUND(26) ROUND(6)
+#define ODD_ROUNDS ROUND(17) ROUND(29) ROUND(16) ROUND(24)
+
+/// Threefry-2x32 with 20 rounds (J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
+INLINE void COPY(threefry)(coix_key key, v16u x0, v16u x1, v16u *word0, v16u *word1) {
+  uint32_t k0 = key.word0, k1 = key.word1, k2 = k0 ^ k1 ^ 0x1BD11BDAu;
+  x0 += k0;
+  x1 += k1;
+  EVEN_ROUNDS x0 += k1; x1 += k2 + 1u;
+  ODD_ROUNDS  x0 += k2; x1 += k0 + 2u;
+  EVEN_ROUNDS x0 += k0; x1 += k1 + 3u;
+  ODD_ROUNDS  x0 += k1; x1 += k2 + 4u;
+  EVEN_ROUNDS x0 += k2; x1 += k0 + 5u;
+  *word0 = x0;
+  *word1 = x1;
+}
+
+/// The bits at the indices `first + lane * stride`, where lanes from `valid` on repeat the one before.
+INLINE v16u COPY(block_bits)(coix_key key, uint64_t first, uint64_t stride, uint64_t valid) {
+  v16u lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  v16u low, high;
+  if (stride < (1u << 28)) {
+    if (valid < 16) lane = lane < (uint32_t)valid ? lane : (v16u)((uint32_t)valid - 1u);
+    low = (v16u)((uint32_t)first) + lane * (uint32_t)stride;
+    v16i carried = low < (v16u)((uint32_t)first);
+    high = (v16u)((uint32_t)(first >> 32)) - __builtin_bit_cast(v16u, carried);
+  } else {
+    for (uint64_t l = 0; l < 16; l++) {
+      uint64_t index = first + (l < valid ? l : valid - 1) * stride;
+      low[l] = (uint32_t)index;
+      high[l] = (uint32_t)(index >> 32);
+    }
+  }
+  v16u word0, word1;
+  COPY(threefry)(key, high, low, &word0, &word1);
+  return word0 ^ word1;
+}
+
+/// In [0, 1): the upper 23 bits.
+INLINE v16 COPY(unit)(v16u bits) { return v_from_bits((bits >> 9) | 0x3f800000u) - 1.0f; }
+
+/// As JAX: f * (high - low) + low in float32, then max with low.
+INLINE v16 COPY(between)(v16u bits, float low, float high) {
+  v16 u = COPY(unit)(bits) * (high - low) + low;
+  return u < low ? (v16)(low) : u;
+}
+
+INLINE v16 COPY(normal)(v16u bits) {
+  return 1.41421356f * v_erfinv(COPY(between)(bits, -0x1.fffffep-1f, 1.0f));
+}
+
+/// For the rows [start, start + count) of element e: `store` each sixteen with the variable `bits` set.
+#define FOR_LANES(T, out)                                                                          \
+  uint64_t base = e * draw->element_stride + draw->offset;                                         \
+  for (size_t i = start; i < start + count; i += 16) {                                             \
+    uint64_t row = coix_min(i, draw->valid_rows - 1);                                              \
+    size_t lanes = coix_min(16, start + count - i);                                                \
+    v16u bits = COPY(block_bits)(key, (draw->first_row + row) * draw->row_stride + base,           \
+                                 draw->row_stride, draw->valid_rows - row);                        \
+    T *target = (out) + i;
+
+#define PUT(vector_type, value)                                                                    \
+  do {                                                                                             \
+    vector_type v_ = (value);                                                                      \
+    if (lanes == 16) *(vector_type##_memory *)target = v_;                                         \
+    else for (size_t l = 0; l < lanes; l++) target[l] = v_[l];                                     \
+  } while (0)
+
+static void COPY(draw_bits)(coix_key key, const coix_draw *draw, size_t e, size_t start, size_t count, uint32_t *out) {
+  FOR_LANES(uint32_t, out) PUT(v16u, bits); }
+}
+
+static void COPY(draw_uniform)(coix_key key, const coix_draw *draw, size_t e, size_t start, size_t count,
+                               float low, float high, float *out) {
+  FOR_LANES(float, out) PUT(v16, COPY(between)(bits, low, high)); }
+}
+
+static void COPY(draw_normal)(coix_key key, const coix_draw *draw, size_t e, size_t start, size_t count, float *out) {
+  FOR_LANES(float, out) PUT(v16, COPY(normal)(bits)); }
+}
+
+static void COPY(draw_normal_affine)(coix_key key, const coix_draw *draw, size_t e, size_t start, size_t count,
+                                     const float *loc, size_t loc_row_stride, const float *scale,
+                                     size_t scale_row_stride, float *noise, float *out) {
+  FOR_LANES(float, out)
+    v16 z = COPY(normal)(bits);
+    v16 l = lanes == 16 ? v_operand(loc, loc_row_stride, i) : v_operand_part(loc, loc_row_stride, i, lanes);
+    v16 s = lanes == 16 ? v_operand(scale, scale_row_stride, i) : v_operand_part(scale, scale_row_stride, i, lanes);
+    PUT(v16, l + s * z);
+    if (noise) {
+      target = noise + i;
+      PUT(v16, z);
+    }
+  }
+}
+
+static void COPY(draw_gumbel)(coix_key key, const coix_draw *draw, size_t e, size_t start, size_t count, float *out) {
+  FOR_LANES(float, out) PUT(v16, -v_log(-v_log(COPY(between)(bits, 1.17549435e-38f, 1.0f)))); }
+}
+
+/// Random bits of two keys, combined as JAX does it; see coix_draw_randint.
+static void COPY(draw_randint)(coix_key key, const coix_draw *draw, size_t e, size_t start, size_t count,
+                               coix_key second, uint32_t low, uint32_t span, uint32_t multiplier, int32_t *out) {
+  FOR_LANES(int32_t, out)
+    v16u bits2 = COPY(block_bits)(second, (draw->first_row + row) * draw->row_stride + base,
+                                  draw->row_stride, draw->valid_rows - row);
+    v16u value;
+    for (int l = 0; l < 16; l++)
+      value[l] = low + (bits[l] % span * multiplier + bits2[l] % span) % span;
+    PUT(v16i, __builtin_bit_cast(v16i, value));
+  }
+}
+
+static const random_table COPY(table) = {
+    COPY(draw_bits), COPY(draw_uniform), COPY(draw_normal), COPY(draw_normal_affine), COPY(draw_gumbel), COPY(draw_randint),
+};
+#undef ROUND
+#undef EVEN_ROUNDS
+#undef ODD_ROUNDS
+#undef FOR_LANES
+#undef PUT

@@ -1,0 +1,170 @@
+// Reductions along contiguous floats and down columns. Part of every copy (see copies.h).
+
+// MARK: Contiguous
+
+/// NaN wins over everything.
+INLINE v16 COPY(larger)(v16 a, v16 b) { return a != a ? a : v_max(a, b); }
+INLINE v16 COPY(smaller)(v16 a, v16 b) { return a != a ? a : v_min(a, b); }
+
+INLINE float COPY(lanes_max)(v16 v) {
+  float m = v[0];
+  for (int l = 1; l < 16; l++) m = m != m || m > v[l] ? m : v[l];
+  return m;
+}
+
+static double COPY(sum)(const float *x, size_t n) {
+  v16d a = (v16d)(0.0), b = a;
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    a += v_widen(v_load(x + i));
+    b += v_widen(v_load(x + i + 16));
+  }
+  double rest = 0.0;
+  for (; i < n; i++) rest += (double)x[i];
+  return v_sum_wide(a + b) + rest;
+}
+
+/// The largest of n >= 1 floats, or of their negatives; NaN if one is.
+INLINE float COPY(extreme)(const float *x, size_t n, float sign) {
+  float m = sign * x[0];
+  size_t i = 0;
+  if (n >= 16) {
+    v16 a = sign * v_load(x), b = a, c = a, d = a;
+    for (; i + 64 <= n; i += 64) {
+      a = COPY(larger)(a, sign * v_load(x + i));
+      b = COPY(larger)(b, sign * v_load(x + i + 16));
+      c = COPY(larger)(c, sign * v_load(x + i + 32));
+      d = COPY(larger)(d, sign * v_load(x + i + 48));
+    }
+    for (; i + 16 <= n; i += 16) a = COPY(larger)(a, sign * v_load(x + i));
+    m = COPY(lanes_max)(COPY(larger)(COPY(larger)(a, b), COPY(larger)(c, d)));
+  }
+  for (; i < n; i++) m = m != m || m > sign * x[i] ? m : sign * x[i];
+  return m;
+}
+static float COPY(max)(const float *x, size_t n) { return COPY(extreme)(x, n, 1.0f); }
+static float COPY(min)(const float *x, size_t n) { return -COPY(extreme)(x, n, -1.0f); }
+
+/// Sum of exp(x - shift), in double.
+static double COPY(sum_exp)(const float *x, size_t n, float shift) {
+  v16d a = (v16d)(0.0);
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) a += v_widen(v_exp(v_load(x + i) - shift));
+  double sum = v_sum_wide(a);
+  if (i < n) {
+    v16 v = v_exp(v_load_part(x + i, n - i) - shift);
+    for (size_t l = 0; l < n - i; l++) sum += (double)v[l];
+  }
+  return sum;
+}
+
+/// y = exp(x - shift) * factor, or x - shift where `logarithmic`.
+static void COPY(softmax)(const float *x, float *y, size_t n, float shift, float factor, int logarithmic) {
+  size_t i = 0;
+  if (logarithmic) {
+    for (; i + 16 <= n; i += 16) v_store(y + i, (v_load(x + i) - shift) - factor);
+    for (; i < n; i++) y[i] = (x[i] - shift) - factor;
+    return;
+  }
+  for (; i + 16 <= n; i += 16) v_store(y + i, v_exp(v_load(x + i) - shift) * factor);
+  if (i < n) v_store_part(y + i, v_exp(v_load_part(x + i, n - i) - shift) * factor, n - i);
+}
+
+// MARK: Columns
+
+/// Columns [start, start + 16) of row k, or the `lanes` of them that exist.
+INLINE v16 COPY(column)(const float *x, size_t k, size_t inner, size_t lanes) {
+  return lanes == 16 ? v_load(x + k * inner) : v_load_part(x + k * inner, lanes);
+}
+INLINE void COPY(put)(float *out, v16 v, size_t lanes) {
+  if (lanes == 16) v_store(out, v);
+  else v_store_part(out, v, lanes);
+}
+
+INLINE v16 COPY(column_max)(const float *x, size_t n, size_t inner, size_t lanes) {
+  v16 m = COPY(column)(x, 0, inner, lanes);
+  for (size_t k = 1; k < n; k++) m = COPY(larger)(m, COPY(column)(x, k, inner, lanes));
+  return m;
+}
+
+/// Sums of few terms in float, of many in double.
+INLINE v16 COPY(column_sum)(const float *x, size_t n, size_t inner, size_t lanes) {
+  if (n <= 64) {
+    v16 sum = COPY(column)(x, 0, inner, lanes);
+    for (size_t k = 1; k < n; k++) sum += COPY(column)(x, k, inner, lanes);
+    return sum;
+  }
+  v16d sum = (v16d)(0.0);
+  for (size_t k = 0; k < n; k++) sum += v_widen(COPY(column)(x, k, inner, lanes));
+  return v_narrow(sum);
+}
+
+INLINE v16 COPY(column_sum_exp)(const float *x, size_t n, size_t inner, size_t lanes, v16 shift) {
+  if (n <= 64) {
+    v16 sum = (v16)(0.0f);
+    for (size_t k = 0; k < n; k++) sum += v_exp(COPY(column)(x, k, inner, lanes) - shift);
+    return sum;
+  }
+  v16d sum = (v16d)(0.0);
+  for (size_t k = 0; k < n; k++) sum += v_widen(v_exp(COPY(column)(x, k, inner, lanes) - shift));
+  return v_narrow(sum);
+}
+
+INLINE void COPY(reduce_strip)(coix_reduction op, const float *x, float *out, size_t n, size_t inner, size_t lanes) {
+  v16 result;
+  if (op == COIX_SUM) {
+    result = COPY(column_sum)(x, n, inner, lanes);
+  } else if (op == COIX_MAX) {
+    result = COPY(column_max)(x, n, inner, lanes);
+  } else if (op == COIX_MIN) {
+    result = COPY(column)(x, 0, inner, lanes);
+    for (size_t k = 1; k < n; k++) result = COPY(smaller)(result, COPY(column)(x, k, inner, lanes));
+  } else {
+    v16 m = COPY(column_max)(x, n, inner, lanes);
+    v16 shift = v_abs(m) == INFINITY ? (v16)(0.0f) : m;
+    result = shift + v_log(COPY(column_sum_exp)(x, n, inner, lanes, shift));
+    result = m == INFINITY ? m : result;
+  }
+  COPY(put)(out, result, lanes);
+}
+
+/// out[i] = reduction over k of x[k, i] for i in [start, end); n >= 1.
+static void COPY(reduce_columns)(coix_reduction op, const float *x, float *out, size_t n, size_t inner, size_t start, size_t end) {
+  size_t i = start;
+#define STRIPS(OP)                                                                                 \
+  case OP:                                                                                         \
+    for (; i + 16 <= end; i += 16) COPY(reduce_strip)(OP, x + i, out + i, n, inner, 16);           \
+    if (i < end) COPY(reduce_strip)(OP, x + i, out + i, n, inner, end - i);                        \
+    break;
+  switch (op) { STRIPS(COIX_SUM) STRIPS(COIX_MAX) STRIPS(COIX_MIN) STRIPS(COIX_LOGSUMEXP) }
+#undef STRIPS
+}
+
+INLINE void COPY(softmax_strip)(const float *x, float *y, size_t n, size_t inner, int logarithmic, size_t lanes) {
+  v16 shift = COPY(column_max)(x, n, inner, lanes);
+  if (logarithmic) {
+    v16 log_sum = v_log(COPY(column_sum_exp)(x, n, inner, lanes, shift));
+    for (size_t k = 0; k < n; k++) COPY(put)(y + k * inner, (COPY(column)(x, k, inner, lanes) - shift) - log_sum, lanes);
+    return;
+  }
+  v16 sum = (v16)(0.0f);
+  v16d wide = (v16d)(0.0);
+  for (size_t k = 0; k < n; k++) {
+    v16 e = v_exp(COPY(column)(x, k, inner, lanes) - shift);
+    COPY(put)(y + k * inner, e, lanes);
+    if (n <= 64) sum += e;
+    else wide += v_widen(e);
+  }
+  if (n > 64) sum = v_narrow(wide);
+  for (size_t k = 0; k < n; k++) COPY(put)(y + k * inner, COPY(column)(y, k, inner, lanes) / sum, lanes);
+}
+
+static void COPY(softmax_columns)(const float *x, float *y, size_t n, size_t inner, int logarithmic, size_t start, size_t end) {
+  size_t i = start;
+  for (; i + 16 <= end; i += 16) COPY(softmax_strip)(x + i, y + i, n, inner, logarithmic, 16);
+  if (i < end) COPY(softmax_strip)(x + i, y + i, n, inner, logarithmic, end - i);
+}
+
+static const reduce_table COPY(table) = {
+    COPY(sum), COPY(max), COPY(min), COPY(sum_exp), COPY(softmax), COPY(reduce_columns), COPY(softmax_columns),
+};

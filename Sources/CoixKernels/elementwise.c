@@ -1,0 +1,141 @@
+// Elementwise operations and their derivatives.
+
+#include "internal.h"
+
+typedef struct {
+  void (*unary[20])(const float *x, float *y, size_t count);
+  void (*slope[20])(const float *x, const float *y, const float *dy, float *dx, size_t count);
+  void (*binary[13])(const float *a, size_t as, const float *b, size_t bs, float *out, size_t count);
+  void (*select)(const float *c, size_t cs, const float *a, size_t as, const float *b, size_t bs, float *out, size_t count);
+  void (*accumulate)(float *y, const float *x, size_t count);
+  void (*accumulate_scaled)(float *y, const float *x, float factor, size_t count);
+  int64_t (*first_above)(const float *x, size_t count, uint32_t limit);
+} elementwise_table;
+
+#define COIX_TEMPLATE "Copies/elementwise_copy.h"
+#include "copies.h"
+COIX_CHOOSE(elementwise_table, kernels)
+
+/// Floats a thread takes at a time: a multiple of the lanes, half of a level-one cache.
+#define BLOCK ((size_t)4096)
+
+/// Runs `statement` on each block [start, start + length) of `count` floats, with a team where it pays.
+#define FOR_BLOCKS(cost, statement)                                                                \
+  do {                                                                                             \
+    int threads = coix_team_for((double)count * (cost), team);                                     \
+    if (threads <= 1) {                                                                            \
+      const size_t start = 0, length = count;                                                      \
+      (void)start;                                                                                 \
+      statement;                                                                                   \
+    } else {                                                                                       \
+      size_t blocks = coix_blocks(count, BLOCK);                                                   \
+      _Pragma("omp parallel for schedule(static) num_threads(threads)")                            \
+      for (size_t block = 0; block < blocks; block++) {                                            \
+        const size_t start = block * BLOCK, length = coix_min(BLOCK, count - start);               \
+        statement;                                                                                 \
+      }                                                                                            \
+    }                                                                                              \
+  } while (0)
+
+/// Nanoseconds an element, roughly, of each unary operation: decides only whether a team is worth waking.
+static const float unary_cost[20] = {0.2f, 0.6f, 0.8f, 0.8f, 1.2f, 0.4f, 1.2f, 0.8f, 1.8f, 0.2f,
+                                     0.2f, 0.2f, 0.4f, 2.0f, 2.0f, 0.2f, 0.2f, 8.0f, 12.0f, 1.5f};
+
+void coix_unary(coix_unary_op op, const float *x, float *y, size_t count, int team) {
+  FOR_BLOCKS(unary_cost[op], kernels->unary[op](x + start, y + start, length));
+}
+
+void coix_unary_backward(coix_unary_op op, const float *x, const float *y, const float *dy, float *dx,
+                         size_t count, int team) {
+  FOR_BLOCKS(unary_cost[op], kernels->slope[op](x + start, y + start, dy + start, dx + start, length));
+}
+
+typedef struct {
+  const float *data;
+  size_t outer_stride, row_stride;
+} operand;
+
+/// Whether every operand lies so that (outer, rows) can be walked as one long row; changes the row strides if so.
+static int flatten(operand *operands, int count, size_t outer, size_t rows) {
+  if (outer == 1) return 1;
+  for (int i = 0; i < count; i++) {
+    operand q = operands[i];
+    int constant = q.outer_stride == 0 && (q.row_stride == 0 || rows == 1);
+    int contiguous = q.outer_stride == rows && (q.row_stride == 1 || rows == 1);
+    if (!constant && !contiguous) return 0;
+  }
+  for (int i = 0; i < count; i++) operands[i].row_stride = operands[i].outer_stride != 0;
+  return 1;
+}
+
+#define AT(q, o) ((q).data + (o) * (q).outer_stride)
+
+void coix_binary(coix_binary_op op, const float *a, size_t a_outer_stride, size_t a_row_stride,
+                 const float *b, size_t b_outer_stride, size_t b_row_stride,
+                 float *out, size_t outer, size_t rows, int team) {
+  operand q[2] = {{a, a_outer_stride, a_row_stride}, {b, b_outer_stride, b_row_stride}};
+  double cost = op == COIX_POWER ? 10.0 : 0.3;
+  if (flatten(q, 2, outer, rows)) {
+    size_t count = outer * rows, as = q[0].row_stride, bs = q[1].row_stride;
+    FOR_BLOCKS(cost, kernels->binary[op](a + start * as, as, b + start * bs, bs, out + start, length));
+    return;
+  }
+  int threads = coix_team_for((double)outer * (double)rows * cost, team);
+  if (threads <= 1) {
+    for (size_t o = 0; o < outer; o++)
+      kernels->binary[op](AT(q[0], o), a_row_stride, AT(q[1], o), b_row_stride, out + o * rows, rows);
+    return;
+  }
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for (size_t o = 0; o < outer; o++)
+    kernels->binary[op](AT(q[0], o), a_row_stride, AT(q[1], o), b_row_stride, out + o * rows, rows);
+}
+
+void coix_select(const float *condition, size_t c_outer_stride, size_t c_row_stride,
+                 const float *a, size_t a_outer_stride, size_t a_row_stride,
+                 const float *b, size_t b_outer_stride, size_t b_row_stride,
+                 float *out, size_t outer, size_t rows, int team) {
+  operand q[3] = {{condition, c_outer_stride, c_row_stride}, {a, a_outer_stride, a_row_stride},
+                  {b, b_outer_stride, b_row_stride}};
+  if (flatten(q, 3, outer, rows)) {
+    size_t count = outer * rows, cs = q[0].row_stride, as = q[1].row_stride, bs = q[2].row_stride;
+    FOR_BLOCKS(0.4, kernels->select(condition + start * cs, cs, a + start * as, as, b + start * bs, bs,
+                                    out + start, length));
+    return;
+  }
+  int threads = coix_team_for((double)outer * (double)rows * 0.4, team);
+  if (threads <= 1) {
+    for (size_t o = 0; o < outer; o++)
+      kernels->select(AT(q[0], o), c_row_stride, AT(q[1], o), a_row_stride, AT(q[2], o), b_row_stride,
+                      out + o * rows, rows);
+    return;
+  }
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for (size_t o = 0; o < outer; o++)
+    kernels->select(AT(q[0], o), c_row_stride, AT(q[1], o), a_row_stride, AT(q[2], o), b_row_stride,
+                    out + o * rows, rows);
+}
+
+static void fill(float *y, float value, size_t count) {
+  for (size_t i = 0; i < count; i++) y[i] = value;
+}
+
+void coix_fill(float *y, float value, size_t count, int team) {
+  FOR_BLOCKS(0.1, fill(y + start, value, length));
+}
+
+void coix_accumulate(float *y, const float *x, size_t count, int team) {
+  FOR_BLOCKS(0.2, kernels->accumulate(y + start, x + start, length));
+}
+
+void coix_accumulate_scaled(float *y, const float *x, float factor, size_t count, int team) {
+  FOR_BLOCKS(0.2, kernels->accumulate_scaled(y + start, x + start, factor, length));
+}
+
+int64_t coix_first_nonfinite(const float *x, size_t count) {
+  return kernels->first_above(x, count, 0x7f800000u);
+}
+
+int64_t coix_first_nan(const float *x, size_t count) {
+  return kernels->first_above(x, count, 0x7f800001u);
+}

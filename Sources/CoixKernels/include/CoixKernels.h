@@ -1,0 +1,248 @@
+// The kernels of the particle runtime: pure functions over raw float arrays.
+//
+// Layout. A *batched* array is particle-minor: `[event..., rows]`, rows contiguous. Inside a chunk,
+// `rows` is the padded row count (a multiple of COIX_LANES) and the padding rows repeat the last real
+// row, so that every loop runs over whole vectors and a row's bits never depend on its lane. A
+// *uniform* array is one row: `[event...]`; its buffer's capacity is rounded up to COIX_LANES floats.
+// Every kernel is nevertheless right for any count.
+//
+// Threads. `team` is the number of OpenMP threads that a kernel may use. With `team <= 1` it enters no
+// parallel region at all; workers always pass 1. Results never depend on `team`: teams split outputs,
+// or sums by blocks whose borders depend on the size alone.
+//
+// Nothing here allocates, keeps state or traps. Nullable pointers are marked.
+
+#ifndef COIX_KERNELS_H
+#define COIX_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/// Row counts inside a chunk are multiples of this: one AVX-512 register of floats.
+#define COIX_LANES 16
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// MARK: - Machine (machine.c)
+
+/// The instruction set the kernels run with: "avx512", "avx2" or "baseline". Chosen once, at load.
+const char *coix_instruction_set(void);
+/// Whether OpenMP was compiled in.
+int coix_has_openmp(void);
+/// Whether the kernels were compiled with optimisation.
+int coix_is_optimised(void);
+
+// MARK: - Thread slot (thread.h is header-only)
+
+#include "CoixThread.h"
+
+// MARK: - Dense layers (dense.c)
+
+typedef enum {
+  COIX_IDENTITY = 0,
+  COIX_RELU = 1,
+  COIX_TANH = 2,
+  COIX_SIGMOID = 3,
+  COIX_SOFTPLUS = 4,
+} coix_activation;
+
+/// y[o, r] = activation(bias[o] + sum_i kernel[i, o] * x[i, r]).
+/// x: [in, rows], kernel: [in, out], bias (nullable): [out], y: [out, rows].
+void coix_dense_forward(const float *x, const float *kernel, const float *bias, float *y,
+                        size_t in, size_t out, size_t rows, coix_activation activation, int team);
+
+/// The gradient of the layer above, from its *output* y and the gradient dy of that output, both [out, rows].
+/// dz = dy * activation'(from y); dx[i, r] = sum_o kernel[i, o] dz[o, r] (nullable);
+/// dkernel[i, o] = sum_r x[i, r] dz[o, r] (nullable); dbias[o] = sum_r dz[o, r] (nullable).
+/// Outputs are overwritten. dz is `out * rows` floats of scratch (may alias nothing); with COIX_IDENTITY
+/// it may be NULL and dy is used in place. x may be NULL when dkernel is NULL.
+/// Fast for small layers (2x32, 32x2: everything blocked by rows so it stays in L1) and large ones (512x512).
+void coix_dense_backward(const float *x, const float *kernel, const float *y, const float *dy,
+                         float *dz, float *dx, float *dkernel, float *dbias,
+                         size_t in, size_t out, size_t rows, coix_activation activation, int team);
+
+/// out[i, j, r] = sum_k a[i, k, r] * b[k, j, r]; one matrix product a row.
+void coix_batched_matmul(const float *a, const float *b, float *out,
+                         size_t m, size_t k, size_t n, size_t rows);
+
+// MARK: - Elementwise (elementwise.c)
+
+typedef enum {
+  COIX_NEGATE, COIX_EXP, COIX_EXPM1, COIX_LOG, COIX_LOG1P, COIX_SQRT, COIX_TANH_OP, COIX_SIGMOID_OP,
+  COIX_SOFTPLUS_OP, COIX_RELU_OP, COIX_ABS, COIX_SQUARE, COIX_RECIPROCAL, COIX_SIN, COIX_COS,
+  COIX_SIGN, COIX_FLOOR, COIX_LOGGAMMA, COIX_DIGAMMA, COIX_ERFINV,
+} coix_unary_op;
+
+typedef enum {
+  COIX_ADD, COIX_SUBTRACT, COIX_MULTIPLY, COIX_DIVIDE, COIX_POWER, COIX_MAXIMUM, COIX_MINIMUM,
+  COIX_LESS, COIX_LESS_EQUAL, COIX_GREATER, COIX_GREATER_EQUAL, COIX_EQUAL, COIX_NOT_EQUAL,
+} coix_binary_op;
+
+/// y[i] = op(x[i]) for i < count. y may be x.
+void coix_unary(coix_unary_op op, const float *x, float *y, size_t count, int team);
+/// dx[i] = dy[i] * op'(x[i]), where y[i] = op(x[i]). dx may be dy. (SIGN, FLOOR: 0. ABS at 0: 0. RELU at 0: 0.)
+/// DIGAMMA's derivative is trigamma; ERFINV's is sqrt(pi)/2 exp(y^2).
+void coix_unary_backward(coix_unary_op op, const float *x, const float *y, const float *dy, float *dx,
+                         size_t count, int team);
+
+/// out[o, r] = op(a, b) for o < outer, r < rows, out contiguous; operand element (o, r) lies at
+/// o * outer_stride + r * row_stride, row_stride 0 or 1. Comparisons give 1 or 0.
+/// POWER follows C's pow at its special values (0^0 = 1, negative base with integer exponent).
+void coix_binary(coix_binary_op op, const float *a, size_t a_outer_stride, size_t a_row_stride,
+                 const float *b, size_t b_outer_stride, size_t b_row_stride,
+                 float *out, size_t outer, size_t rows, int team);
+
+/// out[o, r] = condition(o, r) != 0 ? a(o, r) : b(o, r), with strides as in coix_binary.
+void coix_select(const float *condition, size_t c_outer_stride, size_t c_row_stride,
+                 const float *a, size_t a_outer_stride, size_t a_row_stride,
+                 const float *b, size_t b_outer_stride, size_t b_row_stride,
+                 float *out, size_t outer, size_t rows, int team);
+
+/// y[i] = value.
+void coix_fill(float *y, float value, size_t count, int team);
+/// y[i] += x[i].
+void coix_accumulate(float *y, const float *x, size_t count, int team);
+/// y[i] += factor * x[i].
+void coix_accumulate_scaled(float *y, const float *x, float factor, size_t count, int team);
+/// The index of the first non-finite element, or -1.
+int64_t coix_first_nonfinite(const float *x, size_t count);
+/// The index of the first NaN, or -1.
+int64_t coix_first_nan(const float *x, size_t count);
+
+// MARK: - Reductions (reduce.c)
+
+typedef enum { COIX_SUM, COIX_MAX, COIX_MIN, COIX_LOGSUMEXP } coix_reduction;
+
+/// out[o, i] = reduction over k < n of x[o, k, i]; x: [outer, n, inner], out: [outer, inner].
+/// Sums with inner == 1 are taken in blocks of fixed size, in double; vertical sums (inner > 1) of n > 64 pairwise
+/// or in double. LOGSUMEXP: max first; all -inf gives -inf; +inf gives +inf; NaN propagates. MAX/MIN propagate NaN.
+void coix_reduce(coix_reduction op, const float *x, float *out, size_t outer, size_t n, size_t inner, int team);
+
+/// y[o, k, i] = softmax over k of x (logarithmic != 0: log-softmax).
+void coix_softmax(const float *x, float *y, size_t outer, size_t n, size_t inner, int logarithmic, int team);
+
+/// out[o, i] = index (as float) of the first largest x[o, k, i] over k; NaN counts as largest.
+void coix_argmax(const float *x, float *out, size_t outer, size_t n, size_t inner);
+
+/// y[o, k, i] = sum over j <= k of x[o, j, i], running sum in float (as jnp.cumsum does up to rounding).
+void coix_cumsum(const float *x, float *y, size_t outer, size_t n, size_t inner);
+
+// MARK: - Normal density (normal.c)
+
+/// out[g, r] = sum over e < elements of log Normal(x; loc, scale), for element (g, e) of `groups` x `elements`.
+/// Operand q's element (g, e, r) lies at (g * elements + e) * q_element_stride + r * q_row_stride
+/// (element_stride 0: one value for all elements; row_stride 0 or 1).
+/// Per element: -0.5 ((x - loc)/scale)^2 - log(sqrt(2 pi) scale). Row-constant scales take their log once.
+void coix_normal_log_density(const float *x, size_t x_element_stride, size_t x_row_stride,
+                             const float *loc, size_t loc_element_stride, size_t loc_row_stride,
+                             const float *scale, size_t scale_element_stride, size_t scale_row_stride,
+                             float *out, size_t groups, size_t elements, size_t rows);
+
+/// Its gradient for the seed g: [groups, rows]. dx, dloc, dscale: [groups, elements, rows] each, nullable,
+/// overwritten: dx = -g (x-loc)/scale^2, dloc = -dx, dscale = g (((x-loc)/scale)^2 - 1)/scale.
+void coix_normal_log_density_backward(const float *g,
+                             const float *x, size_t x_element_stride, size_t x_row_stride,
+                             const float *loc, size_t loc_element_stride, size_t loc_row_stride,
+                             const float *scale, size_t scale_element_stride, size_t scale_row_stride,
+                             float *dx, float *dloc, float *dscale,
+                             size_t groups, size_t elements, size_t rows);
+
+// MARK: - Random draws (random.c): Threefry-2x32, 20 rounds; JAX's partitionable counters
+
+typedef struct { uint32_t word0, word1; } coix_key;
+
+/// Where the elements of a draw lie: lane r of element e has flat index
+/// (first_row + min(r, valid_rows - 1)) * row_stride + e * element_stride + offset.
+/// Outputs are [elements, rows]. Padding rows (r >= valid_rows) so repeat the last valid one.
+typedef struct {
+  uint64_t first_row, valid_rows, rows, elements, row_stride, element_stride, offset;
+} coix_draw;
+
+/// The pair of words of one block on the counter (counter >> 32, counter & 0xffffffff).
+coix_key coix_threefry(coix_key key, uint64_t counter);
+/// word0 ^ word1 of block(key, index), for each element.
+void coix_draw_bits(coix_key key, coix_draw draw, uint32_t *out, int team);
+/// max(low, f * (high - low) + low), f in [0, 1) from the upper 23 bits.
+void coix_draw_uniform(coix_key key, coix_draw draw, float low, float high, float *out, int team);
+/// sqrt(2) * erfinv(u), u uniform in (-1, 1) from nextafter(-1, 0); Giles' float32 erfinv
+/// (w = -log1p(-x*x), two polynomials of degree 8, switch at w = 5), as XLA has it.
+void coix_draw_normal(coix_key key, coix_draw draw, float *out, int team);
+/// loc + scale * normal, with operands as in coix_normal_log_density (element e, lane r); the standard
+/// normal itself also goes to `noise` [elements, rows] unless that is NULL.
+void coix_draw_normal_affine(coix_key key, coix_draw draw,
+                             const float *loc, size_t loc_element_stride, size_t loc_row_stride,
+                             const float *scale, size_t scale_element_stride, size_t scale_row_stride,
+                             float *noise, float *out, int team);
+/// -log(-log u), u uniform in [least normal float, 1).
+void coix_draw_gumbel(coix_key key, coix_draw draw, float *out, int team);
+/// JAX's randint: k1, k2 = split(key); h, l = bits of each; span = high - low (1 if high <= low);
+/// m = (2^16 mod span)^2 mod span; low + ((h mod span) * m + l mod span) mod span, in uint32 arithmetic.
+void coix_draw_randint(coix_key key, coix_draw draw, int32_t low, int32_t high, int32_t *out, int team);
+
+// MARK: - Rows (rows.c): between the row-major whole plate and particle-minor chunks
+
+/// destination[e, r] = source[(index ? index[s] : s) * elements + e] for lane r, s = first_row + min(r, valid_rows - 1).
+/// source: [n, elements] row-major; destination: [elements, rows].
+void coix_load_rows(const float *source, const int32_t *index, float *destination,
+                    size_t first_row, size_t valid_rows, size_t rows, size_t elements);
+/// destination[(first_row + r) * elements + e] = source[e, r] for r < valid_rows. The transposing merge.
+void coix_store_rows(const float *source, float *destination,
+                     size_t first_row, size_t valid_rows, size_t rows, size_t elements);
+/// The same, adding to the destination.
+void coix_accumulate_rows(const float *source, float *destination,
+                     size_t first_row, size_t valid_rows, size_t rows, size_t elements);
+/// destination[r, e] = source[index[r], e]; row-major, r < count.
+void coix_gather_rows(const float *source, const int32_t *index, float *destination,
+                      size_t count, size_t elements, int team);
+/// destination[index[r], e] += source[r, e] in ascending r for each target; destination: [targets, elements], zeroed by
+/// the caller. `order` and `offsets` come from coix_sort_rows. Each target row is owned by one thread.
+void coix_scatter_add_rows(const float *source, const int32_t *order, const int32_t *offsets, float *destination,
+                           size_t targets, size_t elements, int team);
+/// Stable counting sort of rows by target: order[offsets[t] ..< offsets[t + 1]] are the rows r with index[r] == t, ascending.
+/// offsets: [targets + 1], order: [count].
+void coix_sort_rows(const int32_t *index, size_t count, size_t targets, int32_t *order, int32_t *offsets);
+/// out[o, i] = x[o, index(i), i], index a float per (i) rounded to nearest, clamped to [0, n): x: [outer, n, inner], out: [outer, inner].
+/// index lies at i * index_stride (0 or 1) for i < inner.
+void coix_gather_axis(const float *x, const float *index, size_t index_stride, float *out,
+                      size_t outer, size_t n, size_t inner);
+/// dx[o, index(i), i] += dy[o, i]; dx zeroed by the caller.
+void coix_scatter_axis(const float *dy, const float *index, size_t index_stride, float *dx,
+                       size_t outer, size_t n, size_t inner);
+/// out[k, i] = (index(i) == k), k < depth.
+void coix_one_hot(const float *index, float *out, size_t depth, size_t inner);
+
+// MARK: - Resampling (resampling.c)
+
+/// Systematic resampling of `columns` columns: log_weight is [n, columns] row-major, uniform one number in [0, 1) a column;
+/// index is [count, columns]: the first row whose cumulative normalised weight (in double) is >= (uniform + i) / count.
+/// Rows of weight zero are never chosen. Returns 0, or 1 + the first column whose weights are all -inf, contain NaN or +inf.
+int64_t coix_systematic(const float *log_weight, const float *uniform, int32_t *index,
+                        size_t n, size_t columns, size_t count, int team);
+
+// MARK: - Optimisers (optimiser.c)
+
+/// One step of Adam (Kingma and Ba, 2015, algorithm 1), in place. correction1 = 1 - beta1^t, correction2 = 1 - beta2^t:
+/// m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; p -= rate * (m / correction1) / (sqrt(v / correction2) + epsilon).
+void coix_adam(float *parameter, const float *gradient, float *first_moment, float *second_moment, size_t count,
+               float rate, float beta1, float beta2, float epsilon, float correction1, float correction2);
+
+// MARK: - Sums across chunks (merge.c)
+
+/// y[i] += x[i], in double.
+void coix_accumulate_double(double *y, const float *x, size_t count);
+/// out[i] = parts[0][i] + ... + parts[part_count - 1][i], added in that order, in double.
+void coix_merge_double(const double *const *parts, size_t part_count, float *out, size_t count, int team);
+/// The sum of x[0 ..< count], in double, in an order that depends on count alone.
+double coix_sum_double(const float *x, size_t count);
+/// For each of `columns` columns of log_weight, [n, columns] row-major: the greatest log-weight, and the sums over rows of
+/// exp(w - greatest) and exp(2 (w - greatest)). A column of -inf has sums 0; NaN propagates to the sums.
+void coix_weight_moments(const float *log_weight, double *greatest, double *sum, double *sum_of_squares,
+                         size_t n, size_t columns, int team);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,35 @@
+// What the kernel files share: the choice of instruction set, and teams.
+
+#ifndef COIX_INTERNAL_H
+#define COIX_INTERNAL_H
+
+#include "CoixKernels.h"
+
+#define COIX_BASELINE 0
+#define COIX_AVX2 1
+#define COIX_AVX512 2
+
+/// The instruction set to run with. Safe to call from constructors.
+int coix_level(void);
+
+/// The threads to use for `nanoseconds` of work when the caller allows `team`: 1 for anything so small that
+/// waking threads would cost more than it saves. Where more than 1, idle OpenMP threads are told not to spin.
+int coix_team_for(double nanoseconds, int team);
+
+/// Points `kernels` at the table of the instruction set in use, once, at load.
+#if defined(__x86_64__)
+#define COIX_CHOOSE(type, kernels)                                                                 \
+  static const type *kernels = &table_baseline;                                                    \
+  __attribute__((constructor)) static void choose_kernels(void) {                                  \
+    kernels = coix_level() == COIX_AVX512 ? &table_avx512                                          \
+              : coix_level() == COIX_AVX2 ? &table_avx2 : &table_baseline;                         \
+  }
+#else
+#define COIX_CHOOSE(type, kernels) static const type *const kernels = &table_baseline;
+#endif
+
+static inline size_t coix_min(size_t a, size_t b) { return a < b ? a : b; }
+static inline size_t coix_max(size_t a, size_t b) { return a > b ? a : b; }
+static inline size_t coix_blocks(size_t count, size_t block) { return (count + block - 1) / block; }
+
+#endif

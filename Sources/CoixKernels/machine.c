@@ -1,0 +1,75 @@
+// The choice of instruction set, what was compiled in, and the thread's slot.
+
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+_Thread_local void *coix_thread_slot = 0;
+
+#ifdef _OPENMP
+extern void kmp_set_blocktime(int);
+#endif
+
+static int detect_level(void) {
+  int level = COIX_BASELINE;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    level = COIX_AVX2;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")
+        && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")) level = COIX_AVX512;
+  }
+#endif
+  // The environment may lower the choice, for comparisons; never raise it.
+  const char *wish = getenv("COIX_INSTRUCTION_SET");
+  if (wish && !strcmp(wish, "baseline")) return COIX_BASELINE;
+  if (wish && !strcmp(wish, "avx2") && level > COIX_AVX2) return COIX_AVX2;
+  return level;
+}
+
+static int chosen_level = -1;
+
+__attribute__((constructor)) static void choose_level(void) {
+  if (chosen_level < 0) chosen_level = detect_level();
+}
+
+int coix_level(void) {
+  if (chosen_level < 0) choose_level(); // another file's constructor came first
+  return chosen_level;
+}
+
+const char *coix_instruction_set(void) {
+  static const char *const names[] = {"baseline", "avx2", "avx512"};
+  return names[coix_level()];
+}
+
+int coix_has_openmp(void) {
+#ifdef _OPENMP
+  return 1;
+#else
+  return 0;
+#endif
+}
+
+int coix_is_optimised(void) {
+#ifdef __OPTIMIZE__
+  return 1;
+#else
+  return 0;
+#endif
+}
+
+/// Waking a second thread costs about 50 microseconds; below twice that a team gains nothing.
+static const double worth_a_team = 1e5;
+
+int coix_team_for(double nanoseconds, int team) {
+#ifdef _OPENMP
+  if (team <= 1 || nanoseconds < worth_a_team) return 1;
+  kmp_set_blocktime(0);
+  return team;
+#else
+  (void)nanoseconds, (void)team;
+  return 1;
+#endif
+}

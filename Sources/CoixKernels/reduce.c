@@ -1,0 +1,191 @@
+// Reductions, softmax, argmax and running sums over the middle axis of [outer, n, inner].
+
+#include "internal.h"
+
+#include <math.h>
+
+typedef struct {
+  double (*sum)(const float *x, size_t n);
+  float (*max)(const float *x, size_t n);
+  float (*min)(const float *x, size_t n);
+  double (*sum_exp)(const float *x, size_t n, float shift);
+  void (*softmax)(const float *x, float *y, size_t n, float shift, float factor, int logarithmic);
+  void (*reduce_columns)(coix_reduction op, const float *x, float *out, size_t n, size_t inner, size_t start, size_t end);
+  void (*softmax_columns)(const float *x, float *y, size_t n, size_t inner, int logarithmic, size_t start, size_t end);
+} reduce_table;
+
+#define COIX_TEMPLATE "Copies/reduce_copy.h"
+#include "copies.h"
+COIX_CHOOSE(reduce_table, kernels)
+
+// MARK: One contiguous row, in blocks whose borders depend on its length alone
+
+#define MOST_BLOCKS 512
+#define LEAST_BLOCK ((size_t)4096)
+
+static inline size_t block_size(size_t n) {
+  size_t even = coix_blocks(n, MOST_BLOCKS);
+  return coix_max(LEAST_BLOCK, coix_blocks(even, COIX_LANES) * COIX_LANES);
+}
+
+/// Runs `statement` for each block of a row: number b, [start, start + length).
+#define FOR_ROW_BLOCKS(cost, statement)                                                            \
+  do {                                                                                             \
+    const size_t size = block_size(n), blocks = coix_blocks(n, size);                              \
+    int threads = coix_team_for((double)n * (cost), team);                                         \
+    if (threads <= 1) {                                                                            \
+      for (size_t b = 0; b < blocks; b++) {                                                        \
+        const size_t start = b * size, length = coix_min(size, n - start);                         \
+        statement;                                                                                 \
+      }                                                                                            \
+    } else {                                                                                       \
+      _Pragma("omp parallel for schedule(static) num_threads(threads)")                            \
+      for (size_t b = 0; b < blocks; b++) {                                                        \
+        const size_t start = b * size, length = coix_min(size, n - start);                         \
+        statement;                                                                                 \
+      }                                                                                            \
+    }                                                                                              \
+  } while (0)
+
+static double row_sum(const float *x, size_t n, int team) {
+  if (n <= LEAST_BLOCK) return kernels->sum(x, n);
+  double parts[MOST_BLOCKS], sum = 0.0;
+  FOR_ROW_BLOCKS(0.2, parts[b] = kernels->sum(x + start, length));
+  for (size_t b = 0; b < coix_blocks(n, block_size(n)); b++) sum += parts[b];
+  return sum;
+}
+
+static float row_max(const float *x, size_t n, int team) {
+  if (n <= LEAST_BLOCK) return kernels->max(x, n);
+  float parts[MOST_BLOCKS];
+  FOR_ROW_BLOCKS(0.2, parts[b] = kernels->max(x + start, length));
+  return kernels->max(parts, coix_blocks(n, block_size(n)));
+}
+
+static float row_min(const float *x, size_t n, int team) {
+  if (n <= LEAST_BLOCK) return kernels->min(x, n);
+  float parts[MOST_BLOCKS];
+  FOR_ROW_BLOCKS(0.2, parts[b] = kernels->min(x + start, length));
+  return kernels->min(parts, coix_blocks(n, block_size(n)));
+}
+
+static double row_sum_exp(const float *x, size_t n, float shift, int team) {
+  if (n <= LEAST_BLOCK) return kernels->sum_exp(x, n, shift);
+  double parts[MOST_BLOCKS], sum = 0.0;
+  FOR_ROW_BLOCKS(0.8, parts[b] = kernels->sum_exp(x + start, length, shift));
+  for (size_t b = 0; b < coix_blocks(n, block_size(n)); b++) sum += parts[b];
+  return sum;
+}
+
+static float row_logsumexp(const float *x, size_t n, int team) {
+  float m = row_max(x, n, team);
+  if (!isfinite(m)) return m; // -inf: nothing there; +inf and NaN stay
+  return (float)((double)m + log(row_sum_exp(x, n, m, team)));
+}
+
+static float reduce_row(coix_reduction op, const float *x, size_t n, int team) {
+  switch (op) {
+    case COIX_SUM: return (float)row_sum(x, n, team);
+    case COIX_MAX: return row_max(x, n, team);
+    case COIX_MIN: return row_min(x, n, team);
+    case COIX_LOGSUMEXP: return row_logsumexp(x, n, team);
+  }
+  return NAN;
+}
+
+static void softmax_row(const float *x, float *y, size_t n, int logarithmic, int team) {
+  float m = row_max(x, n, team);
+  double sum = row_sum_exp(x, n, m, team);
+  float factor = logarithmic ? (float)log(sum) : (float)(1.0 / sum);
+  FOR_ROW_BLOCKS(0.8, kernels->softmax(x + start, y + start, length, m, factor, logarithmic));
+}
+
+// MARK: The kernels
+
+/// Columns a thread takes at a time.
+#define STRIP ((size_t)256)
+
+/// Nanoseconds an element of a reduction, roughly.
+static double reduction_cost(coix_reduction op) { return op == COIX_LOGSUMEXP ? 1.0 : 0.2; }
+
+/// The reduction of nothing.
+static float neutral(coix_reduction op) { return op == COIX_SUM ? 0.0f : op == COIX_MIN ? INFINITY : -INFINITY; }
+
+void coix_reduce(coix_reduction op, const float *x, float *out, size_t outer, size_t n, size_t inner, int team) {
+  if (n == 0) {
+    for (size_t i = 0; i < outer * inner; i++) out[i] = neutral(op);
+    return;
+  }
+  double work = (double)outer * (double)n * (double)inner * reduction_cost(op);
+  int threads = coix_team_for(work, team);
+  if (inner == 1) {
+    if (threads <= 1 || outer < 2 * (size_t)threads) {
+      for (size_t o = 0; o < outer; o++) out[o] = reduce_row(op, x + o * n, n, team);
+      return;
+    }
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (size_t o = 0; o < outer; o++) out[o] = reduce_row(op, x + o * n, n, 1);
+    return;
+  }
+  if (threads <= 1) {
+    for (size_t o = 0; o < outer; o++)
+      kernels->reduce_columns(op, x + o * n * inner, out + o * inner, n, inner, 0, inner);
+    return;
+  }
+  size_t strips = coix_blocks(inner, STRIP);
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for (size_t task = 0; task < outer * strips; task++) {
+    size_t o = task / strips, start = task % strips * STRIP;
+    kernels->reduce_columns(op, x + o * n * inner, out + o * inner, n, inner, start, coix_min(start + STRIP, inner));
+  }
+}
+
+void coix_softmax(const float *x, float *y, size_t outer, size_t n, size_t inner, int logarithmic, int team) {
+  if (n == 0) return;
+  int threads = coix_team_for((double)outer * (double)n * (double)inner * 1.5, team);
+  if (inner == 1) {
+    if (threads <= 1 || outer < 2 * (size_t)threads) {
+      for (size_t o = 0; o < outer; o++) softmax_row(x + o * n, y + o * n, n, logarithmic, team);
+      return;
+    }
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (size_t o = 0; o < outer; o++) softmax_row(x + o * n, y + o * n, n, logarithmic, 1);
+    return;
+  }
+  if (threads <= 1) {
+    for (size_t o = 0; o < outer; o++)
+      kernels->softmax_columns(x + o * n * inner, y + o * n * inner, n, inner, logarithmic, 0, inner);
+    return;
+  }
+  size_t strips = coix_blocks(inner, STRIP);
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for (size_t task = 0; task < outer * strips; task++) {
+    size_t o = task / strips, start = task % strips * STRIP;
+    kernels->softmax_columns(x + o * n * inner, y + o * n * inner, n, inner, logarithmic, start,
+                             coix_min(start + STRIP, inner));
+  }
+}
+
+void coix_argmax(const float *x, float *out, size_t outer, size_t n, size_t inner) {
+  for (size_t o = 0; o < outer; o++) {
+    const float *row = x + o * n * inner;
+    for (size_t i = 0; i < inner; i++) {
+      size_t best = 0;
+      for (size_t k = 1; k < n; k++) {
+        float candidate = row[k * inner + i], leader = row[best * inner + i];
+        if (candidate > leader || (isnan(candidate) && !isnan(leader))) best = k;
+      }
+      out[o * inner + i] = (float)best;
+    }
+  }
+}
+
+void coix_cumsum(const float *x, float *y, size_t outer, size_t n, size_t inner) {
+  for (size_t o = 0; o < outer; o++) {
+    const float *from = x + o * n * inner;
+    float *to = y + o * n * inner;
+    for (size_t i = 0; n && i < inner; i++) to[i] = from[i];
+    for (size_t k = 1; k < n; k++)
+      for (size_t i = 0; i < inner; i++) to[k * inner + i] = to[(k - 1) * inner + i] + from[k * inner + i];
+  }
+}

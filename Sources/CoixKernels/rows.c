@@ -1,0 +1,121 @@
+// Moving rows: between the row-major whole plate and particle-minor chunks, gathers, scatters.
+
+#include "internal.h"
+
+#include <math.h>
+#include <string.h>
+
+/// Rows transposed at a time, so that both sides of the transposition stay in cache.
+#define TILE ((size_t)64)
+
+void coix_load_rows(const float *source, const int32_t *index, float *destination,
+                    size_t first_row, size_t valid_rows, size_t rows, size_t elements) {
+  if (valid_rows == 0) return;
+  for (size_t start = 0; start < rows; start += TILE) {
+    size_t end = coix_min(start + TILE, rows);
+    size_t at[TILE];
+    for (size_t r = start; r < end; r++) {
+      size_t s = first_row + coix_min(r, valid_rows - 1);
+      at[r - start] = (index ? (size_t)index[s] : s) * elements;
+    }
+    for (size_t e = 0; e < elements; e++)
+      for (size_t r = start; r < end; r++) destination[e * rows + r] = source[at[r - start] + e];
+  }
+}
+
+void coix_store_rows(const float *source, float *destination,
+                     size_t first_row, size_t valid_rows, size_t rows, size_t elements) {
+  destination += first_row * elements;
+  for (size_t start = 0; start < valid_rows; start += TILE) {
+    size_t end = coix_min(start + TILE, valid_rows);
+    for (size_t e = 0; e < elements; e++)
+      for (size_t r = start; r < end; r++) destination[r * elements + e] = source[e * rows + r];
+  }
+}
+
+void coix_accumulate_rows(const float *source, float *destination,
+                          size_t first_row, size_t valid_rows, size_t rows, size_t elements) {
+  destination += first_row * elements;
+  for (size_t start = 0; start < valid_rows; start += TILE) {
+    size_t end = coix_min(start + TILE, valid_rows);
+    for (size_t e = 0; e < elements; e++)
+      for (size_t r = start; r < end; r++) destination[r * elements + e] += source[e * rows + r];
+  }
+}
+
+static inline void gather_row(const float *source, const int32_t *index, float *destination, size_t r, size_t elements) {
+  const float *from = source + (size_t)index[r] * elements;
+  float *to = destination + r * elements;
+  for (size_t e = 0; e < elements; e++) to[e] = from[e];
+}
+
+void coix_gather_rows(const float *source, const int32_t *index, float *destination,
+                      size_t count, size_t elements, int team) {
+  int threads = coix_team_for((double)count * (2.0 + 0.5 * (double)elements), team);
+  if (threads <= 1) {
+    for (size_t r = 0; r < count; r++) gather_row(source, index, destination, r, elements);
+    return;
+  }
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for (size_t r = 0; r < count; r++) gather_row(source, index, destination, r, elements);
+}
+
+static inline void scatter_target(const float *source, const int32_t *order, const int32_t *offsets,
+                                  float *destination, size_t t, size_t elements) {
+  float *to = destination + t * elements;
+  for (int32_t k = offsets[t]; k < offsets[t + 1]; k++) {
+    const float *from = source + (size_t)order[k] * elements;
+    for (size_t e = 0; e < elements; e++) to[e] += from[e];
+  }
+}
+
+void coix_scatter_add_rows(const float *source, const int32_t *order, const int32_t *offsets, float *destination,
+                           size_t targets, size_t elements, int team) {
+  if (targets == 0) return;
+  double work = ((double)targets + (double)(offsets[targets] - offsets[0])) * (2.0 + 0.5 * (double)elements);
+  int threads = coix_team_for(work, team);
+  if (threads <= 1) {
+    for (size_t t = 0; t < targets; t++) scatter_target(source, order, offsets, destination, t, elements);
+    return;
+  }
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for (size_t t = 0; t < targets; t++) scatter_target(source, order, offsets, destination, t, elements);
+}
+
+void coix_sort_rows(const int32_t *index, size_t count, size_t targets, int32_t *order, int32_t *offsets) {
+  memset(offsets, 0, (targets + 1) * sizeof *offsets);
+  for (size_t r = 0; r < count; r++) offsets[(size_t)index[r] + 1]++;
+  for (size_t t = 0; t < targets; t++) offsets[t + 1] += offsets[t];
+  // Fill, which moves each start to its end, and move them back.
+  for (size_t r = 0; r < count; r++) order[offsets[(size_t)index[r]]++] = (int32_t)r;
+  for (size_t t = targets; t > 0; t--) offsets[t] = offsets[t - 1];
+  offsets[0] = 0;
+}
+
+/// The position that a float means: rounded to nearest, clamped to [0, n). NaN gives 0.
+static inline size_t position(float index, size_t n) {
+  if (!(index > 0.0f)) return 0;
+  if (index >= (float)n) return n - 1;
+  return coix_min((size_t)(index + 0.5f), n - 1);
+}
+
+void coix_gather_axis(const float *x, const float *index, size_t index_stride, float *out,
+                      size_t outer, size_t n, size_t inner) {
+  if (n == 0) return;
+  for (size_t o = 0; o < outer; o++)
+    for (size_t i = 0; i < inner; i++)
+      out[o * inner + i] = x[(o * n + position(index[i * index_stride], n)) * inner + i];
+}
+
+void coix_scatter_axis(const float *dy, const float *index, size_t index_stride, float *dx,
+                       size_t outer, size_t n, size_t inner) {
+  if (n == 0) return;
+  for (size_t o = 0; o < outer; o++)
+    for (size_t i = 0; i < inner; i++)
+      dx[(o * n + position(index[i * index_stride], n)) * inner + i] += dy[o * inner + i];
+}
+
+void coix_one_hot(const float *index, float *out, size_t depth, size_t inner) {
+  for (size_t k = 0; k < depth; k++)
+    for (size_t i = 0; i < inner; i++) out[k * inner + i] = index[i] == (float)k ? 1.0f : 0.0f;
+}

@@ -1,0 +1,62 @@
+import CoixKernels
+
+/// A value and its gradient.
+public struct ValueWithGradient<Parameters: TensorTree>: Sendable {
+  /// The value: one number.
+  public let value: Float
+  /// Its derivative with respect to each parameter, in the parameters' own structure.
+  public let gradient: Parameters
+}
+
+/// The value of `body` at `parameters`, and its gradient by reverse-mode differentiation.
+///
+/// `body` gets the parameters as tracked tensors and returns a scalar that it computes from them: usually it builds programs from
+/// the parameters, evaluates them and returns `metrics.loss`. Programs run on workers; the gradient takes the same way back.
+///
+/// ```swift
+/// let step = try valueWithGradient(at: network) { network in
+///   try evaluate(inference(network), seed: key)(data).metrics.loss
+/// }
+/// ```
+///
+/// - Throws: what `body` throws; ``CoixError/shape(operation:shapes:reason:)`` unless it returns one number;
+///   ``CoixError/gradient(_:)`` within another gradient computation.
+public func valueWithGradient<Parameters: TensorTree>(
+  at parameters: Parameters, _ body: (Parameters) throws -> Tensor
+) throws -> ValueWithGradient<Parameters> {
+  try valueWithGradient(at: parameters) { (try body($0), ()) }.0
+}
+
+/// The same, for a `body` that also returns something besides: metrics, say.
+///
+/// - Throws: as the function above.
+public func valueWithGradient<Parameters: TensorTree, Besides>(
+  at parameters: Parameters, _ body: (Parameters) throws -> (Tensor, Besides)
+) throws -> (ValueWithGradient<Parameters>, Besides) {
+  guard ExecutionContext.current == nil else {
+    throw CoixError.gradient("a gradient within a program or another gradient computation is not supported")
+  }
+  let pool = BufferPool.borrow()
+  defer { BufferPool.handBack(pool) }
+  let tape = Tape()
+  let context = ExecutionContext(pool: pool, tape: tape, team: Workers.standard.team, isCaller: true)
+  return try context.withCurrent {
+    let tracked = try parameters.mapTensors { tensor in
+      let plain = try tensor.validated()
+      guard !plain.isMapped else { throw CoixError.gradient("data mapped over a plate cannot be a parameter") }
+      return tape.record(plain.detached, .none)
+    }
+    let (value, besides) = try body(tracked)
+    if let failure = context.failure { throw failure }
+    guard try value.validated().shape.elementCount == 1, !value.isBatched else {
+      throw CoixError.shape(operation: "valueWithGradient", shapes: [value.shape], reason: "the value must be one number")
+    }
+    if value.node >= 0, value.tape == tape.id {
+      tape.add(Tensor(repeating: 1, shape: value.shape), to: value.node)
+      try tape.pullBack()
+      if let failure = context.failure { throw failure }
+    }
+    let gradient = try tracked.mapTensors { tape.gradient(of: $0.node) ?? .zeros($0.shape) }
+    return (ValueWithGradient(value: value.scalar, gradient: gradient), besides)
+  }
+}

@@ -1,0 +1,145 @@
+import CoixKernels
+import Synchronization
+
+/// A define-by-run record of operations, and the gradients that flow back through it.
+///
+/// One tape belongs to one chunk, or to the caller within ``valueWithGradient(at:_:)``. A chunk's tape has the caller's as
+/// parent: a tensor that is tracked there (a parameter, a value from before a barrier) becomes a leaf here when an operation
+/// first reads it, and its gradient is collected from ``leaves`` after the backward pass.
+final class Tape {
+  /// How a node hands its gradient on.
+  enum Pullback {
+    /// A leaf, or a node whose gradient somebody reads with ``gradient(of:)``.
+    case none
+    /// One input: the gradient of the output to that of the input.
+    case one(input: Int32, (Tensor) -> Tensor)
+    /// Several: adds to the tape itself.
+    case many((Tensor, Tape) -> Void)
+    /// Runs when all later nodes are done, also without a gradient of its own.
+    case always((Tape) throws -> Void)
+  }
+
+  struct Node {
+    let shape: Shape
+    let stride: Int
+    var pullback: Pullback
+    var gradient: Tensor?
+  }
+
+  /// A tensor of the parent tape, as it was read by this one.
+  struct Leaf {
+    let parentNode: Int32
+    let node: Int32
+  }
+
+  let id: UInt32
+  private let parentID: UInt32
+  private(set) var nodes: [Node] = []
+  private(set) var leaves: [Leaf] = []
+  /// The leaf of each node of the parent tape, -1 where it has none.
+  private var leafOfParentNode: [Int32] = []
+
+  private static let lastID = Atomic<UInt32>(0)
+
+  init(parent: Tape? = nil) {
+    id = Self.lastID.wrappingAdd(1, ordering: .relaxed).newValue
+    parentID = parent?.id ?? 0
+    nodes.reserveCapacity(64)
+  }
+
+  /// The tape that records now, if the operand is tracked.
+  @inline(__always)
+  static func recording(_ tensor: Tensor) -> Tape? {
+    tensor.node >= 0 ? ExecutionContext.current?.tape : nil
+  }
+
+  /// The same for two operands.
+  @inline(__always)
+  static func recording(_ first: Tensor, _ second: Tensor) -> Tape? {
+    first.node >= 0 || second.node >= 0 ? ExecutionContext.current?.tape : nil
+  }
+
+  /// The node of an operand: its own, or the leaf it becomes; -1 if it is a constant here.
+  func node(of tensor: Tensor) -> Int32 {
+    if tensor.node < 0 { return -1 }
+    if tensor.tape == id { return tensor.node }
+    guard tensor.tape == parentID else {
+      ExecutionContext.remember(
+        .gradient("a tensor of another gradient computation is used here; take its `detached` value"))
+      return -1
+    }
+    return leaf(forParentNode: tensor.node, shape: tensor.shape, stride: tensor.stride)
+  }
+
+  /// The leaf for a node of the parent.
+  func leaf(forParentNode parent: Int32, shape: Shape, stride: Int) -> Int32 {
+    let index = Int(parent)
+    if index >= leafOfParentNode.count {
+      leafOfParentNode.append(contentsOf: repeatElement(-1, count: index + 1 - leafOfParentNode.count))
+    }
+    if leafOfParentNode[index] < 0 {
+      leafOfParentNode[index] = append(shape: shape, stride: stride, .none)
+      leaves.append(Leaf(parentNode: parent, node: leafOfParentNode[index]))
+    }
+    return leafOfParentNode[index]
+  }
+
+  /// Adds a node and returns its number.
+  func append(shape: Shape, stride: Int, _ pullback: Pullback) -> Int32 {
+    nodes.append(Node(shape: shape, stride: stride, pullback: pullback, gradient: nil))
+    return Int32(nodes.count - 1)
+  }
+
+  /// `tensor` as the output of a new node.
+  func record(_ tensor: Tensor, _ pullback: Pullback) -> Tensor {
+    tensor.tracked(node: append(shape: tensor.shape, stride: tensor.stride, pullback), tape: id)
+  }
+
+  /// Adds to a node's gradient; what was broadcast from the node's shape is summed first.
+  func add(_ gradient: Tensor, to node: Int32) {
+    guard node >= 0 else { return }
+    let index = Int(node)
+    let reduced = gradient.summed(to: nodes[index].shape, stride: nodes[index].stride)
+    guard var sum = nodes[index].gradient else {
+      nodes[index].gradient = reduced
+      return
+    }
+    nodes[index].gradient = nil
+    if isKnownUniquelyReferenced(&sum.storage) {
+      coix_accumulate(sum.pointer, reduced.pointer, sum.bufferCount, Int32(sum.team))
+    } else {
+      sum = sum + reduced
+    }
+    nodes[index].gradient = sum
+  }
+
+  /// The gradient that has reached a node.
+  func gradient(of node: Int32) -> Tensor? {
+    node >= 0 ? nodes[Int(node)].gradient : nil
+  }
+
+  /// Pulls all gradients back, last node first. Nothing is recorded meanwhile.
+  func pullBack() throws {
+    let context = ExecutionContext.current
+    let recording = context?.tape
+    context?.tape = nil
+    defer { context?.tape = recording }
+    for index in nodes.indices.reversed() {
+      switch nodes[index].pullback {
+      case .none:
+        continue
+      case .one(let input, let body):
+        guard let gradient = nodes[index].gradient else { continue }
+        nodes[index].gradient = nil
+        add(body(gradient), to: input)
+      case .many(let body):
+        guard let gradient = nodes[index].gradient else { continue }
+        nodes[index].gradient = nil
+        body(gradient, self)
+      case .always(let body):
+        try body(self)
+      }
+      nodes[index].pullback = .none
+    }
+  }
+}

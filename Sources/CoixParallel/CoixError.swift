@@ -1,0 +1,95 @@
+/// Everything that can go wrong in this package, as values: no input traps the process.
+///
+/// Tensor operators don't throw. A shape error poisons their result, is remembered with its operation, and is
+/// thrown by the evaluation that it happened in.
+public enum CoixError: Error, Equatable, Sendable {
+  /// An operation was given operands whose shapes don't fit.
+  case shape(operation: String, shapes: [Shape], reason: String)
+  /// A tensor was used where it has no meaning: in another chunk, another gradient, or outside its plate.
+  case misplacedTensor(operation: String, reason: String)
+  /// A site's value and its distribution disagree on the event shape.
+  case eventShape(site: String, value: Shape, distribution: Shape)
+  /// A distribution has axes that are neither event axes nor declared local to the site.
+  case undeclaredAxes(site: String, shape: Shape)
+  /// Two sample statements of one evaluation have the same name.
+  case duplicateSite(String)
+  /// The same program made different sites in different chunks.
+  case unstableSites(first: [String], other: [String])
+  /// A site was given a value that it must not or cannot take, or misses one that it needs.
+  case site(name: String, reason: String)
+  /// A tensor-level error, with the site at which it came to light.
+  indirect case atSite(name: String, error: CoixError)
+  /// Programs that run together stand in plates of different sizes.
+  case unequalPlates([String])
+  /// A plate without rows.
+  case emptyPlate(name: String, count: Int)
+  /// Data mapped over a plate has another number of rows than the plate.
+  case rowCount(plate: String, expected: Int, found: Int)
+  /// A NaN in a program's input, found because checks were on.
+  case notANumber(source: String, row: Int)
+  /// A parameter outside a distribution's domain, found because checks were on.
+  case parameter(site: String, parameter: String, requirement: String, row: Int, value: Float)
+  /// All of an instance's weights are -inf, or one is NaN or +inf.
+  case weights(step: String, instance: Int, reason: String)
+  /// A program that the combinators' grammar does not allow.
+  case illFormedProgram(String)
+  /// Memory that cannot be had.
+  case memory(what: String, bytes: Int)
+  /// A number of threads below one.
+  case threads(Int)
+  /// A gradient was asked for where there is none.
+  case gradient(String)
+  /// An argument outside its domain.
+  case argument(String)
+  /// A file that cannot be read, written or understood.
+  case file(path: String, reason: String)
+}
+
+extension CoixError: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .shape(let operation, let shapes, let reason):
+      let list = shapes.map(\.description).joined(separator: ", ")
+      return "\(operation): \(reason) (shapes \(list))"
+    case .misplacedTensor(let operation, let reason):
+      return "\(operation): \(reason)"
+    case .eventShape(let site, let value, let distribution):
+      return "site \"\(site)\": value has event shape \(value), distribution has \(distribution)"
+    case .undeclaredAxes(let site, let shape):
+      return "site \"\(site)\": the distribution's axes \(shape) are neither event axes nor declared local; "
+        + "use event(\(shape.rank)) if they belong to one event"
+    case .duplicateSite(let name):
+      return "site \"\(name)\" appears twice; each sample statement of an evaluation needs its own name"
+    case .unstableSites(let first, let other):
+      return "a program must make the same sites in every chunk; one made \(first), another \(other)"
+    case .site(let name, let reason):
+      return "site \"\(name)\": \(reason)"
+    case .atSite(let name, let error):
+      return "at site \"\(name)\": \(error.description)"
+    case .unequalPlates(let plates):
+      return "programs that run together need the same plates; found \(plates.joined(separator: " and "))"
+    case .emptyPlate(let name, let count):
+      return "plate \"\(name)\": needs at least one row, has \(count)"
+    case .rowCount(let plate, let expected, let found):
+      return "plate \"\(plate)\" has \(expected) rows, the data mapped over it \(found)"
+    case .notANumber(let source, let row):
+      return "\(source) is NaN in row \(row)"
+    case .parameter(let site, let parameter, let requirement, let row, let value):
+      return "site \"\(site)\": \(parameter) must be \(requirement), is \(value) in row \(row)"
+    case .weights(let step, let instance, let reason):
+      return "\(step): \(reason) (instance \(instance))"
+    case .illFormedProgram(let reason):
+      return reason
+    case .memory(let what, let bytes):
+      return "\(what) needs \(bytes == .max ? "more than 2^63" : String(bytes)) bytes, more than this machine can give"
+    case .threads(let count):
+      return "the number of threads must be at least 1, is \(count)"
+    case .gradient(let reason):
+      return "gradient: \(reason)"
+    case .argument(let reason):
+      return reason
+    case .file(let path, let reason):
+      return "\(path): \(reason)"
+    }
+  }
+}

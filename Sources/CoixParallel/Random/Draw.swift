@@ -1,0 +1,166 @@
+import CoixKernels
+
+/// A draw to be made: its key, its shape, and where its elements lie in the sequence that the key gives.
+///
+/// Element (row, e) has index row · rowStride + Σ e_a · strides[a]. Row-major order over `[rows, event...]` is the rule;
+/// distributions that were expanded over inner axes follow NumPyro's order instead.
+public struct Draw: Sendable {
+  /// The key.
+  public let key: PRNGKey
+  /// The event shape to be filled.
+  public let shape: Shape
+  /// The index step along each axis of the shape.
+  public let strides: [Int]
+  /// The index step from row to row.
+  public let rowStride: Int
+
+  /// A draw in row-major order.
+  public init(key: PRNGKey, shape: Shape) {
+    var strides = [Int](repeating: 1, count: shape.rank)
+    var step = 1
+    for axis in shape.indices.reversed() {
+      strides[axis] = step
+      step *= shape[axis]
+    }
+    self.init(key: key, shape: shape, strides: strides, rowStride: step)
+  }
+
+  /// A draw in another order.
+  public init(key: PRNGKey, shape: Shape, strides: [Int], rowStride: Int) {
+    self.key = key
+    self.shape = shape
+    self.strides = strides
+    self.rowStride = rowStride
+  }
+
+  /// The same draw with an inner axis of `size`, whose elements follow each other.
+  public func appendingAxis(_ size: Int) -> Draw {
+    Draw(key: key, shape: shape.appending([size]), strides: strides.map { $0 * size } + [1], rowStride: rowStride * size)
+  }
+
+  /// The same places, under another key.
+  public func with(key: PRNGKey) -> Draw {
+    Draw(key: key, shape: shape, strides: strides, rowStride: rowStride)
+  }
+
+  /// Numbers uniform in [low, high).
+  public func uniform(low: Float = 0, high: Float = 1) -> Tensor {
+    filled { coix_draw_uniform(key.words, $0, low, high, $1, 1) }
+  }
+
+  /// Standard normal numbers.
+  public func normal() -> Tensor {
+    filled { coix_draw_normal(key.words, $0, $1, 1) }
+  }
+
+  /// Standard Gumbel numbers.
+  public func gumbel() -> Tensor {
+    filled { coix_draw_gumbel(key.words, $0, $1, 1) }
+  }
+
+  /// location + scale · noise, with standard normal noise, in one pass. Gradients flow to both parameters.
+  public func normal(location: Tensor, scale: Tensor) -> Tensor {
+    let name = "Normal.sample"
+    if let refusal = location.refusal(name) ?? scale.refusal(name) { return refusal }
+    let isTracked = location.node >= 0 || scale.node >= 0
+    func fits(_ operand: Tensor) -> Bool { operand.shape == shape || operand.shape.elementCount == 1 }
+    guard fits(location), fits(scale), let runs, runs.count == 1, !isTracked || scale.node < 0 else {
+      return location + scale * normal()
+    }
+    let result = makeResult()
+    coix_draw_normal_affine(
+      key.words, place(runs[0]), location.pointer, location.elementStride(in: shape), location.rowStride,
+      scale.pointer, scale.elementStride(in: shape), scale.rowStride, nil, result.pointer, 1)
+    return result.recorded(from: location) { $0 }
+  }
+
+  /// Whole numbers uniform in a range, for every element, in the shape's order; JAX's `randint`.
+  public func integers(in range: Range<Int32>) -> [Int32] {
+    words(Int32.self) { coix_draw_randint(key.words, $0, range.lowerBound, range.upperBound, $1, 1) }
+  }
+
+  /// 32 random bits for every element, in the shape's order.
+  public func bits() -> [UInt32] {
+    words(UInt32.self) { coix_draw_bits(key.words, $0, $1, 1) }
+  }
+
+  private func words<Word: FixedWidthInteger>(
+    _ type: Word.Type, _ fill: (coix_draw, UnsafeMutablePointer<Word>) -> Void
+  ) -> [Word] {
+    guard let runs else { return [] }
+    var result = [Word](repeating: 0, count: shape.elementCount)
+    result.withUnsafeMutableBufferPointer { buffer in
+      guard var next = buffer.baseAddress else { return }
+      for run in runs where run.count > 0 {
+        fill(uniformPlace(run), next)
+        next += run.count
+      }
+    }
+    return result
+  }
+
+  // MARK: Filling
+
+  /// Elements that follow each other with one step.
+  private struct Run {
+    let offset: Int
+    let count: Int
+    let step: Int
+  }
+
+  /// The draw cut into runs, in the shape's order; nil for a shape that isn't legal.
+  private var runs: [Run]? {
+    guard shape.isValid else { return nil }
+    // Inner axes that continue each other are one.
+    var axis = shape.rank
+    var count = 1
+    var step = 1
+    while axis > 0 {
+      if count == 1 {
+        step = strides[axis - 1]
+      } else if shape[axis - 1] != 1 && strides[axis - 1] != step * count {
+        break
+      }
+      count *= shape[axis - 1]
+      axis -= 1
+    }
+    if axis == 0 { return [Run(offset: 0, count: count, step: step)] }
+    var offsets = [0]
+    for outer in 0..<axis {
+      offsets = offsets.flatMap { offset in (0..<shape[outer]).map { offset + $0 * strides[outer] } }
+    }
+    return offsets.map { Run(offset: $0, count: count, step: step) }
+  }
+
+  private func place(_ run: Run) -> coix_draw {
+    guard let context = ExecutionContext.current, context.stride > 0 else { return uniformPlace(run) }
+    return coix_draw(
+      first_row: UInt64(context.firstRow), valid_rows: UInt64(context.rows), rows: UInt64(context.stride),
+      elements: UInt64(run.count), row_stride: UInt64(rowStride), element_stride: UInt64(run.step),
+      offset: UInt64(run.offset))
+  }
+
+  /// Without rows, the elements take the lanes.
+  private func uniformPlace(_ run: Run) -> coix_draw {
+    coix_draw(
+      first_row: 0, valid_rows: UInt64(run.count), rows: UInt64(run.count), elements: 1, row_stride: UInt64(run.step),
+      element_stride: 0, offset: UInt64(run.offset))
+  }
+
+  /// Batched over the chunk's rows, or uniform outside of a plate.
+  private func makeResult() -> Tensor {
+    guard let context = ExecutionContext.current, context.stride > 0 else { return Tensor(undefined: shape) }
+    return Tensor(undefinedRows: shape, in: context)
+  }
+
+  private func filled(_ fill: (coix_draw, UnsafeMutablePointer<Float>) -> Void) -> Tensor {
+    guard let runs else { return Tensor.mismatch("Draw", [shape], "not a legal shape") }
+    let result = makeResult()
+    var next = result.pointer
+    for run in runs where run.count > 0 {
+      fill(place(run), next)
+      next += run.count * result.rowCount
+    }
+    return result
+  }
+}

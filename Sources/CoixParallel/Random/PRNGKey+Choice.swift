@@ -1,0 +1,28 @@
+import CoixKernels
+import Foundation
+
+extension PRNGKey {
+  /// `count` whole numbers uniform in 0 ..< `limit`, drawn with replacement (JAX's `choice`).
+  ///
+  /// Empty for a count below one or a limit outside of 1 ... 2³¹ - 1.
+  public func choice(_ count: Int, from limit: Int) -> [Int32] {
+    guard limit >= 1, limit <= Int32.max, count >= 1 else { return [] }
+    return Draw(key: self, shape: [count]).integers(in: 0..<Int32(limit))
+  }
+
+  /// The numbers 0 ..< `count` in random order, by JAX's repeated stable sorts of random words.
+  public func permutation(of count: Int) -> [Int32] {
+    guard count >= 1, count <= Int32.max else { return [] }
+    var order = (0..<Int32(count)).map { $0 }
+    var key = self
+    let rounds = Int((3 * Foundation.log(Double(count)) / Foundation.log(Double(UInt32.max))).rounded(.up))
+    for _ in 0..<rounds {
+      let (next, sub) = key.split()
+      key = next
+      let words = Draw(key: sub, shape: [count]).bits()
+      // Sorted by word, then by position: a stable sort.
+      order = (0..<count).sorted { words[$0] == words[$1] ? $0 < $1 : words[$0] < words[$1] }.map { order[$0] }
+    }
+    return order
+  }
+}

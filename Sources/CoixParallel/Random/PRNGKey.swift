@@ -1,0 +1,61 @@
+import CoixKernels
+
+/// A key of the counter-based generator Threefry-2x32 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011), in
+/// JAX's scheme: element i of a draw depends on the key and i alone, so a seed gives JAX's own numbers.
+public struct PRNGKey: Hashable, Sendable {
+  /// The key's upper word.
+  public let word0: UInt32
+  /// The key's lower word.
+  public let word1: UInt32
+
+  /// A key from its two words.
+  public init(word0: UInt32, word1: UInt32) {
+    self.word0 = word0
+    self.word1 = word1
+  }
+
+  /// The key of a seed: (0, seed mod 2^32), as JAX has it without 64-bit mode.
+  public init(seed: Int) {
+    self.init(word0: 0, word1: UInt32(truncatingIfNeeded: seed))
+  }
+
+  private init(_ key: coix_key) { self.init(word0: key.word0, word1: key.word1) }
+
+  var words: coix_key { coix_key(word0: word0, word1: word1) }
+
+  /// Two new keys: the first two of ``split(into:)``.
+  public func split() -> (PRNGKey, PRNGKey) {
+    (PRNGKey(coix_threefry(words, 0)), PRNGKey(coix_threefry(words, 1)))
+  }
+
+  /// `count` new keys; key i is the pair of words of block i. Empty for a count below one.
+  public func split(into count: Int) -> [PRNGKey] {
+    (0..<max(count, 0)).map { PRNGKey(coix_threefry(words, UInt64($0))) }
+  }
+
+  /// The key for item `data` of a series: the pair of words of block `data mod 2^32`.
+  public func folded(in data: Int) -> PRNGKey {
+    PRNGKey(coix_threefry(words, UInt64(UInt32(truncatingIfNeeded: data))))
+  }
+}
+
+extension PRNGKey: ExpressibleByIntegerLiteral {
+  public init(integerLiteral seed: Int) { self.init(seed: seed) }
+}
+
+/// A key that is split for each draw.
+///
+/// Drawing is (next, sub) = split(key): the stream keeps `next`, the draw is `sub`.
+public struct KeyStream: Sendable {
+  private(set) var key: PRNGKey
+
+  /// A stream that starts at `key` itself.
+  public init(_ key: PRNGKey) { self.key = key }
+
+  /// The next draw.
+  public mutating func next() -> PRNGKey {
+    let (next, draw) = key.split()
+    key = next
+    return draw
+  }
+}

@@ -1,0 +1,123 @@
+import CoixKernels
+import Foundation
+import Synchronization
+
+/// Free buffers of one worker, by size class, so that steady-state operations allocate nothing.
+///
+/// A pool is used by one thread at a time: a worker takes it when it starts and hands it back when it ends.
+final class BufferPool: @unchecked Sendable {
+  // @unchecked: confined to the thread that took it from the shelf; the shelf is locked.
+
+  /// The head of a free buffer holds the address of the next one.
+  private let heads: UnsafeMutablePointer<UnsafeMutableRawPointer?>
+  private var retainedFloats = 0
+  /// 256 MiB: what a pool keeps at the most.
+  private static let retainedLimit = 64 << 20
+  private static let classCount = 4 * 40
+
+  init() {
+    heads = .allocate(capacity: Self.classCount)
+    heads.initialize(repeating: nil, count: Self.classCount)
+  }
+
+  deinit {
+    drain()
+    heads.deallocate()
+  }
+
+  /// Size classes: four to an octave, in units of `COIX_LANES` floats.
+  private static func sizeClass(_ units: Int) -> Int {
+    let octave = Int.bitWidth - 1 - units.leadingZeroBitCount
+    guard octave >= 2 else { return units - 1 }
+    return 4 * (octave - 1) + ((units >> (octave - 2)) & 3) - 1
+  }
+
+  /// The capacity, in floats, that a request for `count` floats gets.
+  static func roundedCapacity(_ count: Int) -> Int {
+    let units = max(1, (count + Int(COIX_LANES) - 1) / Int(COIX_LANES))
+    let octave = Int.bitWidth - 1 - units.leadingZeroBitCount
+    guard octave > 2 else { return units * Int(COIX_LANES) }
+    let step = 1 << (octave - 2)
+    return (units + step - 1) / step * step * Int(COIX_LANES)
+  }
+
+  /// A buffer of `capacity` floats, from the current worker's pool if it has one.
+  static func allocate(_ capacity: Int) -> UnsafeMutablePointer<Float> {
+    if let context = ExecutionContext.current {
+      context.allocatedFloats &+= capacity
+      if let buffer = context.pool?.take(capacity) { return buffer }
+    }
+    guard let buffer = systemBuffer(capacity) else {
+      // Unreachable for sizes a caller chose: those are checked by `allocateChecked` first. A machine
+      // without memory for a chunk's scratch cannot go on, as with any Swift allocation.
+      fatalError("out of memory: \(capacity) floats")
+    }
+    return buffer
+  }
+
+  /// A buffer whose size came from the caller.
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)`` if it is more than the machine's memory or cannot be had.
+  static func allocateChecked(_ capacity: Int, for what: String) throws -> UnsafeMutablePointer<Float> {
+    let (bytes, overflow) = capacity.multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
+    guard !overflow, UInt64(bytes) <= ProcessInfo.processInfo.physicalMemory, let buffer = systemBuffer(capacity)
+    else { throw CoixError.memory(what: what, bytes: overflow ? .max : bytes) }
+    return buffer
+  }
+
+  /// Gives a buffer back.
+  static func release(_ pointer: UnsafeMutablePointer<Float>, capacity: Int) {
+    if let pool = ExecutionContext.current?.pool { pool.give(pointer, capacity: capacity) } else { free(pointer) }
+  }
+
+  private static func systemBuffer(_ capacity: Int) -> UnsafeMutablePointer<Float>? {
+    var raw: UnsafeMutableRawPointer?
+    guard posix_memalign(&raw, 64, capacity * MemoryLayout<Float>.stride) == 0 else { return nil }
+    return raw?.bindMemory(to: Float.self, capacity: capacity)
+  }
+
+  private func take(_ capacity: Int) -> UnsafeMutablePointer<Float>? {
+    let index = Self.sizeClass(capacity / Int(COIX_LANES))
+    guard let head = heads[index] else { return nil }
+    heads[index] = head.load(as: UnsafeMutableRawPointer?.self)
+    retainedFloats -= capacity
+    return head.bindMemory(to: Float.self, capacity: capacity)
+  }
+
+  private func give(_ pointer: UnsafeMutablePointer<Float>, capacity: Int) {
+    // Whole-plate buffers (adopted, of any capacity) are too large to keep.
+    guard capacity == Self.roundedCapacity(capacity), retainedFloats + capacity <= Self.retainedLimit else {
+      free(pointer)
+      return
+    }
+    let index = Self.sizeClass(capacity / Int(COIX_LANES))
+    let raw = UnsafeMutableRawPointer(pointer)
+    raw.storeBytes(of: heads[index], as: UnsafeMutableRawPointer?.self)
+    heads[index] = raw
+    retainedFloats += capacity
+  }
+
+  private func drain() {
+    for index in 0..<Self.classCount {
+      while let head = heads[index] {
+        heads[index] = head.load(as: UnsafeMutableRawPointer?.self)
+        free(head)
+      }
+    }
+    retainedFloats = 0
+  }
+
+  // MARK: The shelf
+
+  private static let shelf = Mutex<[BufferPool]>([])
+
+  /// A pool for the exclusive use of the calling thread, until it is handed back.
+  static func borrow() -> BufferPool {
+    shelf.withLock { $0.popLast() } ?? BufferPool()
+  }
+
+  /// Hands a pool back.
+  static func handBack(_ pool: BufferPool) {
+    shelf.withLock { $0.append(pool) }
+  }
+}

@@ -1,0 +1,89 @@
+import CoixKernels
+import Synchronization
+
+/// What tensor operators find through the thread's slot: the tape, the buffers and the rows of the chunk that runs.
+///
+/// A worker has one while it works on a chunk (`rows > 0`, or an unplated stage); the caller has one within
+/// ``valueWithGradient(at:_:)``. Without a context, operators work on uniform tensors and record nothing.
+package final class ExecutionContext {
+  /// Buffers of the thread; nil on the caller, where the system's allocator serves.
+  let pool: BufferPool?
+  /// Names this context, so that tensors of another chunk are noticed.
+  private(set) var scope: UInt32
+  /// The real rows of the chunk, 0 outside of a plate.
+  package private(set) var rows = 0
+  /// The padded rows: a multiple of `COIX_LANES`.
+  package private(set) var stride = 0
+  /// The first row of the chunk, counted in the plate.
+  package private(set) var firstRow = 0
+  /// Where operations on tracked tensors are recorded; nil while nothing is.
+  var tape: Tape?
+  /// The first shape error that happened here.
+  package var failure: CoixError?
+  /// OpenMP threads that kernels may use: 1 within workers.
+  let team: Int
+  /// Floats handed out to operations, for the choice of the chunk size.
+  var allocatedFloats = 0
+  /// Whether the plate may be cut finer if this chunk outgrows its budget.
+  private(set) var mayBeCut = false
+
+  private static let lastScope = Atomic<UInt32>(0)
+
+  init(pool: BufferPool?, tape: Tape?, team: Int, isCaller: Bool = false) {
+    self.isCaller = isCaller
+    self.pool = pool
+    self.tape = tape
+    self.team = team
+    scope = Self.lastScope.wrappingAdd(1, ordering: .relaxed).newValue
+  }
+
+  /// Makes the context that of another chunk.
+  func enter(rows: Int, firstRow: Int, tape: Tape?, mayBeCut: Bool = false) {
+    scope = Self.lastScope.wrappingAdd(1, ordering: .relaxed).newValue
+    self.rows = rows
+    self.firstRow = firstRow
+    self.tape = tape
+    stride = Self.paddedRows(rows)
+    failure = nil
+    allocatedFloats = 0
+    self.mayBeCut = mayBeCut
+  }
+
+  /// Makes the context that of a chunk that ran before, for its backward pass.
+  func reenter(rows: Int, firstRow: Int, scope: UInt32) {
+    self.scope = scope
+    self.rows = rows
+    self.firstRow = firstRow
+    stride = Self.paddedRows(rows)
+    tape = nil
+    failure = nil
+  }
+
+  /// Row counts are padded to whole vectors.
+  static func paddedRows(_ rows: Int) -> Int {
+    (rows + Int(COIX_LANES) - 1) / Int(COIX_LANES) * Int(COIX_LANES)
+  }
+
+  /// The calling thread's context.
+  package static var current: ExecutionContext? {
+    guard let slot = coix_get_thread_slot() else { return nil }
+    return Unmanaged<ExecutionContext>.fromOpaque(slot).takeUnretainedValue()
+  }
+
+  /// Runs `body` with this context as the thread's.
+  func withCurrent<Result>(_ body: () throws -> Result) rethrows -> Result {
+    let previous = coix_get_thread_slot()
+    coix_set_thread_slot(Unmanaged.passUnretained(self).toOpaque())
+    defer { coix_set_thread_slot(previous) }
+    return try withExtendedLifetime(self) { try body() }
+  }
+
+  /// Whether this is the caller's context of a gradient computation rather than a worker's.
+  package let isCaller: Bool
+
+  /// Remembers the first error, for the evaluation to throw.
+  static func remember(_ failure: CoixError) {
+    guard let context = current, context.failure == nil else { return }
+    context.failure = failure
+  }
+}

@@ -1,0 +1,214 @@
+import CoixKernels
+import Synchronization
+
+// A stage: the same work on every chunk of a plate, in parallel, and its way back. This file holds what goes in and what
+// comes out; StageRun.swift holds the run.
+
+/// How a plate is cut and run.
+package struct StagePlan: Sendable {
+  /// The plate's rows; nil for a stage outside of any plate.
+  package var rows: Int?
+  /// Rows a chunk, if the user chose them.
+  package var chunkRows: Int?
+  package var workers: Workers
+  /// Whether each chunk goes backward at once, from its row sums marked so.
+  package var isHot: Bool
+
+  package init(rows: Int?, chunkRows: Int?, workers: Workers, isHot: Bool) {
+    self.rows = rows
+    self.chunkRows = chunkRows
+    self.workers = workers
+    self.isHot = isHot
+  }
+}
+
+/// What a chunk leaves behind.
+package struct ChunkOutcome {
+  /// One tensor that leaves the chunk.
+  package enum Export {
+    /// Merged with the other chunks' into one tensor over the plate's rows.
+    case rows(Tensor)
+    /// Summed over the plate's rows. Where `isLoss`, its gradient is taken at once in a hot stage, with the seed 1.
+    case sum(Tensor, isLoss: Bool)
+
+    var tensor: Tensor {
+      switch self {
+      case .rows(let tensor), .sum(let tensor, _): tensor
+      }
+    }
+    var isSum: Bool { if case .sum = self { true } else { false } }
+    var isLoss: Bool { if case .sum(_, let isLoss) = self { isLoss } else { false } }
+  }
+
+  package var exports: [Export]
+  /// The names of the sites: the same in every chunk, or the program isn't pure.
+  package var signature: [String]
+  /// Whatever the chunk wants to hand on besides; that of the first chunk is kept.
+  package var payload: any Sendable
+
+  package init(exports: [Export], signature: [String], payload: any Sendable) {
+    self.exports = exports
+    self.signature = signature
+    self.payload = payload
+  }
+}
+
+/// What a stage leaves behind.
+package struct StageResult {
+  /// For each export: over the plate's rows, `[rows, event...]`; uniform, if it was uniform in the chunks; the sum, a scalar.
+  package var tensors: [Tensor]
+  /// The first chunk's payload.
+  package var payload: any Sendable
+  /// The number of chunks the plate was cut into.
+  package var chunkCount: Int
+}
+
+/// Thrown where a chunk's working set outgrows its budget, so that the plate is cut finer.
+struct ChunkOutgrown: Error {}
+
+extension ExecutionContext {
+  /// Floats that one chunk may hand out before it is cut finer: about half of a core's L2 cache.
+  static let chunkBudget = 128 << 10
+
+  /// Notices a chunk that has outgrown its budget. Called at each site.
+  package func checkBudget() throws {
+    if allocatedFloats > Self.chunkBudget && stride > Int(COIX_LANES) && mayBeCut { throw ChunkOutgrown() }
+  }
+
+  /// The chunk's rows of a mapped tensor; other tensors as they are. A tracked one becomes a leaf of the chunk's tape.
+  package func local(_ tensor: Tensor) -> Tensor {
+    guard let mapping = tensor.storage.mapping else { return tensor }
+    guard rows > 0, firstRow + rows <= mapping.rows else {
+      return Tensor(
+        failure: .misplacedTensor(operation: "plate \"\(mapping.plate)\"", reason: "mapped data is read outside of the plate"))
+    }
+    let result = Tensor(undefinedRows: tensor.shape, in: self)
+    let elements = tensor.shape.elementCount
+    if let index = mapping.index {
+      index.rows.withUnsafeBufferPointer {
+        coix_load_rows(tensor.pointer, $0.baseAddress, result.pointer, firstRow, rows, stride, elements)
+      }
+    } else {
+      coix_load_rows(tensor.pointer, nil, result.pointer, firstRow, rows, stride, elements)
+    }
+    guard tensor.node >= 0, let tape else { return result }
+    return result.tracked(
+      node: tape.leaf(forParentNode: tensor.node, shape: tensor.shape, stride: stride), tape: tape.id)
+  }
+
+  /// A seed for the chunk's backward pass: `gradient`'s rows, or one number for every row; zero on padding rows.
+  func seed(from gradient: Tensor, like node: Tape.Node) -> Tensor {
+    guard node.stride > 0 else { return gradient }
+    let result = Tensor(undefinedRows: node.shape, in: self)
+    let elements = node.shape.elementCount
+    if gradient.shape.elementCount == 1 && gradient.shape.rank == 0 {
+      coix_fill(result.pointer, gradient.scalar, result.bufferCount, 1)
+    } else {
+      coix_load_rows(gradient.pointer, nil, result.pointer, firstRow, rows, stride, elements)
+    }
+    for element in 0..<elements {
+      (result.pointer + element * stride + rows).update(repeating: 0, count: stride - rows)
+    }
+    return result
+  }
+}
+
+extension Tensor {
+  /// A tensor over a plate's rows, `[rows, event...]`, as programs of the plate read it: with its event shape.
+  ///
+  /// With an index, row r reads row index[r]; the way back adds up what the copies of a row collected.
+  package func mapped(plate: String, index: RowIndex? = nil) -> Tensor {
+    guard shape.rank > 0, !isPoisoned, !isBatched else { return self }
+    let event = Shape(shape.dropFirst())
+    let tape = ExecutionContext.current?.tape
+    let source = tape != nil && tape?.id == self.tape ? node : -1
+    let targets = shape[0]
+    let mapping = PlateMapping(
+      plate: plate, rows: index?.rows.count ?? targets, index: index, sourceRows: targets, sourceNode: source)
+    let view = Tensor(storage: Storage(viewing: storage, mapping: mapping), shape: event)
+    guard source >= 0, let tape else { return view }
+    guard let index else { return view.tracked(node: source, tape: tape.id) }
+    let team = self.team
+    let gathered = tape.append(
+      shape: Shape([mapping.rows]).appending(event), stride: 0,
+      .many { gradient, tape in
+        tape.add(gradient.scatteredRows(to: targets, index: index, team: team), to: source)
+      })
+    return view.tracked(node: gathered, tape: tape.id)
+  }
+
+  /// A mapped tensor as further ancestors read it; any other as it is.
+  ///
+  /// Indices compose: values that nobody reads in between are gathered once.
+  package func gathered(by index: RowIndex, plate: String) -> Tensor {
+    guard let mapping = storage.mapping else { return self }
+    let whole = Tensor(
+      storage: Storage(viewing: storage, mapping: nil), shape: Shape([mapping.sourceRows]).appending(shape), tape: tape,
+      node: mapping.sourceNode)
+    return whole.mapped(plate: plate, index: mapping.index?.gathered(by: index) ?? index)
+  }
+
+  /// A mapped tensor's values for all rows of its plate, `[rows, event...]`, as a uniform tensor.
+  package func unmapped() -> Tensor {
+    guard let mapping = storage.mapping else { return self }
+    let shape = Shape([mapping.rows]).appending(self.shape)
+    guard let index = mapping.index else {
+      return Tensor(storage: Storage(viewing: storage, mapping: nil), shape: shape, tape: tape, node: node)
+    }
+    let result = Tensor(undefined: shape)
+    index.rows.withUnsafeBufferPointer { rows in
+      guard let base = rows.baseAddress else { return }
+      coix_gather_rows(pointer, base, result.pointer, rows.count, self.shape.elementCount, Int32(result.team))
+    }
+    return result.tracked(node: node, tape: tape)
+  }
+
+  /// Rows added up by target: the gradient of a gather.
+  fileprivate func scatteredRows(to targets: Int, index: RowIndex, team: Int) -> Tensor {
+    let result = Tensor.zeros(Shape([targets]).appending(Shape(shape.dropFirst())))
+    let elements = self.shape.product(1..<self.shape.rank)
+    var order = [Int32](repeating: 0, count: index.rows.count)
+    var offsets = [Int32](repeating: 0, count: targets + 1)
+    coix_sort_rows(index.rows, index.rows.count, targets, &order, &offsets)
+    coix_scatter_add_rows(pointer, order, offsets, result.pointer, targets, elements, Int32(team))
+    return result
+  }
+}
+
+extension Tensor {
+  /// The plate that a mapped tensor belongs to, and its rows there.
+  package var mappedOver: (plate: String, rows: Int)? { storage.mapping.map { ($0.plate, $0.rows) } }
+
+  /// What tells a mapped tensor from others while a chunk loads each of them once: nil unless it is mapped.
+  package var mappedIdentity: (storage: ObjectIdentifier, isDetached: Bool)? {
+    isMapped ? (ObjectIdentifier(storage), node < 0) : nil
+  }
+
+  /// Whether the tensor must be merged at a barrier: it has a value for each row of the chunk, or is tracked by the chunk's tape.
+  package func leavesChunk(_ context: ExecutionContext) -> Bool {
+    isBatched || (node >= 0 && tape == context.tape?.id)
+  }
+
+  /// What tells the tensors of a chunk apart.
+  package var chunkIdentity: ChunkIdentity { ChunkIdentity(storage: ObjectIdentifier(storage), shape: shape, node: node) }
+
+  /// The first row (counted in the plate; 0 for a uniform tensor) with an element for which `predicate` holds, and the element.
+  package func firstRow(where predicate: (Float) -> Bool) -> (row: Int, value: Float)? {
+    guard !isPoisoned, !isMapped else { return nil }
+    let context = ExecutionContext.current
+    for row in 0..<(isBatched ? context?.rows ?? 0 : 1) {
+      for element in 0..<shape.elementCount {
+        let value = pointer[element * rowCount + row]
+        if predicate(value) { return ((isBatched ? context?.firstRow ?? 0 : 0) + row, value) }
+      }
+    }
+    return nil
+  }
+}
+
+/// A tensor of a chunk: equal where merging one is merging the other.
+package struct ChunkIdentity: Hashable {
+  let storage: ObjectIdentifier
+  let shape: Shape
+  let node: Int32
+}

@@ -1,0 +1,252 @@
+import CoixKernels
+import Synchronization
+
+/// Runs `body` on every chunk of a plate and merges what the chunks leave behind, in chunk order.
+///
+/// Within a gradient computation the stage becomes part of the caller's tape: gradients that reach its tensors are taken back
+/// through every chunk, in parallel, and summed in a fixed order. A chunk is a pure function of its rows, so its tape is
+/// kept only within a budget and otherwise recorded anew when the gradient comes; a hot stage takes the loss's gradient
+/// while the chunk is in cache and keeps no tape at all.
+///
+/// - Throws: the first chunk's error; ``CoixError/memory(what:bytes:)`` where the merged tensors don't fit the machine.
+package func runStage(
+  _ plan: StagePlan, _ body: @escaping @Sendable (ExecutionContext) throws -> ChunkOutcome
+) throws -> StageResult {
+  let tape = ExecutionContext.current?.tape
+  var chunkRows = plan.chunkRows ?? StageRun.standardChunkRows
+  while true {
+    let run = StageRun(plan: plan, chunkRows: chunkRows, parent: tape, body: body)
+    do {
+      return try run.forward()
+    } catch is ChunkOutgrown {
+      chunkRows = max(Int(COIX_LANES), chunkRows / 2)
+    }
+  }
+}
+
+/// One run of a stage, and what its way back needs.
+private final class StageRun: @unchecked Sendable {
+  // @unchecked: shared with workers, which write only what they own (their chunk's rows, their task's sums), or under a lock.
+
+  static let standardChunkRows = 1024
+  /// Chunks are handed out in at most this many tasks, each of which keeps one sum of the parameters' gradients.
+  private static let taskLimit = 128
+  /// Floats of tapes that are kept for the way back: about a last-level cache.
+  private static let keptFloatsLimit = 8 << 20
+
+  /// A chunk that has run: its tape and what it exported.
+  private struct Record {
+    let tape: Tape
+    let exports: [ChunkOutcome.Export]
+    let scope: UInt32
+  }
+
+  /// Where an export of all chunks goes.
+  private struct Destination {
+    let shape: Shape
+    let isUniform: Bool
+    let isSum: Bool
+    let isLoss: Bool
+    let isTracked: Bool
+    /// Over the plate's rows, or uniform; nil for a sum.
+    let tensor: Tensor?
+  }
+
+  private struct Merged {
+    let destinations: [Destination]
+    let signature: [String]
+  }
+
+  private let plan: StagePlan
+  private let chunkRows: Int
+  private let parent: Tape?
+  private let body: @Sendable (ExecutionContext) throws -> ChunkOutcome
+  private let chunkCount: Int
+  private let chunksPerTask: Int
+  private let taskCount: Int
+  private let merged = Mutex<Merged?>(nil)
+  /// The first chunk's payload.
+  private let payload = Mutex<(any Sendable)?>(nil)
+  /// [chunk][export], in double, for those exports that are sums.
+  private let chunkSums: Table<[Double]>
+  private let records: Table<Record?>
+  private let keptFloats = Atomic<Int>(0)
+  /// [task]: the gradients of the parent's uniform tensors that a hot stage took.
+  private let hotSums: Table<GradientSums>
+
+  init(
+    plan: StagePlan, chunkRows: Int, parent: Tape?,
+    body: @escaping @Sendable (ExecutionContext) throws -> ChunkOutcome
+  ) {
+    self.plan = plan
+    self.chunkRows = chunkRows
+    self.parent = parent
+    self.body = body
+    chunkCount = plan.rows.map { max(1, ($0 + chunkRows - 1) / chunkRows) } ?? 1
+    chunksPerTask = (chunkCount + Self.taskLimit - 1) / Self.taskLimit
+    taskCount = (chunkCount + chunksPerTask - 1) / chunksPerTask
+    chunkSums = Table(count: chunkCount) { [] }
+    records = Table(count: chunkCount) { nil }
+    hotSums = Table(count: taskCount) { GradientSums() }
+  }
+
+  private func firstRow(_ chunk: Int) -> Int { chunk * chunkRows }
+  private func rowCount(_ chunk: Int) -> Int {
+    plan.rows.map { min(chunkRows, $0 - chunk * chunkRows) } ?? 0
+  }
+
+  /// Runs `work` on each chunk; a task's chunks in order, on one worker.
+  private func forEachChunk(_ work: @Sendable (_ chunk: Int, _ task: Int, ExecutionContext) throws -> Void) throws {
+    try plan.workers.run(tasks: taskCount) { task, context in
+      for chunk in task * chunksPerTask..<min((task + 1) * chunksPerTask, chunkCount) { try work(chunk, task, context) }
+    }
+  }
+
+  // MARK: Forward
+
+  func forward() throws -> StageResult {
+    try forEachChunk { chunk, task, context in
+      let tape = parent.map { Tape(parent: $0) }
+      context.enter(rows: rowCount(chunk), firstRow: firstRow(chunk), tape: tape, mayBeCut: plan.chunkRows == nil)
+      let outcome = try body(context)
+      if let failure = context.failure { throw failure }
+      chunkSums[chunk] = try merge(outcome, chunk: chunk, context)
+      guard let tape else { return }
+      if plan.isHot {
+        for case .sum(let loss, true) in outcome.exports where loss.node >= 0 {
+          tape.add(context.seed(from: Tensor(1), like: tape.nodes[Int(loss.node)]), to: loss.node)
+        }
+        try tape.pullBack()
+        if let failure = context.failure { throw failure }
+        hotSums[task].add(tape)
+      } else if keptFloats.add(context.allocatedFloats, ordering: .relaxed).newValue <= Self.keptFloatsLimit {
+        records[chunk] = Record(tape: tape, exports: outcome.exports, scope: context.scope)
+      }
+    }
+    guard let merged = merged.withLock({ $0 }), let payload = payload.withLock({ $0 }) else {
+      throw CoixError.illFormedProgram("a stage ran without any chunk")
+    }
+    return StageResult(tensors: tracked(merged.destinations), payload: payload, chunkCount: chunkCount)
+  }
+
+  /// Stores a chunk's exports at their rows; returns its sums.
+  private func merge(_ outcome: ChunkOutcome, chunk: Int, _ context: ExecutionContext) throws -> [Double] {
+    if chunk == 0 { payload.withLock { $0 = outcome.payload } }
+    let merged = try merged.withLock { merged in
+      if let merged { return merged }
+      let made = Merged(destinations: try outcome.exports.map(destination), signature: outcome.signature)
+      merged = made
+      return made
+    }
+    guard merged.signature == outcome.signature, merged.destinations.count == outcome.exports.count else {
+      throw CoixError.unstableSites(first: merged.signature, other: outcome.signature)
+    }
+    var sums: [Double] = []
+    for (export, destination) in zip(outcome.exports, merged.destinations) {
+      let tensor = export.tensor
+      guard tensor.shape == destination.shape, tensor.isBatched != destination.isUniform else {
+        throw CoixError.shape(
+          operation: "merge", shapes: [destination.shape, tensor.shape],
+          reason: "a program must give the same shapes in every chunk")
+      }
+      if export.isSum {
+        sums.append(
+          tensor.isBatched
+            ? coix_sum_double(tensor.pointer, context.rows) : Double(tensor.scalar) * Double(max(context.rows, 1)))
+      } else if let target = destination.tensor, tensor.isBatched {
+        coix_store_rows(
+          tensor.pointer, target.pointer, context.firstRow, context.rows, context.stride, tensor.shape.elementCount)
+      }
+    }
+    return sums
+  }
+
+  private func destination(for export: ChunkOutcome.Export) throws -> Destination {
+    let tensor = export.tensor
+    var merged: Tensor?
+    if !export.isSum {
+      if tensor.isBatched, let rows = plan.rows {
+        let (count, overflow) = rows.multipliedReportingOverflow(by: tensor.shape.elementCount)
+        let capacity = overflow ? Int.max : max(BufferPool.roundedCapacity(min(count, Int.max / 2)), 1)
+        let shape = Shape([rows]).appending(tensor.shape)
+        guard shape.isValid else {
+          throw CoixError.shape(operation: "merge", shapes: [tensor.shape], reason: "\(rows) rows of this shape are too many")
+        }
+        merged = Tensor(
+          storage: Storage(
+            adopting: try BufferPool.allocateChecked(capacity, for: "a site's values on the whole plate"),
+            capacity: capacity),
+          shape: shape)
+      } else {
+        merged = tensor.detached
+      }
+    }
+    return Destination(
+      shape: tensor.shape, isUniform: !tensor.isBatched, isSum: export.isSum,
+      isLoss: export.isLoss, isTracked: tensor.node >= 0, tensor: merged)
+  }
+
+  // MARK: Backward
+
+  /// The merged tensors; within a gradient, as outputs of one node of the parent's tape.
+  private func tracked(_ destinations: [Destination]) -> [Tensor] {
+    var position = 0
+    let tensors = destinations.map { destination -> Tensor in
+      if let tensor = destination.tensor { return tensor }
+      var total = 0.0
+      for chunk in 0..<chunkCount { total += chunkSums[chunk][position] }
+      position += 1
+      return Tensor(Float(total))
+    }
+    guard let parent, destinations.contains(where: \.isTracked) else { return tensors }
+    // The stage's node comes before its outputs', so it runs when their gradients are complete.
+    var outputs: [Int32] = []
+    _ = parent.append(shape: .scalar, stride: 0, .always { tape in try self.backward(outputs, tape) })
+    let result = zip(tensors, destinations).map { tensor, destination in
+      destination.isTracked ? parent.record(tensor, .none) : tensor
+    }
+    outputs = result.map(\.node)
+    return result
+  }
+
+  /// Takes the gradients that have reached the stage's outputs back to the parent tape's nodes that it read.
+  private func backward(_ outputs: [Int32], _ tape: Tape) throws {
+    var seeds: [Tensor?] = outputs.map { tape.gradient(of: $0) }
+    let loss = merged.withLock { $0?.destinations.firstIndex(where: \.isLoss) }
+    if plan.isHot, let loss, let upstream = seeds[loss] {
+      GradientSums.deliver(hotSums, scaledBy: upstream.scalar, to: tape, team: plan.workers.team)
+      seeds[loss] = nil
+    }
+    guard seeds.contains(where: { $0 != nil }) else { return }
+    let given = seeds
+    let sums = Table(count: taskCount) { GradientSums() }
+    let rowGradients = RowGradients(rows: plan.rows ?? 0)
+    try forEachChunk { chunk, task, context in
+      let record = try records[chunk] ?? recordAgain(chunk, context)
+      records[chunk] = nil
+      context.reenter(rows: rowCount(chunk), firstRow: firstRow(chunk), scope: record.scope)
+      for (export, seed) in zip(record.exports, given) where export.tensor.node >= 0 {
+        guard let seed else { continue }
+        // A uniform output is the first chunk's.
+        if !export.isSum && !export.tensor.isBatched && chunk > 0 { continue }
+        var local = context.seed(from: seed, like: record.tape.nodes[Int(export.tensor.node)])
+        if export.isSum && !export.tensor.isBatched { local = local * Tensor(Float(max(context.rows, 1))) }
+        record.tape.add(local, to: export.tensor.node)
+      }
+      try record.tape.pullBack()
+      if let failure = context.failure { throw failure }
+      sums[task].add(record.tape)
+      rowGradients.store(record.tape, context)
+    }
+    GradientSums.deliver(sums, scaledBy: 1, to: tape, team: plan.workers.team)
+    rowGradients.deliver(to: tape)
+  }
+
+  /// A chunk's tape, from running it again.
+  private func recordAgain(_ chunk: Int, _ context: ExecutionContext) throws -> Record {
+    let tape = parent.map { Tape(parent: $0) } ?? Tape()
+    context.enter(rows: rowCount(chunk), firstRow: firstRow(chunk), tape: tape, mayBeCut: false)
+    let outcome = try body(context)
+    return Record(tape: tape, exports: outcome.exports, scope: context.scope)
+  }
+}

@@ -1,0 +1,86 @@
+import CoixKernels
+import Foundation
+
+/// Effective sample size and evidence of a plate's weights, `[particles, instances…]`.
+package struct WeightSummary {
+  /// 1 / Σ softmax(w)², the mean over instances.
+  package let ess: Tensor
+  /// logsumexp(w) - log S, summed over instances.
+  package let logZ: Tensor
+
+  /// Sums in double over all particles. Both numbers are differentiable.
+  ///
+  /// - Throws: ``CoixError/weights(step:instance:reason:)`` if an instance's weights are all -inf, or one is NaN or +inf.
+  package init(_ logWeights: Tensor, step: String, workers: Workers) throws {
+    let logWeights = try logWeights.validated()
+    let particles = logWeights.shape.first ?? 1
+    let instances = max(1, particles == 0 ? 1 : logWeights.shape.elementCount / particles)
+    let moments = try WeightMoments(logWeights, particles: particles, instances: instances, step: step, workers)
+    var ess = 0.0
+    var logZ = 0.0
+    for instance in 0..<instances {
+      ess += moments.sums[instance] * moments.sums[instance] / moments.squares[instance]
+      logZ += moments.greatest[instance] + Foundation.log(moments.sums[instance]) - Foundation.log(Double(particles))
+    }
+    let flat: Shape = [particles, instances]
+    self.logZ = Tensor(Float(logZ)).recorded(from: logWeights) { gradient in
+      gradient * logWeights.reshaped(to: flat).softmax(axis: 0).reshaped(to: logWeights.shape)
+    }
+    self.ess = Tensor(Float(ess / Double(instances))).recorded(from: logWeights) { gradient in
+      // With p = softmax(w) and q = Σ p²: d(1/q)/dw = -2 p (p - q) / q².
+      let p = logWeights.reshaped(to: flat).softmax(axis: 0)
+      let q = p.squared.sum(axes: [0], keepingAxes: true)
+      let derivative = -2 * p * (p - q) / q.squared
+      return (gradient * derivative / Float(instances)).reshaped(to: logWeights.shape)
+    }
+  }
+}
+
+/// For each instance: the greatest log-weight, and sums of exp(w - greatest) and its square.
+private struct WeightMoments {
+  var greatest: [Double]
+  var sums: [Double]
+  var squares: [Double]
+
+  init(_ logWeights: Tensor, particles: Int, instances: Int, step: String, _ workers: Workers) throws {
+    greatest = [Double](repeating: 0, count: instances)
+    sums = greatest
+    squares = greatest
+    coix_weight_moments(
+      logWeights.pointer, &greatest, &sums, &squares, particles, instances, Int32(workers.team))
+    for instance in 0..<instances {
+      if sums[instance].isNaN || greatest[instance] == .infinity {
+        throw CoixError.weights(step: step, instance: instance, reason: "a particle's log-weight is NaN or +inf")
+      }
+      if greatest[instance] == -.infinity {
+        throw CoixError.weights(step: step, instance: instance, reason: "the log-weights of all particles are -inf")
+      }
+    }
+  }
+}
+
+/// The ancestors that systematic resampling chooses: rows of `[count, instances]`, counted in `[particles, instances]`.
+///
+/// - Throws: ``CoixError/weights(step:instance:reason:)`` as for ``WeightSummary``.
+package func systematicAncestors(
+  logWeights: Tensor, uniforms: Tensor, count: Int, step: String, workers: Workers
+) throws -> [Int32] {
+  let weights = try logWeights.validated()
+  let particles = weights.shape[0]
+  let instances = weights.shape[1]
+  let (total, overflow) = count.multipliedReportingOverflow(by: instances)
+  guard !overflow, total <= Int32.max, particles * instances <= Int32.max else {
+    throw CoixError.memory(what: "resampling more than 2^31 rows", bytes: .max)
+  }
+  var index = [Int32](repeating: 0, count: total)
+  let status = coix_systematic(
+    weights.pointer, uniforms.pointer, &index, particles, instances, count, Int32(workers.team))
+  if status != 0 {
+    _ = try WeightMoments(weights, particles: particles, instances: instances, step: step, workers)
+    throw CoixError.weights(step: step, instance: Int(status - 1), reason: "the weights cannot be resampled")
+  }
+  if instances > 1 {
+    for row in index.indices { index[row] = index[row] * Int32(instances) + Int32(row % instances) }
+  }
+  return index
+}

@@ -1,0 +1,95 @@
+import Dispatch
+import Foundation
+import Synchronization
+
+/// The threads that an evaluation may use.
+///
+/// Work is cut into tasks whose number depends on the problem alone; each worker takes the next task from a shared
+/// counter until none is left. Results therefore don't depend on the number of threads.
+public final class Workers: Sendable {
+  /// The number of workers that a parallel region starts; it may exceed the number of cores.
+  public let threads: Int
+  /// OpenMP threads for work outside of the workers: never more than there are cores, since idle ones spin.
+  package let team: Int
+  /// A fixed shuffle of the tasks' order, for tests; nil takes them in order.
+  let shuffleSeed: UInt64?
+
+  private let regionNanoseconds = Atomic<Int>(0)
+
+  /// One worker for each core.
+  public static let standard = Workers(unchecked: ProcessInfo.processInfo.activeProcessorCount, shuffleSeed: nil)
+
+  /// Workers on `threads` threads.
+  ///
+  /// - Parameter shuffleSeed: takes the tasks in an order drawn from this seed instead of their own. Results stay the same,
+  ///   which is what it is there to show.
+  /// - Throws: ``CoixError/threads(_:)`` for a number below one.
+  public convenience init(threads: Int, shuffleSeed: UInt64? = nil) throws {
+    guard threads >= 1 else { throw CoixError.threads(threads) }
+    self.init(unchecked: threads, shuffleSeed: shuffleSeed)
+  }
+
+  private init(unchecked threads: Int, shuffleSeed: UInt64?) {
+    self.threads = threads
+    self.team = min(threads, ProcessInfo.processInfo.activeProcessorCount)
+    self.shuffleSeed = shuffleSeed
+  }
+
+  /// Wall time spent within parallel regions so far, in seconds: what remains of an evaluation's time is serial.
+  public var regionSeconds: Double { Double(regionNanoseconds.load(ordering: .relaxed)) * 1e-9 }
+
+  /// Runs `body` for each task, concurrently, and waits.
+  ///
+  /// Each worker has an ``ExecutionContext`` with buffers of its own. The caller's task is asked for cancellation between tasks.
+  ///
+  /// - Throws: the error of the first task, in the tasks' order, that threw one; `CancellationError`.
+  func run(tasks: Int, _ body: @Sendable (_ task: Int, ExecutionContext) throws -> Void) throws {
+    let start = DispatchTime.now().uptimeNanoseconds
+    defer { regionNanoseconds.add(Int(DispatchTime.now().uptimeNanoseconds - start), ordering: .relaxed) }
+    let order = taskOrder(tasks)
+    let next = Atomic<Int>(0)
+    let isCancelled = Atomic<Bool>(false)
+    let failure = Mutex<(task: Int, error: any Error)?>(nil)
+
+    @Sendable func work(onCaller: Bool) {
+      let pool = BufferPool.borrow()
+      let context = ExecutionContext(pool: pool, tape: nil, team: onCaller && tasks == 1 ? team : 1)
+      context.withCurrent {
+        while true {
+          let ticket = next.add(1, ordering: .relaxed).oldValue
+          guard ticket < tasks, !isCancelled.load(ordering: .relaxed) else { break }
+          let task = order?[ticket] ?? ticket
+          do { try body(task, context) } catch {
+            failure.withLock { if $0 == nil || task < $0?.task ?? 0 { $0 = (task, error) } }
+            isCancelled.store(true, ordering: .relaxed)
+          }
+          // Only the caller's thread knows the task that asked for the evaluation.
+          if onCaller && Task.isCancelled { isCancelled.store(true, ordering: .relaxed) }
+        }
+      }
+      BufferPool.handBack(pool)
+    }
+
+    let count = min(threads, tasks)
+    if count <= 1 {
+      work(onCaller: true)
+    } else {
+      let caller = pthread_self()
+      DispatchQueue.concurrentPerform(iterations: count) { _ in work(onCaller: pthread_equal(pthread_self(), caller) != 0) }
+    }
+    if let failure = failure.withLock({ $0 }) { throw failure.error }
+    try Task.checkCancellation()
+  }
+
+  private func taskOrder(_ tasks: Int) -> [Int]? {
+    guard let shuffleSeed else { return nil }
+    // Fisher and Yates, with a linear congruential generator (Knuth, MMIX).
+    var state = shuffleSeed
+    var order = Array(0..<tasks)
+    for index in stride(from: tasks - 1, to: 0, by: -1) {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      order.swapAt(index, Int((state >> 33) % UInt64(index + 1)))
+    }
+    return order
+  }
+}

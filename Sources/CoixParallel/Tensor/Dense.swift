@@ -1,0 +1,65 @@
+import CoixKernels
+
+/// The functions that a dense layer can apply to its output.
+public enum Activation: String, Sendable, CaseIterable {
+  case identity, relu, tanh, sigmoid, softplus
+
+  var code: coix_activation {
+    switch self {
+    case .identity: COIX_IDENTITY
+    case .relu: COIX_RELU
+    case .tanh: COIX_TANH
+    case .sigmoid: COIX_SIGMOID
+    case .softplus: COIX_SOFTPLUS
+    }
+  }
+}
+
+/// activation(x · kernel + bias), in one pass.
+///
+/// - Parameters:
+///   - x: event shape `[in]`.
+///   - kernel: `[in, out]`, uniform.
+///   - bias: `[out]`, uniform; nil for none.
+/// - Returns: event shape `[out]`, batched as `x`. Poisoned if the shapes don't fit.
+public func dense(_ x: Tensor, kernel: Tensor, bias: Tensor?, activation: Activation = .identity) -> Tensor {
+  if let refusal = x.refusal("dense") ?? kernel.refusal("dense") ?? bias?.refusal("dense") { return refusal }
+  guard x.shape.rank == 1, kernel.shape.rank == 2, kernel.shape[0] == x.shape[0], !kernel.isBatched,
+    bias == nil || (bias?.shape == [kernel.shape[1]] && bias?.isBatched == false)
+  else {
+    return Tensor.mismatch(
+      "dense", [x.shape, kernel.shape] + (bias.map { [$0.shape] } ?? []),
+      "needs x [in], kernel [in, out] and bias [out], kernel and bias the same for all particles")
+  }
+  let inputs = kernel.shape[0]
+  let outputs = kernel.shape[1]
+  let rows = x.rowCount
+  let y = Tensor(undefined: [outputs], like: x)
+  coix_dense_forward(
+    x.pointer, kernel.pointer, bias?.pointer, y.pointer, inputs, outputs, rows, activation.code, Int32(x.layerTeam))
+  guard x.node >= 0 || kernel.node >= 0 || bias?.node ?? -1 >= 0, let tape = ExecutionContext.current?.tape else {
+    return y
+  }
+  let xNode = tape.node(of: x)
+  let kernelNode = tape.node(of: kernel)
+  let biasNode = bias.map(tape.node) ?? -1
+  return tape.record(
+    y,
+    .many { gradient, tape in
+      let scratch = activation == .identity ? nil : Tensor(undefined: [outputs], like: x)
+      let dx = xNode < 0 ? nil : Tensor(undefined: [inputs], like: x)
+      let dkernel = kernelNode < 0 ? nil : Tensor(undefined: [inputs, outputs])
+      let dbias = biasNode < 0 ? nil : Tensor(undefined: [outputs])
+      coix_dense_backward(
+        x.pointer, kernel.pointer, y.pointer, gradient.pointer, scratch?.pointer, dx?.pointer, dkernel?.pointer,
+        dbias?.pointer, inputs, outputs, rows, activation.code, Int32(x.layerTeam))
+      if let dx { tape.add(dx, to: xNode) }
+      if let dkernel { tape.add(dkernel, to: kernelNode) }
+      if let dbias { tape.add(dbias, to: biasNode) }
+    })
+}
+
+extension Tensor {
+  /// OpenMP threads for a layer over this tensor's rows: the context's, where the stage is one chunk on the caller.
+  fileprivate var layerTeam: Int { ExecutionContext.current?.team ?? 1 }
+}

@@ -1,0 +1,58 @@
+import CoixKernels
+
+/// The log-density of normal distributions, summed over the last axes, in one pass.
+///
+/// Σ -½((x - μ)/σ)² - log(√(2π) σ), over the last `reducing` axes of the broadcast shape.
+///
+/// - Parameters:
+///   - x: the values; broadcast against `location` and `scale`.
+///   - reducing: how many axes, from the last, are summed over.
+/// - Returns: the broadcast event shape without its last `reducing` axes.
+package func normalLogDensity(_ x: Tensor, location: Tensor, scale: Tensor, reducing: Int) -> Tensor {
+  let name = "Normal.logProb"
+  if let refusal = x.refusal(name) ?? location.refusal(name) ?? scale.refusal(name) { return refusal }
+  guard let parameters = Shape.broadcast(location.shape, scale.shape), let shape = Shape.broadcast(x.shape, parameters),
+    reducing <= shape.rank
+  else { return Tensor.mismatch(name, [x.shape, location.shape, scale.shape], "the shapes don't broadcast") }
+  // The kernel knows operands with one value for every element, or one for all of them.
+  func fitted(_ operand: Tensor) -> Tensor {
+    operand.shape == shape || operand.shape.elementCount == 1 ? operand : operand.broadcast(to: shape)
+  }
+  let x = fitted(x)
+  let location = fitted(location)
+  let scale = fitted(scale)
+  let batched = x.isBatched ? x : location.isBatched ? location : scale
+  let groups = shape.product(0..<shape.rank - reducing)
+  let elements = shape.product(shape.rank - reducing..<shape.rank)
+  let rows = batched.rowCount
+  let result = Tensor(undefined: Shape(shape.prefix(shape.rank - reducing)), like: batched)
+  coix_normal_log_density(
+    x.pointer, x.elementStride(in: shape), x.rowStride, location.pointer, location.elementStride(in: shape),
+    location.rowStride, scale.pointer, scale.elementStride(in: shape), scale.rowStride, result.pointer, groups,
+    elements, rows)
+  guard x.node >= 0 || location.node >= 0 || scale.node >= 0, let tape = ExecutionContext.current?.tape else {
+    return result
+  }
+  let nodes = (tape.node(of: x), tape.node(of: location), tape.node(of: scale))
+  return tape.record(
+    result,
+    .many { gradient, tape in
+      let dx = nodes.0 < 0 ? nil : Tensor(undefined: shape, like: batched)
+      let dlocation = nodes.1 < 0 ? nil : Tensor(undefined: shape, like: batched)
+      let dscale = nodes.2 < 0 ? nil : Tensor(undefined: shape, like: batched)
+      coix_normal_log_density_backward(
+        gradient.pointer, x.pointer, x.elementStride(in: shape), x.rowStride, location.pointer,
+        location.elementStride(in: shape), location.rowStride, scale.pointer, scale.elementStride(in: shape),
+        scale.rowStride, dx?.pointer, dlocation?.pointer, dscale?.pointer, groups, elements, rows)
+      if let dx { tape.add(dx, to: nodes.0) }
+      if let dlocation { tape.add(dlocation, to: nodes.1) }
+      if let dscale { tape.add(dscale, to: nodes.2) }
+    })
+}
+
+extension Tensor {
+  /// Elements between neighbours, for an operand that has `shape` or one element.
+  func elementStride(in shape: Shape) -> Int { self.shape.elementCount == 1 && shape.elementCount != 1 ? 0 : rowCount }
+  /// 1 for a batched operand, 0 for a uniform one.
+  var rowStride: Int { isBatched ? 1 : 0 }
+}

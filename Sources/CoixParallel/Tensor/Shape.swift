@@ -1,0 +1,100 @@
+/// The sizes of a tensor's event axes, at most ``maximumRank`` of them.
+///
+/// Kept in line, without a heap allocation, since every operation makes one. A list of sizes that is too
+/// long, negative or overflowing gives an invalid shape, which poisons the tensor that is made with it.
+public struct Shape: Hashable, Sendable {
+  /// The greatest number of axes.
+  public static let maximumRank = 8
+  /// The greatest product of the sizes: 4 TiB of numbers. Products of some sizes and a row count stay far from overflow.
+  static let maximumElementCount = 1 << 40
+  /// The shape of a single number: no axes.
+  public static let scalar = Shape([])
+
+  private var low = SIMD4<Int32>(repeating: 1)
+  private var high = SIMD4<Int32>(repeating: 1)
+  private var axisCount: Int32 = 0
+  /// The number of elements: the product of all sizes, 1 for a scalar, -1 for an invalid shape.
+  public private(set) var elementCount: Int = 1
+
+  /// Creates a shape from axis sizes, outermost first.
+  public init(_ sizes: some Collection<Int>) {
+    guard sizes.count <= Self.maximumRank else {
+      self.elementCount = -1
+      return
+    }
+    for size in sizes { append(size) }
+  }
+
+  /// Whether the sizes are legal: at most ``maximumRank``, not negative, and with a product (of those that are not 0) of at
+  /// most 2^40.
+  public var isValid: Bool { elementCount >= 0 }
+
+  /// The number of axes.
+  public var rank: Int { Int(axisCount) }
+
+  /// Adds an innermost axis.
+  mutating func append(_ size: Int) {
+    // Zeros don't count, so that any part of the axes has a product that fits, too. Each factor is below 2^40 and 2^31:
+    // nothing overflows on the way.
+    let others = elementCount == 0 ? reduce(1) { $0 * Swift.max($1, 1) } : elementCount
+    guard isValid, rank < Self.maximumRank, size >= 0, size <= Int32.max,
+      others <= Self.maximumElementCount / Swift.max(size, 1)
+    else {
+      elementCount = -1
+      return
+    }
+    let product = elementCount * size
+    let axis = rank
+    axisCount += 1
+    if axis < 4 { low[axis] = Int32(size) } else { high[axis - 4] = Int32(size) }
+    elementCount = product
+  }
+
+  /// This shape with further inner axes.
+  public func appending(_ other: Shape) -> Shape {
+    var result = self
+    for size in other { result.append(size) }
+    return result
+  }
+
+  /// The shape that two operands broadcast to: sizes aligned at the right, 1 stretching; nil if they don't fit.
+  public static func broadcast(_ left: Shape, _ right: Shape) -> Shape? {
+    if left == right { return left }
+    let rank = Swift.max(left.rank, right.rank)
+    var result = Shape.scalar
+    for axis in 0..<rank {
+      let a = axis - (rank - left.rank) < 0 ? 1 : left[axis - (rank - left.rank)]
+      let b = axis - (rank - right.rank) < 0 ? 1 : right[axis - (rank - right.rank)]
+      guard a == b || a == 1 || b == 1 else { return nil }
+      result.append(a == 1 ? b : a)
+    }
+    return result.isValid ? result : nil
+  }
+
+  /// `axis` counted from the front, where -1 names the last one; nil if there is none such.
+  func normalizedAxis(_ axis: Int) -> Int? {
+    let normalized = axis < 0 ? axis + rank : axis
+    return normalized >= 0 && normalized < rank ? normalized : nil
+  }
+
+  /// The product of the sizes of a range of axes.
+  func product(_ axes: Range<Int>) -> Int {
+    axes.reduce(1) { $0 * self[$1] }
+  }
+}
+
+extension Shape: RandomAccessCollection {
+  public var startIndex: Int { 0 }
+  public var endIndex: Int { rank }
+  public subscript(axis: Int) -> Int {
+    precondition(axis >= 0 && axis < rank, "Shape: axis out of range; callers check with normalizedAxis")
+    return Int(axis < 4 ? low[axis] : high[axis - 4])
+  }
+}
+
+extension Shape: ExpressibleByArrayLiteral, CustomStringConvertible {
+  public init(arrayLiteral sizes: Int...) { self.init(sizes) }
+  public var description: String {
+    isValid ? "[" + map(String.init).joined(separator: ", ") + "]" : "[invalid]"
+  }
+}

@@ -1,0 +1,92 @@
+import CoixKernels
+
+extension Tensor {
+  /// One of the kernels' functions of two numbers, broadcast, without its gradient.
+  static func binary(_ operation: coix_binary_op, _ a: Tensor, _ b: Tensor, _ name: @autoclosure () -> String) -> Tensor {
+    if let refusal = a.refusal(name()) ?? b.refusal(name()) { return refusal }
+    let batched = a.isBatched ? a : b
+    if a.shape == b.shape {
+      // One loop over everything, or one row of `b` or `a` against all rows: no plan needed.
+      let result = Tensor(undefined: a.shape, like: batched)
+      if a.stride == b.stride {
+        coix_binary(operation, a.pointer, 0, 1, b.pointer, 0, 1, result.pointer, 1, result.bufferCount, Int32(result.team))
+      } else {
+        coix_binary(
+          operation, a.pointer, a.rowCount, a.isBatched ? 1 : 0, b.pointer, b.rowCount, b.isBatched ? 1 : 0,
+          result.pointer, a.shape.elementCount, batched.stride, 1)
+      }
+      return result
+    }
+    guard let shape = Shape.broadcast(a.shape, b.shape) else {
+      return mismatch(name(), [a.shape, b.shape], "the shapes don't broadcast")
+    }
+    if let refusal = refusal(name(), toMake: shape, like: batched) { return refusal }
+    let result = Tensor(undefined: shape, like: batched)
+    if shape.elementCount == 0 { return result }
+    if shape == a.shape && b.shape.elementCount == 1 && (a.isBatched || !b.isBatched) {
+      // A number (or one per row) against everything.
+      coix_binary(
+        operation, a.pointer, a.rowCount, 1, b.pointer, 0, b.isBatched ? 1 : 0,
+        result.pointer, a.isBatched ? shape.elementCount : 1, a.isBatched ? a.stride : result.bufferCount,
+        Int32(result.team))
+      return result
+    }
+    let plan = BroadcastPlan([a, b], shape: shape, stride: result.stride)
+    plan.forEach { output, operands in
+      coix_binary(
+        operation, a.pointer + operands[0], plan.outer.strides[0], plan.inner.strides[0],
+        b.pointer + operands[1], plan.outer.strides[1], plan.inner.strides[1],
+        result.pointer + output, plan.outer.size, plan.inner.size, 1)
+    }
+    return result
+  }
+
+  /// The elementwise sum; event shapes broadcast.
+  public static func + (a: Tensor, b: Tensor) -> Tensor {
+    binary(COIX_ADD, a, b, "+").recorded(from: a, b, { $0 }, { $0 })
+  }
+
+  /// The elementwise difference; event shapes broadcast.
+  public static func - (a: Tensor, b: Tensor) -> Tensor {
+    binary(COIX_SUBTRACT, a, b, "-").recorded(from: a, b, { $0 }, { -$0 })
+  }
+
+  /// The elementwise product; event shapes broadcast.
+  public static func * (a: Tensor, b: Tensor) -> Tensor {
+    binary(COIX_MULTIPLY, a, b, "*").recorded(from: a, b, { $0 * b }, { $0 * a })
+  }
+
+  /// The elementwise quotient; event shapes broadcast.
+  public static func / (a: Tensor, b: Tensor) -> Tensor {
+    let quotient = binary(COIX_DIVIDE, a, b, "/")
+    return quotient.recorded(from: a, b, { $0 / b }, { -($0 * quotient) / b })
+  }
+
+  /// Adds in place.
+  public static func += (a: inout Tensor, b: Tensor) { a = a + b }
+  /// Subtracts in place.
+  public static func -= (a: inout Tensor, b: Tensor) { a = a - b }
+  /// Multiplies in place.
+  public static func *= (a: inout Tensor, b: Tensor) { a = a * b }
+  /// Divides in place.
+  public static func /= (a: inout Tensor, b: Tensor) { a = a / b }
+
+  // A Float variable beside a tensor; literals are tensors already.
+
+  /// Adds a number.
+  public static func + (a: Tensor, b: Float) -> Tensor { a + Tensor(b) }
+  /// Adds to a number.
+  public static func + (a: Float, b: Tensor) -> Tensor { Tensor(a) + b }
+  /// Subtracts a number.
+  public static func - (a: Tensor, b: Float) -> Tensor { a - Tensor(b) }
+  /// Subtracts from a number.
+  public static func - (a: Float, b: Tensor) -> Tensor { Tensor(a) - b }
+  /// Multiplies by a number.
+  public static func * (a: Tensor, b: Float) -> Tensor { a * Tensor(b) }
+  /// Multiplies a number.
+  public static func * (a: Float, b: Tensor) -> Tensor { Tensor(a) * b }
+  /// Divides by a number.
+  public static func / (a: Tensor, b: Float) -> Tensor { a / Tensor(b) }
+  /// Divides a number.
+  public static func / (a: Float, b: Tensor) -> Tensor { Tensor(a) / b }
+}

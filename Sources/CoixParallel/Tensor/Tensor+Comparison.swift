@@ -1,0 +1,117 @@
+import CoixKernels
+
+// Comparisons, and what is built on them: choice, the larger and the smaller of two.
+//
+// The overloads with a `Float` are disfavoured, so that a literal is a tensor and not ambiguous.
+
+extension Tensor {
+  /// 1 where `a` is less than `b`, else 0; event shapes broadcast, without a gradient. NaN compares as 0.
+  public static func .< (a: Tensor, b: Tensor) -> Tensor { binary(COIX_LESS, a, b, ".<") }
+  /// 1 where `a` is at most `b`, else 0; event shapes broadcast, without a gradient. NaN compares as 0.
+  public static func .<= (a: Tensor, b: Tensor) -> Tensor { binary(COIX_LESS_EQUAL, a, b, ".<=") }
+  /// 1 where `a` is greater than `b`, else 0; event shapes broadcast, without a gradient. NaN compares as 0.
+  public static func .> (a: Tensor, b: Tensor) -> Tensor { binary(COIX_GREATER, a, b, ".>") }
+  /// 1 where `a` is at least `b`, else 0; event shapes broadcast, without a gradient. NaN compares as 0.
+  public static func .>= (a: Tensor, b: Tensor) -> Tensor { binary(COIX_GREATER_EQUAL, a, b, ".>=") }
+  /// 1 where `a` equals `b`, else 0; event shapes broadcast, without a gradient. NaN equals nothing.
+  public static func .== (a: Tensor, b: Tensor) -> Tensor { binary(COIX_EQUAL, a, b, ".==") }
+  /// 1 where `a` differs from `b`, else 0; event shapes broadcast, without a gradient. NaN differs from everything.
+  public static func .!= (a: Tensor, b: Tensor) -> Tensor { binary(COIX_NOT_EQUAL, a, b, ".!=") }
+
+  /// 1 where `a` is less than the number, else 0.
+  @_disfavoredOverload
+  public static func .< (a: Tensor, b: Float) -> Tensor { a .< Tensor(b) }
+  /// 1 where `a` is at most the number, else 0.
+  @_disfavoredOverload
+  public static func .<= (a: Tensor, b: Float) -> Tensor { a .<= Tensor(b) }
+  /// 1 where `a` is greater than the number, else 0.
+  @_disfavoredOverload
+  public static func .> (a: Tensor, b: Float) -> Tensor { a .> Tensor(b) }
+  /// 1 where `a` is at least the number, else 0.
+  @_disfavoredOverload
+  public static func .>= (a: Tensor, b: Float) -> Tensor { a .>= Tensor(b) }
+  /// 1 where `a` equals the number, else 0.
+  @_disfavoredOverload
+  public static func .== (a: Tensor, b: Float) -> Tensor { a .== Tensor(b) }
+  /// 1 where `a` differs from the number, else 0.
+  @_disfavoredOverload
+  public static func .!= (a: Tensor, b: Float) -> Tensor { a .!= Tensor(b) }
+
+  /// The kernel behind ``select(_:_:_:)``, without its gradient.
+  static func selected(_ condition: Tensor, _ a: Tensor, _ b: Tensor) -> Tensor {
+    if let refusal = condition.refusal("select") ?? a.refusal("select") ?? b.refusal("select") { return refusal }
+    guard let values = Shape.broadcast(a.shape, b.shape), let shape = Shape.broadcast(condition.shape, values) else {
+      return mismatch("select", [condition.shape, a.shape, b.shape], "the shapes don't broadcast")
+    }
+    let operands = [condition, a, b]
+    let batched = operands.first(where: \.isBatched) ?? condition
+    if let refusal = refusal("select", toMake: shape, like: batched) { return refusal }
+    let result = Tensor(undefined: shape, like: batched)
+    if shape.elementCount == 0 { return result }
+    if operands.allSatisfy({ $0.shape == shape || $0.shape.elementCount == 1 }) {
+      // Operands are whole or one number (or one per row): a single call.
+      let (outer, rows) = batched.isBatched ? (shape.elementCount, result.stride) : (1, shape.elementCount)
+      func strides(_ operand: Tensor) -> (outer: Int, row: Int) {
+        let isWhole = operand.shape.elementCount == shape.elementCount
+        return batched.isBatched
+          ? (isWhole ? operand.rowCount : 0, operand.isBatched ? 1 : 0) : (0, isWhole ? 1 : 0)
+      }
+      let (c, x, y) = (strides(condition), strides(a), strides(b))
+      coix_select(
+        condition.pointer, c.outer, c.row, a.pointer, x.outer, x.row, b.pointer, y.outer, y.row,
+        result.pointer, outer, rows, Int32(result.team))
+      return result
+    }
+    let plan = BroadcastPlan(operands, shape: shape, stride: result.stride)
+    let (outer, inner) = (plan.outer, plan.inner)
+    plan.forEach { output, at in
+      coix_select(
+        condition.pointer + at[0], outer.strides[0], inner.strides[0],
+        a.pointer + at[1], outer.strides[1], inner.strides[1],
+        b.pointer + at[2], outer.strides[2], inner.strides[2],
+        result.pointer + output, outer.size, inner.size, 1)
+    }
+    return result
+  }
+}
+
+/// `a` where the condition is not 0, `b` elsewhere: `condition ? a : b` for each element.
+///
+/// Event shapes broadcast; shapes that don't give a poisoned tensor. The gradient flows to the chosen side only; the other side
+/// gets exact zeros there, also where its value is NaN or infinite. (But a derivative *within* the other side can still turn
+/// a zero into NaN, as in `select(x .> 0, log(x), 0)` at 0; then choose before: `log(select(x .> 0, x, 1))`.)
+public func select(_ condition: Tensor, _ a: Tensor, _ b: Tensor) -> Tensor {
+  Tensor.selected(condition, a, b).recorded(
+    from: a, b, { Tensor.selected(condition, $0, 0) }, { Tensor.selected(condition, 0, $0) })
+}
+
+/// The larger of two, elementwise; event shapes broadcast. NaN where either is.
+///
+/// The gradient flows to the larger one, half to each at a tie (as in JAX).
+public func maximum(_ a: Tensor, _ b: Tensor) -> Tensor {
+  Tensor.binary(COIX_MAXIMUM, a, b, "maximum").recorded(
+    from: a, b, { $0 * Tensor.preference(COIX_GREATER, a, b) }, { $0 * Tensor.preference(COIX_LESS, a, b) })
+}
+
+/// The smaller of two, elementwise; event shapes broadcast. NaN where either is.
+///
+/// The gradient flows to the smaller one, half to each at a tie (as in JAX).
+public func minimum(_ a: Tensor, _ b: Tensor) -> Tensor {
+  Tensor.binary(COIX_MINIMUM, a, b, "minimum").recorded(
+    from: a, b, { $0 * Tensor.preference(COIX_LESS, a, b) }, { $0 * Tensor.preference(COIX_GREATER, a, b) })
+}
+
+extension Tensor {
+  /// 1 where the strict comparison holds, 1/2 at ties, 0 elsewhere.
+  fileprivate static func preference(_ comparison: coix_binary_op, _ a: Tensor, _ b: Tensor) -> Tensor {
+    let strict = binary(comparison, a, b, "maximum")
+    return binary(COIX_ADD, strict, binary(COIX_EQUAL, a, b, "maximum") * 0.5, "maximum")
+  }
+
+  /// The nearest number in a range, elementwise: `minimum(maximum(x, lower), upper)`.
+  ///
+  /// The gradient is 1 within the range, 0 outside of it, and 1/2 at its bounds (as that of `jnp.clip`).
+  public func clamped(to range: ClosedRange<Float>) -> Tensor {
+    minimum(maximum(self, Tensor(range.lowerBound)), Tensor(range.upperBound))
+  }
+}

@@ -1,0 +1,127 @@
+import CoixKernels
+
+/// The matrix product; each operand uniform or one per particle.
+///
+/// ```
+/// [m, k] x [k, n] -> [m, n]     [k] x [k, n] -> [n]     [m, k] x [k] -> [m]     [k] x [k] -> []
+/// ```
+///
+/// Poisoned for other ranks, or if the inner sizes differ. A uniform operand's gradient is summed over the particles.
+public func matmul(_ a: Tensor, _ b: Tensor) -> Tensor {
+  Tensor.product("matmul", a, b)
+}
+
+/// The inner product of two vectors of equal size: a single number.
+///
+/// Poisoned for other ranks, or if the sizes differ.
+public func dot(_ a: Tensor, _ b: Tensor) -> Tensor {
+  if let refusal = a.refusal("dot") ?? b.refusal("dot") { return refusal }
+  guard a.shape.rank == 1, b.shape.rank == 1 else {
+    return Tensor.mismatch("dot", [a.shape, b.shape], "the operands must be vectors")
+  }
+  return Tensor.product("dot", a, b)
+}
+
+/// The sizes of a matrix product: `[m, k] x [k, n]`, where a vector's missing size is 1.
+private struct ProductSizes {
+  let m: Int
+  let k: Int
+  let n: Int
+}
+
+extension Tensor {
+  fileprivate static func product(_ name: String, _ a: Tensor, _ b: Tensor) -> Tensor {
+    if let refusal = a.refusal(name) ?? b.refusal(name) { return refusal }
+    guard 1...2 ~= a.shape.rank, 1...2 ~= b.shape.rank else {
+      return mismatch(name, [a.shape, b.shape], "the operands must be matrices or vectors")
+    }
+    guard a.shape[a.shape.rank - 1] == b.shape[0] else {
+      return mismatch(name, [a.shape, b.shape], "the inner sizes differ")
+    }
+    let sizes = ProductSizes(
+      m: a.shape.rank == 2 ? a.shape[0] : 1, k: b.shape[0], n: b.shape.rank == 2 ? b.shape[1] : 1)
+    let shape = Shape(a.shape.dropLast() + b.shape.dropFirst())
+    if let refusal = refusal(name, toMake: shape, like: a.isBatched ? a : b) { return refusal }
+    if a.isBatched && b.isBatched { return productOfRows(a, b, sizes, shape) }
+    return a.isBatched ? productWithLayer(a, b, sizes, shape) : productOfMatrix(a, b, sizes, shape)
+  }
+
+  /// OpenMP threads for a matrix product; the kernels use fewer where there is little to do.
+  private static var productTeam: Int32 { Int32(ExecutionContext.current?.team ?? Workers.standard.team) }
+
+  /// One product a row.
+  private static func productOfRows(_ a: Tensor, _ b: Tensor, _ sizes: ProductSizes, _ shape: Shape) -> Tensor {
+    let (m, k, n) = (sizes.m, sizes.k, sizes.n)
+    let result = Tensor(undefined: shape, like: a)
+    coix_batched_matmul(a.pointer, b.pointer, result.pointer, m, k, n, a.stride)
+    return result.recorded(
+      from: a, b,
+      { gradient in
+        let transposed = b.viewed(as: [k, n]).permuted([1, 0])
+        let result = Tensor(undefined: a.shape, like: a)
+        coix_batched_matmul(gradient.pointer, transposed.pointer, result.pointer, m, n, k, a.stride)
+        return result
+      },
+      { gradient in
+        let transposed = a.viewed(as: [m, k]).permuted([1, 0])
+        let result = Tensor(undefined: b.shape, like: b)
+        coix_batched_matmul(transposed.pointer, gradient.pointer, result.pointer, k, m, n, b.stride)
+        return result
+      })
+  }
+
+  /// Particles' vectors through one matrix: a dense layer, once for each of the m vectors.
+  private static func productWithLayer(_ a: Tensor, _ b: Tensor, _ sizes: ProductSizes, _ shape: Shape) -> Tensor {
+    let (m, k, n, rows) = (sizes.m, sizes.k, sizes.n, a.stride)
+    let result = Tensor(undefined: shape, like: a)
+    for i in 0..<m {
+      coix_dense_forward(
+        a.pointer + i * k * rows, b.pointer, nil, result.pointer + i * n * rows, k, n, rows, COIX_IDENTITY, productTeam)
+    }
+    return result.recordedProduct(a, b) { gradient, wantsA, wantsB in
+      let da = wantsA ? Tensor(undefined: a.shape, like: a) : nil
+      let db = wantsB ? Tensor(repeating: 0, shape: b.shape) : nil
+      let part = wantsB ? Tensor(undefined: b.shape) : nil
+      for i in 0..<m {
+        coix_dense_backward(
+          a.pointer + i * k * rows, b.pointer, result.pointer + i * n * rows, gradient.pointer + i * n * rows, nil,
+          da.map { $0.pointer + i * k * rows }, part?.pointer, nil, k, n, rows, COIX_IDENTITY, productTeam)
+        if let db, let part { coix_accumulate(db.pointer, part.pointer, k * n, 1) }
+      }
+      return (da, db)
+    }
+  }
+
+  /// One matrix times the particles' (or one) `b`: a dense layer whose kernel is its transpose and whose rows are b's columns
+  /// and rows together.
+  private static func productOfMatrix(_ a: Tensor, _ b: Tensor, _ sizes: ProductSizes, _ shape: Shape) -> Tensor {
+    let (m, k, rows) = (sizes.m, sizes.k, sizes.n * b.rowCount)
+    let kernel = a.viewed(as: [m, k]).permuted([1, 0])
+    let result = Tensor(undefined: shape, like: b)
+    coix_dense_forward(b.pointer, kernel.pointer, nil, result.pointer, k, m, rows, COIX_IDENTITY, productTeam)
+    return result.recordedProduct(a, b) { gradient, wantsA, wantsB in
+      let dKernel = wantsA ? Tensor(undefined: [k, m]) : nil
+      let db = wantsB ? Tensor(undefined: b.shape, like: b) : nil
+      coix_dense_backward(
+        b.pointer, kernel.pointer, result.pointer, gradient.pointer, nil, db?.pointer, dKernel?.pointer, nil,
+        k, m, rows, COIX_IDENTITY, productTeam)
+      return (dKernel?.permuted([1, 0]).viewed(as: a.shape), db)
+    }
+  }
+
+  /// The product, recorded with a function that gives both gradients, or the one that is wanted.
+  private func recordedProduct(
+    _ a: Tensor, _ b: Tensor,
+    _ pullback: @escaping (_ gradient: Tensor, _ wantsA: Bool, _ wantsB: Bool) -> (Tensor?, Tensor?)
+  ) -> Tensor {
+    guard let tape = Tape.recording(a, b) else { return self }
+    let (aNode, bNode) = (tape.node(of: a), tape.node(of: b))
+    return tape.record(
+      self,
+      .many { gradient, tape in
+        let (da, db) = pullback(gradient, aNode >= 0, bNode >= 0)
+        if let da { tape.add(da, to: aNode) }
+        if let db { tape.add(db, to: bNode) }
+      })
+  }
+}

@@ -1,0 +1,149 @@
+import CoixKernels
+
+// How an operation looks at its operands: are they usable here, and how do their shapes broadcast.
+
+extension Tensor {
+  /// The poisoned result of an operation that cannot use this operand; nil if it can.
+  @inline(__always)
+  func refusal(_ operation: @autoclosure () -> String) -> Tensor? {
+    if storage.failure == nil && storage.mapping == nil && (stride == 0 || scope == ExecutionContext.current?.scope) {
+      return nil
+    }
+    return refused(operation())
+  }
+
+  private func refused(_ operation: String) -> Tensor {
+    if let failure = storage.failure {
+      ExecutionContext.remember(failure)
+      return self
+    }
+    let reason =
+      isMapped
+      ? "a tensor mapped over plate \"\(storage.mapping?.plate ?? "")\" has values only inside of the plate's programs"
+      : "a tensor of another chunk or evaluation is used here; programs must not keep tensors in outer variables"
+    return Tensor(failure: .misplacedTensor(operation: operation, reason: reason))
+  }
+
+  /// The poisoned result for operands whose shapes don't fit.
+  package static func mismatch(_ operation: String, _ shapes: [Shape], _ reason: String) -> Tensor {
+    Tensor(failure: .shape(operation: operation, shapes: shapes, reason: reason))
+  }
+
+  /// The output of a one-input operation: recorded, if the input is tracked, with the way its gradient takes.
+  @inline(__always)
+  func recorded(from input: Tensor, _ pullback: @escaping (Tensor) -> Tensor) -> Tensor {
+    guard let tape = Tape.recording(input) else { return self }
+    return tape.record(self, .one(input: tape.node(of: input), pullback))
+  }
+
+  /// The output of a two-input operation.
+  @inline(__always)
+  func recorded(
+    from first: Tensor, _ second: Tensor,
+    _ firstPullback: @escaping (Tensor) -> Tensor, _ secondPullback: @escaping (Tensor) -> Tensor
+  ) -> Tensor {
+    guard let tape = Tape.recording(first, second) else { return self }
+    let firstNode = tape.node(of: first)
+    let secondNode = tape.node(of: second)
+    if secondNode < 0 { return tape.record(self, .one(input: firstNode, firstPullback)) }
+    if firstNode < 0 { return tape.record(self, .one(input: secondNode, secondPullback)) }
+    return tape.record(
+      self,
+      .many { gradient, tape in
+        tape.add(firstPullback(gradient), to: firstNode)
+        tape.add(secondPullback(gradient), to: secondNode)
+      })
+  }
+
+  /// Summed over everything that was broadcast from `shape` (and over the rows, for a `stride` of 0).
+  ///
+  /// Padding rows of gradients are zero, so the sum over rows may run over them.
+  func summed(to shape: Shape, stride: Int) -> Tensor {
+    var result = self
+    if result.stride > 0 && stride == 0 { result = result.summedOverRows() }
+    if result.shape == shape { return result }
+    let extra = result.shape.rank - shape.rank
+    if extra > 0 { result = result.sum(axes: Array(0..<extra)) }
+    let stretched = (0..<shape.rank).filter { shape[$0] == 1 && result.shape[$0] != 1 }
+    if !stretched.isEmpty { result = result.sum(axes: stretched, keepingAxes: true) }
+    return result
+  }
+
+  /// The sum over the rows of the chunk: a uniform tensor. For gradients only, whose padding rows are zero.
+  func summedOverRows() -> Tensor {
+    let result = Tensor(undefined: shape)
+    coix_reduce(COIX_SUM, pointer, result.pointer, shape.elementCount, stride, 1, 1)
+    return result
+  }
+}
+
+/// How two operands' elements lie as an output is walked through: a nest of outer loops around one kernel call.
+struct BroadcastPlan {
+  /// The operands' strides, in elements, for an axis of the output.
+  struct Axis {
+    let size: Int
+    let strides: [Int]
+  }
+
+  /// Axes that the kernel's outer loop does not cover, outermost first.
+  private(set) var loops: [Axis] = []
+  /// The kernel's outer loop.
+  private(set) var outer: Axis
+  /// The kernel's inner loop; strides are 0 or 1.
+  private(set) var inner: Axis
+
+  /// A plan for operands that broadcast to `shape`, with `stride` padded rows (0: uniform).
+  init(_ operands: [Tensor], shape: Shape, stride: Int) {
+    let rows = Swift.max(stride, 1)
+    // Element strides of each operand along each axis of the output, rows last.
+    var axes: [Axis] = []
+    for axis in 0..<shape.rank {
+      let strides = operands.map { operand -> Int in
+        let own = axis - (shape.rank - operand.shape.rank)
+        guard own >= 0, operand.shape[own] != 1 else { return 0 }
+        return operand.shape.product(own + 1..<operand.shape.rank) * operand.rowCount
+      }
+      axes.append(Axis(size: shape[axis], strides: strides))
+    }
+    if stride > 0 { axes.append(Axis(size: rows, strides: operands.map { $0.isBatched ? 1 : 0 })) }
+    // Neighbouring axes that every operand walks through alike become one.
+    var merged: [Axis] = []
+    for axis in axes where axis.size != 1 {
+      if let last = merged.last,
+        zip(last.strides, axis.strides).allSatisfy({ $0 == $1 * axis.size })
+      {
+        merged[merged.count - 1] = Axis(size: last.size * axis.size, strides: axis.strides)
+      } else {
+        merged.append(axis)
+      }
+    }
+    let unit = Axis(size: 1, strides: operands.map { _ in 0 })
+    if let last = merged.last, last.strides.allSatisfy({ $0 <= 1 }) {
+      inner = merged.removeLast()
+    } else {
+      inner = unit
+    }
+    outer = merged.popLast() ?? unit
+    loops = merged
+  }
+
+  /// Calls `body` with the offsets of the output and of each operand, once for each kernel call.
+  func forEach(_ body: (_ output: Int, _ operands: [Int]) -> Void) {
+    let block = outer.size * inner.size
+    var offsets = outer.strides.map { _ in 0 }
+    func walk(_ level: Int, _ output: inout Int) {
+      guard level < loops.count else {
+        body(output, offsets)
+        output += block
+        return
+      }
+      for _ in 0..<loops[level].size {
+        walk(level + 1, &output)
+        for operand in offsets.indices { offsets[operand] += loops[level].strides[operand] }
+      }
+      for operand in offsets.indices { offsets[operand] -= loops[level].strides[operand] * loops[level].size }
+    }
+    var output = 0
+    walk(0, &output)
+  }
+}

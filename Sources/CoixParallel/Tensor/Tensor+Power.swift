@@ -1,0 +1,38 @@
+import CoixKernels
+
+/// `base` to the power of `exponent`, elementwise; event shapes broadcast.
+///
+/// ```
+/// d/dbase     = exponent * base^(exponent - 1)
+/// d/dexponent = base^exponent * log(base)
+/// ```
+///
+/// Special values are those of C's `pow`: x^0 is 1 for every x, a negative base is NaN unless its exponent is a whole number.
+/// The first derivative is 0 for an exponent of 0, the second is 0 for a base of 0 with a positive exponent and NaN for a
+/// negative base.
+public func pow(_ base: Tensor, _ exponent: Tensor) -> Tensor {
+  if exponent.node < 0 && !exponent.isPoisoned && !exponent.isMapped && exponent.shape == .scalar && !exponent.isBatched {
+    return pow(base, exponent.scalar)
+  }
+  let power = Tensor.binary(COIX_POWER, base, exponent, "pow")
+  return power.recorded(
+    from: base, exponent,
+    { gradient in
+      let slope = exponent * Tensor.binary(COIX_POWER, base, exponent - 1, "pow")
+      return gradient * select(exponent .== 0, 0, slope)
+    },
+    { gradient in gradient * select((base .== 0) * (exponent .> 0), 0, power * log(base)) })
+}
+
+/// `base` to the power of a number, elementwise: see ``pow(_:_:)-(Tensor,Tensor)``.
+@_disfavoredOverload
+public func pow(_ base: Tensor, _ exponent: Float) -> Tensor {
+  if exponent == 2 { return base.squared }
+  let power = Tensor.binary(COIX_POWER, base, Tensor(exponent), "pow")
+  return power.recorded(from: base) { gradient in
+    exponent == 0 ? gradient * 0 : gradient * (pow(base, exponent - 1) * exponent)
+  }
+}
+
+/// The same numbers as a constant: no gradient flows through. Also ``Tensor/detached``.
+public func stopGradient(_ x: Tensor) -> Tensor { x.detached }

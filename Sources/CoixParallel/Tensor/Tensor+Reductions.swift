@@ -1,0 +1,180 @@
+import CoixKernels
+
+// Reductions over event axes. Rows are never reduced over: every particle keeps its own result. Negative axes count from the
+// end; with `keepingAxes` the reduced axes stay, with size 1. An axis that isn't there gives a poisoned tensor.
+
+extension Tensor {
+  // MARK: Sum and mean
+
+  /// The sum of all elements: a single number.
+  public func sum(keepingAxes: Bool = false) -> Tensor {
+    reduction(COIX_SUM, "sum", axis: nil, keepingAxes)
+  }
+
+  /// The sum along an axis; 0 where the axis is empty.
+  public func sum(axis: Int, keepingAxes: Bool = false) -> Tensor {
+    reduction(COIX_SUM, "sum", axis: axis, keepingAxes)
+  }
+
+  /// The sum along several axes; the tensor itself for none.
+  ///
+  /// Poisoned if an axis isn't there or is named twice.
+  public func sum(axes: [Int], keepingAxes: Bool = false) -> Tensor {
+    sum(axes, keepingAxes, named: "sum")
+  }
+
+  /// The mean of all elements: a single number; NaN if there are none.
+  public func mean(keepingAxes: Bool = false) -> Tensor {
+    reduction(COIX_SUM, "mean", axis: nil, keepingAxes) / Float(shape.elementCount)
+  }
+
+  /// The mean along an axis; NaN where the axis is empty.
+  public func mean(axis: Int, keepingAxes: Bool = false) -> Tensor {
+    let sum = reduction(COIX_SUM, "mean", axis: axis, keepingAxes)
+    return sum / Float(shape.normalizedAxis(axis).map { shape[$0] } ?? 1)
+  }
+
+  /// The mean along several axes; the tensor itself for none.
+  ///
+  /// Poisoned if an axis isn't there or is named twice.
+  public func mean(axes: [Int], keepingAxes: Bool = false) -> Tensor {
+    let sum = sum(axes, keepingAxes, named: "mean")
+    return sum / Float(axes.compactMap(shape.normalizedAxis).reduce(1) { $0 * shape[$1] })
+  }
+
+  // MARK: Extremes
+
+  /// The largest element; NaN if one is NaN.
+  ///
+  /// The gradient is shared equally among ties (as in JAX). Poisoned if there are no elements.
+  public func max(keepingAxes: Bool = false) -> Tensor {
+    reduction(COIX_MAX, "max", axis: nil, keepingAxes)
+  }
+
+  /// The largest element along an axis; NaN if one is NaN.
+  ///
+  /// The gradient is shared equally among ties (as in JAX). Poisoned if the axis is empty.
+  public func max(axis: Int, keepingAxes: Bool = false) -> Tensor {
+    reduction(COIX_MAX, "max", axis: axis, keepingAxes)
+  }
+
+  /// The smallest element; NaN if one is NaN.
+  ///
+  /// The gradient is shared equally among ties (as in JAX). Poisoned if there are no elements.
+  public func min(keepingAxes: Bool = false) -> Tensor {
+    reduction(COIX_MIN, "min", axis: nil, keepingAxes)
+  }
+
+  /// The smallest element along an axis; NaN if one is NaN.
+  ///
+  /// The gradient is shared equally among ties (as in JAX). Poisoned if the axis is empty.
+  public func min(axis: Int, keepingAxes: Bool = false) -> Tensor {
+    reduction(COIX_MIN, "min", axis: axis, keepingAxes)
+  }
+
+  /// The position of the first largest element along an axis, as a whole number; without a gradient.
+  ///
+  /// NaN counts as largest. Poisoned if the axis is empty.
+  public func argmax(axis: Int, keepingAxes: Bool = false) -> Tensor {
+    if let refusal = refusal("argmax") { return refusal }
+    guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("argmax", axis, shape) }
+    guard shape[axis] > 0 else { return Self.mismatch("argmax", [shape], "an axis without elements has no largest one") }
+    let result = Tensor(undefined: shape.removing(axis..<axis + 1, keeping: keepingAxes), like: self)
+    let layout = layout(axis)
+    coix_argmax(pointer, result.pointer, layout.outer, layout.count, layout.inner)
+    return result
+  }
+
+  // MARK: Log-sum-exp
+
+  /// log(sum(exp(x))) of all elements, without overflow.
+  ///
+  /// -inf if all elements are (or if there are none), +inf if one is, NaN if one is NaN. The gradient is the softmax: 0 at
+  /// elements that are -inf, also where all are; NaN at +inf.
+  public func logSumExp(keepingAxes: Bool = false) -> Tensor {
+    reduction(COIX_LOGSUMEXP, "logSumExp", axis: nil, keepingAxes)
+  }
+
+  /// log(sum(exp(x))) along an axis, without overflow: see ``logSumExp(keepingAxes:)``.
+  public func logSumExp(axis: Int, keepingAxes: Bool = false) -> Tensor {
+    reduction(COIX_LOGSUMEXP, "logSumExp", axis: axis, keepingAxes)
+  }
+
+  // MARK: How it is done
+
+  /// A reduction along one axis, or over all for nil, with its gradient.
+  private func reduction(_ operation: coix_reduction, _ name: String, axis: Int?, _ keepingAxes: Bool) -> Tensor {
+    if let refusal = refusal(name) { return refusal }
+    var axes = 0..<shape.rank
+    if let axis {
+      guard let normalized = shape.normalizedAxis(axis) else { return Self.noAxis(name, axis, shape) }
+      axes = normalized..<normalized + 1
+    }
+    let x = self
+    let layout = layout(axes)
+    if layout.count == 0 && (operation == COIX_MAX || operation == COIX_MIN) {
+      return Self.mismatch(name, [shape], "there are no elements to choose from")
+    }
+    let kept = shape.removing(axes, keeping: true)
+    guard kept.isValid else { return Self.mismatch(name, [shape], "the result has too many elements") }
+    let y = reduced(operation, layout, to: keepingAxes ? kept : shape.removing(axes, keeping: false))
+    switch operation {
+    case COIX_SUM:
+      let shape = shape
+      return y.recorded(from: self) { $0.viewed(as: kept).stretched(to: shape) }
+    case COIX_LOGSUMEXP:
+      return y.recorded(from: self) { gradient in
+        // Where all are -inf the shift is 0, so that their weights are 0 and not NaN.
+        let shift = Tensor.selected(y .== -.infinity, 0, y)
+        let weight = exp(x.combined(COIX_SUBTRACT, with: shift, layout))
+        return weight.combined(COIX_MULTIPLY, with: gradient, layout)
+      }
+    default:
+      return y.recorded(from: self) { gradient in
+        let winners = x.combined(COIX_EQUAL, with: y, layout)
+        let share = gradient / winners.reduced(COIX_SUM, layout, to: y.shape)
+        return winners.combined(COIX_MULTIPLY, with: share, layout)
+      }
+    }
+  }
+
+  /// A reduction of neighbouring axes to a given shape, without its gradient.
+  func reduced(_ operation: coix_reduction, _ layout: AxisLayout, to shape: Shape) -> Tensor {
+    // A single element is its own sum, maximum and log-sum-exp.
+    if layout.count == 1 { return viewed(as: shape) }
+    let result = Tensor(undefined: shape, like: self)
+    coix_reduce(operation, pointer, result.pointer, layout.outer, layout.count, layout.inner, Int32(team))
+    return result
+  }
+
+  /// The sum along several axes, with its gradient: one kernel call for each run of neighbours.
+  private func sum(_ axes: [Int], _ keepingAxes: Bool, named name: String) -> Tensor {
+    if let refusal = refusal(name) { return refusal }
+    let sorted = axes.compactMap(shape.normalizedAxis).sorted()
+    guard sorted.count == axes.count, zip(sorted, sorted.dropFirst()).allSatisfy(<) else {
+      return Self.mismatch(name, [shape], "\(axes) are not different axes of the tensor")
+    }
+    var runs: [Range<Int>] = []
+    for axis in sorted {
+      if let last = runs.last, last.upperBound == axis {
+        runs[runs.count - 1] = last.lowerBound..<axis + 1
+      } else {
+        runs.append(axis..<axis + 1)
+      }
+    }
+    var result = detached
+    for run in runs.reversed() {
+      let kept = result.shape.removing(run, keeping: true)
+      guard kept.isValid else { return Self.mismatch(name, [shape], "the result has too many elements") }
+      result = result.reduced(COIX_SUM, result.layout(run), to: kept)
+    }
+    let kept = result.shape
+    if !keepingAxes {
+      var dropped = Shape.scalar
+      for axis in shape.indices where !sorted.contains(axis) { dropped.append(shape[axis]) }
+      result = result.viewed(as: dropped)
+    }
+    let shape = shape
+    return result.recorded(from: self) { $0.viewed(as: kept).stretched(to: shape) }
+  }
+}

@@ -1,0 +1,147 @@
+import CoixKernels
+
+// Cutting tensors along an event axis, and joining them.
+
+extension Tensor {
+  // MARK: Cutting
+
+  /// The part of the tensor within a range of positions along an axis.
+  ///
+  /// Poisoned if there is no such axis or the range leaves it. Negative axes count from the end; positions don't.
+  public func sliced(axis: Int, _ range: Range<Int>) -> Tensor {
+    if let refusal = refusal("sliced") { return refusal }
+    guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("sliced", axis, shape) }
+    guard range.lowerBound >= 0, range.upperBound <= shape[axis] else {
+      return Self.mismatch("sliced", [shape], "\(range) leaves axis \(axis) of size \(shape[axis])")
+    }
+    if range.count == shape[axis] { return self }
+    let size = shape[axis]
+    return cut(axis, range).recorded(from: self) { $0.embedded(axis, from: range.lowerBound, in: size) }
+  }
+
+  /// The element at a position along an axis, which goes away: `selecting(2, axis: 0)` of a matrix is its third row.
+  ///
+  /// Negative positions and axes count from the end. Poisoned if there is no such axis or position.
+  public func selecting(_ index: Int, axis: Int) -> Tensor {
+    if let refusal = refusal("selecting") { return refusal }
+    guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("selecting", axis, shape) }
+    let size = shape[axis]
+    let position = index < 0 ? index + size : index
+    guard position >= 0, position < size else {
+      return Self.mismatch("selecting", [shape], "there is no element \(index) along axis \(axis) of size \(size)")
+    }
+    let piece = cut(axis, position..<position + 1)
+    let kept = piece.shape
+    return piece.viewed(as: kept.removing(axis..<axis + 1, keeping: false))
+      .recorded(from: self) { $0.viewed(as: kept).embedded(axis, from: position, in: size) }
+  }
+
+  /// The element at a position along the first axis: a row of a matrix, a number of a vector.
+  ///
+  /// Negative positions count from the end. Poisoned if there is no such position or the tensor has no axes.
+  public subscript(index: Int) -> Tensor { selecting(index, axis: 0) }
+
+  /// The part of the tensor within a range of positions along the first axis.
+  ///
+  /// Poisoned if the range leaves the axis or the tensor has no axes.
+  public subscript(range: Range<Int>) -> Tensor { sliced(axis: 0, range) }
+
+  /// A copy of part of an axis, without a gradient.
+  private func cut(_ axis: Int, _ range: Range<Int>) -> Tensor {
+    let layout = layout(axis)
+    let result = Tensor(undefined: shape.replacing(axis, with: range.count), like: self)
+    let block = range.count * layout.inner
+    for outer in 0..<layout.outer {
+      (result.pointer + outer * block)
+        .update(from: pointer + (outer * layout.count + range.lowerBound) * layout.inner, count: block)
+    }
+    return result
+  }
+
+  /// The opposite of ``cut(_:_:)``: the tensor as part of an axis of `size`, with zeros before and after.
+  private func embedded(_ axis: Int, from start: Int, in size: Int) -> Tensor {
+    let result = Tensor(undefined: shape.replacing(axis, with: size), like: self)
+    let layout = layout(axis)
+    let (before, block) = (start * layout.inner, layout.count * layout.inner)
+    let after = (size - start) * layout.inner - block
+    for outer in 0..<layout.outer {
+      let to = result.pointer + outer * size * layout.inner
+      to.update(repeating: 0, count: before)
+      (to + before).update(from: pointer + outer * block, count: block)
+      (to + before + block).update(repeating: 0, count: after)
+    }
+    return result
+  }
+
+  // MARK: Joining
+
+  /// The tensors one after the other along an axis.
+  ///
+  /// Their shapes must be equal but for the size of that axis. Uniform tensors may stand beside batched ones; each particle then
+  /// has a copy. Negative axes count from the end. Poisoned if there is no tensor, no such axis, or the shapes don't fit.
+  public static func concatenate(_ tensors: [Tensor], axis: Int = 0) -> Tensor {
+    joined(tensors, axis, "concatenate")
+  }
+
+  /// The tensors side by side along a new axis, which will be axis `axis` of the result; -1 puts it last.
+  ///
+  /// Their shapes must be equal. Uniform tensors may stand beside batched ones; each particle then has a copy. Poisoned if there is
+  /// no tensor, `axis` is out of range, or the shapes differ.
+  public static func stack(_ tensors: [Tensor], axis: Int = 0) -> Tensor {
+    for tensor in tensors { if let refusal = tensor.refusal("stack") { return refusal } }
+    guard let first = tensors.first else { return Tensor(failure: .argument("stack: there are no tensors to join")) }
+    guard tensors.allSatisfy({ $0.shape == first.shape }) else {
+      return mismatch("stack", tensors.map(\.shape), "the shapes differ")
+    }
+    guard let position = first.shape.normalizedInsertion(axis) else { return noAxis("stack", axis, first.shape) }
+    return joined(tensors.map { $0.expandingAxis(at: position) }, position, "stack")
+  }
+
+  private static func joined(_ tensors: [Tensor], _ axis: Int, _ name: String) -> Tensor {
+    for tensor in tensors { if let refusal = tensor.refusal(name) { return refusal } }
+    guard let first = tensors.first else { return Tensor(failure: .argument("\(name): there are no tensors to join")) }
+    if tensors.count == 1 && first.shape.normalizedAxis(axis) != nil { return first }
+    guard let axis = first.shape.normalizedAxis(axis) else { return noAxis(name, axis, first.shape) }
+    var size = 0
+    for tensor in tensors {
+      guard tensor.shape.rank == first.shape.rank, tensor.shape.replacing(axis, with: 1) == first.shape.replacing(axis, with: 1)
+      else { return mismatch(name, tensors.map(\.shape), "the shapes differ in more than axis \(axis)") }
+      size += tensor.shape[axis]
+    }
+    let shape = first.shape.replacing(axis, with: size)
+    let batched = tensors.first(where: \.isBatched) ?? first
+    if let refusal = refusal(name, toMake: shape, like: batched) { return refusal }
+
+    let result = Tensor(undefined: shape, like: batched)
+    let whole = result.layout(axis)
+    var ranges: [Range<Int>] = []
+    var start = 0
+    for tensor in tensors {
+      ranges.append(start..<start + tensor.shape[axis])
+      tensor.paste(into: result, axis, at: start * whole.inner, step: whole.count * whole.inner)
+      start += tensor.shape[axis]
+    }
+    guard tensors.contains(where: { $0.node >= 0 }), let tape = ExecutionContext.current?.tape else { return result }
+    let nodes = tensors.map(tape.node(of:))
+    return tape.record(
+      result,
+      .many { gradient, tape in
+        for (node, range) in zip(nodes, ranges) where node >= 0 { tape.add(gradient.cut(axis, range), to: node) }
+      })
+  }
+
+  /// Copies everything from `axis` on into `result`, spread over its rows: block `outer` goes to `offset + outer * step`.
+  private func paste(into result: Tensor, _ axis: Int, at offset: Int, step: Int) {
+    let layout = layout(axis)
+    let block = layout.count * layout.inner
+    for outer in 0..<layout.outer {
+      let from = pointer + outer * block
+      let to = result.pointer + offset + outer * step
+      if stride == result.stride {
+        to.update(from: from, count: block)
+      } else {
+        for element in 0..<block { coix_fill(to + element * result.stride, from[element], result.stride, 1) }
+      }
+    }
+  }
+}

@@ -1,0 +1,181 @@
+import CoixKernels
+
+/// A block of `Float` numbers with event axes only.
+///
+/// Within a program a tensor is written for one particle: its ``shape`` is the event shape, and the plate supplies the
+/// rows. It is *uniform* (one value for all particles: parameters, constants) or *batched* over the rows of the chunk
+/// that runs, stored particle-minor. Outside of programs tensors are uniform, row-major, and a particle axis is an axis like
+/// any other.
+///
+/// Operators don't throw: a shape error poisons the result, and the evaluation that it happened in throws it. Outside of an
+/// evaluation ``failure`` tells.
+public struct Tensor: Sendable {
+  var storage: Storage
+  /// The event shape.
+  public let shape: Shape
+  /// Padded rows of the chunk, 0 for a uniform tensor.
+  let stride: Int
+  /// The context that a batched tensor belongs to.
+  let scope: UInt32
+  /// The tape that tracks the tensor, and its node there; -1 for a constant.
+  let tape: UInt32
+  let node: Int32
+
+  init(storage: Storage, shape: Shape, stride: Int = 0, scope: UInt32 = 0, tape: UInt32 = 0, node: Int32 = -1) {
+    self.storage = storage
+    self.shape = shape
+    self.stride = stride
+    self.scope = scope
+    self.tape = tape
+    self.node = node
+  }
+
+  /// A tensor with undefined contents, batched like `other`.
+  @inline(__always)
+  init(undefined shape: Shape, like other: Tensor) {
+    self.init(
+      storage: Storage(count: shape.elementCount * Swift.max(other.stride, 1)), shape: shape, stride: other.stride,
+      scope: other.scope)
+  }
+
+  /// A uniform tensor with undefined contents.
+  init(undefined shape: Shape) {
+    self.init(storage: Storage(count: shape.elementCount), shape: shape)
+  }
+
+  /// A batched tensor of the chunk that runs, with undefined contents.
+  init(undefinedRows shape: Shape, in context: ExecutionContext) {
+    self.init(
+      storage: Storage(count: shape.elementCount * Swift.max(context.stride, 1)), shape: shape, stride: context.stride,
+      scope: context.scope)
+  }
+
+  /// A poisoned tensor: the error is remembered for the evaluation that runs.
+  init(failure: CoixError) {
+    ExecutionContext.remember(failure)
+    self.init(storage: Storage(failure: failure), shape: .scalar)
+  }
+
+  // MARK: What it is
+
+  /// The error that poisoned the tensor, or nil.
+  public var failure: CoixError? { storage.failure }
+  var isPoisoned: Bool { storage.failure != nil }
+  /// Whether the tensor has one value for each row of the running chunk.
+  package var isBatched: Bool { stride > 0 }
+  /// Whether the tensor lives on a whole plate: mapped data, or values from before a barrier.
+  package var isMapped: Bool { storage.mapping != nil }
+  var pointer: UnsafeMutablePointer<Float> { storage.pointer }
+  /// Elements that elementwise kernels run over: uniform buffers are padded to whole vectors.
+  var bufferCount: Int {
+    stride > 0
+      ? shape.elementCount * stride
+      : (shape.elementCount + Int(COIX_LANES) - 1) / Int(COIX_LANES) * Int(COIX_LANES)
+  }
+  /// The rows that loops run over: 1 for a uniform tensor.
+  var rowCount: Int { Swift.max(stride, 1) }
+  /// OpenMP threads for an operation on this tensor.
+  var team: Int {
+    stride == 0 && shape.elementCount >= 1 << 16 ? ExecutionContext.current?.team ?? Workers.standard.team : 1
+  }
+
+  /// This tensor as the output of a node.
+  func tracked(node: Int32, tape: UInt32) -> Tensor {
+    Tensor(storage: storage, shape: shape, stride: stride, scope: scope, tape: tape, node: node)
+  }
+
+  /// The same numbers as a constant: no gradient flows through (`stop_gradient`).
+  public var detached: Tensor { tracked(node: -1, tape: 0) }
+
+  // MARK: Making tensors
+
+  /// A tensor with the given numbers, row-major.
+  ///
+  /// Poisoned if their count is not the shape's.
+  public init(_ scalars: some Collection<Float>, shape: Shape) {
+    guard shape.isValid, scalars.count == shape.elementCount else {
+      self.init(
+        failure: .shape(operation: "Tensor", shapes: [shape], reason: "\(scalars.count) numbers given"))
+      return
+    }
+    self.init(undefined: shape)
+    var next = pointer
+    for scalar in scalars {
+      next.pointee = scalar
+      next += 1
+    }
+  }
+
+  /// A vector.
+  public init(_ scalars: [Float]) { self.init(scalars, shape: [scalars.count]) }
+
+  /// A single number.
+  public init(_ scalar: Float) {
+    self.init(undefined: .scalar)
+    pointer.pointee = scalar
+  }
+
+  /// A tensor with the same number everywhere.
+  public init(repeating scalar: Float, shape: Shape) {
+    guard shape.isValid else {
+      self.init(failure: .shape(operation: "Tensor", shapes: [shape], reason: "not a legal shape"))
+      return
+    }
+    if let refusal = Self.refusal("Tensor", toMake: shape, rows: 1) {
+      self = refusal
+      return
+    }
+    self.init(undefined: shape)
+    coix_fill(pointer, scalar, bufferCount, Int32(team))
+  }
+
+  /// Zeros.
+  public static func zeros(_ shape: Shape) -> Tensor { Tensor(repeating: 0, shape: shape) }
+  /// Ones.
+  public static func ones(_ shape: Shape) -> Tensor { Tensor(repeating: 1, shape: shape) }
+
+  // MARK: Reading tensors
+
+  /// The numbers of a uniform tensor, row-major.
+  ///
+  /// Empty for a poisoned tensor and for one that is batched over the rows of a running chunk; see ``failure``.
+  public var scalars: [Float] {
+    guard !isPoisoned, !isBatched else { return [] }
+    return Array(UnsafeBufferPointer(start: pointer, count: shape.elementCount))
+  }
+
+  /// The number of a uniform tensor with one element; NaN for any other.
+  public var scalar: Float {
+    !isPoisoned && !isBatched && shape.elementCount == 1 ? pointer.pointee : .nan
+  }
+
+  /// Calls `body` with the numbers of a uniform tensor, row-major, without copying them.
+  public func withScalars<Result>(_ body: (UnsafeBufferPointer<Float>) throws -> Result) rethrows -> Result {
+    let count = isPoisoned || isBatched ? 0 : shape.elementCount
+    return try withExtendedLifetime(storage) { try body(UnsafeBufferPointer(start: pointer, count: count)) }
+  }
+
+  /// This tensor, if nothing went wrong on the way to it.
+  ///
+  /// - Throws: the error that poisoned it.
+  public func validated() throws -> Tensor {
+    if let failure = storage.failure { throw failure }
+    return self
+  }
+}
+
+extension Tensor: ExpressibleByFloatLiteral, ExpressibleByIntegerLiteral, ExpressibleByArrayLiteral {
+  public init(floatLiteral value: Float) { self.init(value) }
+  public init(integerLiteral value: Int) { self.init(Float(value)) }
+  public init(arrayLiteral scalars: Float...) { self.init(scalars) }
+}
+
+extension Tensor: CustomStringConvertible {
+  public var description: String {
+    if let failure { return "Tensor(failed: \(failure))" }
+    if isBatched { return "Tensor(shape: \(shape), batched)" }
+    if shape.rank == 0 { return "\(scalar)" }
+    let shown = scalars.prefix(12).map { "\($0)" }.joined(separator: ", ")
+    return "Tensor(shape: \(shape), [\(shown)\(shape.elementCount > 12 ? ", …" : "")])"
+  }
+}

@@ -1,0 +1,133 @@
+"""Sweeps threads and particles with `bench`; writes scaling.csv and scaling.png."""
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+COLUMNS = ["sweep", "workload", "mode", "particles", "threads", "medianSeconds", "minSeconds",
+           "particlesPerSecond", "peakMemoryMB", "serialShare", "digest"]
+COLORS = ["#3b6fb6", "#b0763a", "#2b8a6e"]
+
+
+def counts(text):
+    return [int(part) for part in text.split(",")]
+
+
+def default_threads(cores):
+    """All counts on a small machine; powers of two and the cores on a big one."""
+    if cores <= 8:
+        return list(range(1, cores + 1))
+    return sorted({1 << power for power in range(cores.bit_length()) if 1 << power <= cores} | {cores})
+
+
+def bench(options, mode, particles, threads):
+    """The JSON objects of one call of `bench`, for exactly these thread counts."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "bench.json"
+        command = [options.bench, "--workload", options.workload, "--mode", mode, "--particles", str(particles),
+                   "--threads", ",".join(map(str, threads)), "--repeats", str(options.repeats), "--json", file]
+        run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if run.returncode:
+            sys.exit(f"error: {' '.join(map(str, command))}\n{run.stdout}")
+        records = [record for record in json.loads(file.read_text()) if record["threads"] in threads]
+    for record in records:
+        print("{mode:>9} {particles:>11,} particles {threads:>3} threads {particlesPerSecond:>15,.0f} particles/s"
+              .format(**record), flush=True)
+    return records
+
+
+def speed_ups(records):
+    """Pairs (threads, speed-up over the smallest thread count's work per thread)."""
+    records = sorted(records, key=lambda record: record["threads"])
+    base = records[0]["medianSeconds"] * records[0]["threads"]
+    return [(record["threads"], base / record["medianSeconds"]) for record in records]
+
+
+def serial_share(pairs, cores):
+    """Least squares of Amdahl's law 1/S(T) = s + (1 - s)/T over the thread counts that have a core each."""
+    pairs = [(threads, speed_up) for threads, speed_up in pairs if 1 < threads <= cores]
+    if not pairs:
+        return None
+    numerator = sum((1 / speed_up - 1 / threads) * (1 - 1 / threads) for threads, speed_up in pairs)
+    share = numerator / sum((1 - 1 / threads) ** 2 for threads, _ in pairs)
+    return min(max(share, 0.0), 1.0)
+
+
+def draw(by_threads, by_particles, cores, particles, picture):
+    plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.8), layout="constrained")
+
+    most = max(record["threads"] for record in by_threads)
+    left.plot([1, most], [1, most], color="#bbbbbb", linestyle=":", label="ideal")
+    for color, mode in zip(COLORS, dict.fromkeys(record["mode"] for record in by_threads)):
+        pairs = speed_ups([record for record in by_threads if record["mode"] == mode])
+        share = serial_share(pairs, cores)
+        label = mode if share is None else f"{mode}, fitted serial share {share:.1%}"
+        left.plot(*zip(*pairs), "o", color=color, label=label)
+        if share is not None:
+            threads = [1 + (min(most, cores) - 1) * i / 100 for i in range(101)]
+            left.plot(threads, [1 / (share + (1 - share) / t) for t in threads], color=color)
+    left.set_title(f"Speed-up, {particles:,} particles")
+    left.set_xlabel("threads")
+    left.xaxis.get_major_locator().set_params(integer=True)
+    left.legend(frameon=False)
+
+    for color, mode in zip(COLORS, dict.fromkeys(record["mode"] for record in by_particles)):
+        for threads, style in zip(sorted({record["threads"] for record in by_particles}), ["o--", "o-"]):
+            line = sorted((record["particles"], record["particlesPerSecond"]) for record in by_particles
+                          if (record["mode"], record["threads"]) == (mode, threads))
+            right.plot(*zip(*line), style, color=color, markersize=4,
+                       label=f"{mode}, {threads} thread{'s'[:threads > 1]}")
+    right.set(title="Throughput", xlabel="particles", ylabel="particles/s", xscale="log", yscale="log")
+    right.grid(color="#e5e5e5")
+    right.legend(frameon=False)
+    figure.savefig(picture, dpi=160)
+
+
+def main():
+    cores = len(os.sched_getaffinity(0))
+    parser = argparse.ArgumentParser(prog="scaling", description=__doc__)
+    parser.add_argument("--bench", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--workload", default="vae")
+    parser.add_argument("--modes", default="forward,gradient", metavar="M1,M2,…")
+    parser.add_argument("--threads", type=counts, default=default_threads(cores), metavar="T1,T2,…",
+                        help="default: up to the cores of this machine")
+    parser.add_argument("--particles", type=int, default=1_000_000, metavar="N", help="of the sweep over threads")
+    parser.add_argument("--sizes", type=counts, metavar="N1,N2,…", help="particles of the sweep over particles",
+                        default=[1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000])
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--out", type=Path, default=Path("out/scaling"), metavar="DIR")
+    options = parser.parse_args()
+    modes = options.modes.split(",")
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    by_threads = [record for mode in modes for record in bench(options, mode, options.particles, options.threads)]
+    ends = sorted({min(options.threads), max(options.threads)})
+    by_particles = [record for mode in modes for size in options.sizes for record in bench(options, mode, size, ends)]
+
+    with open(options.out / "scaling.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows({"sweep": "threads", **record} for record in by_threads)
+        writer.writerows({"sweep": "particles", **record} for record in by_particles)
+    draw(by_threads, by_particles, cores, options.particles, options.out / "scaling.png")
+
+    for mode in modes:
+        share = serial_share(speed_ups([record for record in by_threads if record["mode"] == mode]), cores)
+        if share is not None:
+            print(f"{mode}: fitted serial share {share:.2%}")
+    print(f"results are in {options.out}")
+
+
+if __name__ == "__main__":
+    main()
