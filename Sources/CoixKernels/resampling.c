@@ -18,6 +18,10 @@ typedef struct {
 /// The largest weight of rows [start, end), NaN if one is NaN.
 static float block_max(const float *log_weight, size_t stride, size_t start, size_t end) {
   float m = -INFINITY;
+  if (stride == 1) {
+    coix_reduce(COIX_MAX, log_weight + start, &m, 1, end - start, 1, 1);
+    return m;
+  }
   for (size_t j = start; j < end; j++) {
     float w = log_weight[j * stride];
     m = isnan(m) || m > w ? m : w;
@@ -43,37 +47,48 @@ static double block_sum(const float *log_weight, size_t stride, size_t start, si
   return sum;
 }
 
-/// Position i on the scale of the total weight.
-static inline double position(double uniform, size_t i, const layout *l, double total) {
-  return (uniform + (double)i) / (double)l->count * total;
+/// The positions: number i lies at (uniform + i) * step, on the scale of the total weight.
+typedef struct {
+  double uniform, step, per_step;
+  size_t count;
+} grid;
+
+/// The number of positions <= bound. The quotient is off by one at most.
+static inline size_t positions_within(double bound, const grid *g) {
+  double quotient = bound * g->per_step - g->uniform;
+  quotient = quotient < 0.0 ? 0.0 : quotient > (double)g->count ? (double)g->count : quotient;
+  int64_t i = (int64_t)quotient;
+  i -= i > 0 && (g->uniform + (double)(i - 1)) * g->step > bound;
+  i += (g->uniform + (double)i) * g->step <= bound;
+  return coix_min((size_t)i, g->count);
 }
 
-/// The number of positions <= bound: where the block after `bound` starts.
-static size_t first_position(double bound, double uniform, const layout *l, double total) {
-  double guess = bound / total * (double)l->count - uniform;
-  size_t i = guess <= 0.0 ? 0 : guess >= (double)l->count ? l->count : (size_t)guess;
-  while (i > 0 && position(uniform, i - 1, l, total) > bound) i--;
-  while (i < l->count && position(uniform, i, l, total) <= bound) i++;
-  return i;
-}
-
-/// Assigns the positions in (before, before + the block's sum] to the block's rows.
-static void block_pick(const float *log_weight, const layout *l, size_t b, float m, double before, double total,
-                       double uniform, size_t i, size_t end_position, int32_t *index) {
-  size_t start = b * l->size, end = coix_min(start + l->size, l->n);
+/// Assigns the positions [i, end_position), which lie above `before`, to the block's rows. Each row with any weight
+/// leaves its number at the first position beyond what came before it, where the last to do so stays; the positions
+/// between repeat the one before. So nothing branches on the weights.
+static void block_pick(const float *log_weight, const layout *l, size_t b, float m, double before, const grid *g,
+                       size_t i, size_t end_position, int32_t *index) {
+  size_t start = b * l->size, end = coix_min(start + l->size, l->n), at = i;
   double sum = 0.0, w[64];
-  int32_t last = -1;
-  for (size_t j = start; j < end && i < end_position; j += 64) {
+  int32_t nowhere;
+  for (size_t k = i; k < end_position; k++) index[k * l->columns] = -1;
+  for (size_t j = start; j < end; j += 64) {
     size_t rows = coix_min(64, end - j);
     weights(log_weight + j * l->columns, l->columns, rows, m, w);
     for (size_t k = 0; k < rows; k++) {
+      int32_t *target = w[k] > 0.0 && at < end_position ? index + at * l->columns : &nowhere;
+      *target = (int32_t)(j + k);
       sum += w[k];
-      if (!(w[k] > 0.0)) continue;
-      last = (int32_t)(j + k);
-      for (; i < end_position && position(uniform, i, l, total) <= before + sum; i++) index[i * l->columns] = last;
+      size_t within = positions_within(before + sum, g);
+      at = w[k] > 0.0 && within > at ? within : at;
     }
   }
-  for (; i < end_position; i++) index[i * l->columns] = last; // beyond the last sum by rounding
+  int32_t last = -1;
+  for (size_t k = i; k < end_position; k++) {
+    int32_t here = index[k * l->columns];
+    last = here > last ? here : last;
+    index[k * l->columns] = last;
+  }
 }
 
 /// Runs `statement` for each block b, by a team where there is one.
@@ -106,14 +121,15 @@ static int column(const float *log_weight, double uniform, int32_t *index, const
     before[b + 1] += before[b];
   }
   const double total = before[blocks];
-  for (size_t b = 0; b < blocks; b++) starts[b] = b > last ? l->count : first_position(before[b], uniform, l, total);
+  const grid g = {uniform, total / (double)l->count, (double)l->count / total, l->count};
+  for (size_t b = 0; b < blocks; b++) starts[b] = b > last ? l->count : positions_within(before[b], &g);
   // Position 0 belongs to the first row with any weight, though nothing lies before it.
   for (size_t b = 0; b < blocks && before[b] == 0.0; b++) starts[b] = 0;
   starts[blocks] = l->count;
   if (last + 1 < blocks) starts[last + 1] = l->count;
 
   FOR_BLOCKS(if (before[b + 1] > before[b])
-               block_pick(log_weight, l, b, m, before[b], total, uniform, starts[b], starts[b + 1], index));
+               block_pick(log_weight, l, b, m, before[b], &g, starts[b], starts[b + 1], index));
   return 0;
 }
 

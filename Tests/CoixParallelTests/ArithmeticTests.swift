@@ -3,9 +3,11 @@ import Testing
 @testable import CoixParallel
 
 @Suite struct ArithmeticTests {
-  /// Every pair of broadcasting shapes worth a code path of its own: equal, a single number, stretched at either end or within.
+  /// Every pair of broadcasting shapes worth a code path of its own: equal, a single number, stretched at
+  /// either end or within.
   static let shapePairs: [[Shape]] = [
-    [[], []], [[3], [3]], [[3], []], [[], [3]], [[2, 3], [3]], [[2, 1], [3]], [[2, 3], [1, 1]], [[2, 1, 2], [1, 3, 1]],
+    [[], []], [[3], [3]], [[3], []], [[], [3]], [[2, 3], [3]], [[2, 1], [3]], [[2, 3], [1, 1]],
+    [[2, 1, 2], [1, 3, 1]],
     [[1], [2, 2]],
   ]
 
@@ -50,7 +52,8 @@ import Testing
     let block = Tensor((0..<12).map(Float.init), shape: [2, 3, 2])
     let middle = Tensor([100, 200, 300], shape: [1, 3, 1])
     #expect((block + middle).scalars == [100, 101, 202, 203, 304, 305, 106, 107, 208, 209, 310, 311])
-    #expect((block * Tensor([1, 10], shape: [2, 1, 1])).scalars == [0, 1, 2, 3, 4, 5, 60, 70, 80, 90, 100, 110])
+    #expect(
+      (block * Tensor([1, 10], shape: [2, 1, 1])).scalars == [0, 1, 2, 3, 4, 5, 60, 70, 80, 90, 100, 110])
   }
 
   @Test func emptyTensors() {
@@ -86,7 +89,8 @@ import Testing
     #expect(try gradients(of: { $0[0] + $0[1] }, at: [a, b], weights: w) == [[1, 2, 3], [1, 2, 3]])
     #expect(try gradients(of: { $0[0] - $0[1] }, at: [a, b], weights: w) == [[1, 2, 3], [-1, -2, -3]])
     #expect(try gradients(of: { $0[0] * $0[1] }, at: [a, b], weights: w) == [[4, 1, -6], [1, -4, 24]])
-    #expect(try gradients(of: { $0[0] / $0[1] }, at: [a, b], weights: w) == [[0.25, 4, -1.5], [-0.0625, 16, -6]])
+    #expect(
+      try gradients(of: { $0[0] / $0[1] }, at: [a, b], weights: w) == [[0.25, 4, -1.5], [-0.0625, 16, -6]])
   }
 
   @Test func aTensorUsedTwiceGetsBothGradients() throws {

@@ -48,13 +48,16 @@ import Testing
     #expect(select(Tensor([], shape: [0]), 1, 2).shape == [0])
   }
 
-  @Test(arguments: [
-    [[3], [3]], [[3], []], [[], [3]], [[2, 1], [3]], [[2, 3], [3]], [[], []],
-  ] as [[Shape]])
+  @Test(
+    arguments: [
+      [[3], [3]], [[3], []], [[], [3]], [[2, 1], [3]], [[2, 3], [3]], [[], []],
+    ] as [[Shape]])
   func gradientsOfSelect(_ shapes: [Shape]) throws {
-    try expectGradients("select, own condition", shapes) { select(Tensor([1, 0, 1]), $0[0] * $0[0], $0[1] * $0[1]) }
+    try expectGradients("select, own condition", shapes) {
+      select(Tensor([1, 0, 1]), $0[0] * $0[0], $0[1] * $0[1])
+    }
     try expectGradients("select, computed condition", shapes, separated: true) {
-      select($0[0].detached .> 0, $0[0] * $0[1], $0[1])
+      select($0[0].detached .> 0.25, $0[0] * $0[1], $0[1])
     }
     try expectGradients("select, single condition", shapes) { select(1, $0[0] * $0[1], $0[1]) }
   }

@@ -65,9 +65,9 @@ import Testing
     Case("floor", -3...3, { $0.floor }, { $0.rounded(.down) }, { _ in 0 }),
     Case("logGamma", 0.25...6, { logGamma($0) }, { lgamma($0) }, exactDigamma),
     Case("digamma", 0.5...6, { digamma($0) }, exactDigamma, exactTrigamma),
-    Case("erfInverse", -0.875...0.875, { erfInverse($0) }, exactErfInverse) {
-      Double.pi.squareRoot() / 2 * exp(pow(exactErfInverse($0), 2))
-    },
+    Case(
+      "erfInverse", -0.875...0.875, { erfInverse($0) }, exactErfInverse,
+      { Double.pi.squareRoot() / 2 * exp(pow(exactErfInverse($0), 2)) }),
   ]
 
   @Test(arguments: cases)
@@ -83,7 +83,8 @@ import Testing
 
   @Test(arguments: cases.filter { !["sign", "floor", "relu", "magnitude", "abs"].contains($0.name) })
   func differences(_ test: Case) throws {
-    try expectGradients(test.name, [[2, 3]], in: test.domain) { test.function($0[0]) }
+    let domain = test.name == "erfInverse" ? -0.5...0.5 : test.domain  // steep beyond
+    try expectGradients(test.name, [[2, 3]], in: domain) { test.function($0[0]) }
   }
 
   @Test func differencesAwayFromKinks() throws {

@@ -39,7 +39,8 @@ import Testing
 
   @Test func closedForm() throws {
     let (x, y) = ([0.5, 1.25, 2] as [Double], [3, -2, 0.5] as [Double])
-    let found = try gradients(of: { pow($0[0], $0[1]) }, at: [Tensor(x.map(Float.init)), Tensor(y.map(Float.init))])
+    let found = try gradients(
+      of: { pow($0[0], $0[1]) }, at: [Tensor(x.map(Float.init)), Tensor(y.map(Float.init))])
     #expect(distance(found[0], zip(x, y).map { $1 * pow($0, $1 - 1) }) < 1e-6)
     #expect(distance(found[1], zip(x, y).map { pow($0, $1) * log($0) }) < 1e-6)
   }

@@ -15,7 +15,8 @@ import Testing
   }
 
   @Test(arguments: [
-    [1, 1, 1, 1, 1, 1, 1, 1, 1], [-1], [2, -3], [1 << 40], [1 << 20, 1 << 21], [0, 1 << 30, 1 << 30], [Int.max, Int.max],
+    [1, 1, 1, 1, 1, 1, 1, 1, 1], [-1], [2, -3], [1 << 40], [1 << 20, 1 << 21], [0, 1 << 30, 1 << 30],
+    [Int.max, Int.max],
   ])
   func refusesIllegalSizes(_ sizes: [Int]) {
     let shape = Shape(sizes)

@@ -146,10 +146,10 @@ struct Weighing {
   init(_ machine: Machine, proposal scope: Scope, target: Trace) throws {
     let recorder = try machine.recorder(scope)
     proposal = try machine.finishedTrace(scope)
-    let proposalNames = Set(proposal.names)
-    let targetNames = Set(target.names)
-    let gained = machine.sum(target.sites.filter { $0.isObserved || proposalNames.contains($0.name) })
-    let paid = machine.sum(proposal.sites.filter { $0.isObserved || targetNames.contains($0.name) })
+    let inProposal = proposal.nameLookup
+    let inTarget = target.nameLookup
+    let gained = machine.sum(target.sites.filter { $0.isObserved || inProposal($0.name) })
+    let paid = machine.sum(proposal.sites.filter { $0.isObserved || inTarget($0.name) })
     incremental =
       switch (gained, paid) {
       case (let gained?, let paid?): gained - paid

@@ -7,21 +7,42 @@ import CoixParallel
 /// are gathered, and gradients flow through the gather. An unweighted program has equal weights. Without a particle axis
 /// nothing happens.
 ///
-/// - Parameter count: how many particles to draw; nil for as many as there are.
-public func resample<I, O>(_ program: some InferenceProgram<I, O>, count: Int? = nil) -> Inference<I, O> {
+/// - Parameter count: how many particles to draw.
+public func resample<I, O>(_ program: some InferenceProgram<I, O>, count: ParticleCount = .same) -> Inference<I, O> {
   Inference(node: ProgramNode(emitter: ResampleEmitter(program: program.node, count: count)))
+}
+
+/// How many particles ``resample(_:count:)`` draws.
+public enum ParticleCount: Sendable, ExpressibleByIntegerLiteral {
+  /// As many as there are.
+  case same
+  /// This many.
+  case exactly(Int)
+  /// One, without a particle axis: what comes after it stands in the instances' plates alone.
+  case one
+
+  /// This many.
+  public init(integerLiteral count: Int) { self = .exactly(count) }
+
+  func resolved(_ particles: Int) -> Int {
+    switch self {
+    case .same: particles
+    case .exactly(let count): count
+    case .one: 1
+    }
+  }
 }
 
 struct ResampleEmitter: ProgramEmitter {
   let program: ProgramNode
-  let count: Int?
+  let count: ParticleCount
 
   func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register {
-    if let count, count < 1 {
+    if case .exactly(let count) = count, count < 1 {
       throw CoixError.argument("resample: the number of particles must be at least 1, is \(count)")
     }
     let inner = code.makeScope()
-    code.append { machine in
+    code.appendBookkeeping { machine in
       machine.keys[inner] = try machine.recorder(scope).stream.next()
       try machine.open(inner, from: scope)
     }
@@ -35,11 +56,11 @@ struct ResampleEmitter: ProgramEmitter {
       recorder.replaceSites { $0 = machine.isPlated ? trace.sites.sorted { $0.name < $1.name } : trace.sites }
     }
     if code.isPlated {
-      code.appendBarrier(particleCount: count) { machine, barrier in
+      code.appendBarrier(count) { machine, barrier in
         try resample(machine, barrier, output, inner)
       }
     }
-    code.append { machine in
+    code.appendBookkeeping { machine in
       let recorder = try machine.recorder(inner)
       machine.close(inner)
       try machine.replay(recorder.sites, recorder.metrics ?? RunningMetrics(), into: scope, handlers)
@@ -54,7 +75,8 @@ struct ResampleEmitter: ProgramEmitter {
     guard var metrics = recorder.metrics, let key = machine.keys.removeValue(forKey: scope),
       let weights = metrics.logWeight
     else { throw CoixError.illFormedProgram("resample: the program left no weights") }
-    let count = count ?? barrier.particles
+    let count = self.count.resolved(barrier.particles)
+    let isSingle = if case .one = self.count { true } else { false }
     let instances = barrier.instances
     let logWeights = barrier.wholePlate(weights).reshaped(to: [barrier.particles, instances])
     let uniforms = Draw(key: key, shape: [instances]).uniform()
@@ -62,7 +84,11 @@ struct ResampleEmitter: ProgramEmitter {
       try systematicAncestors(
         logWeights: logWeights, uniforms: uniforms, count: count, step: "step \(barrier.stage)",
         workers: barrier.workers))
-    try machine.gather(output, scope) { $0.gathered(by: index, plate: barrier.plateName) }
+    try machine.gather(output, scope) { tensor in
+      let gathered = tensor.gathered(by: index, plate: barrier.plateName)
+      // A single particle outside of all plates is no row of anything.
+      return isSingle && instances == 1 && gathered.isMapped ? gathered.unmapped().reshaped(to: tensor.shape) : gathered
+    }
 
     let logSum = logWeights.logSumExp(axis: 0) - Tensor(Float(count)).logarithm
     metrics.logWeight =
@@ -70,7 +96,7 @@ struct ResampleEmitter: ProgramEmitter {
       ? logSum.reshaped(to: .scalar)
       : logSum.mapped(
         plate: barrier.plateName, index: RowIndex((0..<count * instances).map { Int32($0 % instances) }))
-    metrics.ess = .value(Tensor(Float(count)))
+    metrics.ess = isSingle ? nil : .value(Tensor(Float(count)))
     if metrics.logZ == nil { metrics.logZ = .value(logSum.sum()) }
     recorder.metrics = metrics
   }

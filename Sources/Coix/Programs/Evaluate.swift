@@ -102,7 +102,7 @@ private struct EvaluationRun {
     var code = StageCode()
     let output = try node.emit(into: &code, input: .input, scope: .root, handlers: Handlers())
     let isHot = code.stages.count == 1 && code.hasRowLosses && !code.hasOtherLosses
-    var machine = Machine(input: input, key: key, checks: options.checks)
+    var machine = Machine(for: code, input: input, key: key, checks: options.checks)
     var chunkCounts: [Int] = []
     var barrier = BarrierContext(batch: [], plateName: "", workers: options.workers, stage: 1)
     for (number, stage) in code.stages.enumerated() {
@@ -112,10 +112,16 @@ private struct EvaluationRun {
       let placed = try input.mapTensors { try place($0, stage.plates) }
       machine.set(.input, placed)
       let isLast = number == code.stages.count - 1
-      let (next, chunks) = try run(
-        stage, machine, batch: batch, isHot: isHot, output: isLast ? output : nil, plateName: barrier.plateName)
-      machine = next
-      chunkCounts.append(chunks)
+      if stage.hasRowWork {
+        let (next, chunks) = try run(
+          stage, machine, batch: batch, isHot: isHot, output: isLast ? output : nil, plateName: barrier.plateName)
+        machine = next
+        chunkCounts.append(chunks)
+      } else {
+        machine = Machine(copying: machine, batch: batch, context: nil)
+        for instruction in stage.instructions { try instruction(machine) }
+        if isLast { try machine.dropUnwanted(options.keep, output) }
+      }
       try machine.resolveMetrics(barrier.resolve)
       try stage.barrier?(machine, barrier)
     }
@@ -223,13 +229,11 @@ extension Machine {
     // A program without a weight of its own has that of its observed sites.
     var exports: [ChunkOutcome.Export] = []
     var places: [Int] = []
-    var known: [ChunkIdentity: Int] = [:]
     try visit { kind, tensor in
       switch kind {
       case .rows:
         guard tensor.leavesChunk(context) else { return places.append(-1) }
-        if let place = known[tensor.chunkIdentity] { return places.append(place) }
-        known[tensor.chunkIdentity] = exports.count
+        if let place = exports.firstIndex(where: { $0.isRows(of: tensor) }) { return places.append(place) }
         places.append(exports.count)
         exports.append(.rows(tensor))
       case .sum, .loss:
@@ -243,9 +247,11 @@ extension Machine {
   /// At the end of the last stage: completes the weight, and lets go of what nobody wants.
   fileprivate func dropUnwanted(_ keep: EvaluationOptions.Keep, _ output: Register) throws {
     let root = try recorder(.root)
-    var metrics = root.metrics ?? RunningMetrics()
-    metrics.logWeight = logWeight(metrics, try finishedTrace(.root).sites) ?? Tensor(0)
-    root.metrics = metrics
+    if root.metrics?.logWeight == nil {
+      var metrics = root.metrics ?? RunningMetrics()
+      metrics.logWeight = logWeight(metrics, try finishedTrace(.root).sites) ?? Tensor(0)
+      root.metrics = metrics
+    }
     switch keep {
     case .everything: break
     case .output: root.replaceSites { $0 = [] }

@@ -6,8 +6,10 @@ import CoixParallel
 final class Machine: @unchecked Sendable {
   // @unchecked: used by one thread at a time; a barrier hands a copy to each chunk.
 
-  private var registers: [Register: any TensorTree]
-  private var recorders: [Scope: Recorder]
+  /// By register number.
+  private var registers: [(any TensorTree)?]
+  /// By scope number; nil for scopes that aren't open.
+  private var recorders: [Recorder?]
   /// Keys drawn for later use, by scope.
   var keys: [Scope: PRNGKey] = [:]
   /// The plate's rows, particles first; empty outside of plates.
@@ -16,9 +18,11 @@ final class Machine: @unchecked Sendable {
   private let context: ExecutionContext?
   let checks: Bool
 
-  init(input: any TensorTree, key: PRNGKey, checks: Bool) {
-    registers = [.input: input]
-    recorders = [.root: Recorder(key: key, checks: checks)]
+  init(for code: StageCode, input: any TensorTree, key: PRNGKey, checks: Bool) {
+    registers = Array(repeating: nil, count: code.registerCount)
+    recorders = Array(repeating: nil, count: code.scopeCount)
+    registers[Register.input.index] = input
+    recorders[Scope.root.index] = Recorder(key: key, checks: checks)
     batch = []
     context = nil
     self.checks = checks
@@ -27,7 +31,7 @@ final class Machine: @unchecked Sendable {
   /// A copy for a chunk, or for a barrier with other plates.
   init(copying other: Machine, batch: [Int], context: ExecutionContext?) {
     registers = other.registers
-    recorders = other.recorders.mapValues { Recorder(copying: $0) }
+    recorders = other.recorders.map { $0.map(Recorder.init(copying:)) }
     keys = other.keys
     checks = other.checks
     self.batch = batch
@@ -41,18 +45,17 @@ final class Machine: @unchecked Sendable {
 
   /// The value of a register, which is thereby free again (but for the evaluation's input).
   func take(_ register: Register) throws -> any TensorTree {
-    guard let value = registers[register] else {
+    guard let value = registers[register.index] else {
       throw CoixError.illFormedProgram("a combinator reads a value twice")
     }
-    if register != .input { registers[register] = nil }
+    release(register)
     return try local(value)
   }
 
-  func set(_ register: Register, _ value: any TensorTree) { registers[register] = value }
+  func set(_ register: Register, _ value: any TensorTree) { registers[register.index] = value }
   func release(_ register: Register) {
-    if register != .input { registers[register] = nil }
+    if register != .input { registers[register.index] = nil }
   }
-  func keepOnly(_ register: Register) { registers = registers.filter { $0.key == register } }
 
   /// The value with its chunk's rows.
   private func local(_ value: some TensorTree) throws -> any TensorTree {
@@ -60,19 +63,15 @@ final class Machine: @unchecked Sendable {
     return try value.mapTensors { self.local($0, context) }
   }
 
-  private var loaded: [LoadKey: Tensor] = [:]
-  private struct LoadKey: Hashable {
-    let storage: ObjectIdentifier
-    let isDetached: Bool
-  }
+  /// The mapped tensors that the chunk has loaded, and their rows.
+  private var loaded: [(mapped: Tensor, rows: Tensor)] = []
 
   private func local(_ tensor: Tensor, _ context: ExecutionContext) -> Tensor {
-    guard let (identity, isDetached) = tensor.mappedIdentity else { return tensor }
-    let key = LoadKey(storage: identity, isDetached: isDetached)
-    if let known = loaded[key] { return known }
-    let result = context.local(tensor)
-    loaded[key] = result
-    return result
+    guard tensor.isMapped else { return tensor }
+    if let known = loaded.first(where: { $0.mapped.isSameMapped(as: tensor) }) { return known.rows }
+    let rows = context.local(tensor)
+    loaded.append((tensor, rows))
+    return rows
   }
 
   /// A tensor with its chunk's rows.
@@ -80,9 +79,9 @@ final class Machine: @unchecked Sendable {
 
   /// The chunk's input, loaded, and looked through for NaN if checks are on.
   func loadInput() throws {
-    guard let input = registers[.input] else { return }
+    guard let input = registers[Register.input.index] else { return }
     let loaded = try local(input)
-    registers[.input] = loaded
+    registers[Register.input.index] = loaded
     guard checks, let context else { return }
     for (name, tensor) in loaded.namedTensors {
       if let (row, _) = tensor.firstRow(where: \.isNaN) {
@@ -95,18 +94,18 @@ final class Machine: @unchecked Sendable {
 
   /// Opens a scope whose stream starts at the next draw of another.
   func open(_ scope: Scope, from outer: Scope, given: [Site] = [], detachesGiven: Bool = false) throws {
-    recorders[scope] = Recorder(
+    recorders[scope.index] = Recorder(
       key: try recorder(outer).stream.next(), given: given, detachesGiven: detachesGiven, checks: checks)
   }
 
   func recorder(_ scope: Scope) throws -> Recorder {
-    guard let recorder = recorders[scope] else {
+    guard let recorder = recorders[scope.index] else {
       throw CoixError.illFormedProgram("a combinator uses a scope that is closed")
     }
     return recorder
   }
 
-  func close(_ scope: Scope) { recorders[scope] = nil }
+  func close(_ scope: Scope) { recorders[scope.index] = nil }
 
   /// The sites of a scope after its program has run, without superfluous suffixes.
   func finishedTrace(_ scope: Scope) throws -> Trace {
@@ -126,12 +125,11 @@ final class Machine: @unchecked Sendable {
 
   /// Visits all tensors, in a fixed order.
   func visit(_ body: (ExportKind, inout Tensor) throws -> Void) throws {
-    for register in registers.keys.sorted(by: { $0.index < $1.index }) where register != .input {
-      guard let value = registers[register] else { continue }
-      registers[register] = try Self.visited(value, body)
+    for index in registers.indices where index != Register.input.index {
+      guard let value = registers[index] else { continue }
+      registers[index] = try Self.visited(value, body)
     }
-    for scope in recorders.keys.sorted(by: { $0.index < $1.index }) {
-      guard let recorder = recorders[scope] else { continue }
+    for case let recorder? in recorders {
       try recorder.replaceSites { sites in
         for index in sites.indices {
           try body(.rows, &sites[index].value)
@@ -157,12 +155,14 @@ final class Machine: @unchecked Sendable {
 
   /// The names of all sites, to compare chunks by.
   var signature: [String] {
-    recorders.keys.sorted(by: { $0.index < $1.index }).flatMap { recorders[$0]?.sites.map(\.name) ?? [] }
+    recorders.flatMap { $0?.sites.map(\.name) ?? [] }
   }
 
   /// Visits the tensors of a register, and the sites of a scope: what a resampling gathers.
   func gather(_ register: Register, _ scope: Scope, _ transform: (Tensor) -> Tensor) throws {
-    if let value = registers[register] { registers[register] = try Self.visited(value) { $1 = transform($1) } }
+    if let value = registers[register.index] {
+      registers[register.index] = try Self.visited(value) { $1 = transform($1) }
+    }
     try recorder(scope).replaceSites { sites in
       for index in sites.indices {
         sites[index].value = transform(sites[index].value)
@@ -173,8 +173,8 @@ final class Machine: @unchecked Sendable {
 
   /// The metrics of every open scope, resolved.
   func resolveMetrics(_ resolve: (inout RunningMetrics) throws -> Void) throws {
-    for scope in recorders.keys.sorted(by: { $0.index < $1.index }) {
-      guard let recorder = recorders[scope], var metrics = recorder.metrics else { continue }
+    for case let recorder? in recorders {
+      guard var metrics = recorder.metrics else { continue }
       try resolve(&metrics)
       recorder.metrics = metrics
     }

@@ -24,14 +24,16 @@ struct StageCode: Sendable {
 
   /// Instructions, then what happens at the barrier behind them.
   struct Stage: Sendable {
-    let plates: [Plate]
+    var plates: [Plate]
     var instructions: [Instruction] = []
     var barrier: Barrier?
+    /// Whether any instruction looks at rows; without, the stage needs no walk through the chunks.
+    var hasRowWork = false
   }
 
   private(set) var stages: [Stage]
-  private var registerCount = 1
-  private var scopeCount = 1
+  private(set) var registerCount = 1
+  private(set) var scopeCount = 1
   /// The plates that programs must have from here on; nil before the first program.
   private var plates: [Plate]?
   /// Whether every loss so far can be taken particle by particle if its incoming weights are equal.
@@ -52,16 +54,27 @@ struct StageCode: Sendable {
 
   mutating func append(_ instruction: @escaping Instruction) {
     stages[stages.count - 1].instructions.append(instruction)
+    stages[stages.count - 1].hasRowWork = true
+  }
+
+  /// Adds an instruction that only hands values on, whether they are a chunk's or the whole plate's.
+  mutating func appendBookkeeping(_ instruction: @escaping Instruction) {
+    stages[stages.count - 1].instructions.append(instruction)
   }
 
   /// Ends the stage.
   ///
-  /// - Parameter particleCount: how many particles there are behind the barrier; nil for as many as before.
-  mutating func appendBarrier(particleCount: Int?, _ barrier: @escaping Barrier) {
+  /// - Parameter count: how many particles there are behind the barrier.
+  mutating func appendBarrier(_ count: ParticleCount, _ barrier: @escaping Barrier) {
     stages[stages.count - 1].barrier = barrier
-    if let particleCount, let first = plates?.first {
-      let changed = Plate(first.name, count: particleCount, chunkRows: first.chunkRows)
-      plates = [changed] + (plates?.dropFirst() ?? [])
+    if let particles = plates?.first {
+      let instances = plates?.dropFirst() ?? []
+      switch count {
+      case .same: break
+      case .exactly(let count):
+        plates = [Plate(particles.name, count: count, chunkRows: particles.chunkRows)] + instances
+      case .one: plates = Array(instances)
+      }
     }
     stages.append(Stage(plates: plates ?? []))
   }
@@ -85,7 +98,7 @@ struct StageCode: Sendable {
       self.plates = found
       let (_, overflow) = found.reduce((1, false)) { ($0.0 &* $1.count, $0.1 || $0.0.multipliedReportingOverflow(by: $1.count).overflow) }
       guard !overflow else { throw CoixError.memory(what: "the plates' rows", bytes: .max) }
-      stages[stages.count - 1] = Stage(plates: found, instructions: stages[stages.count - 1].instructions)
+      stages[stages.count - 1].plates = found
       return
     }
     guard plates.count == found.count, zip(plates, found).allSatisfy({ $0.name == $1.name && $0.count == $1.count })

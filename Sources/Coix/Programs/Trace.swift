@@ -33,6 +33,13 @@ public struct Trace: Sendable {
   /// The names of the sites.
   public var names: [String] { sites.map(\.name) }
 
+  /// Whether a site of a name is there: looked for one by one in short traces, by hashing in long ones.
+  var nameLookup: (String) -> Bool {
+    if sites.count <= 16 { return { name in sites.contains { $0.name == name } } }
+    let names = Set(names)
+    return { names.contains($0) }
+  }
+
   /// The sites without those of auxiliary programs.
   var marginal: Trace { Trace(sites.filter { !$0.name.hasSuffix(Trace.suffix) }) }
 

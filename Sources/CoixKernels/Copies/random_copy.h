@@ -2,45 +2,66 @@
 
 INLINE v16u COPY(rotate)(v16u x, int by) { return (x << by) | (x >> (32 - by)); }
 
+#define UNROLL _Pragma("clang loop unroll(full)")
 #define ROUND(by)                                                                                  \
-  x0 += x1;                                                                                        \
-  x1 = COPY(rotate)(x1, by) ^ x0;
+  UNROLL for (int h = 0; h < 2; h++) {                                                             \
+    x0[h] += x1[h];                                                                                \
+    x1[h] = COPY(rotate)(x1[h], by) ^ x0[h];                                                       \
+  }
+#define INJECT(a, b)                                                                               \
+  UNROLL for (int h = 0; h < 2; h++) {                                                             \
+    x0[h] += (a);                                                                                  \
+    x1[h] += (b);                                                                                  \
+  }
 #define EVEN_ROUNDS ROUND(13) ROUND(15) ROUND(26) ROUND(6)
 #define ODD_ROUNDS ROUND(17) ROUND(29) ROUND(16) ROUND(24)
 
-/// Threefry-2x32 with 20 rounds (J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
-INLINE void COPY(threefry)(coix_key key, v16u x0, v16u x1, v16u *word0, v16u *word1) {
-  uint32_t k0 = key.word0, k1 = key.word1, k2 = k0 ^ k1 ^ 0x1BD11BDAu;
-  x0 += k0;
-  x1 += k1;
-  EVEN_ROUNDS x0 += k1; x1 += k2 + 1u;
-  ODD_ROUNDS  x0 += k2; x1 += k0 + 2u;
-  EVEN_ROUNDS x0 += k0; x1 += k1 + 3u;
-  ODD_ROUNDS  x0 += k1; x1 += k2 + 4u;
-  EVEN_ROUNDS x0 += k2; x1 += k0 + 5u;
-  *word0 = x0;
-  *word1 = x1;
+/// Threefry-2x32 with 20 rounds (J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011), in place.
+INLINE void COPY(threefry_pair)(coix_key key, v16u x0[2], v16u x1[2]) {
+  const uint32_t k0 = key.word0, k1 = key.word1, k2 = k0 ^ k1 ^ 0x1BD11BDAu;
+  INJECT(k0, k1)
+  EVEN_ROUNDS INJECT(k1, k2 + 1u)
+  ODD_ROUNDS INJECT(k2, k0 + 2u)
+  EVEN_ROUNDS INJECT(k0, k1 + 3u)
+  ODD_ROUNDS INJECT(k1, k2 + 4u)
+  EVEN_ROUNDS INJECT(k2, k0 + 5u)
 }
 
-/// The bits at the indices `first + lane * stride`, where lanes from `valid` on repeat the one before.
-INLINE v16u COPY(block_bits)(coix_key key, uint64_t first, uint64_t stride, uint64_t valid) {
+/// The counters `first + lane * stride`, where lanes from `valid` on repeat the one before.
+INLINE void COPY(counters)(uint64_t first, uint64_t stride, uint64_t valid, v16u *high, v16u *low) {
   v16u lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  v16u low, high;
   if (stride < (1u << 28)) {
     if (valid < 16) lane = lane < (uint32_t)valid ? lane : (v16u)((uint32_t)valid - 1u);
-    low = (v16u)((uint32_t)first) + lane * (uint32_t)stride;
-    v16i carried = low < (v16u)((uint32_t)first);
-    high = (v16u)((uint32_t)(first >> 32)) - __builtin_bit_cast(v16u, carried);
-  } else {
-    for (uint64_t l = 0; l < 16; l++) {
-      uint64_t index = first + (l < valid ? l : valid - 1) * stride;
-      low[l] = (uint32_t)index;
-      high[l] = (uint32_t)(index >> 32);
-    }
+    *low = (v16u)((uint32_t)first) + lane * (uint32_t)stride;
+    v16i carried = *low < (v16u)((uint32_t)first);
+    *high = (v16u)((uint32_t)(first >> 32)) - __builtin_bit_cast(v16u, carried);
+    return;
   }
-  v16u word0, word1;
-  COPY(threefry)(key, high, low, &word0, &word1);
-  return word0 ^ word1;
+  for (uint64_t l = 0; l < 16; l++) {
+    uint64_t index = first + (l < valid ? l : valid - 1) * stride;
+    (*low)[l] = (uint32_t)index;
+    (*high)[l] = (uint32_t)(index >> 32);
+  }
+}
+
+/// Elements whose bits are drawn at a time.
+#define BATCH 256
+
+/// The bits of rows [start, start + BATCH) of element e, or of as many sixteens as cover `count`. Two sixteens at once:
+/// one alone would wait for its own results.
+static void COPY(batch_bits)(coix_key key, const coix_draw *draw, size_t e, size_t start, size_t count, uint32_t *out) {
+  const uint64_t base = draw->first_row * draw->row_stride + e * draw->element_stride + draw->offset;
+  const uint64_t last = draw->valid_rows - 1, stride = draw->row_stride;
+  for (size_t i = 0; i < count; i += 32) {
+    v16u high[2], low[2];
+    UNROLL for (size_t h = 0; h < 2; h++) {
+      uint64_t row = coix_min(start + i + 16 * h, last);
+      COPY(counters)(base + row * stride, stride, draw->valid_rows - row, &high[h], &low[h]);
+    }
+    COPY(threefry_pair)(key, high, low);
+    *(v16u_memory *)(out + i) = high[0] ^ low[0];
+    *(v16u_memory *)(out + i + 16) = high[1] ^ low[1];
+  }
 }
 
 /// In [0, 1): the upper 23 bits.
@@ -48,22 +69,21 @@ INLINE v16 COPY(unit)(v16u bits) { return v_from_bits((bits >> 9) | 0x3f800000u)
 
 /// As JAX: f * (high - low) + low in float32, then max with low.
 INLINE v16 COPY(between)(v16u bits, float low, float high) {
-  v16 u = COPY(unit)(bits) * (high - low) + low;
+  v16 u = v_fma(COPY(unit)(bits), (v16)(high - low), (v16)(low));
   return u < low ? (v16)(low) : u;
 }
 
 INLINE v16 COPY(normal)(v16u bits) {
-  return 1.41421356f * v_erfinv(COPY(between)(bits, -0x1.fffffep-1f, 1.0f));
+  return 1.41421356f * v_erfinv_inside(COPY(between)(bits, -0x1.fffffep-1f, 1.0f));
 }
 
-/// For the rows [start, start + count) of element e: `store` each sixteen with the variable `bits` set.
+/// For the rows [start, start + count) of element e, sixteen from i on at a time: `bits` are theirs, `lanes` of them count.
 #define FOR_LANES(T, out)                                                                          \
-  uint64_t base = e * draw->element_stride + draw->offset;                                         \
+  uint32_t batch[BATCH];                                                                           \
   for (size_t i = start; i < start + count; i += 16) {                                             \
-    uint64_t row = coix_min(i, draw->valid_rows - 1);                                              \
-    size_t lanes = coix_min(16, start + count - i);                                                \
-    v16u bits = COPY(block_bits)(key, (draw->first_row + row) * draw->row_stride + base,           \
-                                 draw->row_stride, draw->valid_rows - row);                        \
+    const size_t at = (i - start) % BATCH, left = start + count - i, lanes = coix_min(16, left);   \
+    if (at == 0) COPY(batch_bits)(key, draw, e, i, coix_min(BATCH, left), batch);                  \
+    v16u bits = *(const v16u_memory *)(batch + at);                                                \
     T *target = (out) + i;
 
 #define PUT(vector_type, value)                                                                    \
@@ -108,12 +128,12 @@ static void COPY(draw_gumbel)(coix_key key, const coix_draw *draw, size_t e, siz
 /// Random bits of two keys, combined as JAX does it; see coix_draw_randint.
 static void COPY(draw_randint)(coix_key key, const coix_draw *draw, size_t e, size_t start, size_t count,
                                coix_key second, uint32_t low, uint32_t span, uint32_t multiplier, int32_t *out) {
+  uint32_t other[BATCH];
   FOR_LANES(int32_t, out)
-    v16u bits2 = COPY(block_bits)(second, (draw->first_row + row) * draw->row_stride + base,
-                                  draw->row_stride, draw->valid_rows - row);
+    if (at == 0) COPY(batch_bits)(second, draw, e, i, coix_min(BATCH, left), other);
     v16u value;
-    for (int l = 0; l < 16; l++)
-      value[l] = low + (bits[l] % span * multiplier + bits2[l] % span) % span;
+    for (size_t l = 0; l < 16; l++)
+      value[l] = low + (bits[l] % span * multiplier + other[at + l] % span) % span;
     PUT(v16i, __builtin_bit_cast(v16i, value));
   }
 }
@@ -126,3 +146,6 @@ static const random_table COPY(table) = {
 #undef ODD_ROUNDS
 #undef FOR_LANES
 #undef PUT
+#undef INJECT
+#undef BATCH
+#undef UNROLL

@@ -9,6 +9,7 @@ final class GradientSums: @unchecked Sendable {
     let node: Int32
     let shape: Shape
     let values: UnsafeMutableBufferPointer<Double>
+    var isDelivered = false
 
     init(node: Int32, shape: Shape) {
       self.node = node
@@ -24,13 +25,12 @@ final class GradientSums: @unchecked Sendable {
   /// Adds what a chunk's leaves collected.
   func add(_ tape: Tape) {
     for leaf in tape.leaves {
-      let node = tape.nodes[Int(leaf.node)]
-      guard node.stride == 0, let gradient = node.gradient else { continue }
+      guard let gradient = tape.gradient(of: leaf.node), !gradient.isBatched else { continue }
       let sum: Sum
       if let known = sums.first(where: { $0.node == leaf.parentNode }) {
         sum = known
       } else {
-        sum = Sum(node: leaf.parentNode, shape: node.shape)
+        sum = Sum(node: leaf.parentNode, shape: gradient.shape)
         sums.append(sum)
       }
       guard let values = sum.values.baseAddress else { continue }
@@ -40,24 +40,23 @@ final class GradientSums: @unchecked Sendable {
 
   /// Adds the sums of all tasks, in the tasks' order, to the parent's gradients.
   static func deliver(_ tasks: Table<GradientSums>, scaledBy factor: Float, to tape: Tape, team: Int) {
-    var nodes: [Int32] = []
-    var shapes: [Int32: Shape] = [:]
-    var parts: [Int32: [UnsafePointer<Double>?]] = [:]
+    // All tasks mostly have the same nodes in the same order; a node is delivered where it is first met.
     for task in 0..<tasks.count {
-      for sum in tasks[task].sums {
-        if shapes[sum.node] == nil {
-          nodes.append(sum.node)
-          shapes[sum.node] = sum.shape
-        }
-        parts[sum.node, default: []].append(UnsafePointer(sum.values.baseAddress))
+      for (position, sum) in tasks[task].sums.enumerated() where !sum.isDelivered {
+        let parts = (task..<tasks.count).map { tasks[$0].deliver(sum.node, near: position) }.filter { $0 != nil }
+        let total = Tensor(undefined: sum.shape)
+        coix_merge_double(parts, parts.count, total.pointer, sum.shape.elementCount, Int32(team))
+        tape.add(factor == 1 ? total : total * Tensor(factor), to: sum.node)
       }
     }
-    for node in nodes.sorted() {
-      guard let shape = shapes[node], let sums = parts[node] else { continue }
-      let total = Tensor(undefined: shape)
-      coix_merge_double(sums, sums.count, total.pointer, shape.elementCount, Int32(team))
-      tape.add(factor == 1 ? total : total * Tensor(factor), to: node)
-    }
+  }
+
+  /// The sum for a node, which is looked for at `position` first.
+  private func deliver(_ node: Int32, near position: Int) -> UnsafePointer<Double>? {
+    let isNear = position < sums.count && sums[position].node == node
+    guard let sum = isNear ? sums[position] : sums.first(where: { $0.node == node }) else { return nil }
+    sum.isDelivered = true
+    return UnsafePointer(sum.values.baseAddress)
   }
 }
 
@@ -71,17 +70,16 @@ final class RowGradients: Sendable {
   /// Stores what a chunk's leaves collected at the chunk's rows.
   func store(_ tape: Tape, _ context: ExecutionContext) {
     for leaf in tape.leaves {
-      let node = tape.nodes[Int(leaf.node)]
-      guard node.stride > 0, let gradient = node.gradient else { continue }
+      guard let gradient = tape.gradient(of: leaf.node), gradient.isBatched else { continue }
       let target = tensors.withLock { tensors -> Tensor in
         if let tensor = tensors[leaf.parentNode] { return tensor }
         // Chunks that don't read the tensor leave zeros.
-        let tensor = Tensor.zeros(Shape([rows]).appending(node.shape))
+        let tensor = Tensor.zeros(Shape([rows]).appending(gradient.shape))
         tensors[leaf.parentNode] = tensor
         return tensor
       }
       coix_store_rows(
-        gradient.pointer, target.pointer, context.firstRow, context.rows, context.stride, node.shape.elementCount)
+        gradient.pointer, target.pointer, context.firstRow, context.rows, context.stride, gradient.shape.elementCount)
     }
   }
 

@@ -32,9 +32,12 @@ final class Tape {
     let node: Int32
   }
 
-  let id: UInt32
-  private let parentID: UInt32
-  private(set) var nodes: [Node] = []
+  private(set) var id: UInt32
+  private var parentID: UInt32
+  /// The nodes, in a buffer of the tape's own: they are appended and changed in place too often for an array's checks.
+  private var nodes: UnsafeMutablePointer<Node>
+  private var capacity: Int
+  private(set) var count = 0
   private(set) var leaves: [Leaf] = []
   /// The leaf of each node of the parent tape, -1 where it has none.
   private var leafOfParentNode: [Int32] = []
@@ -44,7 +47,29 @@ final class Tape {
   init(parent: Tape? = nil) {
     id = Self.lastID.wrappingAdd(1, ordering: .relaxed).newValue
     parentID = parent?.id ?? 0
-    nodes.reserveCapacity(64)
+    capacity = 64
+    nodes = .allocate(capacity: capacity)
+  }
+
+  deinit {
+    nodes.deinitialize(count: count)
+    nodes.deallocate()
+  }
+
+  /// Makes the tape an empty one again, with an identity of its own.
+  func reset(parent: Tape?) {
+    nodes.deinitialize(count: count)
+    count = 0
+    leaves.removeAll(keepingCapacity: true)
+    leafOfParentNode.removeAll(keepingCapacity: true)
+    id = Self.lastID.wrappingAdd(1, ordering: .relaxed).newValue
+    parentID = parent?.id ?? 0
+  }
+
+  /// A node's shape and padded rows.
+  func form(of node: Int32) -> (shape: Shape, stride: Int) {
+    let node = nodes + Int(node)
+    return (node.pointee.shape, node.pointee.stride)
   }
 
   /// The tape that records now, if the operand is tracked.
@@ -86,8 +111,16 @@ final class Tape {
 
   /// Adds a node and returns its number.
   func append(shape: Shape, stride: Int, _ pullback: Pullback) -> Int32 {
-    nodes.append(Node(shape: shape, stride: stride, pullback: pullback, gradient: nil))
-    return Int32(nodes.count - 1)
+    if count == capacity {
+      let larger = UnsafeMutablePointer<Node>.allocate(capacity: 2 * capacity)
+      larger.moveInitialize(from: nodes, count: count)
+      nodes.deallocate()
+      nodes = larger
+      capacity *= 2
+    }
+    (nodes + count).initialize(to: Node(shape: shape, stride: stride, pullback: pullback, gradient: nil))
+    count += 1
+    return Int32(count - 1)
   }
 
   /// `tensor` as the output of a new node.
@@ -98,19 +131,18 @@ final class Tape {
   /// Adds to a node's gradient; what was broadcast from the node's shape is summed first.
   func add(_ gradient: Tensor, to node: Int32) {
     guard node >= 0 else { return }
-    let index = Int(node)
-    let reduced = gradient.summed(to: nodes[index].shape, stride: nodes[index].stride)
-    guard var sum = nodes[index].gradient else {
-      nodes[index].gradient = reduced
+    let node = nodes + Int(node)
+    let reduced = gradient.summed(to: node.pointee.shape, stride: node.pointee.stride)
+    guard var sum = node.pointee.gradient.take() else {
+      node.pointee.gradient = reduced
       return
     }
-    nodes[index].gradient = nil
     if isKnownUniquelyReferenced(&sum.storage) {
       coix_accumulate(sum.pointer, reduced.pointer, sum.bufferCount, Int32(sum.team))
     } else {
       sum = sum + reduced
     }
-    nodes[index].gradient = sum
+    node.pointee.gradient = sum
   }
 
   /// The gradient that has reached a node.
@@ -124,22 +156,21 @@ final class Tape {
     let recording = context?.tape
     context?.tape = nil
     defer { context?.tape = recording }
-    for index in nodes.indices.reversed() {
-      switch nodes[index].pullback {
-      case .none:
-        continue
-      case .one(let input, let body):
-        guard let gradient = nodes[index].gradient else { continue }
-        nodes[index].gradient = nil
-        add(body(gradient), to: input)
-      case .many(let body):
-        guard let gradient = nodes[index].gradient else { continue }
-        nodes[index].gradient = nil
-        body(gradient, self)
-      case .always(let body):
+    for index in stride(from: count - 1, through: 0, by: -1) {
+      let node = nodes + index
+      let pullback = node.pointee.pullback
+      if case .none = pullback { continue }
+      node.pointee.pullback = .none
+      if case .always(let body) = pullback {
         try body(self)
+        continue
       }
-      nodes[index].pullback = .none
+      guard let gradient = node.pointee.gradient.take() else { continue }
+      switch pullback {
+      case .one(let input, let body): add(body(gradient), to: input)
+      case .many(let body): body(gradient, self)
+      case .none, .always: break
+      }
     }
   }
 }

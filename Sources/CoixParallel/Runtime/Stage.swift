@@ -36,6 +36,11 @@ package struct ChunkOutcome {
       case .rows(let tensor), .sum(let tensor, _): tensor
       }
     }
+    /// Whether this merges the rows of `other`: merging it again would be the same.
+    package func isRows(of other: Tensor) -> Bool {
+      guard case .rows(let tensor) = self else { return false }
+      return tensor.storage === other.storage && tensor.node == other.node && tensor.shape == other.shape
+    }
     var isSum: Bool { if case .sum = self { true } else { false } }
     var isLoss: Bool { if case .sum(_, let isLoss) = self { isLoss } else { false } }
   }
@@ -97,7 +102,7 @@ extension ExecutionContext {
   }
 
   /// A seed for the chunk's backward pass: `gradient`'s rows, or one number for every row; zero on padding rows.
-  func seed(from gradient: Tensor, like node: Tape.Node) -> Tensor {
+  func seed(from gradient: Tensor, like node: (shape: Shape, stride: Int)) -> Tensor {
     guard node.stride > 0 else { return gradient }
     let result = Tensor(undefinedRows: node.shape, in: self)
     let elements = node.shape.elementCount
@@ -179,18 +184,15 @@ extension Tensor {
   /// The plate that a mapped tensor belongs to, and its rows there.
   package var mappedOver: (plate: String, rows: Int)? { storage.mapping.map { ($0.plate, $0.rows) } }
 
-  /// What tells a mapped tensor from others while a chunk loads each of them once: nil unless it is mapped.
-  package var mappedIdentity: (storage: ObjectIdentifier, isDetached: Bool)? {
-    isMapped ? (ObjectIdentifier(storage), node < 0) : nil
+  /// Whether two mapped tensors are the same rows of the same buffer, with or without a gradient.
+  package func isSameMapped(as other: Tensor) -> Bool {
+    storage === other.storage && (node < 0) == (other.node < 0)
   }
 
   /// Whether the tensor must be merged at a barrier: it has a value for each row of the chunk, or is tracked by the chunk's tape.
   package func leavesChunk(_ context: ExecutionContext) -> Bool {
     isBatched || (node >= 0 && tape == context.tape?.id)
   }
-
-  /// What tells the tensors of a chunk apart.
-  package var chunkIdentity: ChunkIdentity { ChunkIdentity(storage: ObjectIdentifier(storage), shape: shape, node: node) }
 
   /// The first row (counted in the plate; 0 for a uniform tensor) with an element for which `predicate` holds, and the element.
   package func firstRow(where predicate: (Float) -> Bool) -> (row: Int, value: Float)? {
@@ -204,11 +206,4 @@ extension Tensor {
     }
     return nil
   }
-}
-
-/// A tensor of a chunk: equal where merging one is merging the other.
-package struct ChunkIdentity: Hashable {
-  let storage: ObjectIdentifier
-  let shape: Shape
-  let node: Int32
 }

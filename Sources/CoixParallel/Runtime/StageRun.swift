@@ -106,7 +106,7 @@ private final class StageRun: @unchecked Sendable {
 
   func forward() throws -> StageResult {
     try forEachChunk { chunk, task, context in
-      let tape = parent.map { Tape(parent: $0) }
+      let tape = parent.map { plan.isHot ? context.scratchTape(parent: $0) : Tape(parent: $0) }
       context.enter(rows: rowCount(chunk), firstRow: firstRow(chunk), tape: tape, mayBeCut: plan.chunkRows == nil)
       let outcome = try body(context)
       if let failure = context.failure { throw failure }
@@ -114,7 +114,7 @@ private final class StageRun: @unchecked Sendable {
       guard let tape else { return }
       if plan.isHot {
         for case .sum(let loss, true) in outcome.exports where loss.node >= 0 {
-          tape.add(context.seed(from: Tensor(1), like: tape.nodes[Int(loss.node)]), to: loss.node)
+          tape.add(context.seed(from: Tensor(1), like: tape.form(of: loss.node)), to: loss.node)
         }
         try tape.pullBack()
         if let failure = context.failure { throw failure }
@@ -229,7 +229,7 @@ private final class StageRun: @unchecked Sendable {
         guard let seed else { continue }
         // A uniform output is the first chunk's.
         if !export.isSum && !export.tensor.isBatched && chunk > 0 { continue }
-        var local = context.seed(from: seed, like: record.tape.nodes[Int(export.tensor.node)])
+        var local = context.seed(from: seed, like: record.tape.form(of: export.tensor.node))
         if export.isSum && !export.tensor.isBatched { local = local * Tensor(Float(max(context.rows, 1))) }
         record.tape.add(local, to: export.tensor.node)
       }

@@ -52,7 +52,9 @@ public final class Workers: Sendable {
     let failure = Mutex<(task: Int, error: any Error)?>(nil)
 
     @Sendable func work(onCaller: Bool) {
-      let pool = BufferPool.borrow()
+      // On the caller's thread within a gradient computation, its buffers come and go with ours.
+      let callersPool = ExecutionContext.current?.pool
+      let pool = callersPool ?? BufferPool.borrow()
       let context = ExecutionContext(pool: pool, tape: nil, team: onCaller && tasks == 1 ? team : 1)
       context.withCurrent {
         while true {
@@ -67,7 +69,7 @@ public final class Workers: Sendable {
           if onCaller && Task.isCancelled { isCancelled.store(true, ordering: .relaxed) }
         }
       }
-      BufferPool.handBack(pool)
+      if callersPool == nil { BufferPool.handBack(pool) }
     }
 
     let count = min(threads, tasks)

@@ -5,14 +5,19 @@
 public struct Shape: Hashable, Sendable {
   /// The greatest number of axes.
   public static let maximumRank = 8
-  /// The greatest product of the sizes: 4 TiB of numbers. Products of some sizes and a row count stay far from overflow.
+  /// The greatest product of the sizes: 4 TiB of numbers. Products of some sizes and a row count stay far
+  /// from overflow.
   static let maximumElementCount = 1 << 40
   /// The shape of a single number: no axes.
   public static let scalar = Shape([])
 
-  private var low = SIMD4<Int32>(repeating: 1)
-  private var high = SIMD4<Int32>(repeating: 1)
-  private var axisCount: Int32 = 0
+  // Two sizes a word, the even axis in the lower half. (A vector would be the natural choice, but its alignment of 16 sends every
+  // allocation that holds a shape the slow way.)
+  private var sizes01: UInt64 = 0
+  private var sizes23: UInt64 = 0
+  private var sizes45: UInt64 = 0
+  private var sizes67: UInt64 = 0
+  private var axisCount = 0
   /// The number of elements: the product of all sizes, 1 for a scalar, -1 for an invalid shape.
   public private(set) var elementCount: Int = 1
 
@@ -25,17 +30,17 @@ public struct Shape: Hashable, Sendable {
     for size in sizes { append(size) }
   }
 
-  /// Whether the sizes are legal: at most ``maximumRank``, not negative, and with a product (of those that are not 0) of at
-  /// most 2^40.
+  /// Whether the sizes are legal: at most ``maximumRank``, not negative, and with a product (of those that
+  /// are not 0) of at most 2^40.
   public var isValid: Bool { elementCount >= 0 }
 
   /// The number of axes.
-  public var rank: Int { Int(axisCount) }
+  public var rank: Int { axisCount }
 
   /// Adds an innermost axis.
   mutating func append(_ size: Int) {
-    // Zeros don't count, so that any part of the axes has a product that fits, too. Each factor is below 2^40 and 2^31:
-    // nothing overflows on the way.
+    // Zeros don't count, so that any part of the axes has a product that fits, too. Each factor is below 2^40
+    // and 2^31: nothing overflows on the way.
     let others = elementCount == 0 ? reduce(1) { $0 * Swift.max($1, 1) } : elementCount
     guard isValid, rank < Self.maximumRank, size >= 0, size <= Int32.max,
       others <= Self.maximumElementCount / Swift.max(size, 1)
@@ -44,9 +49,14 @@ public struct Shape: Hashable, Sendable {
       return
     }
     let product = elementCount * size
-    let axis = rank
+    let word = UInt64(size) << (32 * UInt64(rank & 1))
+    switch rank >> 1 {
+    case 0: sizes01 |= word
+    case 1: sizes23 |= word
+    case 2: sizes45 |= word
+    default: sizes67 |= word
+    }
     axisCount += 1
-    if axis < 4 { low[axis] = Int32(size) } else { high[axis - 4] = Int32(size) }
     elementCount = product
   }
 
@@ -57,7 +67,8 @@ public struct Shape: Hashable, Sendable {
     return result
   }
 
-  /// The shape that two operands broadcast to: sizes aligned at the right, 1 stretching; nil if they don't fit.
+  /// The shape that two operands broadcast to: sizes aligned at the right, 1 stretching; nil if they don't
+  /// fit.
   public static func broadcast(_ left: Shape, _ right: Shape) -> Shape? {
     if left == right { return left }
     let rank = Swift.max(left.rank, right.rank)
@@ -88,7 +99,14 @@ extension Shape: RandomAccessCollection {
   public var endIndex: Int { rank }
   public subscript(axis: Int) -> Int {
     precondition(axis >= 0 && axis < rank, "Shape: axis out of range; callers check with normalizedAxis")
-    return Int(axis < 4 ? low[axis] : high[axis - 4])
+    let word =
+      switch axis >> 1 {
+      case 0: sizes01
+      case 1: sizes23
+      case 2: sizes45
+      default: sizes67
+      }
+    return Int((word >> (32 * UInt64(axis & 1))) & 0xffff_ffff)
   }
 }
 

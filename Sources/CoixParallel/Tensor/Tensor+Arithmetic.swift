@@ -32,7 +32,7 @@ extension Tensor {
       return result
     }
     let plan = BroadcastPlan([a, b], shape: shape, stride: result.stride)
-    plan.forEach { output, operands in
+    plan.walk { output, operands in
       coix_binary(
         operation, a.pointer + operands[0], plan.outer.strides[0], plan.inner.strides[0],
         b.pointer + operands[1], plan.outer.strides[1], plan.inner.strides[1],

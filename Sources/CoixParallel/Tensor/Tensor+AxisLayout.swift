@@ -1,7 +1,8 @@
 import CoixKernels
 import Foundation
 
-/// How neighbouring axes lie in a tensor's buffer: element (o, k, i) at `(o * count + k) * inner + i`, rows included in `inner`.
+/// How neighbouring axes lie in a tensor's buffer: element (o, k, i) at `(o * count + k) * inner + i`, rows
+/// included in `inner`.
 struct AxisLayout {
   let outer: Int
   let count: Int
@@ -57,27 +58,35 @@ extension Tensor {
     mismatch(operation, [shape], "there is no axis \(axis)")
   }
 
-  /// The poisoned result of an operation whose output has no legal shape or would not fit into memory; nil if it does.
-  static func refusal(_ operation: @autoclosure () -> String, toMake shape: Shape, like other: Tensor) -> Tensor? {
+  /// The poisoned result of an operation whose output has no legal shape or would not fit into memory; nil if
+  /// it does.
+  static func refusal(_ operation: @autoclosure () -> String, toMake shape: Shape, like other: Tensor)
+    -> Tensor?
+  {
     refusal(operation(), toMake: shape, rows: other.rowCount)
   }
 
   /// The same for a number of rows.
   static func refusal(_ operation: @autoclosure () -> String, toMake shape: Shape, rows: Int) -> Tensor? {
-    guard shape.isValid else { return mismatch(operation(), [shape], "the result has too many axes or elements") }
+    guard shape.isValid else {
+      return mismatch(operation(), [shape], "the result has too many axes or elements")
+    }
     if shape.elementCount <= memoryLimit / rows { return nil }
-    return Tensor(failure: .memory(what: operation(), bytes: shape.elementCount * rows * MemoryLayout<Float>.stride))
+    return Tensor(
+      failure: .memory(what: operation(), bytes: shape.elementCount * rows * MemoryLayout<Float>.stride))
   }
 
   /// The machine's memory, in floats.
   private static let memoryLimit = Int(clamping: ProcessInfo.processInfo.physicalMemory / 4)
 
-  /// A kernel's function of this tensor (at `layout`) and of one that lacks the axis or has size 1 there; no gradient.
+  /// A kernel's function of this tensor (at `layout`) and of one that lacks the axis or has size 1 there; no
+  /// gradient.
   func combined(_ operation: coix_binary_op, with reduced: Tensor, _ layout: AxisLayout) -> Tensor {
     let result = Tensor(undefined: shape, like: self)
     if layout.inner == 1 {
       coix_binary(
-        operation, pointer, layout.count, 1, reduced.pointer, 1, 0, result.pointer, layout.outer, layout.count, Int32(team))
+        operation, pointer, layout.count, 1, reduced.pointer, 1, 0, result.pointer, layout.outer,
+        layout.count, Int32(team))
       return result
     }
     let block = layout.count * layout.inner

@@ -15,7 +15,8 @@ extension Tensor {
   public static func .>= (a: Tensor, b: Tensor) -> Tensor { binary(COIX_GREATER_EQUAL, a, b, ".>=") }
   /// 1 where `a` equals `b`, else 0; event shapes broadcast, without a gradient. NaN equals nothing.
   public static func .== (a: Tensor, b: Tensor) -> Tensor { binary(COIX_EQUAL, a, b, ".==") }
-  /// 1 where `a` differs from `b`, else 0; event shapes broadcast, without a gradient. NaN differs from everything.
+  /// 1 where `a` differs from `b`, else 0; event shapes broadcast, without a gradient. NaN differs from
+  /// everything.
   public static func .!= (a: Tensor, b: Tensor) -> Tensor { binary(COIX_NOT_EQUAL, a, b, ".!=") }
 
   /// 1 where `a` is less than the number, else 0.
@@ -39,8 +40,11 @@ extension Tensor {
 
   /// The kernel behind ``select(_:_:_:)``, without its gradient.
   static func selected(_ condition: Tensor, _ a: Tensor, _ b: Tensor) -> Tensor {
-    if let refusal = condition.refusal("select") ?? a.refusal("select") ?? b.refusal("select") { return refusal }
-    guard let values = Shape.broadcast(a.shape, b.shape), let shape = Shape.broadcast(condition.shape, values) else {
+    if let refusal = condition.refusal("select") ?? a.refusal("select") ?? b.refusal("select") {
+      return refusal
+    }
+    guard let values = Shape.broadcast(a.shape, b.shape), let shape = Shape.broadcast(condition.shape, values)
+    else {
       return mismatch("select", [condition.shape, a.shape, b.shape], "the shapes don't broadcast")
     }
     let operands = [condition, a, b]
@@ -64,7 +68,7 @@ extension Tensor {
     }
     let plan = BroadcastPlan(operands, shape: shape, stride: result.stride)
     let (outer, inner) = (plan.outer, plan.inner)
-    plan.forEach { output, at in
+    plan.walk { output, at in
       coix_select(
         condition.pointer + at[0], outer.strides[0], inner.strides[0],
         a.pointer + at[1], outer.strides[1], inner.strides[1],
@@ -77,9 +81,10 @@ extension Tensor {
 
 /// `a` where the condition is not 0, `b` elsewhere: `condition ? a : b` for each element.
 ///
-/// Event shapes broadcast; shapes that don't give a poisoned tensor. The gradient flows to the chosen side only; the other side
-/// gets exact zeros there, also where its value is NaN or infinite. (But a derivative *within* the other side can still turn
-/// a zero into NaN, as in `select(x .> 0, log(x), 0)` at 0; then choose before: `log(select(x .> 0, x, 1))`.)
+/// Event shapes broadcast; shapes that don't give a poisoned tensor. The gradient flows to the chosen side
+/// only; the other side gets exact zeros there, also where its value is NaN or infinite. (But a derivative
+/// *within* the other side can still turn a zero into NaN, as in `select(x .> 0, log(x), 0)` at 0; then
+/// choose before: `log(select(x .> 0, x, 1))`.)
 public func select(_ condition: Tensor, _ a: Tensor, _ b: Tensor) -> Tensor {
   Tensor.selected(condition, a, b).recorded(
     from: a, b, { Tensor.selected(condition, $0, 0) }, { Tensor.selected(condition, 0, $0) })

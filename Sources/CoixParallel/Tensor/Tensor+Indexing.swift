@@ -3,9 +3,10 @@ import CoixKernels
 extension Tensor {
   /// Each particle's own element along an axis, which goes away: `result[o, i] = x[o, index, i]`.
   ///
-  /// `index` is a single number, uniform or one per particle; it has no gradient. It is rounded to the nearest whole number and
-  /// clamped to the axis; NaN means 0. Poisoned if `index` has axes, or if the axis is missing or empty. Negative axes
-  /// count from the end. The gradient goes to the chosen elements, the others get zeros.
+  /// `index` is a single number, uniform or one per particle; it has no gradient. It is rounded to the
+  /// nearest whole number and clamped to the axis; NaN means 0. Poisoned if `index` has axes, or if the axis
+  /// is missing or empty. Negative axes count from the end. The gradient goes to the chosen elements, the
+  /// others get zeros.
   public func gathered(at index: Tensor, axis: Int = 0) -> Tensor {
     if let refusal = refusal("gathered") ?? index.refusal("gathered") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("gathered", axis, shape) }
@@ -28,7 +29,8 @@ extension Tensor {
       let sum = Tensor(undefined: xShape, like: gradient)
       coix_fill(sum.pointer, 0, sum.bufferCount, 1)
       coix_scatter_axis(
-        gradient.pointer, positions.pointer, indexStride, sum.pointer, layout.outer, layout.count, layout.inner)
+        gradient.pointer, positions.pointer, indexStride, sum.pointer, layout.outer, layout.count,
+        layout.inner)
       return sum
     }
   }
@@ -53,7 +55,8 @@ extension Tensor {
     let result = Tensor(undefined: shape.removing(axis..<axis + 1, keeping: false), like: index)
     for outer in 0..<layout.outer {
       coix_load_rows(
-        pointer + outer * layout.count * layout.inner, positions, result.pointer + outer * layout.inner * index.stride,
+        pointer + outer * layout.count * layout.inner, positions,
+        result.pointer + outer * layout.inner * index.stride,
         0, index.stride, index.stride, layout.inner)
     }
     return result
@@ -78,11 +81,11 @@ extension Tensor {
     return result
   }
 
-  /// Ones at the positions that the tensor's elements name, along a new last axis of `depth`; zeros elsewhere. Without a
-  /// gradient.
+  /// Ones at the positions that the tensor's elements name, along a new last axis of `depth`; zeros
+  /// elsewhere. Without a gradient.
   ///
-  /// An element that is not a whole number in `0..<depth` gives zeros only. Poisoned if `depth` is negative or there are
-  /// too many axes.
+  /// An element that is not a whole number in `0..<depth` gives zeros only. Poisoned if `depth` is negative
+  /// or there are too many axes.
   public func oneHot(depth: Int) -> Tensor {
     if let refusal = refusal("oneHot") { return refusal }
     let newShape = shape.inserting(depth, at: shape.rank)

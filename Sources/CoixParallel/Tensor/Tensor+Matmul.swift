@@ -6,7 +6,8 @@ import CoixKernels
 /// [m, k] x [k, n] -> [m, n]     [k] x [k, n] -> [n]     [m, k] x [k] -> [m]     [k] x [k] -> []
 /// ```
 ///
-/// Poisoned for other ranks, or if the inner sizes differ. A uniform operand's gradient is summed over the particles.
+/// Poisoned for other ranks, or if the inner sizes differ. A uniform operand's gradient is summed over the
+/// particles.
 public func matmul(_ a: Tensor, _ b: Tensor) -> Tensor {
   Tensor.product("matmul", a, b)
 }
@@ -42,6 +43,12 @@ extension Tensor {
       m: a.shape.rank == 2 ? a.shape[0] : 1, k: b.shape[0], n: b.shape.rank == 2 ? b.shape[1] : 1)
     let shape = Shape(a.shape.dropLast() + b.shape.dropFirst())
     if let refusal = refusal(name, toMake: shape, like: a.isBatched ? a : b) { return refusal }
+    if sizes.m == 0 || sizes.k == 0 || sizes.n == 0 {
+      // Empty sums, whatever the operands: a constant.
+      let result = Tensor(undefined: shape, like: a.isBatched ? a : b)
+      coix_fill(result.pointer, 0, result.bufferCount, 1)
+      return result
+    }
     if a.isBatched && b.isBatched { return productOfRows(a, b, sizes, shape) }
     return a.isBatched ? productWithLayer(a, b, sizes, shape) : productOfMatrix(a, b, sizes, shape)
   }
@@ -50,7 +57,8 @@ extension Tensor {
   private static var productTeam: Int32 { Int32(ExecutionContext.current?.team ?? Workers.standard.team) }
 
   /// One product a row.
-  private static func productOfRows(_ a: Tensor, _ b: Tensor, _ sizes: ProductSizes, _ shape: Shape) -> Tensor {
+  private static func productOfRows(_ a: Tensor, _ b: Tensor, _ sizes: ProductSizes, _ shape: Shape) -> Tensor
+  {
     let (m, k, n) = (sizes.m, sizes.k, sizes.n)
     let result = Tensor(undefined: shape, like: a)
     coix_batched_matmul(a.pointer, b.pointer, result.pointer, m, k, n, a.stride)
@@ -71,12 +79,15 @@ extension Tensor {
   }
 
   /// Particles' vectors through one matrix: a dense layer, once for each of the m vectors.
-  private static func productWithLayer(_ a: Tensor, _ b: Tensor, _ sizes: ProductSizes, _ shape: Shape) -> Tensor {
+  private static func productWithLayer(_ a: Tensor, _ b: Tensor, _ sizes: ProductSizes, _ shape: Shape)
+    -> Tensor
+  {
     let (m, k, n, rows) = (sizes.m, sizes.k, sizes.n, a.stride)
     let result = Tensor(undefined: shape, like: a)
     for i in 0..<m {
       coix_dense_forward(
-        a.pointer + i * k * rows, b.pointer, nil, result.pointer + i * n * rows, k, n, rows, COIX_IDENTITY, productTeam)
+        a.pointer + i * k * rows, b.pointer, nil, result.pointer + i * n * rows, k, n, rows, COIX_IDENTITY,
+        productTeam)
     }
     return result.recordedProduct(a, b) { gradient, wantsA, wantsB in
       let da = wantsA ? Tensor(undefined: a.shape, like: a) : nil
@@ -84,7 +95,8 @@ extension Tensor {
       let part = wantsB ? Tensor(undefined: b.shape) : nil
       for i in 0..<m {
         coix_dense_backward(
-          a.pointer + i * k * rows, b.pointer, result.pointer + i * n * rows, gradient.pointer + i * n * rows, nil,
+          a.pointer + i * k * rows, b.pointer, result.pointer + i * n * rows, gradient.pointer + i * n * rows,
+          nil,
           da.map { $0.pointer + i * k * rows }, part?.pointer, nil, k, n, rows, COIX_IDENTITY, productTeam)
         if let db, let part { coix_accumulate(db.pointer, part.pointer, k * n, 1) }
       }
@@ -92,9 +104,11 @@ extension Tensor {
     }
   }
 
-  /// One matrix times the particles' (or one) `b`: a dense layer whose kernel is its transpose and whose rows are b's columns
-  /// and rows together.
-  private static func productOfMatrix(_ a: Tensor, _ b: Tensor, _ sizes: ProductSizes, _ shape: Shape) -> Tensor {
+  /// One matrix times the particles' (or one) `b`: a dense layer whose kernel is its transpose and whose rows
+  /// are b's columns and rows together.
+  private static func productOfMatrix(_ a: Tensor, _ b: Tensor, _ sizes: ProductSizes, _ shape: Shape)
+    -> Tensor
+  {
     let (m, k, rows) = (sizes.m, sizes.k, sizes.n * b.rowCount)
     let kernel = a.viewed(as: [m, k]).permuted([1, 0])
     let result = Tensor(undefined: shape, like: b)

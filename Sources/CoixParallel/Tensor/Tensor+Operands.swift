@@ -128,22 +128,22 @@ struct BroadcastPlan {
   }
 
   /// Calls `body` with the offsets of the output and of each operand, once for each kernel call.
-  func forEach(_ body: (_ output: Int, _ operands: [Int]) -> Void) {
+  func walk(_ body: (_ output: Int, _ operands: [Int]) -> Void) {
     let block = outer.size * inner.size
     var offsets = outer.strides.map { _ in 0 }
-    func walk(_ level: Int, _ output: inout Int) {
+    func descend(_ level: Int, _ output: inout Int) {
       guard level < loops.count else {
         body(output, offsets)
         output += block
         return
       }
       for _ in 0..<loops[level].size {
-        walk(level + 1, &output)
+        descend(level + 1, &output)
         for operand in offsets.indices { offsets[operand] += loops[level].strides[operand] }
       }
       for operand in offsets.indices { offsets[operand] -= loops[level].strides[operand] * loops[level].size }
     }
     var output = 0
-    walk(0, &output)
+    descend(0, &output)
   }
 }

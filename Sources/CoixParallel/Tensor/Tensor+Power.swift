@@ -7,11 +7,13 @@ import CoixKernels
 /// d/dexponent = base^exponent * log(base)
 /// ```
 ///
-/// Special values are those of C's `pow`: x^0 is 1 for every x, a negative base is NaN unless its exponent is a whole number.
-/// The first derivative is 0 for an exponent of 0, the second is 0 for a base of 0 with a positive exponent and NaN for a
-/// negative base.
+/// Special values are those of C's `pow`: x^0 is 1 for every x, a negative base is NaN unless its exponent is
+/// a whole number. The first derivative is 0 for an exponent of 0, the second is 0 for a base of 0 with a
+/// positive exponent and NaN for a negative base.
 public func pow(_ base: Tensor, _ exponent: Tensor) -> Tensor {
-  if exponent.node < 0 && !exponent.isPoisoned && !exponent.isMapped && exponent.shape == .scalar && !exponent.isBatched {
+  if exponent.node < 0 && !exponent.isPoisoned && !exponent.isMapped && exponent.shape == .scalar
+    && !exponent.isBatched
+  {
     return pow(base, exponent.scalar)
   }
   let power = Tensor.binary(COIX_POWER, base, exponent, "pow")

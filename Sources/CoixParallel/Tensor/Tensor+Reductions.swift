@@ -1,7 +1,8 @@
 import CoixKernels
 
-// Reductions over event axes. Rows are never reduced over: every particle keeps its own result. Negative axes count from the
-// end; with `keepingAxes` the reduced axes stay, with size 1. An axis that isn't there gives a poisoned tensor.
+// Reductions over event axes. Rows are never reduced over: every particle keeps its own result. Negative axes
+// count from the end; with `keepingAxes` the reduced axes stay, with size 1. An axis that isn't there gives a
+// poisoned tensor.
 
 extension Tensor {
   // MARK: Sum and mean
@@ -39,6 +40,7 @@ extension Tensor {
   /// Poisoned if an axis isn't there or is named twice.
   public func mean(axes: [Int], keepingAxes: Bool = false) -> Tensor {
     let sum = sum(axes, keepingAxes, named: "mean")
+    if sum.isPoisoned { return sum }
     return sum / Float(axes.compactMap(shape.normalizedAxis).reduce(1) { $0 * shape[$1] })
   }
 
@@ -78,7 +80,9 @@ extension Tensor {
   public func argmax(axis: Int, keepingAxes: Bool = false) -> Tensor {
     if let refusal = refusal("argmax") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("argmax", axis, shape) }
-    guard shape[axis] > 0 else { return Self.mismatch("argmax", [shape], "an axis without elements has no largest one") }
+    guard shape[axis] > 0 else {
+      return Self.mismatch("argmax", [shape], "an axis without elements has no largest one")
+    }
     let result = Tensor(undefined: shape.removing(axis..<axis + 1, keeping: keepingAxes), like: self)
     let layout = layout(axis)
     coix_argmax(pointer, result.pointer, layout.outer, layout.count, layout.inner)
@@ -89,8 +93,8 @@ extension Tensor {
 
   /// log(sum(exp(x))) of all elements, without overflow.
   ///
-  /// -inf if all elements are (or if there are none), +inf if one is, NaN if one is NaN. The gradient is the softmax: 0 at
-  /// elements that are -inf, also where all are; NaN at +inf.
+  /// -inf if all elements are (or if there are none), +inf if one is, NaN if one is NaN. The gradient is the
+  /// softmax: 0 at elements that are -inf, also where all are; NaN at +inf.
   public func logSumExp(keepingAxes: Bool = false) -> Tensor {
     reduction(COIX_LOGSUMEXP, "logSumExp", axis: nil, keepingAxes)
   }
@@ -103,7 +107,9 @@ extension Tensor {
   // MARK: How it is done
 
   /// A reduction along one axis, or over all for nil, with its gradient.
-  private func reduction(_ operation: coix_reduction, _ name: String, axis: Int?, _ keepingAxes: Bool) -> Tensor {
+  private func reduction(_ operation: coix_reduction, _ name: String, axis: Int?, _ keepingAxes: Bool)
+    -> Tensor
+  {
     if let refusal = refusal(name) { return refusal }
     var axes = 0..<shape.rank
     if let axis {
@@ -121,7 +127,7 @@ extension Tensor {
     switch operation {
     case COIX_SUM:
       let shape = shape
-      return y.recorded(from: self) { $0.viewed(as: kept).stretched(to: shape) }
+      return y.recorded(from: self) { $0.repeated(layout, to: shape) }
     case COIX_LOGSUMEXP:
       return y.recorded(from: self) { gradient in
         // Where all are -inf the shift is 0, so that their weights are 0 and not NaN.
@@ -144,6 +150,21 @@ extension Tensor {
     if layout.count == 1 { return viewed(as: shape) }
     let result = Tensor(undefined: shape, like: self)
     coix_reduce(operation, pointer, result.pointer, layout.outer, layout.count, layout.inner, Int32(team))
+    return result
+  }
+
+  /// The opposite: copies along the axes that were reduced, without a gradient.
+  private func repeated(_ layout: AxisLayout, to shape: Shape) -> Tensor {
+    let result = Tensor(undefined: shape, like: self)
+    for outer in 0..<layout.outer {
+      let from = pointer + outer * layout.inner
+      let to = result.pointer + outer * layout.count * layout.inner
+      if layout.inner == 1 {
+        coix_fill(to, from.pointee, layout.count, 1)
+      } else {
+        for k in 0..<layout.count { (to + k * layout.inner).update(from: from, count: layout.inner) }
+      }
+    }
     return result
   }
 

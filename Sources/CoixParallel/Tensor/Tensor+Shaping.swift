@@ -20,7 +20,8 @@ extension Tensor {
     return reshapedUnchecked(to: [shape.elementCount])
   }
 
-  /// With a further axis of size 1, which will be axis `axis` of the result; -1 puts it last. Nothing is copied.
+  /// With a further axis of size 1, which will be axis `axis` of the result; -1 puts it last. Nothing is
+  /// copied.
   ///
   /// Poisoned if `axis` is out of range or there are too many axes.
   public func expandingAxis(at axis: Int) -> Tensor {
@@ -55,8 +56,8 @@ extension Tensor {
 
   /// Repeated along new outer axes and along axes of size 1, so as to have the given shape.
   ///
-  /// Operators broadcast by themselves; this is for where a full tensor is needed. The gradient is summed over the copies.
-  /// Poisoned if the tensor's axes, aligned at the right, don't stretch to the shape.
+  /// Operators broadcast by themselves; this is for where a full tensor is needed. The gradient is summed
+  /// over the copies. Poisoned if the tensor's axes, aligned at the right, don't stretch to the shape.
   public func broadcast(to newShape: Shape) -> Tensor {
     if let refusal = refusal("broadcast") { return refusal }
     guard newShape.isValid, Shape.broadcast(shape, newShape) == newShape else {
@@ -74,7 +75,7 @@ extension Tensor {
     guard newShape.elementCount > 0 else { return result }
     let plan = BroadcastPlan([self], shape: newShape, stride: stride)
     let (outer, inner) = (plan.outer, plan.inner)
-    plan.forEach { output, at in
+    plan.walk { output, at in
       var from = pointer + at[0]
       var to = result.pointer + output
       for _ in 0..<outer.size {

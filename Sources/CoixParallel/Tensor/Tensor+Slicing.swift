@@ -7,7 +7,8 @@ extension Tensor {
 
   /// The part of the tensor within a range of positions along an axis.
   ///
-  /// Poisoned if there is no such axis or the range leaves it. Negative axes count from the end; positions don't.
+  /// Poisoned if there is no such axis or the range leaves it. Negative axes count from the end; positions
+  /// don't.
   public func sliced(axis: Int, _ range: Range<Int>) -> Tensor {
     if let refusal = refusal("sliced") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("sliced", axis, shape) }
@@ -19,7 +20,8 @@ extension Tensor {
     return cut(axis, range).recorded(from: self) { $0.embedded(axis, from: range.lowerBound, in: size) }
   }
 
-  /// The element at a position along an axis, which goes away: `selecting(2, axis: 0)` of a matrix is its third row.
+  /// The element at a position along an axis, which goes away: `selecting(2, axis: 0)` of a matrix is its
+  /// third row.
   ///
   /// Negative positions and axes count from the end. Poisoned if there is no such axis or position.
   public func selecting(_ index: Int, axis: Int) -> Tensor {
@@ -28,7 +30,8 @@ extension Tensor {
     let size = shape[axis]
     let position = index < 0 ? index + size : index
     guard position >= 0, position < size else {
-      return Self.mismatch("selecting", [shape], "there is no element \(index) along axis \(axis) of size \(size)")
+      return Self.mismatch(
+        "selecting", [shape], "there is no element \(index) along axis \(axis) of size \(size)")
     }
     let piece = cut(axis, position..<position + 1)
     let kept = piece.shape
@@ -77,34 +80,46 @@ extension Tensor {
 
   /// The tensors one after the other along an axis.
   ///
-  /// Their shapes must be equal but for the size of that axis. Uniform tensors may stand beside batched ones; each particle then
-  /// has a copy. Negative axes count from the end. Poisoned if there is no tensor, no such axis, or the shapes don't fit.
+  /// Their shapes must be equal but for the size of that axis. Uniform tensors may stand beside batched ones;
+  /// each particle then has a copy. Negative axes count from the end. Poisoned if there is no tensor, no such
+  /// axis, or the shapes don't fit.
   public static func concatenate(_ tensors: [Tensor], axis: Int = 0) -> Tensor {
     joined(tensors, axis, "concatenate")
   }
 
   /// The tensors side by side along a new axis, which will be axis `axis` of the result; -1 puts it last.
   ///
-  /// Their shapes must be equal. Uniform tensors may stand beside batched ones; each particle then has a copy. Poisoned if there is
-  /// no tensor, `axis` is out of range, or the shapes differ.
+  /// Their shapes must be equal. Uniform tensors may stand beside batched ones; each particle then has a
+  /// copy. Poisoned if there is no tensor, `axis` is out of range, the shapes differ, or there are too many
+  /// axes.
   public static func stack(_ tensors: [Tensor], axis: Int = 0) -> Tensor {
     for tensor in tensors { if let refusal = tensor.refusal("stack") { return refusal } }
-    guard let first = tensors.first else { return Tensor(failure: .argument("stack: there are no tensors to join")) }
+    guard let first = tensors.first else {
+      return Tensor(failure: .argument("stack: there are no tensors to join"))
+    }
     guard tensors.allSatisfy({ $0.shape == first.shape }) else {
       return mismatch("stack", tensors.map(\.shape), "the shapes differ")
     }
-    guard let position = first.shape.normalizedInsertion(axis) else { return noAxis("stack", axis, first.shape) }
+    guard let position = first.shape.normalizedInsertion(axis) else {
+      return noAxis("stack", axis, first.shape)
+    }
+    guard first.shape.rank < Shape.maximumRank else {
+      return mismatch("stack", [first.shape], "more than \(Shape.maximumRank) axes")
+    }
     return joined(tensors.map { $0.expandingAxis(at: position) }, position, "stack")
   }
 
   private static func joined(_ tensors: [Tensor], _ axis: Int, _ name: String) -> Tensor {
     for tensor in tensors { if let refusal = tensor.refusal(name) { return refusal } }
-    guard let first = tensors.first else { return Tensor(failure: .argument("\(name): there are no tensors to join")) }
+    guard let first = tensors.first else {
+      return Tensor(failure: .argument("\(name): there are no tensors to join"))
+    }
     if tensors.count == 1 && first.shape.normalizedAxis(axis) != nil { return first }
     guard let axis = first.shape.normalizedAxis(axis) else { return noAxis(name, axis, first.shape) }
     var size = 0
     for tensor in tensors {
-      guard tensor.shape.rank == first.shape.rank, tensor.shape.replacing(axis, with: 1) == first.shape.replacing(axis, with: 1)
+      guard tensor.shape.rank == first.shape.rank,
+        tensor.shape.replacing(axis, with: 1) == first.shape.replacing(axis, with: 1)
       else { return mismatch(name, tensors.map(\.shape), "the shapes differ in more than axis \(axis)") }
       size += tensor.shape[axis]
     }
@@ -121,16 +136,21 @@ extension Tensor {
       tensor.paste(into: result, axis, at: start * whole.inner, step: whole.count * whole.inner)
       start += tensor.shape[axis]
     }
-    guard tensors.contains(where: { $0.node >= 0 }), let tape = ExecutionContext.current?.tape else { return result }
+    guard tensors.contains(where: { $0.node >= 0 }), let tape = ExecutionContext.current?.tape else {
+      return result
+    }
     let nodes = tensors.map(tape.node(of:))
     return tape.record(
       result,
       .many { gradient, tape in
-        for (node, range) in zip(nodes, ranges) where node >= 0 { tape.add(gradient.cut(axis, range), to: node) }
+        for (node, range) in zip(nodes, ranges) where node >= 0 {
+          tape.add(gradient.cut(axis, range), to: node)
+        }
       })
   }
 
-  /// Copies everything from `axis` on into `result`, spread over its rows: block `outer` goes to `offset + outer * step`.
+  /// Copies everything from `axis` on into `result`, spread over its rows: outer block o goes to
+  /// `offset + o * step`.
   private func paste(into result: Tensor, _ axis: Int, at offset: Int, step: Int) {
     let layout = layout(axis)
     let block = layout.count * layout.inner

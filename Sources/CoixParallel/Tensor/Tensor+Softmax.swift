@@ -5,8 +5,8 @@ import CoixKernels
 extension Tensor {
   /// exp(x) / sum(exp(x)) along an axis, without overflow.
   ///
-  /// An element of -inf gets 0, as does its gradient; NaN where all are -inf, one is +inf or one is NaN. Poisoned if there is no
-  /// such axis. Negative axes count from the end.
+  /// An element of -inf gets 0, as does its gradient; NaN where all are -inf, one is +inf or one is NaN.
+  /// Poisoned if there is no such axis. Negative axes count from the end.
   public func softmax(axis: Int) -> Tensor {
     if let refusal = refusal("softmax") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("softmax", axis, shape) }
@@ -23,8 +23,8 @@ extension Tensor {
 
   /// x - log(sum(exp(x))) along an axis, without overflow: the logarithm of ``softmax(axis:)``.
   ///
-  /// -inf where the element is -inf; NaN where all are, one is +inf or one is NaN. Poisoned if there is no such axis. Negative axes
-  /// count from the end.
+  /// -inf where the element is -inf; NaN where all are, one is +inf or one is NaN. Poisoned if there is no
+  /// such axis. Negative axes count from the end.
   public func logSoftmax(axis: Int) -> Tensor {
     if let refusal = refusal("logSoftmax") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("logSoftmax", axis, shape) }

@@ -21,10 +21,10 @@ public protocol TensorTree: Sendable {
 /// Walks through a ``TensorTree`` and keeps track of names.
 public struct TensorVisitor {
   /// Called with each tensor, which it may replace.
-  private let body: (_ name: String, inout Tensor) throws -> Void
+  @usableFromInline let body: (_ name: String, inout Tensor) throws -> Void
   /// Whether `body` wants names; without, none are put together.
-  private let isNaming: Bool
-  private var path: [String] = []
+  @usableFromInline let isNaming: Bool
+  @usableFromInline var path: [String] = []
 
   init(naming: Bool, _ body: @escaping (String, inout Tensor) throws -> Void) {
     self.body = body
@@ -34,13 +34,15 @@ public struct TensorVisitor {
   /// Visits a part of a tree.
   ///
   /// - Throws: what the visit throws.
+  @inlinable
   public mutating func visit<Part: TensorTree>(_ name: @autoclosure () -> String, _ part: inout Part) throws {
     if isNaming { path.append(name()) }
     try part.visitTensors(&self)
     if isNaming { path.removeLast() }
   }
 
-  fileprivate mutating func visit(_ tensor: inout Tensor) throws {
+  @usableFromInline
+  mutating func visit(_ tensor: inout Tensor) throws {
     try body(isNaming ? path.joined(separator: ".") : "", &tensor)
   }
 }
@@ -91,12 +93,14 @@ extension Tensor: TensorTree {
 }
 
 extension Array: TensorTree where Element: TensorTree {
+  @inlinable
   public mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
     for index in indices { try visitor.visit(String(index), &self[index]) }
   }
 }
 
 extension Dictionary: TensorTree where Key == String, Value: TensorTree {
+  @inlinable
   public mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
     for key in keys.sorted() {
       guard var value = self[key] else { continue }
@@ -107,6 +111,7 @@ extension Dictionary: TensorTree where Key == String, Value: TensorTree {
 }
 
 extension Optional: TensorTree where Wrapped: TensorTree {
+  @inlinable
   public mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
     guard var value = self else { return }
     try value.visitTensors(&visitor)

@@ -10,7 +10,8 @@ struct Chunk {
     let tensor = Tensor(undefinedRows: shape, in: context)
     for element in 0..<shape.elementCount {
       for lane in 0..<context.stride {
-        tensor.pointer[element * context.stride + lane] = values[min(lane, rows - 1) * shape.elementCount + element]
+        tensor.pointer[element * context.stride + lane] =
+          values[min(lane, rows - 1) * shape.elementCount + element]
       }
     }
     return tensor
@@ -48,7 +49,9 @@ func gradients(
 ) throws -> [[Float]] {
   let tape = Tape()
   return try inChunk(rows: 1, tape: tape) { chunk in
-    let tracked = inputs.map { $0.tracked(node: tape.append(shape: $0.shape, stride: 0, .none), tape: tape.id) }
+    let tracked = inputs.map {
+      $0.tracked(node: tape.append(shape: $0.shape, stride: 0, .none), tape: tape.id)
+    }
     let output = try function(tracked).validated()
     if output.node >= 0 {
       let seed = weights.map { Tensor($0, shape: output.shape) } ?? .ones(output.shape)
@@ -56,7 +59,9 @@ func gradients(
     }
     try tape.pullBack()
     if let failure = chunk.context.failure { throw failure }
-    return tracked.map { tape.gradient(of: $0.node)?.scalars ?? Array(repeating: 0, count: $0.shape.elementCount) }
+    return tracked.map {
+      tape.gradient(of: $0.node)?.scalars ?? Array(repeating: 0, count: $0.shape.elementCount)
+    }
   }
 }
 

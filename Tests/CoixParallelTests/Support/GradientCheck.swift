@@ -4,22 +4,23 @@ import Testing
 
 /// Compares a function's tape gradient with finite differences, for batched and uniform inputs.
 ///
-/// The scalar that is differentiated is `sum(w * f(x))` over rows and elements, with fixed random weights. Rows don't depend on
-/// each other, so one element of a batched input is moved in all rows at once. Differences are central, with Richardson's
-/// extrapolation:
+/// The scalar that is differentiated is `sum(w * f(x))` over rows and elements, with fixed random weights.
+/// Rows don't depend on each other, so one element of a batched input is moved in all rows at once.
+/// Differences are central, with Richardson's extrapolation:
 ///
 /// ```
 /// D(h) = (f(x + h) - f(x - h)) / 2h,  derivative = (4 D(h/2) - D(h)) / 3,  h = 1/16
 /// ```
 ///
-/// The truncation error is h^4 / 480 = 3e-8 times the fifth derivative. Rounding adds about `8 epsilon |w f| / h` (the norm over the
-/// outputs involved), which is the stated bound together with 1e-3 relative and 1e-4 absolute.
+/// The truncation error is h^4 / 480 = 3e-8 times the fifth derivative. Rounding adds about
+/// `8 epsilon |w f| / h` (the norm over the outputs involved), which is the stated bound together with 1e-3
+/// relative and 1e-4 absolute.
 struct GradientCheck {
   let shapes: [Shape]
   /// Where inputs are drawn from.
   var domain: ClosedRange<Float> = -2...2
-  /// Draws inputs without ties and far (1/4) from each other instead, for functions with kinks: half whole numbers for
-  /// the first input, those plus 1/4 for the second.
+  /// Draws inputs without ties and far (1/4) from each other instead, for functions with kinks: half whole
+  /// numbers for the first input, those plus 1/4 for the second.
   var isSeparated = false
   let function: ([Tensor]) -> Tensor
 
@@ -57,12 +58,15 @@ struct GradientCheck {
       chunk.context.tape = nil
       let value = try function(plain).validated()
       outcome.note(
-        value.isBatched == batched.contains(true) && chunk.values(output) == chunk.values(value) ? 0 : .infinity,
+        value.isBatched == batched.contains(true) && chunk.values(output) == chunk.values(value)
+          ? 0 : .infinity,
         bound: 1, "value with and without a tape")
       try noteRows(&outcome, chunk, inputs, batched, chunk.values(value))
       let outputRows = output.isBatched ? rows : 1
       let weights = generator.floats(outputRows * output.shape.elementCount, in: -1...1)
-      tape.add(output.isBatched ? chunk.seed(weights, output.shape) : Tensor(weights, shape: output.shape), to: output.node)
+      tape.add(
+        output.isBatched ? chunk.seed(weights, output.shape) : Tensor(weights, shape: output.shape),
+        to: output.node)
       try tape.pullBack()
 
       for input in shapes.indices {
@@ -74,7 +78,8 @@ struct GradientCheck {
           $0 % gradient.stride >= rows && gradient.pointer[$0] != 0
         }
         outcome.note(
-          gradient.shape == shapes[input] && gradient.isBatched == batched[input] && !padding ? 0 : .infinity, bound: 1,
+          gradient.shape == shapes[input] && gradient.isBatched == batched[input] && !padding ? 0 : .infinity,
+          bound: 1,
           "layout of the gradient of input \(input)")
         try note(&outcome, chunk, plain, input, chunk.values(gradient), weights)
       }
@@ -112,12 +117,14 @@ struct GradientCheck {
 
   /// The gradient of one input against finite differences.
   private func note(
-    _ outcome: inout Outcome, _ chunk: Chunk, _ plain: [Tensor], _ input: Int, _ gradient: [Float], _ weights: [Float]
+    _ outcome: inout Outcome, _ chunk: Chunk, _ plain: [Tensor], _ input: Int, _ gradient: [Float],
+    _ weights: [Float]
   ) throws {
     let count = shapes[input].elementCount
     let isBatched = plain[input].isBatched
     for element in 0..<count {
-      /// The weighted output for each row, or in all, with the element moved; and the squared norm of its terms.
+      /// The weighted output for each row, or in all, with the element moved; and the squared norm of its
+      /// terms.
       func losses(_ shift: Float) throws -> (sums: [Double], squares: [Double]) {
         var moved = plain
         moved[input] = plain[input].withElement(element, movedBy: shift)
@@ -158,8 +165,8 @@ extension Tensor {
   }
 }
 
-/// Checks a function's gradient for every combination of batched and uniform inputs and for row counts around those of whole
-/// vectors.
+/// Checks a function's gradient for every combination of batched and uniform inputs and for row counts around
+/// those of whole vectors.
 func expectGradients(
   _ name: String, _ shapes: [Shape], in domain: ClosedRange<Float> = -2...2, separated: Bool = false,
   sourceLocation: SourceLocation = #_sourceLocation, _ function: @escaping ([Tensor]) -> Tensor
@@ -170,7 +177,8 @@ func expectGradients(
     for rows in combination == 0 ? [1] : [1, 5, 16, 17, 37] {
       let outcome = try check.outcome(rows: rows, batched: batched, seed: UInt64(rows * 8 + combination))
       #expect(
-        outcome.ratio <= 1, "\(name), batched \(batched), \(rows) rows: \(outcome.place)", sourceLocation: sourceLocation)
+        outcome.ratio <= 1, "\(name), batched \(batched), \(rows) rows: \(outcome.place)",
+        sourceLocation: sourceLocation)
     }
   }
 }

@@ -1,0 +1,72 @@
+import CoixParallel
+
+/// A program whose level and types are known only when it runs: for programs that are put together at run time.
+///
+/// Its combinators check what the compiler checks for typed programs, and throw where it would refuse. Values go from program
+/// to program as lists of tensors.
+public struct AnyProgram: InferenceProgram {
+  /// What a program may do; each level is also one of the next.
+  public enum Level: Int, Comparable, Sendable {
+    case kernel, primitive, target, inference
+
+    public static func < (a: Level, b: Level) -> Bool { a.rawValue < b.rawValue }
+  }
+
+  public typealias Input = [Tensor]
+  public typealias Output = [Tensor]
+
+  public let node: ProgramNode
+  /// What the program may do.
+  public let level: Level
+
+  private init(_ emitter: any ProgramEmitter, _ level: Level) {
+    node = ProgramNode(emitter: emitter)
+    self.level = level
+  }
+
+  /// A kernel with its types erased.
+  public init(_ program: some KernelProgram<[Tensor], [Tensor]>) { self.init(program.node.emitter, .kernel) }
+  /// A model with its types erased.
+  public init(_ program: some PrimitiveProgram<[Tensor], [Tensor]>) { self.init(program.node.emitter, .primitive) }
+  /// A target with its types erased.
+  public init(_ program: some TargetProgram<[Tensor], [Tensor]>) { self.init(program.node.emitter, .target) }
+  /// An inference program with its types erased.
+  public init(_ program: some InferenceProgram<[Tensor], [Tensor]>) { self.init(program.node.emitter, .inference) }
+
+  /// The program for each row of a plate; see ``Plate``.
+  ///
+  /// - Throws: ``CoixError/illFormedProgram(_:)`` for an inference program, whose plates are around its parts.
+  public func inside(_ plate: Plate) throws -> AnyProgram {
+    try require(level <= .target, "a plate goes around kernels, models and targets, not around an inference program")
+    return AnyProgram(PlateEmitter(plate: plate, program: node), level)
+  }
+
+  /// Runs `inner`, then `outer`; see ``compose(_:_:suffix:)``.
+  public static func compose(_ outer: AnyProgram, _ inner: AnyProgram, suffix: Bool = true) -> AnyProgram {
+    let highest = max(outer.level, inner.level)
+    let level: Level = highest == .kernel ? .kernel : highest <= .target ? .target : .inference
+    return AnyProgram(ComposeEmitter(outer: outer.node, inner: inner.node, suffix: suffix), level)
+  }
+
+  /// Weights a proposal for a target; see ``propose(_:_:loss:detach:)``. With `chain`, the target takes the proposal's output.
+  ///
+  /// - Throws: ``CoixError/illFormedProgram(_:)`` if the target is an inference program.
+  public static func propose(
+    _ target: AnyProgram, _ proposal: AnyProgram, loss: Objective? = nil, detach: Bool = false, chain: Bool = false
+  ) throws -> AnyProgram {
+    try target.require(
+      target.level <= .target, "propose needs a target with a density; an inference program has none to evaluate")
+    return AnyProgram(
+      ProposeEmitter(
+        target: target.node, proposal: proposal.node, objective: loss, detach: detach, isChained: chain), .inference)
+  }
+
+  /// Resamples; see ``resample(_:count:)``.
+  public static func resample(_ program: AnyProgram, count: ParticleCount = .same) -> AnyProgram {
+    AnyProgram(ResampleEmitter(program: program.node, count: count), .inference)
+  }
+
+  private func require(_ condition: Bool, _ reason: String) throws {
+    guard condition else { throw CoixError.illFormedProgram(reason) }
+  }
+}

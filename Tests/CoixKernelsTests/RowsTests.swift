@@ -1,0 +1,94 @@
+import CoixKernels
+import Testing
+
+@Suite struct RowsTests {
+  @Test(arguments: [1, 2, 5, 70]) func loadingAndStoringTranspose(elements: Int) {
+    for valid in oddSizes {
+      let (first, rows) = (3, (valid + 15) / 16 * 16)
+      var random = SplitMix(seed: 50)
+      let table = random.floats((first + valid) * elements)
+
+      let chunk = output(elements * rows) { coix_load_rows(table, nil, $0, first, valid, rows, elements) }
+      for e in 0..<elements {
+        for r in 0..<rows { #expect(chunk[e * rows + r] == table[(first + min(r, valid - 1)) * elements + e]) }
+      }
+
+      let stored = output(table.count) { out in
+        coix_fill(out, 0, first * elements, 1)
+        coix_store_rows(chunk, out, first, valid, rows, elements)
+      }
+      #expect(Array(stored[(first * elements)...]) == Array(table[(first * elements)...]))
+
+      let doubled = output(table.count) { out in
+        for (at, value) in table.enumerated() { out[at] = value }
+        coix_accumulate_rows(chunk, out, first, valid, rows, elements)
+      }
+      for at in table.indices { #expect(doubled[at] == (at < first * elements ? 1 : 2) * table[at]) }
+    }
+  }
+
+  @Test func loadingFollowsAnIndex() {
+    let table: [Float] = [0, 1, 10, 11, 20, 21, 30, 31]
+    let chunk = output(2 * 16) { coix_load_rows(table, [9, 3, 3, 0], $0, 1, 3, 16, 2) }
+    #expect(chunk[..<4] == [30, 30, 0, 0])
+    #expect(chunk[16..<20] == [31, 31, 1, 1])
+  }
+
+  @Test(arguments: [1, 2, 7]) func gatheringAndScattering(elements: Int) {
+    for (count, targets) in [(1, 1), (50, 9), (7, 300)] + (elements == 7 ? [(20_000, 15_000)] : []) {
+      var random = SplitMix(seed: 51)
+      let index = (0..<count).map { _ in Int32.random(in: 0..<Int32(targets), using: &random) }
+      let source = random.floats(targets * elements)
+
+      let gathered = output(count * elements) { coix_gather_rows(source, index, $0, count, elements, 1) }
+      let rows = index.flatMap { source[Int($0) * elements..<(Int($0) + 1) * elements] }
+      #expect(sameBits(gathered, rows))
+
+      var order = [Int32](repeating: -1, count: count)
+      var offsets = [Int32](repeating: -1, count: targets + 1)
+      coix_sort_rows(index, count, targets, &order, &offsets)
+      let stable = index.indices.sorted { (index[$0], $0) < (index[$1], $1) }
+      #expect(order.map(Int.init) == stable)
+      #expect(offsets.first == 0 && offsets.last == Int32(count))
+
+      // In ascending order of the rows, in float: the sums are exact.
+      let gradient = random.floats(count * elements)
+      var want = [Float](repeating: 0, count: targets * elements)
+      for at in gradient.indices { want[Int(index[at / elements]) * elements + at % elements] += gradient[at] }
+      for team: Int32 in [1, 2, 3] {
+        let sums = output(want.count) { out in
+          coix_fill(out, 0, want.count, 1)
+          coix_scatter_add_rows(gradient, order, offsets, out, targets, elements, team)
+        }
+        #expect(sameBits(sums, want))
+        let again = output(count * elements) { coix_gather_rows(source, index, $0, count, elements, team) }
+        #expect(sameBits(again, gathered))
+      }
+    }
+  }
+
+  @Test func indicesAlongAnAxisAreRoundedAndClamped() {
+    let (outer, n, inner) = (2, 3, 5)
+    let x = (0..<outer * n * inner).map(Float.init)
+    let index: [Float] = [0.4, 1.6, -7, 99, .nan]
+    let chosen = [0, 2, 0, 2, 0]
+    let got = output(outer * inner) { coix_gather_axis(x, index, 1, $0, outer, n, inner) }
+    #expect(got == (0..<outer * inner).map { x[($0 / inner * n + chosen[$0 % inner]) * inner + $0 % inner] })
+    let constant = output(outer * inner) { coix_gather_axis(x, [1], 0, $0, outer, n, inner) }
+    #expect(constant == (0..<outer * inner).map { x[($0 / inner * n + 1) * inner + $0 % inner] })
+
+    let dy = (0..<outer * inner).map { Float($0) + 1 }
+    let dx = output(x.count) { out in
+      coix_fill(out, 0, x.count, 1)
+      coix_scatter_axis(dy, index, 1, out, outer, n, inner)
+    }
+    var want = [Float](repeating: 0, count: x.count)
+    for at in dy.indices { want[(at / inner * n + chosen[at % inner]) * inner + at % inner] += dy[at] }
+    #expect(dx == want)
+  }
+
+  @Test func oneHotVectors() {
+    let hot = output(3 * 4) { coix_one_hot([0, 2, 5, 1], $0, 3, 4) }
+    #expect(hot == [1, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0])
+  }
+}
