@@ -19,12 +19,13 @@ typedef struct {
   coix_activation activation;
 } dense_product;
 
-/// The gradient of a layer with few inputs or few outputs. `dz` is the gradient before the activation; with `y` it is
-/// the gradient after a ReLU instead. Nullable: y, dx, dkernel, dbias.
+/// The gradient of a layer with few inputs or few outputs, of `rows` rows; features lie `stride` floats apart.
+/// `dz` is the gradient before the activation; with `y` it is the gradient after a ReLU instead.
+/// Nullable: y, dx, dkernel, dbias.
 typedef struct {
   const float *x, *kernel, *y, *dz;
   float *dx, *dkernel, *dbias;
-  size_t in, out, rows;
+  size_t in, out, rows, stride;
 } dense_narrow;
 
 /// The most inputs or outputs that count as few.

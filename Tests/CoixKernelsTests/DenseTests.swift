@@ -170,7 +170,7 @@ struct DenseLayer {
     #expect(sameBits(dx, layer.backward(from: layer.forward()).dx))
   }
 
-  @Test(arguments: [(2, 1_600), (1_600, 2), (80, 60), (300, 20)])
+  @Test(arguments: [(2, 1_800), (1_800, 2), (80, 60), (300, 20)])
   func teamsChangeNoBit(inputs: Int, outputs: Int) {
     let layer = DenseLayer(inputs, outputs, rows: 1_030, COIX_RELU)
     let y = layer.forward(bias: layer.bias)

@@ -98,19 +98,19 @@ private struct EvaluationRun {
     guard ExecutionContext.current?.isCaller ?? true else {
       throw CoixError.illFormedProgram("a program cannot be evaluated within a program's closure; use the combinators")
     }
-    for tensor in input.namedTensors { _ = try tensor.tensor.validated() }
+    for tensor in input.flattened { _ = try tensor.validated() }
     var code = StageCode()
     let output = try node.emit(into: &code, input: .input, scope: .root, handlers: Handlers())
     let isHot = code.stages.count == 1 && code.hasRowLosses && !code.hasOtherLosses
-    var machine = Machine(for: code, input: input, key: key, checks: options.checks)
+    let value = Typed(input)
+    var machine = Machine(for: code, input: value, key: key, checks: options.checks)
     var chunkCounts: [Int] = []
     var barrier = BarrierContext(batch: [], plateName: "", workers: options.workers, stage: 1)
     for (number, stage) in code.stages.enumerated() {
       let batch = stage.plates.map(\.count)
       barrier = BarrierContext(
         batch: batch, plateName: stage.plates.first?.name ?? "", workers: options.workers, stage: number + 1)
-      let placed = try input.mapTensors { try place($0, stage.plates) }
-      machine.set(.input, placed)
+      machine.set(.input, try value.mapTensors { try place($0, stage.plates) })
       let isLast = number == code.stages.count - 1
       if stage.hasRowWork {
         let (next, chunks) = try run(
@@ -175,9 +175,7 @@ private struct EvaluationRun {
       trace.sites[index].value = barrier.wholePlate(trace.sites[index].value)
       trace.sites[index].logProb = barrier.wholePlate(trace.sites[index].logProb)
     }
-    guard let output = try machine.take(register) as? Output else {
-      throw CoixError.illFormedProgram("a program's output is not of its declared type \(Output.self)")
-    }
+    let output: Output = try machine.take(register).typed()
     let running = recorder.metrics ?? RunningMetrics()
     func value(_ metric: RunningMetrics.Metric?) -> Tensor? {
       if case .value(let tensor)? = metric { tensor } else { nil }
@@ -257,12 +255,8 @@ extension Machine {
     case .output: root.replaceSites { $0 = [] }
     case .metrics:
       root.replaceSites { $0 = [] }
-      set(output, try detachedPlaceholder(take(output)))
+      // The output's structure without its numbers.
+      set(output, try take(output).mapTensors { _ in Tensor.unkept })
     }
-  }
-
-  /// The output's structure without its numbers.
-  private func detachedPlaceholder(_ value: some TensorTree) throws -> any TensorTree {
-    try value.mapTensors { _ in Tensor(.nan) }
   }
 }

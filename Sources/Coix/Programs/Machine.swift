@@ -7,7 +7,7 @@ final class Machine: @unchecked Sendable {
   // @unchecked: used by one thread at a time; a barrier hands a copy to each chunk.
 
   /// By register number.
-  private var registers: [(any TensorTree)?]
+  private var registers: [Value?]
   /// By scope number; nil for scopes that aren't open.
   private var recorders: [Recorder?]
   /// Keys drawn for later use, by scope.
@@ -18,7 +18,7 @@ final class Machine: @unchecked Sendable {
   private let context: ExecutionContext?
   let checks: Bool
 
-  init(for code: StageCode, input: any TensorTree, key: PRNGKey, checks: Bool) {
+  init(for code: StageCode, input: Value, key: PRNGKey, checks: Bool) {
     registers = Array(repeating: nil, count: code.registerCount)
     recorders = Array(repeating: nil, count: code.scopeCount)
     registers[Register.input.index] = input
@@ -44,7 +44,7 @@ final class Machine: @unchecked Sendable {
   // MARK: Registers
 
   /// The value of a register, which is thereby free again (but for the evaluation's input).
-  func take(_ register: Register) throws -> any TensorTree {
+  func take(_ register: Register) throws -> Value {
     guard let value = registers[register.index] else {
       throw CoixError.illFormedProgram("a combinator reads a value twice")
     }
@@ -52,13 +52,13 @@ final class Machine: @unchecked Sendable {
     return try local(value)
   }
 
-  func set(_ register: Register, _ value: any TensorTree) { registers[register.index] = value }
+  func set(_ register: Register, _ value: Value) { registers[register.index] = value }
   func release(_ register: Register) {
     if register != .input { registers[register.index] = nil }
   }
 
   /// The value with its chunk's rows.
-  private func local(_ value: some TensorTree) throws -> any TensorTree {
+  private func local(_ value: Value) throws -> Value {
     guard let context else { return value }
     return try value.mapTensors { self.local($0, context) }
   }
@@ -144,8 +144,8 @@ final class Machine: @unchecked Sendable {
   }
 
   private static func visited(
-    _ value: some TensorTree, _ body: (ExportKind, inout Tensor) throws -> Void
-  ) throws -> any TensorTree {
+    _ value: Value, _ body: (ExportKind, inout Tensor) throws -> Void
+  ) throws -> Value {
     try value.mapTensors { tensor in
       var tensor = tensor
       try body(.rows, &tensor)

@@ -47,7 +47,7 @@ extension ProgramNode {
 
 /// A closure that runs once for each chunk.
 struct PrimitiveEmitter: ProgramEmitter {
-  let body: @Sendable (Recorder, Handlers, any TensorTree) throws -> any TensorTree
+  let body: @Sendable (Recorder, Handlers, Value) throws -> Value
 
   func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register {
     try code.require(handlers.plates)
@@ -117,7 +117,7 @@ extension Kernel {
     self.init(
       node: ProgramNode(
         emitter: PrimitiveEmitter { recorder, handlers, input in
-          try body(KernelTrace(recorder: recorder, handlers: handlers), typed(input))
+          Typed(try body(KernelTrace(recorder: recorder, handlers: handlers), input.typed()))
         }))
   }
 }
@@ -142,17 +142,9 @@ extension Model {
     self.init(
       node: ProgramNode(
         emitter: PrimitiveEmitter { recorder, handlers, input in
-          try body(ModelTrace(recorder: recorder, handlers: handlers), typed(input))
+          Typed(try body(ModelTrace(recorder: recorder, handlers: handlers), input.typed()))
         }))
   }
-}
-
-/// The input in the type that a program was written for.
-private func typed<Tree: TensorTree>(_ input: any TensorTree) throws -> Tree {
-  guard let tree = input as? Tree else {
-    throw CoixError.illFormedProgram("a program that takes \(Tree.self) was given \(type(of: input))")
-  }
-  return tree
 }
 
 extension Plate {

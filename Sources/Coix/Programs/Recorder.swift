@@ -165,6 +165,8 @@ final class Recorder {
 extension Tensor {
   /// What a statement hands back after an error that is already remembered.
   static var nan: Tensor { Tensor(.nan) }
+  /// What stands for an output that was not asked for.
+  static let unkept = Tensor(.nan)
 
   fileprivate func isPoisonedOrHas(_ shape: Shape) -> Bool { failure != nil || self.shape == shape }
 }

@@ -41,20 +41,19 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
     let correction1 = 1 - Float(pow(Double(beta1), Double(step)))
     let correction2 = 1 - Float(pow(Double(beta2), Double(step)))
     var position = 0
-    var moments = (first: firstMoments, second: secondMoments)
-    let updated = try parameters.zipped(with: gradient) { parameter, gradient in
-      guard position < moments.first.count, moments.first[position].shape == parameter.shape else {
-        throw CoixError.shape(
-          operation: "Adam", shapes: [parameter.shape], reason: "not the parameters that the optimiser was made for")
-      }
+    guard gradient.flattened.map(\.shape) == firstMoments.map(\.shape),
+      parameters.flattened.map(\.shape) == firstMoments.map(\.shape)
+    else {
+      throw CoixError.shape(
+        operation: "Adam", shapes: parameters.flattened.map(\.shape),
+        reason: "not the parameters that the optimiser was made for")
+    }
+    parameters = try parameters.zipped(with: gradient) { parameter, gradient in
       defer { position += 1 }
       return adamStep(
-        parameter, gradient, &moments.first[position], &moments.second[position], learningRate, beta1, beta2, epsilon,
+        parameter, gradient, &firstMoments[position], &secondMoments[position], learningRate, beta1, beta2, epsilon,
         correction1, correction2)
     }
-    parameters = updated
-    firstMoments = moments.first
-    secondMoments = moments.second
     stepCount = step
     return true
   }

@@ -18,7 +18,7 @@ typedef struct {
   float x[4][16], y[4][16], dz[4][16], dx[4][16];
 } COPY(narrow_tail);
 
-static COPY(narrow_part) COPY(pad)(COPY(narrow_part) p, COPY(narrow_tail) *tail, size_t xs, size_t dzs, size_t lanes) {
+static __attribute__((noinline)) COPY(narrow_part) COPY(pad)(COPY(narrow_part) p, COPY(narrow_tail) *tail, size_t xs, size_t dzs, size_t lanes) {
   memset(tail, 0, sizeof *tail);
   for (size_t i = 0; i < xs; i++) {
     if (p.x) memcpy(tail->x[i], p.x + i * p.rows, lanes * sizeof(float));
@@ -31,7 +31,7 @@ static COPY(narrow_part) COPY(pad)(COPY(narrow_part) p, COPY(narrow_tail) *tail,
   return (COPY(narrow_part)){p.x ? tail->x[0] : 0, p.y ? tail->y[0] : 0, tail->dz[0], p.dx ? tail->dx[0] : 0, 16};
 }
 
-static void COPY(unpad)(COPY(narrow_part) p, const COPY(narrow_tail) *tail, size_t xs, size_t lanes) {
+static __attribute__((noinline)) void COPY(unpad)(COPY(narrow_part) p, const COPY(narrow_tail) *tail, size_t xs, size_t lanes) {
   for (size_t i = 0; p.dx && i < xs; i++) memcpy(p.dx + i * p.rows, tail->dx[i], lanes * sizeof(float));
 }
 
@@ -73,8 +73,8 @@ INLINE void COPY(narrow_in_tile)(const int ni, const int no, const int relu, con
   vn k[4][2], dk_lanes[4][2][UNITS], db_lanes[2][UNITS];
   UNROLL for (int j = 0; j < no; j++)
     UNROLL for (int i = 0; i < ni; i++) k[i][j] = (vn)(with_dx ? n->kernel[(size_t)i * n->out + o + (size_t)j] : 0.0f);
-  const COPY(narrow_part) p = {with_dkernel ? n->x + start : 0, relu ? n->y + o * n->rows + start : 0,
-                               n->dz + o * n->rows + start, with_dx ? n->dx + start : 0, n->rows};
+  const COPY(narrow_part) p = {with_dkernel ? n->x + start : 0, relu ? n->y + o * n->stride + start : 0,
+                               n->dz + o * n->stride + start, with_dx ? n->dx + start : 0, n->stride};
   const size_t whole = count / 16 * 16;
   COPY(narrow_tail) tail;
   COPY(narrow_part) rest = {0}, padded = {0};
@@ -147,23 +147,20 @@ static void COPY(narrow_in)(const dense_narrow *n, size_t start, size_t end) {
 
 // MARK: Few outputs
 
-/// Sixteen rows from r on of `no` outputs and `ni` inputs.
+/// One register of rows from `at` on, of `no` outputs and `ni` inputs.
 INLINE void COPY(narrow_out_step)(const int no, const int ni, const int with_dx, const int with_dkernel,
-                                  const COPY(narrow_part) p, size_t r, const vn k[2][4], vn dk[2][4][UNITS]) {
-  UNROLL for (int u = 0; u < UNITS; u++) {
-    const size_t at = r + (size_t)(u * COIX_NATIVE);
-    vn d[4];
-    UNROLL for (int j = 0; j < no; j++) d[j] = LOAD(p.dz + (size_t)j * p.rows + at);
-    UNROLL for (int i = 0; i < ni; i++) {
-      if (with_dkernel) {
-        vn x = LOAD(p.x + (size_t)i * p.rows + at);
-        UNROLL for (int j = 0; j < no; j++) dk[i][j][u] = n_fma(d[j], x, dk[i][j][u]);
-      }
-      if (with_dx) {
-        vn sum = k[i][0] * d[0];
-        UNROLL for (int j = 1; j < no; j++) sum = n_fma(k[i][j], d[j], sum);
-        STORE(p.dx + (size_t)i * p.rows + at, sum);
-      }
+                                  const COPY(narrow_part) p, size_t at, const vn k[2][4], vn dk[2][4]) {
+  vn d[4];
+  UNROLL for (int j = 0; j < no; j++) d[j] = LOAD(p.dz + (size_t)j * p.rows + at);
+  UNROLL for (int i = 0; i < ni; i++) {
+    if (with_dkernel) {
+      vn x = LOAD(p.x + (size_t)i * p.rows + at);
+      UNROLL for (int j = 0; j < no; j++) dk[i][j] = n_fma(d[j], x, dk[i][j]);
+    }
+    if (with_dx) {
+      vn sum = k[i][0] * d[0];
+      UNROLL for (int j = 1; j < no; j++) sum = n_fma(k[i][j], d[j], sum);
+      STORE(p.dx + (size_t)i * p.rows + at, sum);
     }
   }
 }
@@ -171,27 +168,34 @@ INLINE void COPY(narrow_out_step)(const int no, const int ni, const int with_dx,
 /// The gradient for `no` outputs and `ni` inputs from i0 on, rows [start, start + count).
 INLINE void COPY(narrow_out_tile)(const int no, const int ni, const int with_dx, const int with_dkernel,
                                   const dense_narrow *n, size_t i0, size_t start, size_t count) {
-  vn dk[2][4][UNITS], k[2][4];
+  vn k[2][4], dk_lanes[2][4][UNITS];
   UNROLL for (int i = 0; i < ni; i++)
-    UNROLL for (int j = 0; j < no; j++) {
-      UNROLL for (int u = 0; u < UNITS; u++) dk[i][j][u] = (vn)(0.0f);
+    UNROLL for (int j = 0; j < no; j++)
       k[i][j] = (vn)(with_dx ? n->kernel[(i0 + (size_t)i) * n->out + (size_t)j] : 0.0f);
-    }
-  const COPY(narrow_part) p = {with_dkernel ? n->x + i0 * n->rows + start : 0, 0, n->dz + start,
-                               with_dx ? n->dx + i0 * n->rows + start : 0, n->rows};
-  size_t r = 0;
-  for (; r + 16 <= count; r += 16) COPY(narrow_out_step)(no, ni, with_dx, with_dkernel, p, r, k, dk);
-  if (r < count) {
-    COPY(narrow_tail) tail;
-    COPY(narrow_part) q = {with_dkernel ? p.x + r : 0, 0, p.dz + r, with_dx ? p.dx + r : 0, p.rows};
-    COPY(narrow_part) padded = COPY(pad)(q, &tail, ni, no, count - r);
-    COPY(narrow_out_step)(no, ni, with_dx, with_dkernel, padded, 0, k, dk);
-    COPY(unpad)(q, &tail, ni, count - r);
+  const COPY(narrow_part) p = {with_dkernel ? n->x + i0 * n->stride + start : 0, 0, n->dz + start,
+                               with_dx ? n->dx + i0 * n->stride + start : 0, n->stride};
+  const size_t whole = count / 16 * 16;
+  COPY(narrow_tail) tail;
+  COPY(narrow_part) rest = {0}, padded = {0};
+  if (whole < count) {
+    rest = (COPY(narrow_part)){with_dkernel ? p.x + whole : 0, 0, p.dz + whole, with_dx ? p.dx + whole : 0, p.rows};
+    padded = COPY(pad)(rest, &tail, ni, no, count - whole);
   }
+  UNROLL for (int u = 0; u < UNITS; u++) { // as in narrow_in_tile
+    vn dk[2][4];
+    UNROLL for (int i = 0; i < ni; i++)
+      UNROLL for (int j = 0; j < no; j++) dk[i][j] = (vn)(0.0f);
+    const size_t lanes = (size_t)(u * COIX_NATIVE);
+    for (size_t r = 0; r < whole; r += 16) COPY(narrow_out_step)(no, ni, with_dx, with_dkernel, p, r + lanes, k, dk);
+    if (whole < count) COPY(narrow_out_step)(no, ni, with_dx, with_dkernel, padded, lanes, k, dk);
+    UNROLL for (int i = 0; i < ni; i++)
+      UNROLL for (int j = 0; j < no; j++) dk_lanes[i][j][u] = dk[i][j];
+  }
+  if (whole < count) COPY(unpad)(rest, &tail, ni, count - whole);
   if (!with_dkernel) return;
   UNROLL for (int i = 0; i < ni; i++)
     UNROLL for (int j = 0; j < no; j++)
-      COPY(add_sum)(n->dkernel + (i0 + (size_t)i) * n->out + (size_t)j, dk[i][j], start > 0);
+      COPY(add_sum)(n->dkernel + (i0 + (size_t)i) * n->out + (size_t)j, dk_lanes[i][j], start > 0);
 }
 
 INLINE void COPY(narrow_out_all)(const int no, const int with_dx, const int with_dkernel, const dense_narrow *n,

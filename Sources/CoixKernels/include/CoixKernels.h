@@ -180,6 +180,11 @@ void coix_draw_gumbel(coix_key key, coix_draw draw, float *out, int team);
 /// JAX's randint: k1, k2 = split(key); h, l = bits of each; span = high - low (1 if high <= low);
 /// m = (2^16 mod span)^2 mod span; low + ((h mod span) * m + l mod span) mod span, in uint32 arithmetic.
 void coix_draw_randint(coix_key key, coix_draw draw, int32_t low, int32_t high, int32_t *out, int team);
+/// Gamma numbers of shape alpha and rate 1 (gamma.c), or, if logarithmic != 0, their logarithms, which don't underflow for small alpha.
+/// alpha's element (e, lane r) lies at e * alpha_element_stride + r * alpha_row_stride, row_stride 0 or 1.
+/// Every element has a key of its own, that of its index: JAX's keys and its order of the tests.
+void coix_draw_gamma(coix_key key, coix_draw draw, const float *alpha, size_t alpha_element_stride,
+                     size_t alpha_row_stride, int logarithmic, float *out, int team);
 
 // MARK: - Rows (rows.c): between the row-major whole plate and particle-minor chunks
 

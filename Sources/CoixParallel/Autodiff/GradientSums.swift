@@ -2,22 +2,35 @@ import CoixKernels
 import Synchronization
 
 /// The gradients of the parent tape's uniform tensors, summed in double over the chunks of one task.
+///
+/// The first chunk's gradient is kept as it is until a second one comes: most stages of few rows have only one.
 final class GradientSums: @unchecked Sendable {
   // @unchecked: one task writes it; it is read after the parallel region.
 
   private final class Sum {
     let node: Int32
-    let shape: Shape
-    let values: UnsafeMutableBufferPointer<Double>
+    let first: Tensor
+    private(set) var values: UnsafeMutablePointer<Double>?
     var isDelivered = false
 
-    init(node: Int32, shape: Shape) {
+    init(node: Int32, first: Tensor) {
       self.node = node
-      self.shape = shape
-      values = .allocate(capacity: shape.elementCount)
-      values.initialize(repeating: 0)
+      self.first = first
     }
-    deinit { values.deallocate() }
+
+    deinit { values?.deallocate() }
+
+    func add(_ gradient: Tensor) { coix_accumulate_double(sums, gradient.pointer, first.shape.elementCount) }
+
+    /// The sums so far.
+    var sums: UnsafeMutablePointer<Double> {
+      if let values { return values }
+      let count = first.shape.elementCount
+      let made = UnsafeMutablePointer<Double>.allocate(capacity: count)
+      for index in 0..<count { made[index] = Double(first.pointer[index]) }
+      values = made
+      return made
+    }
   }
 
   private var sums: [Sum] = []
@@ -26,15 +39,11 @@ final class GradientSums: @unchecked Sendable {
   func add(_ tape: Tape) {
     for leaf in tape.leaves {
       guard let gradient = tape.gradient(of: leaf.node), !gradient.isBatched else { continue }
-      let sum: Sum
-      if let known = sums.first(where: { $0.node == leaf.parentNode }) {
-        sum = known
+      if let sum = sums.first(where: { $0.node == leaf.parentNode }) {
+        sum.add(gradient)
       } else {
-        sum = Sum(node: leaf.parentNode, shape: gradient.shape)
-        sums.append(sum)
+        sums.append(Sum(node: leaf.parentNode, first: gradient))
       }
-      guard let values = sum.values.baseAddress else { continue }
-      coix_accumulate_double(values, gradient.pointer, sum.values.count)
     }
   }
 
@@ -43,20 +52,24 @@ final class GradientSums: @unchecked Sendable {
     // All tasks mostly have the same nodes in the same order; a node is delivered where it is first met.
     for task in 0..<tasks.count {
       for (position, sum) in tasks[task].sums.enumerated() where !sum.isDelivered {
-        let parts = (task..<tasks.count).map { tasks[$0].deliver(sum.node, near: position) }.filter { $0 != nil }
-        let total = Tensor(undefined: sum.shape)
-        coix_merge_double(parts, parts.count, total.pointer, sum.shape.elementCount, Int32(team))
+        let parts = (task..<tasks.count).compactMap { tasks[$0].deliver(sum.node, near: position) }
+        var total = sum.first
+        if parts.count > 1 || sum.values != nil {
+          total = Tensor(undefined: sum.first.shape)
+          let values = parts.map { UnsafePointer($0.sums) as UnsafePointer<Double>? }
+          coix_merge_double(values, values.count, total.pointer, total.shape.elementCount, Int32(team))
+        }
         tape.add(factor == 1 ? total : total * Tensor(factor), to: sum.node)
       }
     }
   }
 
   /// The sum for a node, which is looked for at `position` first.
-  private func deliver(_ node: Int32, near position: Int) -> UnsafePointer<Double>? {
+  private func deliver(_ node: Int32, near position: Int) -> Sum? {
     let isNear = position < sums.count && sums[position].node == node
     guard let sum = isNear ? sums[position] : sums.first(where: { $0.node == node }) else { return nil }
     sum.isDelivered = true
-    return UnsafePointer(sum.values.baseAddress)
+    return sum
   }
 }
 

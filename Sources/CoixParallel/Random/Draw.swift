@@ -68,9 +68,10 @@ public struct Draw: Sendable {
       return location + scale * normal()
     }
     let result = makeResult()
+    let (mean, deviation) = (operand(location, at: 0), operand(scale, at: 0))
     coix_draw_normal_affine(
-      key.words, place(runs[0]), location.pointer, location.elementStride(in: shape), location.rowStride,
-      scale.pointer, scale.elementStride(in: shape), scale.rowStride, nil, result.pointer, 1)
+      key.words, place(runs[0]), mean.pointer, mean.elementStride, mean.rowStride, deviation.pointer,
+      deviation.elementStride, deviation.rowStride, nil, result.pointer, 1)
     return result.recorded(from: location) { $0 }
   }
 
@@ -147,6 +148,25 @@ public struct Draw: Sendable {
       element_stride: 0, offset: UInt64(run.offset))
   }
 
+  /// How a parameter lies for a kernel that fills a run.
+  struct Operand {
+    let pointer: UnsafePointer<Float>
+    let elementStride: Int
+    let rowStride: Int
+  }
+
+  /// A parameter of the draw's shape, or with one element, for the run whose first element is number `element`.
+  func operand(_ tensor: Tensor, at element: Int) -> Operand {
+    let step = tensor.shape.elementCount == 1 ? 0 : tensor.rowCount
+    let pointer = UnsafePointer(tensor.pointer + element * step)
+    return isInRows
+      ? Operand(pointer: pointer, elementStride: step, rowStride: tensor.isBatched ? 1 : 0)
+      : Operand(pointer: pointer, elementStride: 0, rowStride: step)
+  }
+
+  /// Whether the draw fills the rows of a chunk.
+  private var isInRows: Bool { ExecutionContext.current?.stride ?? 0 > 0 }
+
   /// Batched over the chunk's rows, or uniform outside of a plate.
   private func makeResult() -> Tensor {
     guard let context = ExecutionContext.current, context.stride > 0 else { return Tensor(undefined: shape) }
@@ -154,12 +174,17 @@ public struct Draw: Sendable {
   }
 
   private func filled(_ fill: (coix_draw, UnsafeMutablePointer<Float>) -> Void) -> Tensor {
+    filledRuns { place, _, target in fill(place, target) }
+  }
+
+  /// A tensor of the draw's shape, filled run by run: `fill` gets the place, the number of the first element and the memory.
+  func filledRuns(_ fill: (coix_draw, Int, UnsafeMutablePointer<Float>) -> Void) -> Tensor {
     guard let runs else { return Tensor.mismatch("Draw", [shape], "not a legal shape") }
     let result = makeResult()
-    var next = result.pointer
+    var element = 0
     for run in runs where run.count > 0 {
-      fill(place(run), next)
-      next += run.count * result.rowCount
+      fill(place(run), element, result.pointer + element * result.rowCount)
+      element += run.count
     }
     return result
   }

@@ -25,4 +25,16 @@ extension PRNGKey {
     }
     return order
   }
+
+  /// `tensor` with its elements along an axis in random order; see ``permutation(of:)``.
+  ///
+  /// Poisoned if there is no such axis. Negative axes count from the end.
+  public func permuted(_ tensor: Tensor, axis: Int = 0) -> Tensor {
+    guard let position = tensor.shape.normalizedAxis(axis) else {
+      return Tensor.mismatch("permuted", [tensor.shape], "there is no axis \(axis)")
+    }
+    let order = permutation(of: tensor.shape[position]).map(Int.init)
+    guard !order.isEmpty else { return tensor }
+    return Tensor.concatenate(order.map { tensor.sliced(axis: position, $0..<$0 + 1) }, axis: position)
+  }
 }

@@ -47,7 +47,8 @@ extension PRNGKey: ExpressibleByIntegerLiteral {
 ///
 /// Drawing is (next, sub) = split(key): the stream keeps `next`, the draw is `sub`.
 public struct KeyStream: Sendable {
-  private(set) var key: PRNGKey
+  /// What the next draw will be split from.
+  public private(set) var key: PRNGKey
 
   /// A stream that starts at `key` itself.
   public init(_ key: PRNGKey) { self.key = key }

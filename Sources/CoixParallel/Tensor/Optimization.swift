@@ -13,8 +13,8 @@ package func adamStep(
   _ beta1: Float, _ beta2: Float, _ epsilon: Float, _ correction1: Float, _ correction2: Float
 ) -> Tensor {
   let result = parameter.copied()
-  firstMoment = firstMoment.copied()
-  secondMoment = secondMoment.copied()
+  firstMoment.makeUnique()
+  secondMoment.makeUnique()
   coix_adam(
     result.pointer, gradient.pointer, firstMoment.pointer, secondMoment.pointer, parameter.shape.elementCount, rate,
     beta1, beta2, epsilon, correction1, correction2)
@@ -22,6 +22,11 @@ package func adamStep(
 }
 
 extension Tensor {
+  /// Sees to it that nobody else sees this tensor's buffer.
+  fileprivate mutating func makeUnique() {
+    if !isKnownUniquelyReferenced(&storage) { self = copied() }
+  }
+
   /// A constant with the same numbers in a buffer of its own.
   fileprivate func copied() -> Tensor {
     let result = Tensor(undefined: shape)

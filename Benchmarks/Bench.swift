@@ -1,0 +1,92 @@
+import ArgumentParser
+import Coix
+import ExampleModels
+import Foundation
+
+/// Times the workloads at several thread counts.
+@main
+public struct Bench: ParsableCommand {
+  public static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "Time the runtime's workloads at several thread counts.",
+    discussion: """
+      Prints the median over the repeats, the rate, the speed-up over the smallest thread count (for each of its threads), \
+      the efficiency (speed-up for each thread), the share of the time outside of parallel regions, peak memory, and a hash \
+      of the result's bits: the same in all rows of a mode. In mode train a particle is a point of the batch, and times are \
+      those of a step.
+      """)
+
+  @Option(help: ArgumentHelp("What to run: \(Workloads.names). (default: all)", valueName: "name"))
+  var workload: String?
+  @Option(help: "What to time of it: \(Mode.allCases.map(\.rawValue).joined(separator: ", ")). (default: all)")
+  var mode: Mode?
+  @Option(help: "Particles; with --mode train the batch. (default: 1000000, batches of 300)")
+  var particles: Int?
+  @Option(
+    help: ArgumentHelp(
+      "N for 1, 2, 4, … up to N; a list T1,T2,… for just these. (default: up to the cores)", valueName: "n|t1,t2,…"))
+  var threads: ThreadCounts?
+  @Flag(help: "Take a single number of --threads for itself, without those below it.")
+  var exact = false
+  @Option(help: "Timings for each row; each takes 50 ms or more.")
+  var repeats = 7
+  @Option(help: ArgumentHelp("Write the figures into a file, too.", valueName: "file"), completion: .file())
+  var json: String?
+  @Flag(help: "Only print the seconds from the start of this process to a first result of 3,000 particles.")
+  var firstResult = false
+
+  public init() {}
+
+  /// Runs the command. What goes wrong is one line on standard error.
+  public static func main() {
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch let error as CoixError {
+      Console.complain("Error: \(error)")
+      Foundation.exit(error.exitStatus)
+    } catch {
+      exit(withError: error)
+    }
+  }
+
+  public func validate() throws {
+    do { for count in threadCounts { _ = try Workers(threads: count) } } catch let error as CoixError {
+      throw ValidationError(error.description)
+    }
+    if let workload, Workloads.all.allSatisfy({ $0.name != workload }) {
+      throw ValidationError("there is no workload '\(workload)'; there are: \(Workloads.names)")
+    }
+    if let particles, particles < 1 { throw ValidationError("--particles must be at least 1, is \(particles)") }
+    guard (1...1_000_000).contains(repeats) else {
+      throw ValidationError("--repeats must be between 1 and 1,000,000, is \(repeats)")
+    }
+  }
+
+  private var threadCounts: [Int] {
+    (threads ?? .upTo(ProcessInfo.processInfo.activeProcessorCount)).counts(exact: exact)
+  }
+
+  public func run() throws {
+    let console = Console()
+    if firstResult {
+      console.answer(try FirstResult.json())
+      return
+    }
+    console.say(Machine.description)
+    console.say(ResultTable.head)
+    var measurements: [Measurement] = []
+    for workload in Workloads.all where self.workload ?? workload.name == workload.name {
+      for mode in workload.modes where self.mode ?? mode == mode {
+        // A batch is not a number of particles, unless training is all that is asked for.
+        let particles = mode == .train && self.mode == nil ? nil : particles
+        let rows = try workload.measure(
+          mode, particles: particles ?? mode.defaultParticles, threads: threadCounts, repeats: repeats
+        ) { row, base in console.say(ResultTable.line(row, comparedWith: base)) }
+        measurements += rows
+        if Set(rows.map(\.digest)).count > 1 { Console.complain("Warning: results depend on the number of threads") }
+      }
+    }
+    if let json { try JSONFile.write(measurements, to: json) }
+  }
+}

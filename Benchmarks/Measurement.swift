@@ -1,0 +1,66 @@
+import Coix
+import Dispatch
+import ExampleModels
+
+/// The figures of one mode of a workload at one thread count.
+struct Measurement: Codable, Sendable {
+  let workload: String
+  let mode: String
+  let particles: Int
+  let threads: Int
+  let medianSeconds: Double
+  let minSeconds: Double
+  let particlesPerSecond: Double
+  let peakMemoryMB: Double
+  /// The share of the wall time that was spent outside of parallel regions.
+  let serialShare: Double
+  /// A hash of the first runs' results.
+  let digest: String
+}
+
+extension Workload {
+  /// Measures at each thread count.
+  ///
+  /// - Parameter report: called with each measurement and the one of the smallest thread count so far.
+  func measure(
+    _ mode: Mode, particles: Int, threads: [Int], repeats: Int, report: (Measurement, _ base: Measurement) -> Void
+  ) throws -> [Measurement] {
+    let data = try makeData(mode, particles: particles)
+    var result: [Measurement] = []
+    for count in threads {
+      let measurement = try measure(mode, data, particles, Workers(threads: count), repeats)
+      result.append(measurement)
+      report(measurement, result.min { $0.threads < $1.threads } ?? measurement)
+    }
+    return result
+  }
+
+  private func measure(
+    _ mode: Mode, _ data: Tensor, _ particles: Int, _ workers: Workers, _ repeats: Int
+  ) throws -> Measurement {
+    PeakMemory.reset()
+    var job = try makeJob(mode, data: data, particles: particles, workers: workers)
+    // The first runs fill the buffer pools, and their results are what is hashed.
+    var digest = Digest()
+    var once = 0.0
+    for _ in 0..<max(2, mode.runsPerTiming) { once = try seconds { try job.run() } }
+    job.addResult(to: &digest)
+
+    let runs = max(mode.runsPerTiming, Int((0.05 / max(once, 1e-6)).rounded()))
+    let regionsBefore = workers.regionSeconds
+    let timings = try (0..<repeats).map { _ in try seconds { for _ in 0..<runs { try job.run() } } }
+    let total = timings.reduce(0, +)
+    let sorted = timings.map { $0 / Double(runs) }.sorted()
+    let median = (sorted[(repeats - 1) / 2] + sorted[repeats / 2]) / 2
+    return Measurement(
+      workload: name, mode: mode.rawValue, particles: particles, threads: workers.threads, medianSeconds: median,
+      minSeconds: sorted[0], particlesPerSecond: Double(particles) / median, peakMemoryMB: PeakMemory.megabytes,
+      serialShare: min(max(1 - (workers.regionSeconds - regionsBefore) / total, 0), 1), digest: digest.description)
+  }
+
+  private func seconds(_ work: () throws -> Void) rethrows -> Double {
+    let start = DispatchTime.now().uptimeNanoseconds
+    try work()
+    return Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9
+  }
+}

@@ -1,0 +1,45 @@
+import Foundation
+
+/// Measurements as lines for people.
+enum ResultTable {
+  private static let titles = [
+    "workload", "mode", "particles", "threads", "median", "particles/s", "speed-up", "efficiency", "serial", "peak", "digest",
+  ]
+  private static let widths = [-8, -8, 11, 7, 10, 13, 8, 10, 7, 8, 16]
+
+  static var head: String { line(titles) }
+
+  static func line(_ row: Measurement, comparedWith base: Measurement) -> String {
+    let speedUp = base.medianSeconds * Double(base.threads) / row.medianSeconds
+    return line([
+      row.workload, row.mode, grouped(row.particles), "\(row.threads)", time(row.medianSeconds),
+      grouped(Int(row.particlesPerSecond)), String(format: "%.2f", speedUp),
+      String(format: "%.0f %%", 100 * speedUp / Double(row.threads)), String(format: "%.1f %%", 100 * row.serialShare),
+      String(format: "%.0f MB", row.peakMemoryMB), row.digest,
+    ])
+  }
+
+  /// Cells padded to their columns' widths; negative widths put the text to the left.
+  private static func line(_ cells: [String]) -> String {
+    zip(cells, widths).map { cell, width in
+      let padding = String(repeating: " ", count: max(0, abs(width) - cell.count))
+      return width < 0 ? cell + padding : padding + cell
+    }.joined(separator: "  ")
+  }
+
+  private static func time(_ seconds: Double) -> String {
+    seconds >= 1
+      ? String(format: "%.3f s", seconds)
+      : seconds >= 1e-3 ? String(format: "%.3f ms", seconds * 1e3) : String(format: "%.1f µs", seconds * 1e6)
+  }
+
+  private static func grouped(_ number: Int) -> String {
+    var digits = String(number)
+    var groups: [String] = []
+    while digits.count > 3 {
+      groups.insert(String(digits.suffix(3)), at: 0)
+      digits.removeLast(3)
+    }
+    return ([digits] + groups).joined(separator: ",")
+  }
+}

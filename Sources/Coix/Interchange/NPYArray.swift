@@ -1,0 +1,115 @@
+import CoixParallel
+
+/// A NumPy array, as a `.npy` file holds it: a shape, and numbers of one type in row-major order.
+///
+/// ```swift
+/// let points = try NPYArray(contentsOf: "points.npy").tensor()
+/// try NPYArray(losses).write(to: "losses.npy")
+/// ```
+///
+/// Read are versions 1 to 3 of the format, little-endian, in row-major or Fortran order; written is version 1 in row-major
+/// order. Reference: NumPy enhancement proposal 1, "A simple file format for NumPy arrays".
+public struct NPYArray: Equatable, Sendable {
+  /// The numbers, row-major.
+  public enum Scalars: Equatable, Sendable {
+    /// `<f4`
+    case float32([Float])
+    /// `<f8`
+    case float64([Double])
+    /// `<i4`
+    case int32([Int32])
+    /// `<i8`
+    case int64([Int64])
+    /// `|b1`
+    case bool([Bool])
+
+    /// How many there are.
+    public var count: Int {
+      switch self {
+      case .float32(let scalars): scalars.count
+      case .float64(let scalars): scalars.count
+      case .int32(let scalars): scalars.count
+      case .int64(let scalars): scalars.count
+      case .bool(let scalars): scalars.count
+      }
+    }
+  }
+
+  /// The sizes of the axes, outermost first.
+  public let shape: [Int]
+  /// The numbers.
+  public let scalars: Scalars
+
+  /// An array of given shape and numbers.
+  ///
+  /// - Throws: ``CoixError/argument(_:)`` unless there are as many numbers as the shape has elements.
+  public init(shape: [Int], scalars: Scalars) throws {
+    guard shape.elementCount == scalars.count else {
+      throw CoixError.argument("an array of shape \(shape) cannot have \(scalars.count) numbers")
+    }
+    self.init(checkedShape: shape, scalars: scalars)
+  }
+
+  init(checkedShape shape: [Int], scalars: Scalars) {
+    self.shape = shape
+    self.scalars = scalars
+  }
+
+  /// A tensor's numbers, as `<f4`.
+  ///
+  /// - Throws: the error that poisoned the tensor; ``CoixError/argument(_:)`` for one whose numbers cannot be read outside of
+  ///   its plate.
+  public init(_ tensor: Tensor) throws {
+    try self.init(shape: Array(tensor.validated().shape), scalars: .float32(tensor.scalars))
+  }
+
+  /// The numbers as a tensor: rounded to `Float`, true as 1 and false as 0.
+  ///
+  /// - Throws: ``CoixError/argument(_:)`` for a shape that tensors cannot have.
+  public func tensor() throws -> Tensor {
+    let tensorShape = Shape(shape)
+    guard tensorShape.isValid else {
+      throw CoixError.argument("a tensor cannot have the shape \(shape): at most \(Shape.maximumRank) axes, 2^40 numbers")
+    }
+    let tensor =
+      switch scalars {
+      case .float32(let scalars): Tensor(scalars, shape: tensorShape)
+      case .float64(let scalars): Tensor(scalars.lazy.map { Float($0) }, shape: tensorShape)
+      case .int32(let scalars): Tensor(scalars.lazy.map { Float($0) }, shape: tensorShape)
+      case .int64(let scalars): Tensor(scalars.lazy.map { Float($0) }, shape: tensorShape)
+      case .bool(let scalars): Tensor(scalars.lazy.map { $0 ? 1 : 0 }, shape: tensorShape)
+      }
+    return try tensor.validated()
+  }
+
+  /// Reads a `.npy` file.
+  ///
+  /// - Throws: ``CoixError/file(path:reason:)``.
+  public init(contentsOf path: String) throws {
+    self = try WholeFile.read(path) { try NPYArray(decoding: $0[...]) }
+  }
+
+  /// Writes a `.npy` file, over one that is there.
+  ///
+  /// - Throws: ``CoixError/file(path:reason:)``.
+  public func write(to path: String) throws {
+    try WholeFile.write(path) { encoded() }
+  }
+}
+
+extension [Int] {
+  /// The number of elements of an array of this shape; nil for a negative size or a product beyond `Int`.
+  ///
+  /// Zeros come first, so that a shape with a huge size and a zero has no elements, not too many.
+  var elementCount: Int? {
+    guard allSatisfy({ $0 >= 0 }) else { return nil }
+    guard !contains(0) else { return 0 }
+    var count = 1
+    for size in self {
+      let (product, overflow) = count.multipliedReportingOverflow(by: size)
+      if overflow { return nil }
+      count = product
+    }
+    return count
+  }
+}

@@ -1,0 +1,46 @@
+import CoixParallel
+
+/// A program's input or output, its type erased: what registers hold.
+///
+/// A class rather than an existential, so that getting at the value is one comparison of types and no run-time search for a
+/// conformance.
+class Value: @unchecked Sendable {
+  // @unchecked: the one subclass has one constant, which is Sendable.
+
+  /// The value with each tensor replaced.
+  func mapTensors(_ transform: (Tensor) throws -> Tensor) throws -> Value {
+    preconditionFailure("Value is abstract; Typed is its only subclass")
+  }
+
+  /// The tensors with their names.
+  var namedTensors: [(name: String, tensor: Tensor)] {
+    preconditionFailure("Value is abstract; Typed is its only subclass")
+  }
+
+  /// The value, in the type that a program was written for.
+  ///
+  /// - Throws: ``CoixError/illFormedProgram(_:)`` for another type.
+  final func typed<Tree: TensorTree>(as type: Tree.Type = Tree.self) throws -> Tree {
+    guard let typed = self as? Typed<Tree> else {
+      throw CoixError.illFormedProgram("a program that takes \(Tree.self) was given \(Swift.type(of: self).treeName)")
+    }
+    return typed.tree
+  }
+
+  class var treeName: String { "nothing" }
+}
+
+/// A value with its type.
+final class Typed<Tree: TensorTree>: Value, @unchecked Sendable {
+  let tree: Tree
+
+  init(_ tree: Tree) { self.tree = tree }
+
+  override func mapTensors(_ transform: (Tensor) throws -> Tensor) throws -> Value {
+    Typed(try tree.mapTensors(transform))
+  }
+
+  override var namedTensors: [(name: String, tensor: Tensor)] { tree.namedTensors }
+
+  override class var treeName: String { "\(Tree.self)" }
+}

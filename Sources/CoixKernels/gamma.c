@@ -1,0 +1,88 @@
+// Gamma draws by rejection, one element after the other: G. Marsaglia and W. Tsang, "A simple method for generating gamma
+// variables" (2000). Keys are split as JAX splits them, so that an element depends on the draw's key and its index alone.
+
+#include "internal.h"
+
+#include <math.h>
+
+#pragma STDC FP_CONTRACT OFF
+
+/// The draw of a single number under a key.
+static const coix_draw single = {.first_row = 0, .valid_rows = 1, .rows = 1, .elements = 1};
+
+static float uniform(coix_key key) {
+  float value;
+  coix_draw_uniform(key, single, 0.0f, 1.0f, &value, 1);
+  return value;
+}
+
+static float normal(coix_key key) {
+  float value;
+  coix_draw_normal(key, single, &value, 1);
+  return value;
+}
+
+/// One number of shape `alpha` and rate 1, or its logarithm.
+static float gamma_one(coix_key key, float alpha, int logarithmic) {
+  const int boosted = !(alpha >= 1.0f);
+  const float d = (boosted ? alpha + 1.0f : alpha) - (float)(1.0 / 3.0);
+  const float c = (float)(1.0 / 3.0) / sqrtf(d);
+  const coix_key boost_key = coix_threefry(key, 1);
+  key = coix_threefry(key, 0);
+  float square, volume, u;
+  do {
+    coix_key x_key = coix_threefry(key, 1), u_key = coix_threefry(key, 2);
+    key = coix_threefry(key, 0);
+    float x, v;
+    do {
+      x = normal(coix_threefry(x_key, 1));
+      x_key = coix_threefry(x_key, 0);
+      v = 1.0f + x * c;
+    } while (v <= 0.0f);
+    square = x * x;
+    volume = v * v * v;
+    u = uniform(u_key);
+    // The cheap test first; both are false for NaN, which ends the search.
+  } while (u >= 1.0f - 0.0331f * (square * square)
+           && logf(u) >= square * 0.5f + d * ((1.0f - volume) + logf(volume)));
+  // For alpha < 1: a draw at alpha + 1, times a uniform number to the power of 1 / alpha.
+  if (logarithmic) {
+    float sample = boosted ? log1pf(-uniform(boost_key)) : 0.0f;
+    float boost = sample == 0.0f ? 0.0f : sample * (1.0f / alpha);
+    return (logf(d) + logf(volume)) + boost;
+  }
+  float boost = boosted ? powf(1.0f - uniform(boost_key), 1.0f / alpha) : 1.0f;
+  return d * volume * boost;
+}
+
+/// Where the numbers of one element are: the row's key has index first + row * stride.
+typedef struct {
+  coix_key key;
+  uint64_t first, stride;
+  const float *alpha;
+  size_t alpha_stride;
+  int logarithmic;
+} element;
+
+static inline float gamma_row(const element *e, size_t row) {
+  return gamma_one(coix_threefry(e->key, e->first + row * e->stride), e->alpha[row * e->alpha_stride], e->logarithmic);
+}
+
+void coix_draw_gamma(coix_key key, coix_draw draw, const float *alpha, size_t alpha_element_stride,
+                     size_t alpha_row_stride, int logarithmic, float *out, int team) {
+  const size_t rows = draw.valid_rows;
+  if (rows == 0) return;
+  int threads = coix_team_for((double)rows * (double)draw.elements * 400.0, team);
+  for (size_t i = 0; i < draw.elements; i++) {
+    float *target = out + i * draw.rows;
+    const element e = {key, draw.first_row * draw.row_stride + i * draw.element_stride + draw.offset, draw.row_stride,
+                       alpha + i * alpha_element_stride, alpha_row_stride, logarithmic};
+    if (threads <= 1) {
+      for (size_t r = 0; r < rows; r++) target[r] = gamma_row(&e, r);
+    } else {
+#pragma omp parallel for schedule(static) num_threads(threads)
+      for (size_t r = 0; r < rows; r++) target[r] = gamma_row(&e, r);
+    }
+    for (size_t r = rows; r < draw.rows; r++) target[r] = target[rows - 1];
+  }
+}

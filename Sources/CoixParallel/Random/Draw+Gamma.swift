@@ -1,0 +1,61 @@
+import CoixKernels
+
+// Gamma draws, and what is made of them. JAX's algorithms with JAX's keys: the same key gives the same numbers.
+
+extension Draw {
+  /// Gamma numbers of the given shape parameter and rate 1: density x^(α - 1) exp(-x) / Γ(α).
+  ///
+  /// The parameter broadcasts to the draw's shape. Drawn by rejection (Marsaglia and Tsang, "A simple method for generating gamma
+  /// variables", 2000). NaN where the parameter is negative.
+  ///
+  /// There is no gradient to the parameter yet: asking for one is a ``CoixError/gradient(_:)``.
+  public func gamma(_ concentration: Tensor) -> Tensor { gamma(concentration, isLogarithmic: false) }
+
+  /// Logarithms of gamma numbers, which stay finite where the numbers themselves underflow: see ``gamma(_:)``.
+  public func logGamma(_ concentration: Tensor) -> Tensor { gamma(concentration, isLogarithmic: true) }
+
+  /// Beta numbers: density proportional to x^(a - 1) (1 - x)^(b - 1).
+  public func beta(_ a: Tensor, _ b: Tensor) -> Tensor {
+    let (keyA, keyB) = key.split()
+    let logA = with(key: keyA).logGamma(a)
+    let logB = with(key: keyB).logGamma(b)
+    let greatest = maximum(logA, logB)
+    let (scaledA, scaledB) = (exp(logA - greatest), exp(logB - greatest))
+    return scaledA / (scaledA + scaledB)
+  }
+
+  /// Vectors from a Dirichlet distribution, along a further last axis: the draw's shape, then the concentrations' last axis.
+  public func dirichlet(_ concentration: Tensor) -> Tensor {
+    guard let count = concentration.shape.last else {
+      return Tensor.mismatch("dirichlet", [concentration.shape], "needs an axis of concentrations")
+    }
+    return appendingAxis(count).logGamma(concentration).softmax(axis: -1)
+  }
+
+  /// Numbers from Student's t distribution.
+  public func studentT(degreesOfFreedom: Tensor) -> Tensor {
+    let (normalKey, gammaKey) = key.split()
+    let half = degreesOfFreedom / 2
+    return with(key: normalKey).normal() * sqrt(half / with(key: gammaKey).gamma(half))
+  }
+
+  private func gamma(_ concentration: Tensor, isLogarithmic: Bool) -> Tensor {
+    let name = isLogarithmic ? "logGamma" : "gamma"
+    if let refusal = concentration.refusal(name) { return refusal }
+    guard Shape.broadcast(concentration.shape, shape) == shape else {
+      return Tensor.mismatch(name, [concentration.shape, shape], "the parameter doesn't broadcast to the draw")
+    }
+    let plain = concentration.detached
+    let alpha = plain.shape.elementCount == 1 ? plain : plain.broadcast(to: shape)
+    let numbers = filledRuns { place, element, target in
+      let operand = operand(alpha, at: element)
+      coix_draw_gamma(
+        key.words, place, operand.pointer, operand.elementStride, operand.rowStride, isLogarithmic ? 1 : 0, target, 1)
+    }
+    return numbers.recorded(from: concentration) { gradient in
+      ExecutionContext.remember(
+        .gradient("gamma draws have no gradient to their shape parameter; take its `detached` value, or detach the program"))
+      return gradient
+    }
+  }
+}

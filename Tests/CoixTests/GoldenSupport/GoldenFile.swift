@@ -1,0 +1,115 @@
+import Coix
+import Foundation
+import Testing
+
+/// A file of golden conformance vectors: cases with inputs and the numbers that the reference gives for them.
+///
+/// The files are this test target's resources; the environment variable `COIX_GOLDEN` names another folder to read them from. The
+/// tests take every seed, shape, parameter and number from the file.
+struct GoldenFile: Sendable {
+  let group: String
+  /// What stands beside the cases.
+  let head: JSON
+  let cases: [GoldenCase]
+
+  /// The cases of a group.
+  static func cases(_ group: String) throws -> [GoldenCase] { try load(group).cases }
+
+  static func load(_ group: String) throws -> GoldenFile {
+    let file = try folder().appending(path: "\(group).json")
+    let json = try JSON(parsing: Array(try Data(contentsOf: file)))
+    guard json["group"]?.string == group, let cases = json["cases"]?.array, !cases.isEmpty else {
+      throw GoldenError("\(file.path) has no cases of the group \(group)")
+    }
+    return GoldenFile(group: group, head: json, cases: try cases.map(GoldenCase.init))
+  }
+
+  private static func folder() throws -> URL {
+    if let path = ProcessInfo.processInfo.environment["COIX_GOLDEN"] { return URL(filePath: path) }
+    guard let folder = Bundle.module.resourceURL?.appending(path: "Golden") else {
+      throw GoldenError("the golden files are not among the test target's resources")
+    }
+    return folder
+  }
+}
+
+/// One case of a golden file.
+struct GoldenCase: Sendable, CustomTestStringConvertible {
+  let name: String
+  /// nil where nothing is drawn.
+  let seed: Int?
+  let inputs: [String: GoldenTensor]
+  let expected: [String: GoldenTensor]
+  /// Everything else that stands in the case.
+  let fields: JSON
+
+  init(_ json: JSON) throws {
+    guard let name = json["name"]?.string, case .object(let inputs)? = json["inputs"],
+      case .object(let expected)? = json["expected"]
+    else { throw GoldenError("a case lacks its name, its inputs or what is expected") }
+    self.name = name
+    seed = json["seed"]?.integer
+    self.inputs = try Dictionary(uniqueKeysWithValues: inputs.map { ($0, try GoldenTensor($1, of: "\(name): \($0)")) })
+    self.expected = try Dictionary(uniqueKeysWithValues: expected.map { ($0, try GoldenTensor($1, of: "\(name): \($0)")) })
+    fields = json
+  }
+
+  var testDescription: String { name }
+
+  func field(_ name: String) throws -> String {
+    guard let field = fields[name]?.string else { throw GoldenError("\(self.name): no field \(name)") }
+    return field
+  }
+
+  func input(_ name: String) throws -> GoldenTensor {
+    guard let tensor = inputs[name] else { throw GoldenError("\(self.name): no input \(name)") }
+    return tensor
+  }
+
+  func expectation(_ name: String) throws -> GoldenTensor {
+    guard let tensor = expected[name] else { throw GoldenError("\(self.name): nothing expected of \(name)") }
+    return tensor
+  }
+
+  /// An input that is a key.
+  func key(_ name: String = "key") throws -> PRNGKey {
+    guard let key = try input(name).keys.first else { throw GoldenError("\(self.name): \(name) is no key") }
+    return key
+  }
+
+  /// The seed's key.
+  func seedKey() throws -> PRNGKey {
+    guard let seed else { throw GoldenError("\(name): no seed") }
+    return PRNGKey(seed: seed)
+  }
+}
+
+/// A site as a case describes it.
+struct GoldenSite: Equatable, Sendable {
+  let name: String
+  let eventRank: Int
+  let isObserved: Bool
+  let isSuffixed: Bool
+
+  /// The sites that a case lists, in their order.
+  static func list(_ golden: GoldenCase) throws -> [GoldenSite] {
+    guard let sites = golden.fields["sites"]?.array else { throw GoldenError("\(golden.name): no sites") }
+    return try sites.map { site in
+      guard let name = site["name"]?.string, let rank = site["event_dim"]?.integer, let isObserved = site["is_observed"]?.bool,
+        let isSuffixed = site["suffix"]?.bool
+      else { throw GoldenError("\(golden.name): a site lacks its name or a flag") }
+      return GoldenSite(name: name, eventRank: rank, isObserved: isObserved, isSuffixed: isSuffixed)
+    }
+  }
+
+  init(name: String, eventRank: Int, isObserved: Bool, isSuffixed: Bool) {
+    self.name = name
+    self.eventRank = eventRank
+    self.isObserved = isObserved
+    self.isSuffixed = isSuffixed
+  }
+
+  init(_ site: Site) {
+    self.init(name: site.name, eventRank: site.eventRank, isObserved: site.isObserved, isSuffixed: site.isSuffixed)
+  }
+}
