@@ -20,15 +20,16 @@ public struct Bench: ParsableCommand {
   var workload: String?
   @Option(help: "What to time of it: \(Mode.allCases.map(\.rawValue).joined(separator: ", ")). (default: all)")
   var mode: Mode?
-  @Option(help: "Particles; with --mode train the batch. (default: 1000000, batches of 300)")
+  @Option(parsing: .unconditional, help: "Particles; with --mode train the batch. (default: 1000000, batches of 300)")
   var particles: Int?
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "N for 1, 2, 4, … up to N; a list T1,T2,… for just these. (default: up to the cores)", valueName: "n|t1,t2,…"))
   var threads: ThreadCounts?
   @Flag(help: "Take a single number of --threads for itself, without those below it.")
   var exact = false
-  @Option(help: "Timings for each row; each takes 50 ms or more.")
+  @Option(parsing: .unconditional, help: "Timings for each row; each takes 50 ms or more.")
   var repeats = 7
   @Option(help: ArgumentHelp("Write the figures into a file, too.", valueName: "file"), completion: .file())
   var json: String?

@@ -26,22 +26,15 @@ enum Machine {
 
 /// The greatest amount of memory that the process had resident.
 enum PeakMemory {
-  /// Starts anew, where the system allows that; the allocator gives back what it doesn't need.
+  /// Starts anew, where the system allows that. Memory that the allocator keeps still counts.
   static func reset() {
-    #if canImport(Glibc)
-      malloc_trim(0)
-    #endif
     try? "5".write(toFile: "/proc/self/clear_refs", atomically: false, encoding: .ascii)
   }
 
-  /// The peak since the last reset, in MiB.
-  static var megabytes: Double {
+  /// The peak since the last reset, in MiB; nil where the system doesn't tell.
+  static var megabytes: Double? {
     let lines = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8))?.split(separator: "\n") ?? []
-    if let peak = lines.first(where: { $0.hasPrefix("VmHWM:") }), let kilobytes = Double(peak.filter(\.isNumber)) {
-      return kilobytes / 1024
-    }
-    var usage = rusage()
-    getrusage(RUSAGE_SELF, &usage)
-    return Double(usage.ru_maxrss) / 1024
+    let peak = lines.first { $0.hasPrefix("VmHWM:") }?.filter(\.isNumber)
+    return peak.flatMap { Double($0) }.map { $0 / 1024 }
   }
 }

@@ -11,7 +11,7 @@ struct Measurement: Codable, Sendable {
   let medianSeconds: Double
   let minSeconds: Double
   let particlesPerSecond: Double
-  let peakMemoryMB: Double
+  let peakMemoryMB: Double?
   /// The share of the wall time that was spent outside of parallel regions.
   let serialShare: Double
   /// A hash of the first runs' results.

@@ -15,7 +15,7 @@ enum ResultTable {
       row.workload, row.mode, grouped(row.particles), "\(row.threads)", time(row.medianSeconds),
       grouped(Int(row.particlesPerSecond)), String(format: "%.2f", speedUp),
       String(format: "%.0f %%", 100 * speedUp / Double(row.threads)), String(format: "%.1f %%", 100 * row.serialShare),
-      String(format: "%.0f MB", row.peakMemoryMB), row.digest,
+      row.peakMemoryMB.map { String(format: "%.0f MB", $0) } ?? "?", row.digest,
     ])
   }
 

@@ -16,26 +16,27 @@ public struct VAECommand: ParsableCommand {
       The same seed gives the same numbers on any number of threads.
       """)
 
-  @Option(help: "Steps of training.")
+  // Numbers are taken unconditionally: a negative one is a value, not the name of another flag.
+  @Option(parsing: .unconditional, help: "Steps of training.")
   var steps = 100
-  @Option(help: "Points in a batch.")
+  @Option(parsing: .unconditional, help: "Points in a batch.")
   var batch = 300
-  @Option(help: "Adam's step size.")
+  @Option(parsing: .unconditional, help: "Adam's step size.")
   var learningRate: Float = 1e-2
-  @Option(help: "Width of the networks' hidden layer.")
+  @Option(parsing: .unconditional, help: "Width of the networks' hidden layer.")
   var hidden = 32
-  @Option(help: "Seed of data, parameters and draws.")
+  @Option(parsing: .unconditional, help: "Seed of data, parameters and draws.")
   var seed = 0
-  @Option(help: "Threads; may exceed the cores. (default: one for each core)")
+  @Option(parsing: .unconditional, help: "Threads; may exceed the cores. (default: one for each core)")
   var threads: Int?
 
   @Option(help: ArgumentHelp("A file with points of your own.", valueName: "file.csv|.npy"), completion: .file())
   var data: String?
-  @Option(help: "Points to train on. (default: 10000, or all of a file that are not test points)")
+  @Option(parsing: .unconditional, help: "Points to train on. (default: 10000, or all of a file that are not test points)")
   var train: Int?
-  @Option(help: "Points to test with. (default: 3000, or a fifth of a file)")
+  @Option(parsing: .unconditional, help: "Points to test with. (default: 3000, or a fifth of a file)")
   var test: Int?
-  @Option(help: "Standard deviation of the two moons' noise. (default: 0.1)")
+  @Option(parsing: .unconditional, help: "Standard deviation of the two moons' noise. (default: 0.1)")
   var noise: Float?
 
   @Option(help: ArgumentHelp("A folder for the results: .npy, .npz, .json.", valueName: "dir"), completion: .directory)
@@ -79,15 +80,7 @@ public struct VAECommand: ParsableCommand {
         try PointData.twoMoons(train: train ?? 10_000, test: test ?? 3_000, noise: noise ?? 0.1, seed: seed)
       }
     if let out { try makeFolder(out) }
-
-    let results = try experiment.run(on: points, workers: workers) { step, loss, skippedCount in
-      if step % 10 == 0 { console.say("Iteration \(step): Loss \(format(loss, "%.4f"))") }
-      console.progress(step + 1, of: steps, "loss \(format(loss, "%.4f"))")
-      if step == steps - 1, skippedCount > 0 {
-        console.say("Skipped \(skippedCount) of \(steps) updates: their gradients were not finite")
-      }
-    }
-    console.clearProgress()
+    let results = try run(on: points, workers, console)
     let testCount = points.test.shape[0]
     for (time, reconstruction) in [("before", results.before), ("after", results.after)] {
       console.say(
@@ -105,10 +98,27 @@ public struct VAECommand: ParsableCommand {
     try threads.map { try Workers(threads: $0) } ?? .standard
   }
 
-  private func makeFolder(_ path: String) throws {
-    do { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) } catch {
-      throw CoixError.file(path: path, reason: "no folder can be made there: \(error.localizedDescription)")
+  /// Runs the experiment; says what the losses are and what was skipped, whether it comes to an end or fails.
+  private func run(on points: PointData, _ workers: Workers, _ console: Console) throws -> VAEResults {
+    var skipped = 0
+    defer {
+      console.clearProgress()
+      if skipped > 0 { console.say("Skipped \(skipped) of \(steps) updates: their gradients were not finite") }
     }
+    return try experiment.run(on: points, workers: workers) { step, loss, skippedCount in
+      skipped = skippedCount
+      if step % 10 == 0 { console.say("Iteration \(step): Loss \(format(loss, "%.4f"))") }
+      console.progress(step + 1, of: steps, "loss \(format(loss, "%.4f"))")
+    }
+  }
+
+  private func makeFolder(_ path: String) throws {
+    // Why it failed shows in what is there now.
+    try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue,
+      FileManager.default.isWritableFile(atPath: path)
+    else { throw CoixError.file(path: path, reason: "is not a folder that can be made and written to") }
   }
 
   private func format(_ number: Float, _ format: String) -> String { String(format: format, Double(number)) }

@@ -9,9 +9,6 @@ public enum JSONFile {
   public static func write(_ value: some Encodable, to path: String) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    let data = try encoder.encode(value) + Data("\n".utf8)
-    do { try data.write(to: URL(fileURLWithPath: path)) } catch {
-      throw CoixError.file(path: path, reason: "cannot be written: \(error.localizedDescription)")
-    }
+    try WholeFile.write(path) { try encoder.encode(value) + [0x0A] }
   }
 }

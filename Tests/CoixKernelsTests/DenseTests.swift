@@ -161,6 +161,14 @@ struct DenseLayer {
     }
   }
 
+  @Test func noRowsGiveZeroGradients() {
+    for (inputs, outputs) in [(2, 9), (9, 2), (20, 30)] {
+      let gradient = DenseLayer(inputs, outputs, rows: 0, COIX_RELU).backward(from: [])
+      #expect(gradient.dkernel == [Float](repeating: 0, count: inputs * outputs))
+      #expect(gradient.dbias == [Float](repeating: 0, count: outputs))
+    }
+  }
+
   @Test func anIdentityLayerNeedsNoScratch() {
     let layer = DenseLayer(8, 9, rows: 33, COIX_IDENTITY)
     let dx = output(8 * 33) {

@@ -8,7 +8,7 @@ struct MalformedFile: Error {
 }
 
 /// Files as a whole, with errors that name them.
-enum WholeFile {
+package enum WholeFile {
   /// Reads a regular file and hands its bytes to `parse`.
   static func read<Result>(_ path: String, _ parse: ([UInt8]) throws -> Result) throws -> Result {
     do { return try parse(bytes(of: path)) } catch let problem as MalformedFile {
@@ -16,8 +16,10 @@ enum WholeFile {
     }
   }
 
-  /// Writes what `encode` gives.
-  static func write(_ path: String, _ encode: () throws -> [UInt8]) throws {
+  /// Writes what `encode` gives, over a file that is there.
+  ///
+  /// - Throws: ``CoixError/file(path:reason:)``; what `encode` throws.
+  package static func write(_ path: String, _ encode: () throws -> [UInt8]) throws {
     do { try put(encode(), path) } catch let problem as MalformedFile {
       throw CoixError.file(path: path, reason: problem.reason)
     }

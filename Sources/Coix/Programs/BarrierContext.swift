@@ -19,7 +19,8 @@ struct BarrierContext {
     let whole = tensor.unmapped()
     let event = tensor.shape
     let shape = Shape(batch + Array(event))
-    return tensor.isMapped ? whole.reshaped(to: shape) : tensor.broadcast(to: shape)
+    guard tensor.isMapped else { return tensor.broadcast(to: shape) }
+    return whole.shape == shape ? whole : whole.reshaped(to: shape)
   }
 
   /// Computes what was left pending for want of all particles.

@@ -199,10 +199,11 @@ extension Machine {
 
     /// The machine of the whole plate.
     func machine(merged: [Tensor], plateName: String) throws -> Machine {
-      let result = Machine(copying: machine, batch: machine.batch, context: nil)
+      // The chunk is over, and its machine nobody else's.
+      machine.leaveChunk()
       var position = 0
-      var views: [Int: Tensor] = [:]
-      try result.visit { kind, tensor in
+      var views: [Tensor?] = Array(repeating: nil, count: merged.count)
+      try machine.visit { kind, tensor in
         let place = places[position]
         position += 1
         guard place >= 0 else { return }
@@ -218,7 +219,7 @@ extension Machine {
         }
         views[place] = tensor
       }
-      return result
+      return machine
     }
   }
 
@@ -227,6 +228,8 @@ extension Machine {
     // A program without a weight of its own has that of its observed sites.
     var exports: [ChunkOutcome.Export] = []
     var places: [Int] = []
+    exports.reserveCapacity(16)
+    places.reserveCapacity(16)
     try visit { kind, tensor in
       switch kind {
       case .rows:

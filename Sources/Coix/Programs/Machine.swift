@@ -15,7 +15,7 @@ final class Machine: @unchecked Sendable {
   /// The plate's rows, particles first; empty outside of plates.
   let batch: [Int]
   /// The context of the chunk; nil at a barrier.
-  private let context: ExecutionContext?
+  private var context: ExecutionContext?
   let checks: Bool
 
   init(for code: StageCode, input: Value, key: PRNGKey, checks: Bool) {
@@ -122,6 +122,12 @@ final class Machine: @unchecked Sendable {
   }
 
   // MARK: Leaving the chunk
+
+  /// Makes the machine of a chunk that has been merged that of the whole plate.
+  func leaveChunk() {
+    context = nil
+    loaded = []
+  }
 
   /// Visits all tensors, in a fixed order.
   func visit(_ body: (ExportKind, inout Tensor) throws -> Void) throws {

@@ -23,6 +23,7 @@ final class Recorder {
     self.given = given
     self.detachesGiven = detachesGiven
     self.checks = checks
+    sites.reserveCapacity(4)
     if given.count > Self.scanLimit {
       for (position, site) in given.enumerated() { givenPositions[site.name] = position }
     }

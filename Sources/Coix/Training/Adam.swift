@@ -33,24 +33,20 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
 
   @discardableResult
   public mutating func update(_ parameters: inout Parameters, along gradient: Parameters) throws -> Bool {
-    guard gradient.isFinite else {
+    let gradients = gradient.flattened
+    guard gradients.map(\.shape) == firstMoments.map(\.shape) else {
+      throw CoixError.shape(
+        operation: "Adam", shapes: gradients.map(\.shape), reason: "not what the optimiser was made for")
+    }
+    guard gradients.allSatisfy(\.isFinite) else {
       skippedCount += 1
       return false
     }
     let step = stepCount + 1
     let correction1 = 1 - Float(pow(Double(beta1), Double(step)))
     let correction2 = 1 - Float(pow(Double(beta2), Double(step)))
-    var position = 0
-    guard gradient.flattened.map(\.shape) == firstMoments.map(\.shape),
-      parameters.flattened.map(\.shape) == firstMoments.map(\.shape)
-    else {
-      throw CoixError.shape(
-        operation: "Adam", shapes: parameters.flattened.map(\.shape),
-        reason: "not the parameters that the optimiser was made for")
-    }
-    parameters = try parameters.zipped(with: gradient) { parameter, gradient in
-      defer { position += 1 }
-      return adamStep(
+    try parameters.update(with: gradients, "Adam") { parameter, gradient, position in
+      parameter = adamStep(
         parameter, gradient, &firstMoments[position], &secondMoments[position], learningRate, beta1, beta2, epsilon,
         correction1, correction2)
     }

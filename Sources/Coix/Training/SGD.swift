@@ -12,13 +12,13 @@ public struct SGD<Parameters: TensorTree>: Optimizer {
 
   @discardableResult
   public mutating func update(_ parameters: inout Parameters, along gradient: Parameters) throws -> Bool {
-    guard gradient.isFinite else {
-      skippedCount += 1
-      return false
-    }
-    stepCount += 1
+    let gradients = gradient.flattened
+    let isFinite = gradients.allSatisfy(\.isFinite)
     let rate = Tensor(learningRate)
-    parameters = try parameters.zipped(with: gradient) { $0 - rate * $1 }
-    return true
+    try parameters.update(with: gradients, "SGD") { parameter, gradient, _ in
+      if isFinite { parameter = parameter - rate * gradient }
+    }
+    if isFinite { stepCount += 1 } else { skippedCount += 1 }
+    return isFinite
   }
 }

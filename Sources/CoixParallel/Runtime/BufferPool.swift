@@ -55,14 +55,27 @@ final class BufferPool: @unchecked Sendable {
     return buffer
   }
 
+  private static let physicalMemory = ProcessInfo.processInfo.physicalMemory
+
   /// A buffer whose size came from the caller.
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)`` if it is more than the machine's memory or cannot be had.
   static func allocateChecked(_ capacity: Int, for what: String) throws -> UnsafeMutablePointer<Float> {
-    let (bytes, overflow) = capacity.multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
-    guard !overflow, UInt64(bytes) <= ProcessInfo.processInfo.physicalMemory, let buffer = systemBuffer(capacity)
-    else { throw CoixError.memory(what: what, bytes: overflow ? .max : bytes) }
+    let bytes = try check(capacity, for: what)
+    guard let buffer = systemBuffer(capacity) else { throw CoixError.memory(what: what, bytes: bytes) }
     return buffer
+  }
+
+  /// The bytes of `count` floats.
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)`` if they are more than the machine's memory.
+  @discardableResult
+  static func check(_ count: Int, for what: String) throws -> Int {
+    let (bytes, overflow) = count.multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
+    guard !overflow, UInt64(bytes) <= physicalMemory else {
+      throw CoixError.memory(what: what, bytes: overflow ? .max : bytes)
+    }
+    return bytes
   }
 
   /// Gives a buffer back.

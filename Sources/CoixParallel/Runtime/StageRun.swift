@@ -12,6 +12,8 @@ import Synchronization
 package func runStage(
   _ plan: StagePlan, _ body: @escaping @Sendable (ExecutionContext) throws -> ChunkOutcome
 ) throws -> StageResult {
+  // One number a row is the least that a stage leaves behind.
+  if let rows = plan.rows { try BufferPool.check(rows, for: "a plate of \(rows) rows") }
   let tape = ExecutionContext.current?.tape
   var chunkRows = plan.chunkRows ?? StageRun.standardChunkRows
   while true {
@@ -123,7 +125,7 @@ private final class StageRun: @unchecked Sendable {
         records[chunk] = Record(tape: tape, exports: outcome.exports, scope: context.scope)
       }
     }
-    guard let merged = merged.withLock({ $0 }), let payload = payload.withLock({ $0 }) else {
+    guard let merged = merged.withLock({ $0 }), let payload = payload.withLock({ $0.take() }) else {
       throw CoixError.illFormedProgram("a stage ran without any chunk")
     }
     return StageResult(tensors: tracked(merged.destinations), payload: payload, chunkCount: chunkCount)

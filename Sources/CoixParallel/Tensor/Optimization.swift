@@ -36,29 +36,22 @@ extension Tensor {
 }
 
 extension TensorTree {
-  /// Two trees of one structure, combined tensor by tensor.
+  /// Each tensor replaced, with the tensor at the same place of another tree of the same structure and its number.
   ///
-  /// - Throws: ``CoixError/shape(operation:shapes:reason:)`` if their tensors don't match in number or shape.
-  package func zipped(with other: Self, _ combine: (Tensor, Tensor) throws -> Tensor) throws -> Self {
-    var others = other.flattened.makeIterator()
-    let result = try mapTensors { tensor in
-      guard let next = others.next(), next.shape == tensor.shape else {
-        throw CoixError.shape(operation: "update", shapes: [tensor.shape], reason: "two trees of different structure")
-      }
-      return try combine(tensor, next)
+  /// - Throws: ``CoixError/shape(operation:shapes:reason:)``, before anything is replaced, if the trees' tensors don't match.
+  package mutating func update(
+    with others: [Tensor], _ operation: String, _ transform: (inout Tensor, Tensor, Int) -> Void
+  ) throws {
+    let own = flattened
+    guard own.count == others.count, zip(own, others).allSatisfy({ $0.shape == $1.shape }) else {
+      throw CoixError.shape(
+        operation: operation, shapes: own.map(\.shape) + others.map(\.shape),
+        reason: "parameters, gradient and optimiser are of different structures")
     }
-    guard others.next() == nil else {
-      throw CoixError.shape(operation: "update", shapes: [], reason: "two trees of different structure")
+    var position = 0
+    try forEachTensor { tensor in
+      transform(&tensor, others[position], position)
+      position += 1
     }
-    return result
-  }
-
-  /// The tensors, in order.
-  package var flattened: [Tensor] {
-    var result: [Tensor] = []
-    var copy = self
-    // Visiting throws only what its closure throws, which is nothing.
-    try? copy.forEachTensor { result.append($0) }
-    return result
   }
 }

@@ -99,11 +99,11 @@ public struct Tensor: Sendable {
       return
     }
     self.init(undefined: shape)
-    var next = pointer
-    for scalar in scalars {
-      next.pointee = scalar
-      next += 1
+    let copied: Void? = scalars.withContiguousStorageIfAvailable {
+      if let source = $0.baseAddress { pointer.update(from: source, count: $0.count) }
     }
+    guard copied == nil else { return }
+    for (offset, scalar) in scalars.enumerated() { pointer[offset] = scalar }
   }
 
   /// A vector.

@@ -18,40 +18,46 @@ public protocol TensorTree: Sendable {
   mutating func visitTensors(_ visitor: inout TensorVisitor) throws
 }
 
-/// Walks through a ``TensorTree`` and keeps track of names.
+/// Walks through a ``TensorTree`` and, where asked to, keeps track of names.
 public struct TensorVisitor {
-  /// Called with each tensor, which it may replace.
-  @usableFromInline let body: (_ name: String, inout Tensor) throws -> Void
-  /// Whether `body` wants names; without, none are put together.
-  @usableFromInline let isNaming: Bool
+  /// What is done with each tensor, which it may replace.
+  @usableFromInline
+  enum Action {
+    case plain((inout Tensor) throws -> Void)
+    case named((String, inout Tensor) throws -> Void)
+  }
+
+  @usableFromInline let action: Action
+  /// The names of the parts on the way to where the visitor is.
   @usableFromInline var path: [String] = []
 
-  init(naming: Bool, _ body: @escaping (String, inout Tensor) throws -> Void) {
-    self.body = body
-    isNaming = naming
-  }
+  init(_ action: Action) { self.action = action }
 
   /// Visits a part of a tree.
   ///
   /// - Throws: what the visit throws.
   @inlinable
   public mutating func visit<Part: TensorTree>(_ name: @autoclosure () -> String, _ part: inout Part) throws {
-    if isNaming { path.append(name()) }
+    guard case .named = action else { return try part.visitTensors(&self) }
+    path.append(name())
     try part.visitTensors(&self)
-    if isNaming { path.removeLast() }
+    path.removeLast()
   }
 
   @usableFromInline
   mutating func visit(_ tensor: inout Tensor) throws {
-    try body(isNaming ? path.joined(separator: ".") : "", &tensor)
+    switch action {
+    case .plain(let body): try body(&tensor)
+    case .named(let body): try body(path.joined(separator: "."), &tensor)
+    }
   }
 }
 
 extension TensorTree {
   /// Calls `body` with each tensor of the tree, which it may replace.
-  mutating func forEachTensor(_ body: (inout Tensor) throws -> Void) throws {
+  package mutating func forEachTensor(_ body: (inout Tensor) throws -> Void) throws {
     try withoutActuallyEscaping(body) { body in
-      var visitor = TensorVisitor(naming: false) { try body(&$1) }
+      var visitor = TensorVisitor(.plain(body))
       try visitTensors(&visitor)
     }
   }
@@ -65,12 +71,22 @@ extension TensorTree {
     return result
   }
 
+  /// The tensors, in order.
+  package var flattened: [Tensor] {
+    var result: [Tensor] = []
+    result.reserveCapacity(8)
+    var copy = self
+    // Visiting throws only what its closure throws, which is nothing.
+    try? copy.forEachTensor { result.append($0) }
+    return result
+  }
+
   /// The tensors with their names: the parts' names on the way to them, joined by dots.
   public var namedTensors: [(name: String, tensor: Tensor)] {
     var result: [(String, Tensor)] = []
     var copy = self
-    var visitor = TensorVisitor(naming: true) { result.append(($0, $1)) }
-    // Visiting throws only what the visitor does, and this one doesn't.
+    var visitor = TensorVisitor(.named { result.append(($0, $1)) })
+    // Visiting throws only what its closure throws, which is nothing.
     try? copy.visitTensors(&visitor)
     return result
   }
@@ -81,7 +97,7 @@ extension TensorTree {
   public func mapNamedTensors(_ transform: (_ name: String, Tensor) throws -> Tensor) throws -> Self {
     var result = self
     try withoutActuallyEscaping(transform) { transform in
-      var visitor = TensorVisitor(naming: true) { $1 = try transform($0, $1) }
+      var visitor = TensorVisitor(.named { $1 = try transform($0, $1) })
       try result.visitTensors(&visitor)
     }
     return result

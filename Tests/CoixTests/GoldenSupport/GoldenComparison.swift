@@ -1,50 +1,65 @@
 import Coix
 import Testing
 
-/// Compares an entry of a case with what was found: the shape, then every number.
-///
-/// - Parameter shape: the shape found; nil for one that is not compared.
-/// - Returns: what is wrong, naming case, entry and worst offender; nil if nothing is.
-func difference(
-  _ golden: GoldenCase, _ entry: String, expected: [Float], found: [Float], shape: (expected: [Int], found: [Int])? = nil,
-  within tolerance: Tolerance
-) -> String? {
-  if let shape, shape.expected != shape.found {
-    return "\(golden.name): \(entry) has shape \(shape.found), expected \(shape.expected)"
+extension GoldenCase {
+  /// Compares numbers with those expected, one by one.
+  ///
+  /// - Returns: what is wrong, naming case, entry and worst offender; nil if nothing is.
+  func difference(_ entry: String, expected: [Float], found: [Float], within tolerance: Tolerance) -> String? {
+    guard expected.count == found.count else {
+      return "\(name): \(entry) has \(found.count) numbers, expected \(expected.count)"
+    }
+    var wrong = 0
+    var worst: (index: Int, excess: Float)?
+    for index in expected.indices where !tolerance.accepts(found[index], expected[index]) {
+      wrong += 1
+      let allowance = Swift.max(tolerance.allowance(for: expected[index]), .leastNormalMagnitude)
+      let distance = (found[index] - expected[index]).magnitude / allowance
+      let excess = distance.isFinite ? distance : .infinity
+      if excess > worst?.excess ?? -1 { worst = (index, excess) }
+    }
+    guard let worst else { return nil }
+    return "\(name): \(entry) differs in \(wrong) of \(expected.count) numbers, worst at \(worst.index): "
+      + "found \(found[worst.index]), expected \(expected[worst.index]) (\(tolerance))"
   }
-  guard expected.count == found.count else {
-    return "\(golden.name): \(entry) has \(found.count) numbers, expected \(expected.count)"
-  }
-  var wrong = 0
-  var worst: (index: Int, excess: Float)?
-  for index in expected.indices where !tolerance.accepts(found[index], expected[index]) {
-    wrong += 1
-    let allowance = Swift.max(tolerance.allowance(for: expected[index]), .leastNormalMagnitude)
-    let distance = (found[index] - expected[index]).magnitude / allowance
-    let excess = distance.isFinite ? distance : .infinity
-    if excess > worst?.excess ?? -1 { worst = (index, excess) }
-  }
-  guard let worst else { return nil }
-  return "\(golden.name): \(entry) differs in \(wrong) of \(expected.count) numbers, worst at \(worst.index): "
-    + "found \(found[worst.index]), expected \(expected[worst.index]) (\(tolerance))"
-}
 
-/// The same, for a tensor of the file and one of the package.
-///
-/// - Parameter broadcasting: whether the file's tensor may lack axes that the other one has, or have size 1 there.
-func difference(
-  _ golden: GoldenCase, _ entry: String, _ expected: GoldenTensor, _ found: Tensor, within tolerance: Tolerance,
-  broadcasting: Bool = false
-) -> String? {
-  if let failure = found.failure { return "\(golden.name): \(entry) failed: \(failure)" }
-  var wanted = expected.tensor
-  if broadcasting, Shape.broadcast(wanted.shape, found.shape) == found.shape { wanted = wanted.broadcast(to: found.shape) }
-  return difference(
-    golden, entry, expected: wanted.scalars, found: found.scalars, shape: (Array(wanted.shape), Array(found.shape)),
-    within: expected.isExact ? .exact : tolerance)
+  /// Compares a tensor with an expected entry: the shape, then every number.
+  ///
+  /// - Parameter broadcasting: whether the entry may lack axes that the tensor has, or have size 1 there.
+  /// - Throws: if the case has no such entry.
+  func difference(
+    _ entry: String, _ found: Tensor, within tolerance: Tolerance, broadcasting: Bool = false
+  ) throws -> String? {
+    let expected = try expectation(entry)
+    if let failure = found.failure { return "\(name): \(entry) failed: \(failure)" }
+    var wanted = expected.tensor
+    if broadcasting, Shape.broadcast(wanted.shape, found.shape) == found.shape { wanted = wanted.broadcast(to: found.shape) }
+    guard wanted.shape == found.shape else {
+      return "\(name): \(entry) has shape \(found.shape), expected \(wanted.shape)"
+    }
+    return difference(
+      entry, expected: wanted.scalars, found: found.scalars, within: expected.isExact ? .exact : tolerance)
+  }
+
+  /// Compares whole numbers with an expected entry: they must be equal.
+  ///
+  /// - Throws: if the case has no such entry.
+  func difference(_ entry: String, _ found: [some BinaryInteger]) throws -> String? {
+    let expected = try expectation(entry)
+    let wanted = expected.integers
+    guard wanted.count == found.count, expected.isExact else {
+      return "\(name): \(entry) has \(found.count) whole numbers, expected \(expected.kind) \(expected.shape)"
+    }
+    let wrong = wanted.indices.filter { wanted[$0] != Int(found[$0]) }
+    guard let first = wrong.first else { return nil }
+    return "\(name): \(entry) differs in \(wrong.count) of \(wanted.count) numbers, first at \(first): "
+      + "found \(found[first]), expected \(wanted[first])"
+  }
 }
 
 /// Records a test issue for each difference.
-func report(_ differences: [String?], sourceLocation: SourceLocation = #_sourceLocation) {
-  for difference in differences.compactMap({ $0 }) { Issue.record(Comment(rawValue: difference), sourceLocation: sourceLocation) }
+func report(_ differences: String?..., sourceLocation: SourceLocation = #_sourceLocation) {
+  for difference in differences {
+    if let difference { Issue.record(Comment(rawValue: difference), sourceLocation: sourceLocation) }
+  }
 }

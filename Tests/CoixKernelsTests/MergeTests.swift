@@ -1,0 +1,50 @@
+import CoixKernels
+import Foundation
+import Testing
+
+@Suite struct MergeTests {
+  @Test func sumsInDouble() {
+    for size in oddSizes {
+      var random = SplitMix(seed: 80)
+      let x = random.floats(size)
+      let sum = x.reduce(0) { $0 + Double($1) }
+      #expect(abs(coix_sum_double(x, size) - sum) < 1e-13 * Double(size))
+
+      var total = [Double](repeating: 0.25, count: size)
+      coix_accumulate_double(&total, x, size)
+      #expect(total == x.map { 0.25 + Double($0) })
+    }
+  }
+
+  @Test func chunksAreMergedInTheirOrder() {
+    for (size, partCount) in [(1, 1), (17, 3), (5_000, 60)] {
+      var random = SplitMix(seed: 81)
+      let flat = random.floats(size * partCount).map { Double($0) * 1e-3 }
+      let want = (0..<size).map { at in
+        Float((1..<partCount).reduce(flat[at]) { $0 + flat[$1 * size + at] })
+      }
+      flat.withUnsafeBufferPointer { buffer in
+        let parts = (0..<partCount).map { part in buffer.baseAddress.map { $0 + part * size } }
+        for team: Int32 in [1, 2, 3] {
+          #expect(sameBits(output(size) { coix_merge_double(parts, partCount, $0, size, team) }, want))
+        }
+      }
+    }
+    #expect(output(2) { coix_merge_double([], 0, $0, 2, 1) } == [0, 0])
+  }
+
+  @Test(arguments: [(1, 1), (17, 1), (30_000, 1), (50, 3)]) func weightMoments(n: Int, columns: Int) {
+    var random = SplitMix(seed: 82)
+    let x = random.floats(n * columns, in: -9...3)
+    var greatest = [Double](repeating: 0, count: columns)
+    var (sum, squares) = (greatest, greatest)
+    coix_weight_moments(x, &greatest, &sum, &squares, n, columns, 1)
+    for c in 0..<columns {
+      let column = (0..<n).map { Double(x[$0 * columns + c]) }
+      let m = column.max() ?? 0
+      #expect(greatest[c] == m)
+      #expect(abs(sum[c] / column.reduce(0) { $0 + exp($1 - m) } - 1) < 1e-6)
+      #expect(abs(squares[c] / column.reduce(0) { $0 + exp(2 * ($1 - m)) } - 1) < 1e-6)
+    }
+  }
+}
