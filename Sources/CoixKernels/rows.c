@@ -43,21 +43,33 @@ void coix_accumulate_rows(const float *source, float *destination,
   }
 }
 
-static inline void gather_row(const float *source, const int32_t *index, float *destination, size_t r, size_t elements) {
-  const float *from = source + (size_t)index[r] * elements;
-  float *to = destination + r * elements;
-  for (size_t e = 0; e < elements; e++) to[e] = from[e];
+/// Rows [begin, end); short rows of a fixed length are one or two moves each.
+static void gather_range(const float *source, const int32_t *index, float *destination, size_t begin, size_t end,
+                         size_t elements) {
+#define GATHER(n)                                                                                  \
+  for (size_t r = begin; r < end; r++)                                                             \
+    memcpy(destination + r * (n), source + (size_t)index[r] * (n), (n) * sizeof(float))
+  switch (elements) {
+    case 1: GATHER(1); break;
+    case 2: GATHER(2); break;
+    case 4: GATHER(4); break;
+    default: GATHER(elements);
+  }
+#undef GATHER
 }
 
 void coix_gather_rows(const float *source, const int32_t *index, float *destination,
                       size_t count, size_t elements, int team) {
   int threads = coix_team_for((double)count * (2.0 + 0.5 * (double)elements), team);
   if (threads <= 1) {
-    for (size_t r = 0; r < count; r++) gather_row(source, index, destination, r, elements);
+    gather_range(source, index, destination, 0, count, elements);
     return;
   }
+  const size_t block = 4096, blocks = coix_blocks(count, block);
 #pragma omp parallel for schedule(static) num_threads(threads)
-  for (size_t r = 0; r < count; r++) gather_row(source, index, destination, r, elements);
+  for (size_t b = 0; b < blocks; b++) {
+    gather_range(source, index, destination, b * block, coix_min(count, (b + 1) * block), elements);
+  }
 }
 
 static inline void scatter_target(const float *source, const int32_t *order, const int32_t *offsets,

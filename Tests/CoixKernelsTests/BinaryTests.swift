@@ -23,7 +23,8 @@ enum Layout: CaseIterable, Sendable {
   static let operations: [(coix_binary_op, @Sendable (Double, Double) -> Double)] = [
     (COIX_ADD, { $0 + $1 }), (COIX_SUBTRACT, { $0 - $1 }), (COIX_MULTIPLY, { $0 * $1 }),
     (COIX_DIVIDE, { $0 / $1 }), (COIX_POWER, { pow($0, $1) }), (COIX_MAXIMUM, { max($0, $1) }),
-    (COIX_MINIMUM, { min($0, $1) }), (COIX_LESS, { $0 < $1 ? 1 : 0 }), (COIX_LESS_EQUAL, { $0 <= $1 ? 1 : 0 }),
+    (COIX_MINIMUM, { min($0, $1) }), (COIX_LESS, { $0 < $1 ? 1 : 0 }),
+    (COIX_LESS_EQUAL, { $0 <= $1 ? 1 : 0 }),
     (COIX_GREATER, { $0 > $1 ? 1 : 0 }), (COIX_GREATER_EQUAL, { $0 >= $1 ? 1 : 0 }),
     (COIX_EQUAL, { $0 == $1 ? 1 : 0 }), (COIX_NOT_EQUAL, { $0 != $1 ? 1 : 0 }),
   ]

@@ -103,7 +103,8 @@ struct DenseLayer {
   static let activations = [COIX_IDENTITY, COIX_RELU, COIX_TANH, COIX_SIGMOID, COIX_SOFTPLUS]
   /// Few inputs, few outputs, neither, and more than one block of each.
   static let shapes = [
-    (1, 1), (2, 32), (32, 2), (3, 5), (4, 3), (5, 4), (7, 13), (1, 9), (9, 1), (33, 40), (7, 150), (300, 5), (0, 3),
+    (1, 1), (2, 32), (32, 2), (3, 5), (4, 3), (5, 4), (7, 13), (1, 9), (9, 1), (33, 40), (7, 150), (300, 5),
+    (0, 3),
   ]
   /// Rows on both sides of whole vectors, and the activations to try with them.
   static let sizes = [
@@ -137,7 +138,8 @@ struct DenseLayer {
   }
 
   /// Whatever is asked for has the same bits as when all is.
-  @Test(arguments: [(2, 9), (9, 2), (20, 30)]) func partsOfTheGradientCanBeLeftOut(inputs: Int, outputs: Int) {
+  @Test(arguments: [(2, 9), (9, 2), (20, 30)]) func partsOfTheGradientCanBeLeftOut(inputs: Int, outputs: Int)
+  {
     for activation in [COIX_IDENTITY, COIX_RELU, COIX_TANH] {
       let layer = DenseLayer(inputs, outputs, rows: 50, activation)
       let y = layer.forward(bias: layer.bias)
@@ -229,7 +231,8 @@ struct DenseLayer {
         for j in 0..<n {
           for l in 0..<k {
             for r in 0..<rows {
-              want[(i * n + j) * rows + r] += Double(a[(i * k + l) * rows + r]) * Double(b[(l * n + j) * rows + r])
+              want[(i * n + j) * rows + r] +=
+                Double(a[(i * k + l) * rows + r]) * Double(b[(l * n + j) * rows + r])
             }
           }
         }

@@ -7,11 +7,13 @@ import Testing
     #expect(["avx512", "avx2", "baseline"].contains(String(cString: coix_instruction_set())))
   }
 
-  /// The environment lowers the choice: run the tests with COIX_INSTRUCTION_SET=baseline or avx2 to test the other copies.
+  /// The environment lowers the choice: run the tests with COIX_INSTRUCTION_SET=baseline or avx2 to test the
+  /// other copies.
   @Test func theEnvironmentLowersTheChoice() {
     let ranks = ["baseline": 0, "avx2": 1, "avx512": 2]
     let chosen = String(cString: coix_instruction_set())
-    guard let wish = ProcessInfo.processInfo.environment["COIX_INSTRUCTION_SET"], let most = ranks[wish] else { return }
+    guard let wish = ProcessInfo.processInfo.environment["COIX_INSTRUCTION_SET"], let most = ranks[wish]
+    else { return }
     #expect(ranks[chosen, default: 9] <= most)
   }
 

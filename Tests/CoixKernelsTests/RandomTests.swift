@@ -5,7 +5,8 @@ import Testing
 /// A draw of one element for each of `count` rows.
 func draw(_ count: Int) -> coix_draw {
   coix_draw(
-    first_row: 0, valid_rows: UInt64(count), rows: UInt64(count), elements: 1, row_stride: 1, element_stride: 0,
+    first_row: 0, valid_rows: UInt64(count), rows: UInt64(count), elements: 1, row_stride: 1,
+    element_stride: 0,
     offset: 0)
 }
 
@@ -39,8 +40,8 @@ func bits(_ key: coix_key, at counter: UInt64) -> UInt32 {
     }
   }
 
-  /// Numbers of jax.random 0.10.2, from the golden vectors. All but the Gumbel draws, which go through two logarithms, are exact
-  /// where there are fused multiply-adds.
+  /// Numbers of jax.random 0.10.2, from the golden vectors. All but the Gumbel draws, which go through two
+  /// logarithms, are exact where there are fused multiply-adds.
   @Test func drawsAreJAXs() {
     #expect(bits(coix_key(word0: 0, word1: 0), draw(3)) == [4_070_199_207, 4_202_968_722, 1_427_181_096])
 
@@ -66,7 +67,8 @@ func bits(_ key: coix_key, at counter: UInt64) -> UInt32 {
   }
 
   /// Every layout: first row, padding, strides, offset, counters that cross 2^32 and that wrap at 2^64.
-  @Test(arguments: [(1, 0), (7, 2), (3, 1 << 33), (1 << 27, 1), (1 << 30, 5), (1 << 40, 3)] as [(UInt64, UInt64)])
+  @Test(
+    arguments: [(1, 0), (7, 2), (3, 1 << 33), (1 << 27, 1), (1 << 30, 5), (1 << 40, 3)] as [(UInt64, UInt64)])
   func elementsLieWhereTheirStridesSay(rowStride: UInt64, elementStride: UInt64) {
     for rows in oddSizes.map(UInt64.init) {
       for valid in [rows, (rows + 1) / 2] {

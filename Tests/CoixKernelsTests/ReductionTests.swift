@@ -5,7 +5,8 @@ import Testing
 @Suite struct ReductionTests {
   /// Contiguous and vertical reductions, with few and many terms, and more than one block.
   static let shapes = [
-    (1, 1, 1), (1, 5, 1), (3, 100, 1), (2, 10_001, 1), (4, 3, 17), (2, 100, 33), (1, 2, 256), (5, 1, 16), (1, 64, 15),
+    (1, 1, 1), (1, 5, 1), (3, 100, 1), (2, 10_001, 1), (4, 3, 17), (2, 100, 33), (1, 2, 256), (5, 1, 16),
+    (1, 64, 15),
   ]
   static let operations = [COIX_SUM, COIX_MAX, COIX_MIN, COIX_LOGSUMEXP]
 

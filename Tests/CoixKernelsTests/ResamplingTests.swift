@@ -12,7 +12,8 @@ import Testing
     return (index, status)
   }
 
-  /// Walks along the cumulative weights of one column, in double. Positions nearer than 1e-6 to a border are ties.
+  /// Walks along the cumulative weights of one column, in double. Positions nearer than 1e-6 to a border are
+  /// ties.
   static func reference(_ weights: [Double], uniform: Double, count: Int) -> [(index: Int, isTie: Bool)] {
     let total = weights.reduce(0, +)
     var (row, sum) = (0, weights[0])
@@ -28,7 +29,9 @@ import Testing
     }
   }
 
-  @Test(arguments: [(1, 1, 1), (10, 1, 10), (10, 3, 7), (1_000, 2, 1_000), (5_000, 1, 5_000), (7, 2, 100), (3_000, 1, 50)])
+  @Test(arguments: [
+    (1, 1, 1), (10, 1, 10), (10, 3, 7), (1_000, 2, 1_000), (5_000, 1, 5_000), (7, 2, 100), (3_000, 1, 50),
+  ])
   func ancestorsAreThePlainWalks(n: Int, columns: Int, count: Int) {
     var random = SplitMix(seed: 60)
     for share in [0, 0.3] as [Float] {

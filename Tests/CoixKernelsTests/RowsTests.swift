@@ -10,7 +10,9 @@ import Testing
 
       let chunk = output(elements * rows) { coix_load_rows(table, nil, $0, first, valid, rows, elements) }
       for e in 0..<elements {
-        for r in 0..<rows { #expect(chunk[e * rows + r] == table[(first + min(r, valid - 1)) * elements + e]) }
+        for r in 0..<rows {
+          #expect(chunk[e * rows + r] == table[(first + min(r, valid - 1)) * elements + e])
+        }
       }
 
       let stored = output(table.count) { out in
@@ -54,7 +56,9 @@ import Testing
       // In ascending order of the rows, in float: the sums are exact.
       let gradient = random.floats(count * elements)
       var want = [Float](repeating: 0, count: targets * elements)
-      for at in gradient.indices { want[Int(index[at / elements]) * elements + at % elements] += gradient[at] }
+      for at in gradient.indices {
+        want[Int(index[at / elements]) * elements + at % elements] += gradient[at]
+      }
       for team: Int32 in [1, 2, 3] {
         let sums = output(want.count) { out in
           coix_fill(out, 0, want.count, 1)

@@ -40,7 +40,8 @@ struct UnaryCase: CustomTestStringConvertible, Sendable {
       name: "reciprocal", op: COIX_RECIPROCAL, ulps: 0.5, domain: 0.1...9, value: { 1 / $0 },
       slope: { -1 / ($0 * $0) }),
     UnaryCase(name: "sin", op: COIX_SIN, ulps: 1, domain: -9e5...9e5, value: { sin($0) }, slope: { cos($0) }),
-    UnaryCase(name: "cos", op: COIX_COS, ulps: 1, domain: -9e5...9e5, value: { cos($0) }, slope: { -sin($0) }),
+    UnaryCase(
+      name: "cos", op: COIX_COS, ulps: 1, domain: -9e5...9e5, value: { cos($0) }, slope: { -sin($0) }),
     UnaryCase(
       name: "sign", op: COIX_SIGN, ulps: 0, value: { $0 > 0 ? 1 : $0 < 0 ? -1 : $0 }, slope: { _ in 0 }),
     UnaryCase(name: "floor", op: COIX_FLOOR, ulps: 0, value: { floor($0) }, slope: { _ in 0 }),
@@ -113,15 +114,18 @@ func unary(_ op: coix_unary_op, _ x: [Float], team: Int32 = 1) -> [Float] {
   /// Edges: (operation, argument, value).
   static let edges: [(coix_unary_op, Float, Float)] = [
     (COIX_EXP, -.infinity, 0), (COIX_EXP, .infinity, .infinity), (COIX_EXP, 0, 1), (COIX_EXP, .nan, .nan),
-    (COIX_EXP, 89, .infinity), (COIX_EXP, 88.722_83, Float(exp(Double(88.722_83 as Float)))), (COIX_EXP, -104, 0),
-    (COIX_EXP, -103, .leastNonzeroMagnitude), (COIX_EXPM1, -.infinity, -1), (COIX_EXPM1, .infinity, .infinity),
+    (COIX_EXP, 89, .infinity), (COIX_EXP, 88.722_83, Float(exp(Double(88.722_83 as Float)))),
+    (COIX_EXP, -104, 0),
+    (COIX_EXP, -103, .leastNonzeroMagnitude), (COIX_EXPM1, -.infinity, -1),
+    (COIX_EXPM1, .infinity, .infinity),
     (COIX_EXPM1, 1e-30, 1e-30), (COIX_EXPM1, .nan, .nan), (COIX_LOG, 0, -.infinity), (COIX_LOG, -1, .nan),
     (COIX_LOG, .infinity, .infinity), (COIX_LOG, .leastNonzeroMagnitude, -103.278_93), (COIX_LOG, 1, 0),
     (COIX_LOG, .nan, .nan), (COIX_LOG1P, -1, -.infinity), (COIX_LOG1P, -2, .nan), (COIX_LOG1P, 0, 0),
     (COIX_LOG1P, .infinity, .infinity), (COIX_LOG1P, -1e-25, -1e-25), (COIX_LOG1P, .nan, .nan),
     (COIX_SQRT, -1, .nan), (COIX_SQRT, .infinity, .infinity), (COIX_TANH_OP, .infinity, 1),
     (COIX_TANH_OP, -.infinity, -1), (COIX_TANH_OP, 1e-20, 1e-20), (COIX_TANH_OP, .nan, .nan),
-    (COIX_SIGMOID_OP, .infinity, 1), (COIX_SIGMOID_OP, -.infinity, 0), (COIX_SIGMOID_OP, -80, 1.804_851_4e-35),
+    (COIX_SIGMOID_OP, .infinity, 1), (COIX_SIGMOID_OP, -.infinity, 0),
+    (COIX_SIGMOID_OP, -80, 1.804_851_4e-35),
     (COIX_SIGMOID_OP, .nan, .nan), (COIX_SOFTPLUS_OP, -.infinity, 0), (COIX_SOFTPLUS_OP, 1e30, 1e30),
     (COIX_SOFTPLUS_OP, .infinity, .infinity), (COIX_SOFTPLUS_OP, -80, 1.804_851_4e-35),
     (COIX_SOFTPLUS_OP, .nan, .nan), (COIX_RELU_OP, .nan, .nan), (COIX_RELU_OP, -1, 0),

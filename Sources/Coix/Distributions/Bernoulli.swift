@@ -37,7 +37,7 @@ public struct Bernoulli: Distribution {
       case .probabilities: parameter
       case .logits: sigmoid(parameter)
       }
-    return draw.uniform() .< probability
+    return draw.bernoulli(probability)
   }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {

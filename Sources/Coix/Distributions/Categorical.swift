@@ -41,8 +41,7 @@ public struct Categorical: Distribution {
     }
     switch form {
     case .logits:
-      // The Gumbel-max trick.
-      return (draw.appendingAxis(count).gumbel() + parameter.detached).argmax(axis: -1)
+      return draw.categorical(logits: parameter)
     case .probabilities:
       // The number of cumulative probabilities, without the last, below a uniform number.
       let cumulative = parameter.detached.cumulativeSum(axis: -1)

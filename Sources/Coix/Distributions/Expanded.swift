@@ -3,7 +3,8 @@ import CoixParallel
 /// A distribution that is drawn independently over new or stretched batch axes.
 ///
 /// Numbers are drawn in NumPyro's order: the new leading axes, the stretched inner axes from right to left, then the original
-/// batch and event axes. Without stretched inner axes that is row-major order.
+/// batch and event axes. Without stretched inner axes that is row-major order. A distribution that is expanded twice is drawn as
+/// if at once.
 public struct Expanded<Base: Distribution>: Distribution {
   private let base: Base
   private let batch: Shape
@@ -17,46 +18,37 @@ public struct Expanded<Base: Distribution>: Distribution {
   public var eventRank: Int { base.eventRank }
   public var parameters: [DistributionParameter] { base.parameters }
 
-  /// Expanding again starts from the original distribution.
-  public func expanded(to shape: Shape) -> Expanded { Expanded(base, to: shape) }
-
   public func sample(_ draw: Draw) -> Tensor {
-    guard let fitting = Shape.broadcast(base.batchShape, batch), fitting == batch else {
-      return Tensor.mismatch("expanded", [base.batchShape, batch], "the batch does not broadcast to the new shape")
-    }
     let original = base.batchShape
-    let leading = batch.rank - original.rank
-    let stretched = original.indices.filter { original[$0] == 1 && batch[leading + $0] != 1 }
-    guard !stretched.isEmpty else { return base.sample(draw) }
-    // Steps of the sequence, from its fastest axis: event, original batch, stretched from left to right, leading.
-    var strides = [Int](repeating: 0, count: shape.rank)
+    guard Shape.broadcast(original, batch) == batch, Shape.broadcast(shape, draw.shape) == draw.shape else {
+      return Tensor.mismatch("expanded", [original, batch], "the batch does not broadcast to the new shape")
+    }
+    // All axes of the draw count, also those that another expansion around this one has added or stretched.
+    let sizes = draw.shape
+    let batchRank = sizes.rank - base.eventRank
+    let leading = batchRank - original.rank
+    let stretched = (leading..<batchRank).filter { original[$0 - leading] == 1 && sizes[$0] != 1 }
+    guard !stretched.isEmpty else { return base.sample(Draw(key: draw.key, shape: sizes)) }
+    // From the sequence's fastest axis: event, original batch, stretched from left to right, leading.
+    let kept = (leading..<batchRank).filter { !stretched.contains($0) }
+    let order = (batchRank..<sizes.rank).reversed() + kept.reversed() + stretched + (0..<leading).reversed()
+    var strides = [Int](repeating: 0, count: sizes.rank)
     var step = 1
-    for axis in (batch.rank..<shape.rank).reversed() {
+    for axis in order {
       strides[axis] = step
-      step *= shape[axis]
+      step *= sizes[axis]
     }
-    for axis in original.indices.reversed() where !stretched.contains(axis) {
-      strides[leading + axis] = step
-      step *= original[axis]
-    }
-    for axis in stretched {
-      strides[leading + axis] = step
-      step *= batch[leading + axis]
-    }
-    for axis in (0..<leading).reversed() {
-      strides[axis] = step
-      step *= batch[axis]
-    }
-    return base.sample(Draw(key: draw.key, shape: draw.shape, strides: strides, rowStride: step))
+    return base.sample(Draw(key: draw.key, shape: sizes, strides: strides, rowStride: step))
   }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
-    // A log-density that does not vary over the new axes still counts once for each of their elements.
-    let density = base.logProb(of: value, reducing: 0)
-    if density.shape == batch || reducing == 0 && Shape.broadcast(density.shape, batch) == density.shape {
-      return reducing == 0 ? density : base.logProb(of: value, reducing: reducing)
+    let given = Shape(value.shape.prefix(max(0, value.shape.rank - base.eventRank)))
+    guard let density = Shape.broadcast(given, base.batchShape), let full = Shape.broadcast(density, batch) else {
+      return Tensor.mismatch("expanded", [value.shape, shape], "the value does not broadcast to the distribution")
     }
-    return density.broadcast(to: batch).summingLast(reducing)
+    // A log-density that does not vary over the new axes still counts once for each of their elements.
+    return density == full
+      ? base.logProb(of: value, reducing: reducing) : base.logProb(of: value).broadcast(to: full).summingLast(reducing)
   }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Expanded {

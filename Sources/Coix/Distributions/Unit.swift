@@ -14,6 +14,10 @@ public struct Unit: Distribution {
   public var eventRank: Int { 1 }
   public var parameters: [DistributionParameter] { [] }
   public func sample(_ draw: Draw) -> Tensor { Tensor.zeros(draw.shape) }
-  public func logProb(of value: Tensor, reducing: Int) -> Tensor { logDensity.summingLast(reducing) }
+  public func logProb(of value: Tensor, reducing: Int) -> Tensor {
+    let batch = Shape(value.shape.dropLast())
+    let full = Shape.broadcast(batch, logDensity.shape) ?? batch
+    return (full == logDensity.shape ? logDensity : logDensity.broadcast(to: full)).summingLast(reducing)
+  }
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Unit { Unit(transform(logDensity)) }
 }

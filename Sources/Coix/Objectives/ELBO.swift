@@ -8,10 +8,7 @@ extension Objective {
   /// inference", 2021.
   public static let elbo = Objective(
     "elbo",
-    terms: { inputs in
-      guard inputs.isPlated else { return -inputs.incrementalLogWeight }
-      return -(inputs.incomingLogWeight.softmax(axis: 0).detached * inputs.incrementalLogWeight)
-    },
+    terms: { inputs in -inputs.incomingWeight.weighing(inputs.incrementalLogWeight) },
     rowLoss: { incremental, count in incremental * Tensor(-1 / Float(count)) },
     needsEqualWeights: true)
 }

@@ -6,10 +6,5 @@ extension Objective {
   ///
   /// Its gradient is that of -log Σ w v. A particle of weight zero adds nothing. Burda, Grosse and Salakhutdinov,
   /// "Importance weighted autoencoders", 2016.
-  public static let iwae = Objective("iwae") { inputs in
-    let logWeight = inputs.incomingLogWeight + inputs.incrementalLogWeight
-    guard inputs.isPlated else { return -logWeight }
-    let weight = logWeight.softmax(axis: 0).detached
-    return -(weight * select(weight, logWeight, Tensor(0)))
-  }
+  public static let iwae = Objective("iwae") { inputs in -inputs.outgoingWeight.weighing(inputs.outgoingLogWeight) }
 }

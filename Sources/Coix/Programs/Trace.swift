@@ -14,6 +14,18 @@ public struct Site: Sendable {
   public let isObserved: Bool
   /// Whether the site ran in a program that a combinator made auxiliary.
   public internal(set) var isSuffixed: Bool
+
+  /// A site by hand, to use an objective outside of a program.
+  public init(
+    name: String, value: Tensor, logProb: Tensor, eventRank: Int = 0, isObserved: Bool = false, isSuffixed: Bool = false
+  ) {
+    self.name = name
+    self.value = value
+    self.logProb = logProb
+    self.eventRank = eventRank
+    self.isObserved = isObserved
+    self.isSuffixed = isSuffixed
+  }
 }
 
 /// The sites of a program's run, in the order in which they ran.

@@ -35,10 +35,13 @@ INLINE void COPY(density_elements)(normal_operand x, size_t x_row, normal_operan
     d = d * inverse[e];                                                                            \
   }                                                                                                \
   squares = v_fma(d, d, squares);
+  // A NaN among the values, not the parameters, is a value outside of the support.
+#define SUPPORTED(LOAD, ...)                                                                         if (__builtin_reduce_or(y != y))                                                                     for (size_t e = 0; e < count; e++) {                                                                 v16 value = LOAD(x, e, __VA_ARGS__);                                                               y = value != value ? (v16)(-INFINITY) : y;                                                       }
   for (; i + 16 <= rows; i += 16) {
     v16 squares = (v16)(0.0f), logs = offset;
     for (size_t e = 0; e < count; e++) { ELEMENT(AT, i) }
     v16 y = v_fma((v16)(-0.5f), squares, -logs);
+    SUPPORTED(AT, i)
     v_store(out + i, first ? y : v_load(out + i) + y);
   }
   if (i < rows) {
@@ -46,9 +49,11 @@ INLINE void COPY(density_elements)(normal_operand x, size_t x_row, normal_operan
     v16 squares = (v16)(0.0f), logs = offset;
     for (size_t e = 0; e < count; e++) { ELEMENT(AT_PART, i, n) }
     v16 y = v_fma((v16)(-0.5f), squares, -logs);
+    SUPPORTED(AT_PART, i, n)
     v_store_part(out + i, first ? y : v_load_part(out + i, n) + y, n);
   }
 #undef ELEMENT
+#undef SUPPORTED
 }
 
 static void COPY(density)(normal_operand x, normal_operand loc, normal_operand scale, float *out, size_t elements, size_t rows) {

@@ -135,6 +135,7 @@ void coix_cumsum(const float *x, float *y, size_t outer, size_t n, size_t inner)
 /// Operand q's element (g, e, r) lies at (g * elements + e) * q_element_stride + r * q_row_stride
 /// (element_stride 0: one value for all elements; row_stride 0 or 1).
 /// Per element: -0.5 ((x - loc)/scale)^2 - log(sqrt(2 pi) scale). Row-constant scales take their log once.
+/// A row with a NaN among its x has density -inf, as outside of the support; NaN parameters give NaN.
 void coix_normal_log_density(const float *x, size_t x_element_stride, size_t x_row_stride,
                              const float *loc, size_t loc_element_stride, size_t loc_row_stride,
                              const float *scale, size_t scale_element_stride, size_t scale_row_stride,

@@ -13,6 +13,8 @@ final class Tape {
     case none
     /// One input: the gradient of the output to that of the input.
     case one(input: Int32, (Tensor) -> Tensor)
+    /// A sum of two inputs, or their difference: both get the gradient, the second one its negative.
+    case sum(Int32, Int32, isDifference: Bool)
     /// Several: adds to the tape itself.
     case many((Tensor, Tape) -> Void)
     /// Runs when all later nodes are done, also without a gradient of its own.
@@ -70,6 +72,12 @@ final class Tape {
   func form(of node: Int32) -> (shape: Shape, stride: Int) {
     let node = nodes + Int(node)
     return (node.pointee.shape, node.pointee.stride)
+  }
+
+  private func exchange(_ pullback: inout Pullback, with other: Pullback) -> Pullback {
+    var other = other
+    swap(&pullback, &other)
+    return other
   }
 
   /// The tape that records now, if the operand is tracked.
@@ -158,9 +166,8 @@ final class Tape {
     defer { context?.tape = recording }
     for index in stride(from: count - 1, through: 0, by: -1) {
       let node = nodes + index
-      let pullback = node.pointee.pullback
-      if case .none = pullback { continue }
-      node.pointee.pullback = .none
+      if case .none = node.pointee.pullback { continue }
+      let pullback = exchange(&node.pointee.pullback, with: .none)
       if case .always(let body) = pullback {
         try body(self)
         continue
@@ -168,6 +175,9 @@ final class Tape {
       guard let gradient = node.pointee.gradient.take() else { continue }
       switch pullback {
       case .one(let input, let body): add(body(gradient), to: input)
+      case .sum(let first, let second, let isDifference):
+        add(gradient, to: first)
+        if second >= 0 { add(isDifference ? -gradient : gradient, to: second) }
       case .many(let body): body(gradient, self)
       case .none, .always: break
       }

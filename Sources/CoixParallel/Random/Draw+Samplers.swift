@@ -14,7 +14,8 @@ extension Draw {
 
   /// Standard Cauchy numbers: density 1 / (π (1 + x²)).
   public func cauchy() -> Tensor {
-    let angle = Tensor(Float.pi) * (uniform(low: .ulpOfOne, high: 1) - 0.5)
+    // Float.pi is rounded towards zero; near the poles that tells.
+    let angle = Tensor(Float(Double.pi)) * (uniform(low: .ulpOfOne, high: 1) - 0.5)
     return sin(angle) / cos(angle)
   }
 

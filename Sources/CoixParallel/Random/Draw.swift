@@ -62,17 +62,16 @@ public struct Draw: Sendable {
   public func normal(location: Tensor, scale: Tensor) -> Tensor {
     let name = "Normal.sample"
     if let refusal = location.refusal(name) ?? scale.refusal(name) { return refusal }
-    let isTracked = location.node >= 0 || scale.node >= 0
     func fits(_ operand: Tensor) -> Bool { operand.shape == shape || operand.shape.elementCount == 1 }
-    guard fits(location), fits(scale), let runs, runs.count == 1, !isTracked || scale.node < 0 else {
-      return location + scale * normal()
-    }
+    guard fits(location), fits(scale), let runs, runs.count == 1 else { return location + scale * normal() }
     let result = makeResult()
+    let noise = Tape.recording(scale) == nil ? nil : makeResult()
     let (mean, deviation) = (operand(location, at: 0), operand(scale, at: 0))
     coix_draw_normal_affine(
       key.words, place(runs[0]), mean.pointer, mean.elementStride, mean.rowStride, deviation.pointer,
-      deviation.elementStride, deviation.rowStride, nil, result.pointer, 1)
-    return result.recorded(from: location) { $0 }
+      deviation.elementStride, deviation.rowStride, noise?.pointer, result.pointer, 1)
+    guard let noise else { return result.recorded(from: location) { $0 } }
+    return result.recorded(from: location, scale, { $0 }, { $0 * noise })
   }
 
   /// Whole numbers uniform in a range, for every element, in the shape's order; JAX's `randint`.

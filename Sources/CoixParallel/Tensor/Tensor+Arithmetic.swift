@@ -43,12 +43,12 @@ extension Tensor {
 
   /// The elementwise sum; event shapes broadcast.
   public static func + (a: Tensor, b: Tensor) -> Tensor {
-    binary(COIX_ADD, a, b, "+").recorded(from: a, b, { $0 }, { $0 })
+    binary(COIX_ADD, a, b, "+").recordedSum(of: a, b, isDifference: false)
   }
 
   /// The elementwise difference; event shapes broadcast.
   public static func - (a: Tensor, b: Tensor) -> Tensor {
-    binary(COIX_SUBTRACT, a, b, "-").recorded(from: a, b, { $0 }, { -$0 })
+    binary(COIX_SUBTRACT, a, b, "-").recordedSum(of: a, b, isDifference: true)
   }
 
   /// The elementwise product; event shapes broadcast.

@@ -55,6 +55,13 @@ extension Tensor {
       })
   }
 
+  /// The sum or difference of two tensors.
+  @inline(__always)
+  func recordedSum(of first: Tensor, _ second: Tensor, isDifference: Bool) -> Tensor {
+    guard let tape = Tape.recording(first, second) else { return self }
+    return tape.record(self, .sum(tape.node(of: first), tape.node(of: second), isDifference: isDifference))
+  }
+
   /// Summed over everything that was broadcast from `shape` (and over the rows, for a `stride` of 0).
   ///
   /// Padding rows of gradients are zero, so the sum over rows may run over them.

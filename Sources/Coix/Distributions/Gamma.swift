@@ -1,0 +1,38 @@
+import CoixParallel
+
+/// The gamma distribution: density β^α x^(α - 1) exp(-β x) / Γ(α) on x > 0.
+///
+/// Gradients of draws flow to the rate β. To the concentration α they don't yet: asking for one is a ``CoixError/gradient(_:)``, and
+/// a detached program takes none.
+public struct Gamma: Distribution {
+  /// The concentration (or shape) α > 0.
+  public let concentration: Tensor
+  /// The rate β > 0.
+  public let rate: Tensor
+
+  /// A gamma distribution; the parameters broadcast against each other.
+  public init(_ concentration: Tensor, _ rate: Tensor = 1) {
+    self.concentration = concentration
+    self.rate = rate
+  }
+
+  public var shape: Shape { Shape.broadcast(concentration.shape, rate.shape) ?? concentration.shape }
+  public var eventRank: Int { 0 }
+  public var parameters: [DistributionParameter] {
+    [.init("concentration", concentration, .positive), .init("rate", rate, .positive)]
+  }
+
+  public func sample(_ draw: Draw) -> Tensor { draw.gamma(concentration) / rate }
+
+  public func logProb(of value: Tensor, reducing: Int) -> Tensor {
+    let isInside = (value .> 0) * (value .< .infinity)
+    // Outside of the support any number will do, so long as no NaN comes of it.
+    let x = select(isInside, value, 1)
+    let normalizer = logGamma(concentration) - concentration * log(rate)
+    return ((concentration - 1) * log(x) - rate * x - normalizer).supported(where: isInside).summingLast(reducing)
+  }
+
+  public func mapParameters(_ transform: (Tensor) -> Tensor) -> Gamma {
+    Gamma(transform(concentration), transform(rate))
+  }
+}

@@ -1,0 +1,16 @@
+import CoixParallel
+
+extension Objective {
+  /// The annealed variational objective: -Σ log v / S, with the incremental weights v of S particles, whatever they came in with.
+  ///
+  /// Huang, Tan, Lacoste and Courville, "Improving explorability in variational inference with annealed variational objectives",
+  /// 2018.
+  public static let avo = Objective(
+    "avo",
+    terms: { inputs in
+      let count = inputs.incomingLogWeight.shape.first ?? inputs.incrementalLogWeight.shape.first ?? 1
+      return inputs.incrementalLogWeight * Tensor(-1 / Float(count))
+    },
+    rowLoss: { incremental, count in incremental * Tensor(-1 / Float(count)) },
+    needsEqualWeights: false)
+}

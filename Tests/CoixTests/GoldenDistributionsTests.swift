@@ -1,0 +1,107 @@
+import Coix
+import Testing
+
+/// Distributions: log-probabilities and their gradients, draws and their pathwise gradients.
+///
+/// What the cases have beyond a distribution's own axes, `sample_shape` or further axes of the value, are rows of a plate here;
+/// draws and log-probabilities are also checked outside of plates.
+@Suite struct GoldenDistributionsTests {
+  /// Distributions of the file that are not there yet.
+  static let missing: Set<String> = [
+    "Beta", "Cauchy", "Dirichlet", "Exponential", "HalfNormal", "Laplace", "LogNormal", "MultivariateNormal",
+    "MultivariateNormalCovariance", "StudentT",
+  ]
+
+  /// Pathwise gradients that are not there yet: asking for one is an error.
+  static let missingGradients: [String: Set<String>] = ["Gamma": ["concentration"]]
+
+  static func cases() throws -> [GoldenCase] {
+    try GoldenFile.cases("distributions").filter { !missing.contains(try $0.field("distribution")) }
+  }
+
+  /// Nothing is left out but what is named in ``missing``, and none of that exists.
+  @Test func leavesOutOnlyWhatIsMissing() throws {
+    for golden in try GoldenFile.cases("distributions") {
+      let isMissing = Self.missing.contains(try golden.field("distribution"))
+      #expect((try? GoldenDistribution(golden)) == nil ? isMissing : !isMissing, "\(golden.name)")
+    }
+  }
+
+  @Test(arguments: try cases())
+  func agrees(_ golden: GoldenCase) throws {
+    switch try golden.field("op") {
+    case "log_prob": try checkLogProb(golden)
+    case "sample": try checkSample(golden)
+    case let op: Issue.record("\(golden.name): unknown op \(op)")
+    }
+  }
+
+  // MARK: Log-probabilities
+
+  private func checkLogProb(_ golden: GoldenCase) throws {
+    let recipe = try GoldenDistribution(golden)
+    let parameters = golden.inputs.mapValues(\.tensor)
+    let tracked = parameters.filter { golden.expected["grad.\($0.key)"] != nil }
+    func check(_ place: String, _ body: ([String: Tensor]) throws -> Tensor) throws {
+      let (result, found) = try valueWithGradient(at: tracked) { tracked in
+        let found = try body(parameters.merging(tracked) { $1 })
+        return (found.sum(), found.detached)
+      }
+      report(try golden.difference("log_prob", found, within: .logDensity).map { $0 + place })
+      for entry in golden.expected.keys.sorted() where entry.hasPrefix("grad.") {
+        let gradient = try result.gradient.entry(String(entry.dropFirst(5)))
+        report(try golden.difference(entry, gradient, within: .densityGradient).map { $0 + place })
+      }
+    }
+    try check("") { try recipe.make($0).logProb(of: try $0.entry("value")) }
+    // The value's further axes as rows.
+    let (value, own) = (try parameters.entry("value"), try recipe.make(parameters).shape)
+    let further = value.shape.rank - own.rank
+    guard further > 0 else { return }
+    let rows = value.shape.prefix(further).reduce(1, *)
+    let plate = Plate("row", count: rows)
+    try check(", in a plate") { tensors in
+      let mapped = plate.mapped(try tensors.entry("value").reshaped(to: Shape([rows] + value.shape.dropFirst(further))))
+      let program = Kernel { (_, x: Tensor) in try recipe.make(tensors).logProb(of: x) }
+      let output = try evaluate(plate(program), seed: 0)(mapped).output.values
+      return output.reshaped(to: Shape(value.shape.prefix(further)).appending(Shape(output.shape.dropFirst())))
+    }
+  }
+
+  // MARK: Draws
+
+  private func checkSample(_ golden: GoldenCase) throws {
+    let recipe = try GoldenDistribution(golden)
+    let key = try golden.key()
+    let rowShape = try recipe.sampleShape(golden)
+    let parameters = golden.inputs.mapValues(\.tensor).filter { $0.key != "key" }
+    let missing = Self.missingGradients[try golden.field("distribution")] ?? []
+    let wanted = parameters.filter { golden.expected["grad.\($0.key)"] != nil }
+    let tracked = wanted.filter { !missing.contains($0.key) }
+
+    /// The draw, with the sample axes as rows of a plate.
+    func sample(_ tensors: [String: Tensor]) throws -> Tensor {
+      guard !rowShape.isEmpty else { return try recipe.make(tensors).sample(key) }
+      let plate = Plate("row", count: rowShape.reduce(1, *))
+      let program = Kernel { (_) in try recipe.make(tensors).sample(key) }
+      let output = try evaluate(plate(program), seed: 0)().output.values
+      return output.reshaped(to: Shape(rowShape).appending(Shape(output.shape.dropFirst())))
+    }
+    func gradient(_ tracked: [String: Tensor]) throws -> (ValueWithGradient<[String: Tensor]>, Tensor) {
+      try valueWithGradient(at: tracked) { tracked in
+        let found = try sample(parameters.merging(tracked) { $1 })
+        return (found.sum(), found.detached)
+      }
+    }
+    let (result, found) = try gradient(tracked)
+    report(try golden.difference("sample", found, within: try recipe.drawTolerance(golden)))
+    for name in tracked.keys.sorted() {
+      report(try golden.difference("grad.\(name)", try result.gradient.entry(name), within: .densityGradient))
+    }
+    for name in wanted.keys.sorted() where missing.contains(name) {
+      #expect("\(golden.name): no gradient to \(name)") {
+        _ = try gradient(wanted.filter { $0.key == name })
+      } throws: { if case CoixError.gradient = $0 { true } else { false } }
+    }
+  }
+}
