@@ -36,7 +36,12 @@ INLINE void COPY(density_elements)(normal_operand x, size_t x_row, normal_operan
   }                                                                                                \
   squares = v_fma(d, d, squares);
   // A NaN among the values, not the parameters, is a value outside of the support.
-#define SUPPORTED(LOAD, ...)                                                                         if (__builtin_reduce_or(y != y))                                                                     for (size_t e = 0; e < count; e++) {                                                                 v16 value = LOAD(x, e, __VA_ARGS__);                                                               y = value != value ? (v16)(-INFINITY) : y;                                                       }
+#define SUPPORTED(LOAD, ...)                                                                       \
+  if (__builtin_reduce_or(y != y))                                                                 \
+    for (size_t e = 0; e < count; e++) {                                                           \
+      v16 value = LOAD(x, e, __VA_ARGS__);                                                         \
+      y = value != value ? (v16)(-INFINITY) : y;                                                   \
+    }
   for (; i + 16 <= rows; i += 16) {
     v16 squares = (v16)(0.0f), logs = offset;
     for (size_t e = 0; e < count; e++) { ELEMENT(AT, i) }
