@@ -35,11 +35,11 @@ def bench(options, mode, particles, threads):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "bench.json"
         command = [options.bench, "--workload", options.workload, "--mode", mode, "--particles", str(particles),
-                   "--threads", ",".join(map(str, threads)), "--repeats", str(options.repeats), "--json", file]
+                   "--threads", ",".join(map(str, threads)), "--exact", "--repeats", str(options.repeats), "--json", file]
         run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if run.returncode:
             sys.exit(f"error: {' '.join(map(str, command))}\n{run.stdout}")
-        records = [record for record in json.loads(file.read_text()) if record["threads"] in threads]
+        records = json.loads(file.read_text())
     for record in records:
         print("{mode:>9} {particles:>11,} particles {threads:>3} threads {particlesPerSecond:>15,.0f} particles/s"
               .format(**record), flush=True)

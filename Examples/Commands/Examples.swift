@@ -7,7 +7,8 @@ import Foundation
 @main
 public struct Examples: ParsableCommand {
   public static let configuration = CommandConfiguration(
-    commandName: "examples", abstract: "Inference programs, trained and evaluated.", subcommands: [VAECommand.self])
+    commandName: "examples", abstract: "Inference programs, trained and evaluated.",
+    subcommands: [VAECommand.self])
 
   public init() {}
 

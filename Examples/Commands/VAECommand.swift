@@ -30,16 +30,21 @@ public struct VAECommand: ParsableCommand {
   @Option(parsing: .unconditional, help: "Threads; may exceed the cores. (default: one for each core)")
   var threads: Int?
 
-  @Option(help: ArgumentHelp("A file with points of your own.", valueName: "file.csv|.npy"), completion: .file())
+  @Option(
+    help: ArgumentHelp("A file with points of your own.", valueName: "file.csv|.npy"), completion: .file())
   var data: String?
-  @Option(parsing: .unconditional, help: "Points to train on. (default: 10000, or all of a file that are not test points)")
+  @Option(
+    parsing: .unconditional,
+    help: "Points to train on. (default: 10000, or all of a file that are not test points)")
   var train: Int?
   @Option(parsing: .unconditional, help: "Points to test with. (default: 3000, or a fifth of a file)")
   var test: Int?
   @Option(parsing: .unconditional, help: "Standard deviation of the two moons' noise. (default: 0.1)")
   var noise: Float?
 
-  @Option(help: ArgumentHelp("A folder for the results: .npy, .npz, .json.", valueName: "dir"), completion: .directory)
+  @Option(
+    help: ArgumentHelp("A folder for the results: .npy, .npz, .json.", valueName: "dir"),
+    completion: .directory)
   var out: String?
   @Flag(help: "Print a hash of all results' bits.")
   var digest = false
@@ -103,7 +108,9 @@ public struct VAECommand: ParsableCommand {
     var skipped = 0
     defer {
       console.clearProgress()
-      if skipped > 0 { console.say("Skipped \(skipped) of \(steps) updates: their gradients were not finite") }
+      if skipped > 0 {
+        console.say("Skipped \(skipped) of \(steps) updates: their gradients were not finite")
+      }
     }
     return try experiment.run(on: points, workers: workers) { step, loss, skippedCount in
       skipped = skippedCount

@@ -14,7 +14,9 @@ public struct PointData: Sendable {
   public static func twoMoons(
     train: Int = 10_000, test: Int = 3_000, noise: Float = 0.1, seed: Int = 0
   ) throws -> PointData {
-    guard noise >= 0, noise.isFinite else { throw CoixError.argument("the noise must be at least 0, is \(noise)") }
+    guard noise >= 0, noise.isFinite else {
+      throw CoixError.argument("the noise must be at least 0, is \(noise)")
+    }
     try check(train, "training points")
     try check(test, "test points")
     let (trainKey, testKey) = dataKey(seed).split()
@@ -24,17 +26,19 @@ public struct PointData: Sendable {
 
   /// The points of a file, `[n, 2]`, shuffled by the seed and divided.
   ///
-  /// - Parameters:
-  ///   - train: how many to train on; nil takes all that are not test points.
-  ///   - test: how many to test with; nil takes a fifth, but at least one.
-  /// - Throws: ``CoixError/file(path:reason:)`` if the file cannot be read, is not `[n, 2]`, has a number that is not finite or
-  ///   too few points; ``CoixError/argument(_:)``.
-  public static func file(_ path: String, train: Int? = nil, test: Int? = nil, seed: Int = 0) throws -> PointData {
+  /// Without a number of test points a fifth are, but at least one; without one of training points, all others.
+  ///
+  /// - Throws: ``CoixError/file(path:reason:)`` if the file cannot be read, is not `[n, 2]`, has a number that
+  ///   is not finite or too few points; ``CoixError/argument(_:)``.
+  public static func file(_ path: String, train: Int? = nil, test: Int? = nil, seed: Int = 0) throws
+    -> PointData
+  {
     if let train { try check(train, "training points") }
     if let test { try check(test, "test points") }
     let points = try Tensor(contentsOf: path)
     guard points.shape.rank == 2, points.shape[1] == 2 else {
-      throw CoixError.file(path: path, reason: "points are needed, one a row: [n, 2]; it has the shape \(points.shape)")
+      throw CoixError.file(
+        path: path, reason: "points are needed, one a row: [n, 2]; it has the shape \(points.shape)")
     }
     if let index = points.withScalars({ $0.firstIndex { !$0.isFinite } }) {
       throw CoixError.file(
@@ -45,7 +49,8 @@ public struct PointData: Sendable {
     let trainCount = train ?? max(count - testCount, 1)
     guard trainCount <= count - testCount else {
       throw CoixError.file(
-        path: path, reason: "has \(count) points, too few for \(trainCount) to train on and \(testCount) to test with")
+        path: path,
+        reason: "too few points: \(count), for \(trainCount) to train on and \(testCount) to test with")
     }
     let order = dataKey(seed).permutation(of: count)
     return PointData(
@@ -71,6 +76,8 @@ public struct PointData: Sendable {
   }
 
   private static func check(_ count: Int, _ what: String) throws {
-    guard count >= 1 else { throw CoixError.argument("the number of \(what) must be at least 1, is \(count)") }
+    guard count >= 1 else {
+      throw CoixError.argument("the number of \(what) must be at least 1, is \(count)")
+    }
   }
 }

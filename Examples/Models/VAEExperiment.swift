@@ -43,8 +43,9 @@ public struct VAEExperiment: Sendable {
 
   /// Runs the experiment.
   ///
-  /// - Parameter onStep: called after each step of training with its number, its loss, and how many updates have been skipped
-  ///   so far.
+  /// `onStep` is called after each step of training with its number, its loss, and how many updates have been
+  /// skipped so far.
+  ///
   /// - Throws: as ``validate()``; what evaluations throw.
   public func run(
     on data: PointData, workers: Workers = .standard,
@@ -63,7 +64,8 @@ public struct VAEExperiment: Sendable {
     }
     let after = try Reconstruction(of: data.test, by: training.vae, key: key, workers: workers)
     return VAEResults(
-      experiment: self, data: data, losses: losses, vae: training.vae, skippedCount: training.optimizer.skippedCount,
+      experiment: self, data: data, losses: losses, vae: training.vae,
+      skippedCount: training.optimizer.skippedCount,
       before: before, after: after)
   }
 }

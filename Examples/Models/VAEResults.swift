@@ -36,7 +36,8 @@ public struct VAEResults: Sendable {
 
   /// The files that ``write(to:)`` makes.
   public static let fileNames = [
-    "train.npy", "test.npy", "losses.npy", "reconstructions_before.npy", "reconstructions_after.npy", "parameters.npz",
+    "train.npy", "test.npy", "losses.npy", "reconstructions_before.npy", "reconstructions_after.npy",
+    "parameters.npz",
     "summary.json",
   ]
 
@@ -58,7 +59,8 @@ public struct VAEResults: Sendable {
   public var summary: VAESummary {
     VAESummary(
       steps: experiment.steps, batch: experiment.batch, learningRate: experiment.learningRate,
-      hidden: experiment.hidden, seed: experiment.seed, trainCount: data.train.shape[0], testCount: data.test.shape[0],
+      hidden: experiment.hidden, seed: experiment.seed, trainCount: data.train.shape[0],
+      testCount: data.test.shape[0],
       skippedUpdates: skippedCount, lossFirst: losses.first?.ifFinite, lossLast: losses.last?.ifFinite,
       essBefore: before.ess.ifFinite, logZBefore: before.logZ.ifFinite, essAfter: after.ess.ifFinite,
       logZAfter: after.logZ.ifFinite)

@@ -1,8 +1,6 @@
 // Sums over chunks and over whole plates, in double and in an order that only sizes decide.
 
-#include <math.h>
-
-#include "CoixKernels.h"
+#include "internal.h"
 
 void coix_accumulate_double(double *y, const float *x, size_t count) {
 #pragma omp simd
@@ -22,16 +20,15 @@ void coix_merge_double(const double *const *parts, size_t part_count, float *out
     for (size_t i = 0; i < count; i++) out[i] = 0;
     return;
   }
-  if (team <= 1 || count * part_count < (1 << 18)) {
+  const int threads = coix_team_for(0.5 * (double)count * (double)part_count, team);
+  if (threads <= 1) {
     merge_range(parts, part_count, out, 0, count);
     return;
   }
-  const size_t block = 1024;
-  const size_t blocks = (count + block - 1) / block;
-#pragma omp parallel for schedule(static) num_threads(team)
+  const size_t block = 1024, blocks = coix_blocks(count, block);
+#pragma omp parallel for schedule(static) num_threads(threads)
   for (size_t b = 0; b < blocks; b++) {
-    size_t end = (b + 1) * block < count ? (b + 1) * block : count;
-    merge_range(parts, part_count, out, b * block, end);
+    merge_range(parts, part_count, out, b * block, coix_min((b + 1) * block, count));
   }
 }
 

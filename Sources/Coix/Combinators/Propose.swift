@@ -181,13 +181,22 @@ extension Machine {
   }
 
   /// Adds sites as they are to a scope, as the empirical program of a finished run does: each latent site draws once.
+  ///
+  /// All probability is at the values they have, so that at another, given, value the log-probability is -inf.
   func replay(_ sites: [Site], _ metrics: RunningMetrics, into scope: Scope, _ handlers: Handlers) throws {
     let recorder = try recorder(scope)
     for var site in sites {
       if !site.isObserved { _ = recorder.stream.next() }
       site.name = handlers.suffixed(site.name)
       site.isSuffixed = false
-      if handlers.isDetached && !site.isObserved { site.value = site.value.detached }
+      if !site.isObserved {
+        if let given = recorder.givenValue(site.name, shape: site.value.shape, handlers: handlers) {
+          let point = Delta(local(site.value), logDensity: local(site.logProb), eventRank: site.eventRank)
+          site.logProb = point.logProb(of: given)
+          site.value = given
+        }
+        if handlers.isDetached { site.value = site.value.detached }
+      }
       recorder.append(site)
     }
     var merged = recorder.metrics ?? RunningMetrics()

@@ -90,7 +90,8 @@ extension ArraySlice<UInt8> {
     var result = drop(while: \.isBlank)
     while result.last?.isBlank ?? false { result.removeLast() }
     let quote = UInt8(ascii: "\"")
-    return result.count >= 2 && result.first == quote && result.last == quote ? result.dropFirst().dropLast() : result
+    return result.count >= 2 && result.first == quote && result.last == quote
+      ? result.dropFirst().dropLast() : result
   }
 
   fileprivate var string: String { String(decoding: self, as: UTF8.self) }

@@ -32,11 +32,15 @@ extension NPYArray {
   /// - Throws: ``MalformedFile``.
   init(decoding bytes: ArraySlice<UInt8>) throws {
     guard !bytes.isEmpty else { throw MalformedFile("is empty") }
-    guard bytes.starts(with: magic) else { throw MalformedFile("is not a npy file: it does not begin with \\x93NUMPY") }
+    guard bytes.starts(with: magic) else {
+      throw MalformedFile("is not a npy file: it does not begin with \\x93NUMPY")
+    }
     var reader = ByteReader(bytes.dropFirst(magic.count))
     let version = try reader.integer(UInt8.self, of: "the version")
     _ = try reader.integer(UInt8.self, of: "the version")
-    guard (1...3).contains(version) else { throw MalformedFile("npy version \(version) is not supported; 1 to 3 are") }
+    guard (1...3).contains(version) else {
+      throw MalformedFile("npy version \(version) is not supported; 1 to 3 are")
+    }
     let headerLength =
       version == 1
       ? try reader.integer(UInt16.self, of: "the header") : try reader.integer(UInt32.self, of: "the header")
@@ -46,7 +50,9 @@ extension NPYArray {
       throw MalformedFile("the shape \(header.shape) has too many elements")
     }
     let data = try reader.bytes(count * type.size, of: "the array of shape \(header.shape)")
-    guard reader.rest.isEmpty else { throw MalformedFile("\(reader.rest.count) bytes follow after the array") }
+    guard reader.rest.isEmpty else {
+      throw MalformedFile("\(reader.rest.count) bytes follow after the array")
+    }
 
     func ordered<Number>(_ numbers: [Number]) -> [Number] {
       header.isFortranOrder ? numbers.rowMajor(fromFortranOrder: header.shape) : numbers
@@ -106,7 +112,7 @@ extension ArraySlice<UInt8> {
 extension Array {
   /// The bytes of each element's bits.
   fileprivate func bytes<Bits>(_ bits: (Element) -> Bits) -> [UInt8] {
-    map(bits).withUnsafeBytes { Array<UInt8>($0) }
+    map(bits).withUnsafeBytes { [UInt8]($0) }
   }
 
   /// The elements of an array in Fortran order (first axis fastest), in row-major order.

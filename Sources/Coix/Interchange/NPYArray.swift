@@ -69,7 +69,8 @@ public struct NPYArray: Equatable, Sendable {
   public func tensor() throws -> Tensor {
     let tensorShape = Shape(shape)
     guard tensorShape.isValid else {
-      throw CoixError.argument("a tensor cannot have the shape \(shape): at most \(Shape.maximumRank) axes, 2^40 numbers")
+      throw CoixError.argument(
+        "a tensor cannot have the shape \(shape): at most \(Shape.maximumRank) axes, 2^40 numbers")
     }
     let tensor =
       switch scalars {

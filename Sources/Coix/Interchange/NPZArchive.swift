@@ -38,7 +38,9 @@ public struct NPZArchive: Equatable, Sendable {
   public func write(to path: String) throws {
     try WholeFile.write(path) {
       try ZipArchive.encode(
-        arrays.sorted { $0.key < $1.key }.map { ZipArchive.Entry(name: "\($0.key).npy", bytes: $0.value.encoded()[...]) })
+        arrays.sorted { $0.key < $1.key }.map {
+          ZipArchive.Entry(name: "\($0.key).npy", bytes: $0.value.encoded()[...])
+        })
     }
   }
 }

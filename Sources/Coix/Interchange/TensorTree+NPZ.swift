@@ -29,7 +29,8 @@ extension TensorTree {
       }
       guard array.shape == Array(tensor.shape) else {
         throw CoixError.file(
-          path: path, reason: "the array \(name.orUnnamed) has the shape \(array.shape), \(tensor.shape) is expected")
+          path: path,
+          reason: "the array \(name.orUnnamed) has the shape \(array.shape), \(tensor.shape) is expected")
       }
       return try array.tensor()
     }

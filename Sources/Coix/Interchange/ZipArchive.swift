@@ -75,7 +75,9 @@ enum ZipArchive {
     guard count < UInt16.max, length < UInt32.max, start < UInt32.max else {
       throw MalformedFile("zip archives of 4 GiB or more are not supported")
     }
-    guard start + length <= bytes.count else { throw MalformedFile("truncated: the directory lies outside of the file") }
+    guard start + length <= bytes.count else {
+      throw MalformedFile("truncated: the directory lies outside of the file")
+    }
     var directory = ByteReader(bytes[start..<start + length])
     var entries: [Entry] = []
     var total = 0
@@ -96,7 +98,9 @@ enum ZipArchive {
       for start in stride(from: bytes.count - size, through: max(0, bytes.count - size - 0xFFFF), by: -1)
       where bytes[start] == 0x50 {
         var reader = ByteReader(bytes[start...])
-        if try reader.integer(UInt32.self, of: "the directory's end") == Int(endSignature) { return bytes[start...] }
+        if try reader.integer(UInt32.self, of: "the directory's end") == Int(endSignature) {
+          return bytes[start...]
+        }
       }
     }
     throw MalformedFile("is not a npz file, or truncated: a zip archive's directory is missing")
@@ -132,7 +136,9 @@ enum ZipArchive {
       throw MalformedFile("the entry \(name) has 4 GiB or more, which is not supported")
     }
     guard stored == size else { throw MalformedFile("the entry \(name) has two different sizes") }
-    guard offset <= bytes.count else { throw MalformedFile("truncated: the entry \(name) lies outside of the file") }
+    guard offset <= bytes.count else {
+      throw MalformedFile("truncated: the entry \(name) lies outside of the file")
+    }
     var local = ByteReader(bytes[offset...])
     guard try local.integer(UInt32.self, of: name) == Int(localSignature) else {
       throw MalformedFile("the entry \(name) is not where the directory says")
@@ -142,7 +148,9 @@ enum ZipArchive {
     let localExtraLength = try local.integer(UInt16.self, of: name)
     _ = try local.bytes(localNameLength + localExtraLength, of: name)
     let contents = try local.bytes(size, of: "the entry \(name)")
-    guard Int(CRC32.checksum(contents)) == checksum else { throw MalformedFile("the entry \(name) is damaged: wrong checksum") }
+    guard Int(CRC32.checksum(contents)) == checksum else {
+      throw MalformedFile("the entry \(name) is damaged: wrong checksum")
+    }
     return Entry(name: name, bytes: contents)
   }
 }

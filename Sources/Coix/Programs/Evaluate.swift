@@ -58,6 +58,7 @@ public struct Evaluation<Output: TensorTree>: Sendable {
 /// A program that is ready to be called with its input.
 public struct Evaluator<Program: InferenceProgram> {
   let program: Program
+  let latents: [String: Tensor]
   let key: PRNGKey
   let options: EvaluationOptions
 
@@ -74,18 +75,20 @@ public struct Evaluator<Program: InferenceProgram> {
   /// - Throws: as when it is called with the input's parts.
   public func run(_ input: Program.Input) throws -> Evaluation<Program.Output> {
     let run = EvaluationRun(options: options)
-    return try run.evaluate(program.node, input: input, key: key)
+    return try run.evaluate(program.node, input: input, latents: latents, key: key)
   }
 }
 
 /// Evaluates `program`: `try evaluate(program, seed: 0)(input)`.
 ///
 /// - Parameters:
+///   - latents: values for latent sites, by the names that the sites have after suffixing; mapped over a plate, or the same for
+///     all particles. A site that a combinator replays has log-probability -inf at any other value than its own.
 ///   - seed: a whole number or any key. The same seed gives the same numbers, on any number of threads.
 public func evaluate<Program: InferenceProgram>(
-  _ program: Program, seed: PRNGKey, options: EvaluationOptions = EvaluationOptions()
+  _ program: Program, latents: [String: Tensor] = [:], seed: PRNGKey, options: EvaluationOptions = EvaluationOptions()
 ) -> Evaluator<Program> {
-  Evaluator(program: program, key: seed, options: options)
+  Evaluator(program: program, latents: latents, key: seed, options: options)
 }
 
 /// The run of an evaluation's stages.
@@ -93,15 +96,18 @@ private struct EvaluationRun {
   let options: EvaluationOptions
 
   func evaluate<Output: TensorTree>(
-    _ node: ProgramNode, input: some TensorTree, key: PRNGKey
+    _ node: ProgramNode, input: some TensorTree, latents: [String: Tensor], key: PRNGKey
   ) throws -> Evaluation<Output> {
     guard ExecutionContext.current?.isCaller ?? true else {
       throw CoixError.illFormedProgram("a program cannot be evaluated within a program's closure; use the combinators")
     }
-    for tensor in input.flattened { _ = try tensor.validated() }
-    var code = StageCode()
+    for tensor in input.flattened + latents.flattened { _ = try tensor.validated() }
+    var code = StageCode(hasLatents: !latents.isEmpty)
     let output = try node.emit(into: &code, input: .input, scope: .root, handlers: Handlers())
-    let isHot = code.stages.count == 1 && code.hasRowLosses && !code.hasOtherLosses
+    // Only gradients of what is the same for all particles can be summed while a chunk is hot.
+    let isHot =
+      code.stages.count == 1 && code.hasRowLosses && !code.hasOtherLosses
+      && !(input.flattened + latents.flattened).contains(where: \.isTrackedByRow)
     let value = Typed(input)
     var machine = Machine(for: code, input: value, key: key, checks: options.checks)
     var chunkCounts: [Int] = []
@@ -111,6 +117,7 @@ private struct EvaluationRun {
       barrier = BarrierContext(
         batch: batch, plateName: stage.plates.first?.name ?? "", workers: options.workers, stage: number + 1)
       machine.set(.input, try value.mapTensors { try place($0, stage.plates) })
+      if !latents.isEmpty { machine.give(given(latents, stage.plates)) }
       let isLast = number == code.stages.count - 1
       if stage.hasRowWork {
         let (next, chunks) = try run(
@@ -126,6 +133,13 @@ private struct EvaluationRun {
       try stage.barrier?(machine, barrier)
     }
     return try result(machine, output, barrier, chunkCounts)
+  }
+
+  /// The values given to sites, for a stage's plates. Whether those that don't fit them are in need shows at their sites.
+  private func given(_ latents: [String: Tensor], _ plates: [Plate]) -> [Site] {
+    latents.sorted { $0.key < $1.key }.map { name, value in
+      Site(name: name, value: (try? place(value, plates)) ?? value, logProb: 0)
+    }
   }
 
   /// Data mapped over one of the plates, as the rows of all of them read it.

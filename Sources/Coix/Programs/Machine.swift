@@ -92,6 +92,9 @@ final class Machine: @unchecked Sendable {
 
   // MARK: Scopes
 
+  /// Gives values to latent sites of the evaluation itself.
+  func give(_ latents: [Site]) { recorders[Scope.root.index]?.give(latents) }
+
   /// Opens a scope whose stream starts at the next draw of another.
   func open(_ scope: Scope, from outer: Scope, given: [Site] = [], detachesGiven: Bool = false) throws {
     recorders[scope.index] = Recorder(

@@ -112,7 +112,19 @@ extension Kernel {
       })
   }
 
+  /// The same for a closure with one result: without it, type inference gives up on closures of several statements.
+  public init<each A: TensorTree, B: TensorTree>(
+    _ body: @escaping @Sendable (KernelTrace, repeat each A) throws -> B
+  ) where Input == Tuple<repeat each A>, Output == Tuple<B> {
+    self.init(
+      tree: { (trace: KernelTrace, input: Tuple<repeat each A>) throws -> Tuple<B> in
+        let arguments = input.values
+        return Tuple<B>(try body(trace, repeat each arguments))
+      })
+  }
+
   /// A kernel from a closure over whole trees, for programs whose arguments are not known when they are written.
+  @_disfavoredOverload  // A trailing closure without a label means the arguments' own types.
   public init(tree body: @escaping @Sendable (KernelTrace, Input) throws -> Output) {
     self.init(
       node: ProgramNode(
@@ -137,7 +149,19 @@ extension Model {
       })
   }
 
+  /// The same for a closure with one result: without it, type inference gives up on closures of several statements.
+  public init<each A: TensorTree, B: TensorTree>(
+    _ body: @escaping @Sendable (ModelTrace, repeat each A) throws -> B
+  ) where Input == Tuple<repeat each A>, Output == Tuple<B> {
+    self.init(
+      tree: { (trace: ModelTrace, input: Tuple<repeat each A>) throws -> Tuple<B> in
+        let arguments = input.values
+        return Tuple<B>(try body(trace, repeat each arguments))
+      })
+  }
+
   /// A model from a closure over whole trees, for programs whose arguments are not known when they are written.
+  @_disfavoredOverload  // A trailing closure without a label means the arguments' own types.
   public init(tree body: @escaping @Sendable (ModelTrace, Input) throws -> Output) {
     self.init(
       node: ProgramNode(

@@ -5,7 +5,7 @@ final class Recorder {
   var stream: KeyStream
   private(set) var sites: [Site] = []
   /// Values for latent sites, by the name after suffixing: the sites of another trace.
-  private let given: [Site]
+  private var given: [Site]
   /// Whether given values lose their gradient.
   private let detachesGiven: Bool
   /// What has been computed of weights and losses by the programs that ran here.
@@ -24,9 +24,7 @@ final class Recorder {
     self.detachesGiven = detachesGiven
     self.checks = checks
     sites.reserveCapacity(4)
-    if given.count > Self.scanLimit {
-      for (position, site) in given.enumerated() { givenPositions[site.name] = position }
-    }
+    give(given)
   }
 
   /// A copy for another chunk.
@@ -38,6 +36,32 @@ final class Recorder {
     detachesGiven = other.detachesGiven
     metrics = other.metrics
     checks = other.checks
+  }
+
+  /// Gives values to latent sites that come from now on, in place of those given before.
+  func give(_ sites: [Site]) {
+    given = sites
+    givenPositions = [:]
+    guard sites.count > Self.scanLimit else { return }
+    for (position, site) in sites.enumerated() { givenPositions[site.name] = position }
+  }
+
+  /// The value given for a latent site of some shape, with its chunk's rows.
+  func givenValue(_ name: String, shape: Shape, handlers: Handlers) -> Tensor? {
+    guard let value = givenValue(name) else { return nil }
+    if let (plate, rows) = value.mappedOver {
+      let expected = handlers.plates.reduce(1) { $0 * $1.count }
+      guard !handlers.plates.isEmpty, rows == expected else {
+        remember(.rowCount(plate: plate, expected: expected, found: rows))
+        return .nan
+      }
+    }
+    let local = ExecutionContext.current.map { $0.local(value) } ?? value
+    guard local.shape == shape else {
+      remember(.eventShape(site: name, value: local.shape, distribution: shape))
+      return .nan
+    }
+    return local
   }
 
   /// The value given for a latent site.
@@ -80,12 +104,8 @@ final class Recorder {
     noteFailure(at: name, in: context)
     guard isDeclared(name, distribution) else { return .nan }
     var value: Tensor
-    if let given = givenValue(name) {
-      value = context.map { $0.local(given) } ?? given
-      guard value.shape == distribution.shape else {
-        remember(.eventShape(site: name, value: value.shape, distribution: distribution.shape))
-        return .nan
-      }
+    if let given = givenValue(name, shape: distribution.shape, handlers: handlers) {
+      value = given
     } else {
       value = distribution.sample(Draw(key: stream.next(), shape: distribution.shape))
     }

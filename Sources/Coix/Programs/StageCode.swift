@@ -40,7 +40,13 @@ struct StageCode: Sendable {
   private(set) var hasRowLosses = false
   private(set) var hasOtherLosses = false
 
-  init() { stages = [Stage(plates: [])] }
+  /// Whether values are given to sites, so that handing sites on may have to look at rows.
+  private let hasLatents: Bool
+
+  init(hasLatents: Bool = false) {
+    stages = [Stage(plates: [])]
+    self.hasLatents = hasLatents
+  }
 
   mutating func makeRegister() -> Register {
     defer { registerCount += 1 }
@@ -60,6 +66,7 @@ struct StageCode: Sendable {
   /// Adds an instruction that only hands values on, whether they are a chunk's or the whole plate's.
   mutating func appendBookkeeping(_ instruction: @escaping Instruction) {
     stages[stages.count - 1].instructions.append(instruction)
+    if hasLatents { stages[stages.count - 1].hasRowWork = true }
   }
 
   /// Ends the stage.

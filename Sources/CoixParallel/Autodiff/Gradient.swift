@@ -38,7 +38,9 @@ public func valueWithGradient<Parameters: TensorTree, Besides>(
   }
   let pool = BufferPool.borrow()
   defer { BufferPool.handBack(pool) }
-  let tape = Tape()
+  let tape = pool.takeTape(parent: nil)
+  // Stages refer to the tape that refers to them: giving it back undoes that, also after an error.
+  defer { pool.giveTape(tape) }
   let context = ExecutionContext(pool: pool, tape: tape, team: Workers.standard.team, isCaller: true)
   return try context.withCurrent {
     let tracked = try parameters.mapTensors { tensor in

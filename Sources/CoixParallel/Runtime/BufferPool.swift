@@ -15,6 +15,9 @@ final class BufferPool: @unchecked Sendable {
   private static let retainedLimit = 64 << 20
   private static let classCount = 4 * 40
 
+  /// Empty tapes, kept for the memory of their nodes.
+  private var tapes: [Tape] = []
+
   init() {
     heads = .allocate(capacity: Self.classCount)
     heads.initialize(repeating: nil, count: Self.classCount)
@@ -108,6 +111,21 @@ final class BufferPool: @unchecked Sendable {
     raw.storeBytes(of: heads[index], as: UnsafeMutableRawPointer?.self)
     heads[index] = raw
     retainedFloats += capacity
+  }
+
+  // MARK: Tapes
+
+  /// An empty tape.
+  func takeTape(parent: Tape?) -> Tape {
+    guard let tape = tapes.popLast() else { return Tape(parent: parent) }
+    tape.reset(parent: parent)
+    return tape
+  }
+
+  /// Takes a tape back, and lets go of all that it refers to.
+  func giveTape(_ tape: Tape) {
+    tape.reset(parent: nil)
+    if tapes.count < 4 { tapes.append(tape) }
   }
 
   private func drain() {

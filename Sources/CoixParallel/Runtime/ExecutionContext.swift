@@ -59,19 +59,6 @@ package final class ExecutionContext {
     failure = nil
   }
 
-  private var scratch: Tape?
-
-  /// An empty tape that is used for one chunk after another.
-  func scratchTape(parent: Tape) -> Tape {
-    guard let scratch else {
-      let made = Tape(parent: parent)
-      scratch = made
-      return made
-    }
-    scratch.reset(parent: parent)
-    return scratch
-  }
-
   /// Row counts are padded to whole vectors.
   static func paddedRows(_ rows: Int) -> Int {
     (rows + Int(COIX_LANES) - 1) / Int(COIX_LANES) * Int(COIX_LANES)

@@ -184,6 +184,9 @@ extension Tensor {
   /// The plate that a mapped tensor belongs to, and its rows there.
   package var mappedOver: (plate: String, rows: Int)? { storage.mapping.map { ($0.plate, $0.rows) } }
 
+  /// Whether this is mapped data that a gradient is taken with respect to.
+  package var isTrackedByRow: Bool { isMapped && node >= 0 }
+
   /// Whether two mapped tensors are the same rows of the same buffer, with or without a gradient.
   package func isSameMapped(as other: Tensor) -> Bool {
     storage === other.storage && (node < 0) == (other.node < 0)

@@ -108,7 +108,10 @@ private final class StageRun: @unchecked Sendable {
 
   func forward() throws -> StageResult {
     try forEachChunk { chunk, task, context in
-      let tape = parent.map { plan.isHot ? context.scratchTape(parent: $0) : Tape(parent: $0) }
+      // A tape that is kept outlives this worker's turn; the others are used again.
+      let pool = plan.isHot ? context.pool : nil
+      let tape = parent.map { pool?.takeTape(parent: $0) ?? Tape(parent: $0) }
+      defer { if let tape { pool?.giveTape(tape) } }
       context.enter(rows: rowCount(chunk), firstRow: firstRow(chunk), tape: tape, mayBeCut: plan.chunkRows == nil)
       let outcome = try body(context)
       if let failure = context.failure { throw failure }
