@@ -188,9 +188,11 @@ extension Machine {
     for var site in sites {
       if !site.isObserved { _ = recorder.stream.next() }
       site.name = handlers.suffixed(site.name)
+      // At a barrier there may be no context to remember an error.
+      guard !recorder.contains(site.name) else { throw CoixError.duplicateSite(site.name) }
       site.isSuffixed = false
       if !site.isObserved {
-        if let given = recorder.givenValue(site.name, shape: site.value.shape, handlers: handlers) {
+        if let given = recorder.givenValue(site.name, shape: site.value.shape, plateSizes: batch) {
           let point = Delta(local(site.value), logDensity: local(site.logProb), eventRank: site.eventRank)
           site.logProb = point.logProb(of: given)
           site.value = given

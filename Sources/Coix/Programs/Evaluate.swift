@@ -116,7 +116,7 @@ private struct EvaluationRun {
       let batch = stage.plates.map(\.count)
       barrier = BarrierContext(
         batch: batch, plateName: stage.plates.first?.name ?? "", workers: options.workers, stage: number + 1)
-      machine.set(.input, try value.mapTensors { try place($0, stage.plates) })
+      if stage.readsInput { machine.set(.input, try value.mapTensors { try place($0, stage.plates) }) }
       if !latents.isEmpty { machine.give(given(latents, stage.plates)) }
       let isLast = number == code.stages.count - 1
       if stage.hasRowWork {
@@ -169,7 +169,7 @@ private struct EvaluationRun {
     let keep = options.keep
     let result = try runStage(plan) { context in
       let chunk = Machine(copying: machine, batch: batch, context: context)
-      try chunk.loadInput()
+      if stage.readsInput { try chunk.loadInput() }
       for instruction in stage.instructions { try instruction(chunk) }
       if let output { try chunk.dropUnwanted(keep, output) }
       return try chunk.leave(context)
@@ -242,7 +242,7 @@ extension Machine {
     // A program without a weight of its own has that of its observed sites.
     var exports: [ChunkOutcome.Export] = []
     var places: [Int] = []
-    exports.reserveCapacity(16)
+    exports.reserveCapacity(8)
     places.reserveCapacity(16)
     try visit { kind, tensor in
       switch kind {

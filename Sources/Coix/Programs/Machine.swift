@@ -120,7 +120,7 @@ final class Machine: @unchecked Sendable {
   /// Throws what went wrong in the tensors of the program that has just run, or asks for smaller chunks.
   func checkFailure() throws {
     guard let context = context ?? ExecutionContext.current else { return }
-    if let failure = context.failure { throw failure }
+    try context.throwFailure()
     try context.checkBudget()
   }
 

@@ -51,6 +51,7 @@ struct PrimitiveEmitter: ProgramEmitter {
 
   func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register {
     try code.require(handlers.plates)
+    code.noteRead(input)
     let output = code.makeRegister()
     code.append { machine in
       let value = try body(machine.recorder(scope), handlers, machine.take(input))

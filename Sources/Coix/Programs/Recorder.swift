@@ -47,11 +47,13 @@ final class Recorder {
   }
 
   /// The value given for a latent site of some shape, with its chunk's rows.
-  func givenValue(_ name: String, shape: Shape, handlers: Handlers) -> Tensor? {
+  ///
+  /// - Parameter plateSizes: those of the plates that the site is in.
+  func givenValue(_ name: String, shape: Shape, plateSizes: [Int]) -> Tensor? {
     guard let value = givenValue(name) else { return nil }
     if let (plate, rows) = value.mappedOver {
-      let expected = handlers.plates.reduce(1) { $0 * $1.count }
-      guard !handlers.plates.isEmpty, rows == expected else {
+      let expected = plateSizes.reduce(1, *)
+      guard !plateSizes.isEmpty, rows == expected else {
         remember(.rowCount(plate: plate, expected: expected, found: rows))
         return .nan
       }
@@ -73,7 +75,8 @@ final class Recorder {
     return detachesGiven ? value.detached : value
   }
 
-  private func contains(_ name: String) -> Bool {
+  /// Whether there is a site of this name.
+  func contains(_ name: String) -> Bool {
     if sites.count <= Self.scanLimit { return sites.contains { $0.name == name } }
     if positions.count < sites.count {
       for position in positions.count..<sites.count { positions[sites[position].name] = position }
@@ -104,7 +107,7 @@ final class Recorder {
     noteFailure(at: name, in: context)
     guard isDeclared(name, distribution) else { return .nan }
     var value: Tensor
-    if let given = givenValue(name, shape: distribution.shape, handlers: handlers) {
+    if let given = givenValue(name, shape: distribution.shape, plateSizes: handlers.plates.map(\.count)) {
       value = given
     } else {
       value = distribution.sample(Draw(key: stream.next(), shape: distribution.shape))
@@ -145,7 +148,7 @@ final class Recorder {
 
   /// Names the site at which a tensor's error came to light.
   private func noteFailure(at name: String, in context: ExecutionContext?) {
-    guard let context else { return }
+    guard let context, context.hasFailed else { return }
     switch context.failure {
     case .shape?, .misplacedTensor?:
       if let failure = context.failure { context.failure = .atSite(name: name, error: failure) }
@@ -164,7 +167,7 @@ final class Recorder {
   }
 
   private func remember(_ failure: CoixError) {
-    if let context = ExecutionContext.current, context.failure == nil { context.failure = failure }
+    if let context = ExecutionContext.current, !context.hasFailed { context.failure = failure }
   }
 
   // MARK: Checks
@@ -189,7 +192,7 @@ extension Tensor {
   /// What stands for an output that was not asked for.
   static let unkept = Tensor(.nan)
 
-  fileprivate func isPoisonedOrHas(_ shape: Shape) -> Bool { failure != nil || self.shape == shape }
+  fileprivate func isPoisonedOrHas(_ shape: Shape) -> Bool { self.shape == shape || failure != nil }
 }
 
 /// What combinators around a program do to its sites.

@@ -29,6 +29,8 @@ struct StageCode: Sendable {
     var barrier: Barrier?
     /// Whether any instruction looks at rows; without, the stage needs no walk through the chunks.
     var hasRowWork = false
+    /// Whether any program of the stage takes the evaluation's own input: where none does, data need not fit the plates.
+    var readsInput = false
   }
 
   private(set) var stages: [Stage]
@@ -61,6 +63,11 @@ struct StageCode: Sendable {
   mutating func append(_ instruction: @escaping Instruction) {
     stages[stages.count - 1].instructions.append(instruction)
     stages[stages.count - 1].hasRowWork = true
+  }
+
+  /// Notes what a program of this stage takes.
+  mutating func noteRead(_ register: Register) {
+    if register == .input { stages[stages.count - 1].readsInput = true }
   }
 
   /// Adds an instruction that only hands values on, whether they are a chunk's or the whole plate's.

@@ -8,9 +8,9 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
   /// The step size α.
   public var learningRate: Float
   /// The decay of the first moment, β₁.
-  public let beta1: Float
+  public let beta1: Double
   /// The decay of the second moment, β₂.
-  public let beta2: Float
+  public let beta2: Double
   /// What keeps the quotient finite, ε.
   public let epsilon: Float
   public private(set) var stepCount = 0
@@ -20,7 +20,7 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
 
   /// Adam for parameters of the given structure.
   public init(
-    for parameters: Parameters, learningRate: Float = 1e-3, beta1: Float = 0.9, beta2: Float = 0.999,
+    for parameters: Parameters, learningRate: Float = 1e-3, beta1: Double = 0.9, beta2: Double = 0.999,
     epsilon: Float = 1e-8
   ) {
     self.learningRate = learningRate
@@ -43,12 +43,12 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
       return false
     }
     let step = stepCount + 1
-    let correction1 = 1 - Float(pow(Double(beta1), Double(step)))
-    let correction2 = 1 - Float(pow(Double(beta2), Double(step)))
+    // As optax has it, in float: for the first steps that tells in the fifth digit.
+    func correction(_ beta: Double) -> Float { 1 - Float(pow(Double(Float(beta)), Double(step))) }
     try parameters.update(with: gradients, "Adam") { parameter, gradient, position in
       parameter = adamStep(
         parameter, gradient, &firstMoments[position], &secondMoments[position], learningRate, beta1, beta2, epsilon,
-        correction1, correction2)
+        correction(beta1), correction(beta2))
     }
     stepCount = step
     return true

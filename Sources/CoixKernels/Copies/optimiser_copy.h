@@ -3,8 +3,8 @@
 typedef struct { v16 p, m, v; } COPY(adam_state);
 
 INLINE COPY(adam_state) COPY(adam_step)(COPY(adam_state) s, v16 g, const adam_rates *a) {
-  s.m = a->beta1 * s.m + (1.0f - a->beta1) * g;
-  s.v = a->beta2 * s.v + (1.0f - a->beta2) * (g * g);
+  s.m = a->beta1 * s.m + a->rest1 * g;
+  s.v = a->beta2 * s.v + a->rest2 * (g * g);
   s.p = s.p - a->rate * (s.m / a->correction1) / (v_sqrt(s.v / a->correction2) + a->epsilon);
   return s;
 }

@@ -4,7 +4,8 @@
 #ifndef COIX_THREAD_H
 #define COIX_THREAD_H
 
-extern _Thread_local void *coix_thread_slot;
+// The model for variables of the program and of libraries loaded with it: no call to find the variable.
+extern _Thread_local void *coix_thread_slot __attribute__((tls_model("initial-exec")));
 
 static inline void *coix_get_thread_slot(void) { return coix_thread_slot; }
 static inline void coix_set_thread_slot(void *value) { coix_thread_slot = value; }

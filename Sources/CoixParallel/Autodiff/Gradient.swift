@@ -49,14 +49,14 @@ public func valueWithGradient<Parameters: TensorTree, Besides>(
       return tape.record(plain.detached, .none)
     }
     let (value, besides) = try body(tracked)
-    if let failure = context.failure { throw failure }
+    try context.throwFailure()
     guard try value.validated().shape.elementCount == 1, !value.isBatched else {
       throw CoixError.shape(operation: "valueWithGradient", shapes: [value.shape], reason: "the value must be one number")
     }
     if value.node >= 0, value.tape == tape.id {
       tape.add(Tensor(repeating: 1, shape: value.shape), to: value.node)
       try tape.pullBack()
-      if let failure = context.failure { throw failure }
+      try context.throwFailure()
     }
     let gradient = try tracked.mapTensors { tape.gradient(of: $0.node) ?? .zeros($0.shape) }
     return (ValueWithGradient(value: value.scalar, gradient: gradient), besides)

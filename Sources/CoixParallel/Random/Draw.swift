@@ -63,6 +63,7 @@ public struct Draw: Sendable {
     let name = "Normal.sample"
     if let refusal = location.refusal(name) ?? scale.refusal(name) { return refusal }
     func fits(_ operand: Tensor) -> Bool { operand.shape == shape || operand.shape.elementCount == 1 }
+    if let refusal { return refusal }
     guard fits(location), fits(scale), let runs, runs.count == 1 else { return location + scale * normal() }
     let result = makeResult()
     let noise = Tape.recording(scale) == nil ? nil : makeResult()
@@ -166,6 +167,12 @@ public struct Draw: Sendable {
   /// Whether the draw fills the rows of a chunk.
   private var isInRows: Bool { ExecutionContext.current?.stride ?? 0 > 0 }
 
+  /// The poisoned result of a draw that would not fit into memory; nil for one that does.
+  private var refusal: Tensor? {
+    guard shape.isValid else { return nil }
+    return Tensor.refusal("Draw", toMake: shape, rows: max(ExecutionContext.current?.stride ?? 0, 1))
+  }
+
   /// Batched over the chunk's rows, or uniform outside of a plate.
   private func makeResult() -> Tensor {
     guard let context = ExecutionContext.current, context.stride > 0 else { return Tensor(undefined: shape) }
@@ -178,6 +185,7 @@ public struct Draw: Sendable {
 
   /// A tensor of the draw's shape, filled run by run: `fill` gets the place, the number of the first element and the memory.
   func filledRuns(_ fill: (coix_draw, Int, UnsafeMutablePointer<Float>) -> Void) -> Tensor {
+    if let refusal { return refusal }
     guard let runs else { return Tensor.mismatch("Draw", [shape], "not a legal shape") }
     let result = makeResult()
     var element = 0

@@ -58,6 +58,8 @@ final class BufferPool: @unchecked Sendable {
     return buffer
   }
 
+  /// Checked buffers up to this many floats come from the pool as well.
+  private static let pooledLimit = 1 << 16
   private static let physicalMemory = ProcessInfo.processInfo.physicalMemory
 
   /// A buffer whose size came from the caller.
@@ -65,6 +67,7 @@ final class BufferPool: @unchecked Sendable {
   /// - Throws: ``CoixError/memory(what:bytes:)`` if it is more than the machine's memory or cannot be had.
   static func allocateChecked(_ capacity: Int, for what: String) throws -> UnsafeMutablePointer<Float> {
     let bytes = try check(capacity, for: what)
+    if capacity <= pooledLimit && capacity == roundedCapacity(capacity) { return allocate(capacity) }
     guard let buffer = systemBuffer(capacity) else { throw CoixError.memory(what: what, bytes: bytes) }
     return buffer
   }

@@ -19,7 +19,20 @@ package final class ExecutionContext {
   /// Where operations on tracked tensors are recorded; nil while nothing is.
   var tape: Tape?
   /// The first shape error that happened here.
-  package var failure: CoixError?
+  package var failure: CoixError? {
+    get { firstFailure?.error }
+    set { firstFailure = newValue.map(Failure.init) }
+  }
+  /// Whether anything went wrong here.
+  package var hasFailed: Bool { firstFailure != nil }
+  /// A box, so that looking whether there is none costs next to nothing.
+  private var firstFailure: Failure?
+
+  private final class Failure {
+    let error: CoixError
+    init(_ error: CoixError) { self.error = error }
+  }
+
   /// OpenMP threads that kernels may use: 1 within workers.
   let team: Int
   /// Floats handed out to operations, for the choice of the chunk size.
@@ -44,7 +57,7 @@ package final class ExecutionContext {
     self.firstRow = firstRow
     self.tape = tape
     stride = Self.paddedRows(rows)
-    failure = nil
+    firstFailure = nil
     allocatedFloats = 0
     self.mayBeCut = mayBeCut
   }
@@ -56,7 +69,12 @@ package final class ExecutionContext {
     self.firstRow = firstRow
     stride = Self.paddedRows(rows)
     tape = nil
-    failure = nil
+    firstFailure = nil
+  }
+
+  /// Throws the first error that happened here.
+  package func throwFailure() throws {
+    if let firstFailure { throw firstFailure.error }
   }
 
   /// Row counts are padded to whole vectors.
@@ -83,7 +101,7 @@ package final class ExecutionContext {
 
   /// Remembers the first error, for the evaluation to throw.
   static func remember(_ failure: CoixError) {
-    guard let context = current, context.failure == nil else { return }
+    guard let context = current, !context.hasFailed else { return }
     context.failure = failure
   }
 }

@@ -24,6 +24,7 @@ public struct Plate: Hashable, Sendable {
   ///
   /// A wrong row count is an error of the evaluation that the data is given to.
   public func mapped(_ data: Tensor) -> Tensor {
+    guard data.failure == nil else { return data }
     guard data.shape.rank > 0 else {
       return Tensor.mismatch("plate \"\(name)\"", [data.shape], "data mapped over a plate needs rows")
     }

@@ -82,7 +82,7 @@ extension ExecutionContext {
 
   /// The chunk's rows of a mapped tensor; other tensors as they are. A tracked one becomes a leaf of the chunk's tape.
   package func local(_ tensor: Tensor) -> Tensor {
-    guard let mapping = tensor.storage.mapping else { return tensor }
+    guard !tensor.storage.isPlain, let mapping = tensor.storage.mapping else { return tensor }
     guard rows > 0, firstRow + rows <= mapping.rows else {
       return Tensor(
         failure: .misplacedTensor(operation: "plate \"\(mapping.plate)\"", reason: "mapped data is read outside of the plate"))
@@ -146,7 +146,7 @@ extension Tensor {
   ///
   /// Indices compose: values that nobody reads in between are gathered once.
   package func gathered(by index: RowIndex, plate: String) -> Tensor {
-    guard let mapping = storage.mapping else { return self }
+    guard !storage.isPlain, let mapping = storage.mapping else { return self }
     let whole = Tensor(
       storage: Storage(viewing: storage, mapping: nil), shape: Shape([mapping.sourceRows]).appending(shape), tape: tape,
       node: mapping.sourceNode)
@@ -155,7 +155,7 @@ extension Tensor {
 
   /// A mapped tensor's values for all rows of its plate, `[rows, event...]`, as a uniform tensor.
   package func unmapped() -> Tensor {
-    guard let mapping = storage.mapping else { return self }
+    guard !storage.isPlain, let mapping = storage.mapping else { return self }
     let shape = Shape([mapping.rows]).appending(self.shape)
     guard let index = mapping.index else {
       return Tensor(storage: Storage(viewing: storage, mapping: nil), shape: shape, tape: tape, node: node)

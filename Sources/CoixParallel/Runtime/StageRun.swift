@@ -15,7 +15,7 @@ package func runStage(
   // One number a row is the least that a stage leaves behind.
   if let rows = plan.rows { try BufferPool.check(rows, for: "a plate of \(rows) rows") }
   let tape = ExecutionContext.current?.tape
-  var chunkRows = plan.chunkRows ?? StageRun.standardChunkRows
+  var chunkRows = plan.chunkRows.map { min($0, max(plan.rows ?? 1, 1)) } ?? StageRun.standardChunkRows
   while true {
     let run = StageRun(plan: plan, chunkRows: chunkRows, parent: tape, body: body)
     do {
@@ -114,7 +114,7 @@ private final class StageRun: @unchecked Sendable {
       defer { if let tape { pool?.giveTape(tape) } }
       context.enter(rows: rowCount(chunk), firstRow: firstRow(chunk), tape: tape, mayBeCut: plan.chunkRows == nil)
       let outcome = try body(context)
-      if let failure = context.failure { throw failure }
+      try context.throwFailure()
       chunkSums[chunk] = try merge(outcome, chunk: chunk, context)
       guard let tape else { return }
       if plan.isHot {
@@ -122,7 +122,7 @@ private final class StageRun: @unchecked Sendable {
           tape.add(context.seed(from: Tensor(1), like: tape.form(of: loss.node)), to: loss.node)
         }
         try tape.pullBack()
-        if let failure = context.failure { throw failure }
+        try context.throwFailure()
         hotSums[task].add(tape)
       } else if keptFloats.add(context.allocatedFloats, ordering: .relaxed).newValue <= Self.keptFloatsLimit {
         records[chunk] = Record(tape: tape, exports: outcome.exports, scope: context.scope)
@@ -139,6 +139,7 @@ private final class StageRun: @unchecked Sendable {
     if chunk == 0 { payload.withLock { $0 = outcome.payload } }
     let merged = try merged.withLock { merged in
       if let merged { return merged }
+      try checkMemory(outcome.exports)
       let made = Merged(destinations: try outcome.exports.map(destination), signature: outcome.signature)
       merged = made
       return made
@@ -164,6 +165,13 @@ private final class StageRun: @unchecked Sendable {
       }
     }
     return sums
+  }
+
+  /// Throws if what the chunks leave behind, taken together, doesn't fit the machine.
+  private func checkMemory(_ exports: [ChunkOutcome.Export]) throws {
+    let perRow = exports.reduce(0.0) { $0 + ($1.isSum || !$1.tensor.isBatched ? 0 : Double($1.tensor.shape.elementCount)) }
+    let floats = perRow * Double(plan.rows ?? 0)
+    try BufferPool.check(floats < 0x1p62 ? Int(floats) : .max, for: "what is kept of \(plan.rows ?? 0) rows")
   }
 
   private func destination(for export: ChunkOutcome.Export) throws -> Destination {
@@ -239,7 +247,7 @@ private final class StageRun: @unchecked Sendable {
         record.tape.add(local, to: export.tensor.node)
       }
       try record.tape.pullBack()
-      if let failure = context.failure { throw failure }
+      try context.throwFailure()
       sums[task].add(record.tape)
       rowGradients.store(record.tape, context)
     }

@@ -10,7 +10,7 @@ extension Tensor {
 /// One step of Adam: the new parameter, and the moments after it. See `coix_adam`.
 package func adamStep(
   _ parameter: Tensor, _ gradient: Tensor, _ firstMoment: inout Tensor, _ secondMoment: inout Tensor, _ rate: Float,
-  _ beta1: Float, _ beta2: Float, _ epsilon: Float, _ correction1: Float, _ correction2: Float
+  _ beta1: Double, _ beta2: Double, _ epsilon: Float, _ correction1: Float, _ correction2: Float
 ) -> Tensor {
   let result = parameter.copied()
   firstMoment.makeUnique()

@@ -9,38 +9,47 @@ final class Storage: @unchecked Sendable {
   let pointer: UnsafeMutablePointer<Float>
   /// In floats; a multiple of `COIX_LANES`.
   let capacity: Int
+  /// What few storages have: kept apart, since operations make and drop so many of the others.
+  private let rarity: Rarity?
+
+  private final class Rarity: Sendable {
+    let failure: CoixError?
+    let mapping: PlateMapping?
+    let owner: Storage?
+
+    init(failure: CoixError? = nil, mapping: PlateMapping? = nil, owner: Storage? = nil) {
+      self.failure = failure
+      self.mapping = mapping
+      self.owner = owner
+    }
+  }
+
   /// The error that poisoned the tensor.
-  let failure: CoixError?
+  var failure: CoixError? { rarity?.failure }
   /// For tensors that live on a whole plate: how the plate's rows map to the buffer's.
-  let mapping: PlateMapping?
-  /// The storage whose buffer this one shows.
-  private let owner: Storage?
+  var mapping: PlateMapping? { rarity?.mapping }
+  /// Whether this is neither poisoned, nor mapped, nor a view.
+  var isPlain: Bool { rarity == nil }
 
   /// At least `count` floats with undefined contents.
   init(count: Int) {
     capacity = BufferPool.roundedCapacity(count)
     pointer = BufferPool.allocate(capacity)
-    failure = nil
-    mapping = nil
-    owner = nil
+    rarity = nil
   }
 
   /// Another storage's buffer, seen as rows of a plate (or, without a mapping, plainly again).
   init(viewing other: Storage, mapping: PlateMapping?) {
     capacity = other.capacity
     pointer = other.pointer
-    failure = nil
-    self.mapping = mapping
-    owner = other.owner ?? other
+    rarity = Rarity(mapping: mapping, owner: other.rarity?.owner ?? other)
   }
 
   /// A buffer of exactly `capacity` floats that was allocated elsewhere by ``BufferPool/allocateChecked(_:for:)``.
   init(adopting pointer: UnsafeMutablePointer<Float>, capacity: Int) {
     self.pointer = pointer
     self.capacity = capacity
-    failure = nil
-    mapping = nil
-    owner = nil
+    rarity = nil
   }
 
   /// The storage of a poisoned tensor: one NaN.
@@ -48,12 +57,10 @@ final class Storage: @unchecked Sendable {
     capacity = BufferPool.roundedCapacity(1)
     pointer = BufferPool.allocate(capacity)
     pointer.update(repeating: .nan, count: capacity)
-    self.failure = failure
-    mapping = nil
-    owner = nil
+    rarity = Rarity(failure: failure)
   }
 
   deinit {
-    if owner == nil { BufferPool.release(pointer, capacity: capacity) }
+    if rarity?.owner == nil { BufferPool.release(pointer, capacity: capacity) }
   }
 }

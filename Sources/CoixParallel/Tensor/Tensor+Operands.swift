@@ -6,13 +6,12 @@ extension Tensor {
   /// The poisoned result of an operation that cannot use this operand; nil if it can.
   @inline(__always)
   func refusal(_ operation: @autoclosure () -> String) -> Tensor? {
-    if storage.failure == nil && storage.mapping == nil && (stride == 0 || scope == ExecutionContext.current?.scope) {
-      return nil
-    }
+    if storage.isPlain && (stride == 0 || scope == ExecutionContext.current?.scope) { return nil }
     return refused(operation())
   }
 
-  private func refused(_ operation: String) -> Tensor {
+  private func refused(_ operation: String) -> Tensor? {
+    if !isPoisoned && !isMapped && (stride == 0 || scope == ExecutionContext.current?.scope) { return nil }
     if let failure = storage.failure {
       ExecutionContext.remember(failure)
       return self

@@ -60,11 +60,11 @@ public struct Tensor: Sendable {
 
   /// The error that poisoned the tensor, or nil.
   public var failure: CoixError? { storage.failure }
-  var isPoisoned: Bool { storage.failure != nil }
+  var isPoisoned: Bool { !storage.isPlain && storage.failure != nil }
   /// Whether the tensor has one value for each row of the running chunk.
   package var isBatched: Bool { stride > 0 }
   /// Whether the tensor lives on a whole plate: mapped data, or values from before a barrier.
-  package var isMapped: Bool { storage.mapping != nil }
+  package var isMapped: Bool { !storage.isPlain && storage.mapping != nil }
   var pointer: UnsafeMutablePointer<Float> { storage.pointer }
   /// Elements that elementwise kernels run over: uniform buffers are padded to whole vectors.
   var bufferCount: Int {
