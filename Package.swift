@@ -55,7 +55,8 @@ let package = Package(
     .executableTarget(
       name: "bench",
       dependencies: [
-        "Coix", "CoixKernels", "ExampleModels", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Coix", "CoixKernels", "ExampleModels",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Benchmarks",
       exclude: ["Peers"]),

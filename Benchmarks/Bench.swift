@@ -10,7 +10,7 @@ public struct Bench: ParsableCommand {
     commandName: "bench",
     abstract: "Time the runtime's workloads at several thread counts.",
     discussion: """
-      Prints the median over the repeats, the rate, the speed-up over the smallest thread count (for each of its threads), \
+      Prints the median over the repeats, the rate, the speed-up over one thread (if that was measured), \
       the efficiency (speed-up for each thread), the share of the time outside of parallel regions, peak memory, and a hash \
       of the result's bits: the same in all rows of a mode. In mode train a particle is a point of the batch, and times are \
       those of a step.
@@ -18,14 +18,18 @@ public struct Bench: ParsableCommand {
 
   @Option(help: ArgumentHelp("What to run: \(Workloads.names). (default: all)", valueName: "name"))
   var workload: String?
-  @Option(help: "What to time of it: \(Mode.allCases.map(\.rawValue).joined(separator: ", ")). (default: all)")
+  @Option(
+    help: "What to time of it: \(Mode.allCases.map(\.rawValue).joined(separator: ", ")). (default: all)")
   var mode: Mode?
-  @Option(parsing: .unconditional, help: "Particles; with --mode train the batch. (default: 1000000, batches of 300)")
+  @Option(
+    parsing: .unconditional,
+    help: "Particles; with --mode train the batch. (default: 1000000, batches of 300)")
   var particles: Int?
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "N for 1, 2, 4, … up to N; a list T1,T2,… for just these. (default: up to the cores)", valueName: "n|t1,t2,…"))
+      "N for 1, 2, 4, … up to N; a list T1,T2,… for just these. (default: up to the cores)",
+      valueName: "n|t1,t2,…"))
   var threads: ThreadCounts?
   @Flag(help: "Take a single number of --threads for itself, without those below it.")
   var exact = false
@@ -58,7 +62,9 @@ public struct Bench: ParsableCommand {
     if let workload, Workloads.all.allSatisfy({ $0.name != workload }) {
       throw ValidationError("there is no workload '\(workload)'; there are: \(Workloads.names)")
     }
-    if let particles, particles < 1 { throw ValidationError("--particles must be at least 1, is \(particles)") }
+    if let particles, particles < 1 {
+      throw ValidationError("--particles must be at least 1, is \(particles)")
+    }
     guard (1...1_000_000).contains(repeats) else {
       throw ValidationError("--repeats must be between 1 and 1,000,000, is \(repeats)")
     }
@@ -77,6 +83,8 @@ public struct Bench: ParsableCommand {
     console.say(Machine.description)
     console.say(ResultTable.head)
     var measurements: [Measurement] = []
+    // Before anything takes its time: whether the file can be written.
+    if let json { try JSONFile.write(measurements, to: json) }
     for workload in Workloads.all where self.workload ?? workload.name == workload.name {
       for mode in workload.modes where self.mode ?? mode == mode {
         // A batch is not a number of particles, unless training is all that is asked for.
@@ -85,7 +93,9 @@ public struct Bench: ParsableCommand {
           mode, particles: particles ?? mode.defaultParticles, threads: threadCounts, repeats: repeats
         ) { row, base in console.say(ResultTable.line(row, comparedWith: base)) }
         measurements += rows
-        if Set(rows.map(\.digest)).count > 1 { Console.complain("Warning: results depend on the number of threads") }
+        if Set(rows.map(\.digest)).count > 1 {
+          Console.complain("Warning: results depend on the number of threads")
+        }
       }
     }
     if let json { try JSONFile.write(measurements, to: json) }

@@ -17,7 +17,9 @@ enum FirstResult {
     guard let seconds = secondsSinceStart else {
       throw CoixError.file(path: "/proc/self/stat", reason: "does not tell when this process was started")
     }
-    return String(format: #"{"firstResultSeconds": %.3f, "particles": %d, "logZ": %.4f}"#, seconds, particles, Double(logZ))
+    return String(
+      format: #"{"firstResultSeconds": %.3f, "particles": %d, "logZ": %.4f}"#, seconds, particles,
+      Double(logZ))
   }
 
   private static var secondsSinceStart: Double? {

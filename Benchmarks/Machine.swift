@@ -8,7 +8,8 @@ enum Machine {
     let cores = ProcessInfo.processInfo.activeProcessorCount
     let openMP = coix_has_openmp() == 1 ? "OpenMP" : "no OpenMP"
     var parts = [
-      processor, "\(cores) core\(cores == 1 ? "" : "s")", "kernels \(String(cString: coix_instruction_set())), \(openMP)",
+      processor, "\(cores) core\(cores == 1 ? "" : "s")",
+      "kernels \(String(cString: coix_instruction_set())), \(openMP)",
     ]
     if coix_is_optimised() == 0 { parts.append("kernels NOT OPTIMISED") }
     #if DEBUG
@@ -33,7 +34,8 @@ enum PeakMemory {
 
   /// The peak since the last reset, in MiB; nil where the system doesn't tell.
   static var megabytes: Double? {
-    let lines = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8))?.split(separator: "\n") ?? []
+    let lines =
+      (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8))?.split(separator: "\n") ?? []
     let peak = lines.first { $0.hasPrefix("VmHWM:") }?.filter(\.isNumber)
     return peak.flatMap { Double($0) }.map { $0 / 1024 }
   }

@@ -21,16 +21,17 @@ struct Measurement: Codable, Sendable {
 extension Workload {
   /// Measures at each thread count.
   ///
-  /// - Parameter report: called with each measurement and the one of the smallest thread count so far.
+  /// `report` is called with each measurement and, if it is known by then, that of one thread.
   func measure(
-    _ mode: Mode, particles: Int, threads: [Int], repeats: Int, report: (Measurement, _ base: Measurement) -> Void
+    _ mode: Mode, particles: Int, threads: [Int], repeats: Int,
+    report: (Measurement, _ base: Measurement?) -> Void
   ) throws -> [Measurement] {
     let data = try makeData(mode, particles: particles)
     var result: [Measurement] = []
     for count in threads {
       let measurement = try measure(mode, data, particles, Workers(threads: count), repeats)
       result.append(measurement)
-      report(measurement, result.min { $0.threads < $1.threads } ?? measurement)
+      report(measurement, result.first { $0.threads == 1 })
     }
     return result
   }
@@ -53,9 +54,11 @@ extension Workload {
     let sorted = timings.map { $0 / Double(runs) }.sorted()
     let median = (sorted[(repeats - 1) / 2] + sorted[repeats / 2]) / 2
     return Measurement(
-      workload: name, mode: mode.rawValue, particles: particles, threads: workers.threads, medianSeconds: median,
-      minSeconds: sorted[0], particlesPerSecond: Double(particles) / median, peakMemoryMB: PeakMemory.megabytes,
-      serialShare: min(max(1 - (workers.regionSeconds - regionsBefore) / total, 0), 1), digest: digest.description)
+      workload: name, mode: mode.rawValue, particles: particles, threads: workers.threads,
+      medianSeconds: median, minSeconds: sorted[0], particlesPerSecond: Double(particles) / median,
+      peakMemoryMB: PeakMemory.megabytes,
+      serialShare: min(max(1 - (workers.regionSeconds - regionsBefore) / total, 0), 1),
+      digest: digest.description)
   }
 
   private func seconds(_ work: () throws -> Void) rethrows -> Double {

@@ -3,18 +3,21 @@ import Foundation
 /// Measurements as lines for people.
 enum ResultTable {
   private static let titles = [
-    "workload", "mode", "particles", "threads", "median", "particles/s", "speed-up", "efficiency", "serial", "peak", "digest",
+    "workload", "mode", "particles", "threads", "median", "particles/s", "speed-up", "efficiency", "serial",
+    "peak", "digest",
   ]
   private static let widths = [-8, -8, 11, 7, 10, 13, 8, 10, 7, 8, 16]
 
   static var head: String { line(titles) }
 
-  static func line(_ row: Measurement, comparedWith base: Measurement) -> String {
-    let speedUp = base.medianSeconds * Double(base.threads) / row.medianSeconds
+  /// A measurement, compared with that of one thread.
+  static func line(_ row: Measurement, comparedWith base: Measurement?) -> String {
+    let speedUp = base.map { $0.medianSeconds / row.medianSeconds }
     return line([
       row.workload, row.mode, grouped(row.particles), "\(row.threads)", time(row.medianSeconds),
-      grouped(Int(row.particlesPerSecond)), String(format: "%.2f", speedUp),
-      String(format: "%.0f %%", 100 * speedUp / Double(row.threads)), String(format: "%.1f %%", 100 * row.serialShare),
+      grouped(Int(row.particlesPerSecond)), speedUp.map { String(format: "%.2f", $0) } ?? "-",
+      speedUp.map { String(format: "%.0f %%", 100 * $0 / Double(row.threads)) } ?? "-",
+      String(format: "%.1f %%", 100 * row.serialShare),
       row.peakMemoryMB.map { String(format: "%.0f MB", $0) } ?? "?", row.digest,
     ])
   }

@@ -15,9 +15,8 @@ public enum ThreadCounts: ExpressibleByArgument, Equatable, Sendable {
     self = counts.count == 1 ? .upTo(counts[0]) : .list(counts)
   }
 
-  /// The numbers: at least one, and not checked to be sensible.
-  ///
-  /// - Parameter exact: whether a single number stands for itself alone.
+  /// The numbers: at least one of them, not checked to be sensible. With `exact` a single number stands for
+  /// itself alone.
   public func counts(exact: Bool = false) -> [Int] {
     switch self {
     case .list(let counts): counts

@@ -35,7 +35,8 @@ def bench(options, mode, particles, threads):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "bench.json"
         command = [options.bench, "--workload", options.workload, "--mode", mode, "--particles", str(particles),
-                   "--threads", ",".join(map(str, threads)), "--exact", "--repeats", str(options.repeats), "--json", file]
+                   "--threads", ",".join(map(str, threads)), "--exact",
+                   "--repeats", str(options.repeats), "--json", file]
         run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if run.returncode:
             sys.exit(f"error: {' '.join(map(str, command))}\n{run.stdout}")

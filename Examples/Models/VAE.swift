@@ -75,7 +75,8 @@ extension VAE {
     let plate = VAE.plate(batch.shape[0])
     return try valueWithGradient(at: self) { vae in
       let options = EvaluationOptions(workers: workers, keep: .metrics)
-      let result = try evaluate(vae.inference(plate, loss: .elbo), seed: key, options: options)(plate.mapped(batch))
+      let result = try evaluate(vae.inference(plate, loss: .elbo), seed: key, options: options)(
+        plate.mapped(batch))
       return result.metrics.loss ?? 0
     }
   }
@@ -95,7 +96,8 @@ public struct VAETraining: Sendable {
 
   /// Training on the rows of `data`, `[points, 2]`.
   public init(
-    _ vae: VAE, data: Tensor, batch: Int = 300, learningRate: Float = 1e-2, key: PRNGKey, workers: Workers = .standard
+    _ vae: VAE, data: Tensor, batch: Int = 300, learningRate: Float = 1e-2, key: PRNGKey,
+    workers: Workers = .standard
   ) {
     self.vae = vae
     self.data = data

@@ -81,7 +81,8 @@ extension CoixError: CustomStringConvertible {
     case .illFormedProgram(let reason):
       return reason
     case .memory(let what, let bytes):
-      return "\(what) needs \(bytes == .max ? "more than 2^63" : String(bytes)) bytes, more than this machine can give"
+      return
+        "\(what) needs \(bytes == .max ? "more than 2^63" : String(bytes)) bytes, more than this machine can give"
     case .threads(let count):
       return "the number of threads must be at least 1, is \(count)"
     case .gradient(let reason):

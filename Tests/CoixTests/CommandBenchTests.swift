@@ -37,7 +37,10 @@ import bench
     (["--mode", "none"], "The value 'none' is invalid for '--mode <mode>'"),
     (["--particles", "0"], "--particles must be at least 1, is 0"),
     (["--repeats", "-1"], "--repeats must be between 1 and 1,000,000, is -1"),
-    (["--mode", "forward", "--particles", "1000000000000"], "needs 80000000000000 bytes, more than this machine can give"),
+    (
+      ["--mode", "forward", "--particles", "1000000000000"],
+      "needs 80000000000000 bytes, more than this machine can give"
+    ),
     (["--mode", "train", "--particles", "9223372036854775807"], "the batch size must be at most 2147483647"),
   ])
   func refusesArguments(_ arguments: [String], _ message: String) {
@@ -54,9 +57,12 @@ import bench
   @Test func writesFigures() throws {
     try withTemporaryFolder { folder in
       let file = "\(folder)/bench.json"
-      let command = try Bench.parse(["--particles", "5000", "--threads", "1,3", "--repeats", "2", "--json", file])
+      let command = try Bench.parse([
+        "--particles", "5000", "--threads", "1,3", "--repeats", "2", "--json", file,
+      ])
       try command.run()
-      let records = try JSONDecoder().decode([Record].self, from: Data(contentsOf: URL(fileURLWithPath: file)))
+      let records = try JSONDecoder().decode(
+        [Record].self, from: Data(contentsOf: URL(fileURLWithPath: file)))
       #expect(records.count == 6)
       for mode in ["forward", "gradient", "train"] {
         let rows = records.filter { $0.mode == mode }

@@ -27,7 +27,10 @@ import examples
     (["--bogus"], "Unknown option '--bogus'"),
     (["--threads", "0"], "the number of threads must be at least 1, is 0"),
     (["--threads", "-2"], "the number of threads must be at least 1, is -2"),
-    (["--threads", "99999999999999999999"], "The value '99999999999999999999' is invalid for '--threads <threads>'"),
+    (
+      ["--threads", "99999999999999999999"],
+      "The value '99999999999999999999' is invalid for '--threads <threads>'"
+    ),
     (["--steps", "0"], "the number of steps must be at least 1, is 0"),
     (["--steps", "-1"], "the number of steps must be at least 1, is -1"),
     (["--steps", "ten"], "The value 'ten' is invalid for '--steps <steps>'"),
@@ -39,7 +42,10 @@ import examples
     (["--train", "0"], "the number of training points must be at least 1, is 0"),
     (["--test", "-3"], "the number of test points must be at least 1, is -3"),
     (["--train", "9223372036854775807"], "needs more than 2^63 bytes, more than this machine can give"),
-    (["--test", "1000000000000"], "making 1000000000000 points needs 80000000000000 bytes, more than this machine can give"),
+    (
+      ["--test", "1000000000000"],
+      "making 1000000000000 points needs 80000000000000 bytes, more than this machine can give"
+    ),
     (["--noise", "-1"], "the noise must be at least 0, is -1.0"),
     (["--noise", "0.1", "--data", "points.csv"], "--noise is for two moons"),
     (["--learning-rate", "1e30"], "log-weight"),
@@ -54,7 +60,7 @@ import examples
 
   @Test(arguments: [
     ("1,2,3\n4,5,6\n", "points are needed, one a row: [n, 2]; it has the shape [2, 3]"),
-    ("1,2\n", "has 1 points, too few for 1 to train on and 1 to test with"),
+    ("1,2\n", "too few points: 1, for 1 to train on and 1 to test with"),
     ("1,2\n3,nan\n", "column 2 of row 2 is nan"), ("1,2\n3\n", "line 2 has 1 column, line 1 has 2"),
     ("1,2\n3,x\n", "line 2, column 2: 'x' is not a number"), ("", "is empty"),
   ])
@@ -85,7 +91,8 @@ import examples
   @Test func writesResults() throws {
     try withTemporaryFolder { folder in
       let out = "\(folder)/a/b"
-      #expect(complaint(["--steps", "3", "--train", "50", "--test", "20", "--seed", "-5", "--out", out]) == "")
+      #expect(
+        complaint(["--steps", "3", "--train", "50", "--test", "20", "--seed", "-5", "--out", out]) == "")
       #expect(try Set(FileManager.default.contentsOfDirectory(atPath: out)) == Set(VAEResults.fileNames))
       #expect(try Tensor(contentsOf: "\(out)/train.npy").shape == [50, 2])
       #expect(try Tensor(contentsOf: "\(out)/test.npy").shape == [20, 2])
@@ -113,8 +120,9 @@ import examples
       #expect(all.sorted() == (0..<30).map(Float.init))
       #expect(try PointData.file(path, train: 4, test: 5).train.shape == [4, 2])
       #expect(try PointData.file(path, test: 29).train.shape == [1, 2])
-      #expect(throws: CoixError.file(
-        path: path, reason: "has 30 points, too few for 20 to train on and 11 to test with")
+      #expect(
+        throws: CoixError.file(
+          path: path, reason: "too few points: 30, for 20 to train on and 11 to test with")
       ) { try PointData.file(path, train: 20, test: 11) }
     }
   }
@@ -144,8 +152,6 @@ import examples
     }
     #expect(Set(digests).count == 1)
     #expect(digests[0].count == 16)
-    experiment.seed = 1
-    #expect(try experiment.run(on: data).digest().description != digests[0])
   }
 
   @Test func digestIsFNV1a() {

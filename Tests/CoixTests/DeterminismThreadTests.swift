@@ -10,7 +10,7 @@ struct DeterminismCase: Sendable, CustomTestStringConvertible {
   /// Values, then a value with its gradient.
   let run: @Sendable (Workers) throws -> (bits: Bits, chunkCounts: [Int])
 
-  static let rows = 5_000
+  static let rows = 4_000
 
   /// Points, a gradient for which is wanted, and a program's evaluation: everything it gives, as bits.
   static func bits<Parameters: TensorTree, Output: TensorTree>(
@@ -25,7 +25,7 @@ struct DeterminismCase: Sendable, CustomTestStringConvertible {
     }
     bits.add(tracked)
     bits.add("value", Tensor(gradient.value))
-    bits.add("gradient", gradient.gradient)
+    bits.addTree("gradient", gradient.gradient)
     return (bits, plain.chunkCounts)
   }
 
@@ -35,7 +35,7 @@ struct DeterminismCase: Sendable, CustomTestStringConvertible {
 
   /// The autoencoder: with ELBO each chunk goes backward at once, with IWAE after the barrier.
   static func autoencoder(_ objective: Objective) -> DeterminismCase {
-    DeterminismCase(testDescription: "autoencoder, \(objective.name)", chunks: 300) { workers in
+    DeterminismCase(testDescription: "autoencoder, \(objective.name)", chunks: 250) { workers in
       let plate = Plate("particle", count: rows, chunkRows: 16)
       let points = Draw(key: 7, shape: [rows, 2]).normal()
       return try bits(at: VAE(key: 3)) { vae in
@@ -48,7 +48,7 @@ struct DeterminismCase: Sendable, CustomTestStringConvertible {
 
   /// Two steps of a particle filter: the gradient goes through the gather of the resampling in between.
   static func innerResampling(_ objective: Objective) -> DeterminismCase {
-    DeterminismCase(testDescription: "inner resampling, \(objective.name)", chunks: 300) { workers in
+    DeterminismCase(testDescription: "inner resampling, \(objective.name)", chunks: 250) { workers in
       let plate = Plate("particle", count: rows, chunkRows: 16)
       return try bits(at: ChainParameters()) { parameters in
         try evaluate(
@@ -59,10 +59,10 @@ struct DeterminismCase: Sendable, CustomTestStringConvertible {
   }
 
   /// Particles of instances, each instance with its own data, resampled instance by instance.
-  static let nestedPlates = DeterminismCase(testDescription: "nested plates", chunks: 300) { workers in
+  static let nestedPlates = DeterminismCase(testDescription: "nested plates", chunks: 250) { workers in
     let particles = Plate("particle", count: 100, chunkRows: 16)
-    let instances = Plate("instance", count: 50)
-    let points = Draw(key: 7, shape: [50, 2]).normal()
+    let instances = Plate("instance", count: 40)
+    let points = Draw(key: 7, shape: [40, 2]).normal()
     return try bits(at: ChainParameters()) { p in
       let first = propose(particles(instances(p.model)), particles(instances(p.proposal)), loss: .iwae)
       let target = particles(instances(compose(p.continuation, p.model, suffix: false)))
@@ -81,21 +81,12 @@ struct DeterminismCase: Sendable, CustomTestStringConvertible {
     let reference = try example.run(Workers(threads: 1))
     #expect(reference.chunkCounts.allSatisfy { $0 >= example.chunks }, "\(reference.chunkCounts)")
     #expect(reference.bits.count > 10_000)
-    for threads in [1, 2, 3, 16] {
-      for shuffle: UInt64? in [nil, 1, 2] where threads > 1 || shuffle != nil {
-        let other = try example.run(Workers(threads: threads, shuffleSeed: shuffle))
-        let name: Comment = "\(threads) threads, shuffle seed \(shuffle.map(String.init) ?? "none")"
-        #expect(other.bits.differences(from: reference.bits) == [], name)
-        #expect(other.chunkCounts == reference.chunkCounts, name)
-      }
-    }
-  }
-
-  @Test func aRunIsTheSameTwice() throws {
-    let workers = try Workers(threads: 16)
-    for example in DeterminismCase.all {
-      let (one, other) = (try example.run(workers), try example.run(workers))
-      #expect(one.bits.differences(from: other.bits) == [], "\(example)")
+    let runs: [(threads: Int, shuffle: UInt64?)] = [(1, 1), (2, nil), (2, 2), (3, 3), (16, nil), (16, 4), (16, 4)]
+    for run in runs {
+      let other = try example.run(Workers(threads: run.threads, shuffleSeed: run.shuffle))
+      let name: Comment = "\(run.threads) threads, shuffle seed \(run.shuffle.map(String.init) ?? "none")"
+      #expect(other.bits.differences(from: reference.bits) == [], name)
+      #expect(other.chunkCounts == reference.chunkCounts, name)
     }
   }
 

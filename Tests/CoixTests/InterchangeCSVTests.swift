@@ -8,7 +8,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "1,2\n3,4.5\n", "1,2\r\n3,4.5\r\n", "1,2\r3,4.5", "1 2\n3\t4.5\n", "  1   2  \n\n\n 3 4.5", "\u{FEFF}1,2\n3,4.5\n",
+    "1,2\n3,4.5\n", "1,2\r\n3,4.5\r\n", "1,2\r3,4.5", "1 2\n3\t4.5\n", "  1   2  \n\n\n 3 4.5",
+    "\u{FEFF}1,2\n3,4.5\n",
     "# x, y\n1, 2\n# between\n3 , 4.5\n", "\"1\",\"2\"\n\"3\",\"4.5\"\n", "1e0,+2\n.3e1,45e-1",
   ])
   func readsNumbers(_ text: String) throws {
@@ -35,10 +36,13 @@ import Testing
 
   @Test(arguments: [
     ("", "is empty"), ("\n \n", "has no rows of numbers"), ("x,y\n", "has no rows of numbers"),
-    ("1,2\n3\n", "line 2 has 1 column, line 1 has 2"), ("x,y\n1,2\n\n1,2,3\n", "line 4 has 3 columns, line 1 has 2"),
-    ("1,2\n3,abc\n", "line 2, column 2: 'abc' is not a number"), ("1,x\n", "line 1, column 2: 'x' is not a number"),
+    ("1,2\n3\n", "line 2 has 1 column, line 1 has 2"),
+    ("x,y\n1,2\n\n1,2,3\n", "line 4 has 3 columns, line 1 has 2"),
+    ("1,2\n3,abc\n", "line 2, column 2: 'abc' is not a number"),
+    ("1,x\n", "line 1, column 2: 'x' is not a number"),
     ("1,2\n3,\n", "line 2, column 2: is empty"), (",\n", "line 1, column 1: is empty"),
-    ("1;2\n3;4\n", "has no rows of numbers"), ("1,2\n1;3,4\n", "line 2, column 1: '1;3' is not a number"),
+    ("1;2\n3;4\n", "line 2, column 1: '3;4' is not a number"),
+    ("1,2\n1;3,4\n", "line 2, column 1: '1;3' is not a number"),
     ("1,2\n3,1e39\n", "line 2, column 2: 1e39 is beyond the range of 32-bit floating point"),
   ])
   func saysWhatIsWrong(_ text: String, _ reason: String) throws {

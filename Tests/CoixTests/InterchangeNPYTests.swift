@@ -7,19 +7,19 @@ import Testing
 
   /// `save(asfortranarray([[1, 2.5, -3], [4, 5, 1e300]]))`
   private static let fortranDoubles = """
-    k05VTVBZAQB2AHsnZGVzY3InOiAnPGY4JywgJ2ZvcnRyYW5fb3JkZXInOiBUcnVlLCAnc2hhcGUnOiAoMiwgMyksIH0gICAgICAgICAgICAgICAg
-    ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIAoAAAAAAADwPwAAAAAAABBAAAAAAAAABEAAAAAAAAAUQAAAAAAAAAjAnHUA
-    iDzkN34=
+    k05VTVBZAQB2AHsnZGVzY3InOiAnPGY4JywgJ2ZvcnRyYW5fb3JkZXInOiBUcnVlLCAnc2hhcGUnOiAoMiwgMyksIH0gICAgICAg
+    ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIAoAAAAAAADwPwAAAAAAABBAAAAAAAAA
+    BEAAAAAAAAAUQAAAAAAAAAjAnHUAiDzkN34=
     """
   /// `lib.format.write_array(array([1, -2, 2**31 - 1], '<i4'), version=(2, 0))`
   private static let versionTwo = """
-    k05VTVBZAgB0AAAAeydkZXNjcic6ICc8aTQnLCAnZm9ydHJhbl9vcmRlcic6IEZhbHNlLCAnc2hhcGUnOiAoMywpLCB9ICAgICAgICAgICAgICAg
-    ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIAoBAAAA/v///////38=
+    k05VTVBZAgB0AAAAeydkZXNjcic6ICc8aTQnLCAnZm9ydHJhbl9vcmRlcic6IEZhbHNlLCAnc2hhcGUnOiAoMywpLCB9ICAgICAg
+    ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIAoBAAAA/v///////38=
     """
   /// `lib.format.write_array(array([[True], [False]]), version=(3, 0))`
   private static let versionThree = """
-    k05VTVBZAwB0AAAAeydkZXNjcic6ICd8YjEnLCAnZm9ydHJhbl9vcmRlcic6IEZhbHNlLCAnc2hhcGUnOiAoMiwgMSksIH0gICAgICAgICAgICAg
-    ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIAoBAA==
+    k05VTVBZAwB0AAAAeydkZXNjcic6ICd8YjEnLCAnZm9ydHJhbl9vcmRlcic6IEZhbHNlLCAnc2hhcGUnOiAoMiwgMSksIH0gICAg
+    ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIAoBAA==
     """
 
   private func read(_ bytes: [UInt8]) throws -> NPYArray {
@@ -43,7 +43,8 @@ import Testing
   @Test func writesNumPysBytes() throws {
     // The same header as NumPy's, which pads it so that the numbers begin at byte 128.
     let expected = npy(
-      "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }".padding(toLength: 117, withPad: " ", startingAt: 0)
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }".padding(
+        toLength: 117, withPad: " ", startingAt: 0)
         + "\n", [0, 0, 0x80, 0x3F, 0, 0, 0xC0, 0x7F])
     try withTemporaryFolder { folder in
       try Tensor([1, .nan]).write(npy: "\(folder)/a.npy")
@@ -52,11 +53,12 @@ import Testing
     }
   }
 
-  @Test(arguments: [
-    ([], .float32([1.5])), ([3], .float64([1, -0.0, .infinity])), ([2, 1], .int32([.min, .max])),
-    ([1, 2], .int64([.min, .max])), ([2], .bool([false, true])), ([0, 5], .float32([])),
-    (Array(repeating: 1, count: 30_000), .float32([7])),
-  ] as [([Int], NPYArray.Scalars)])
+  @Test(
+    arguments: [
+      ([], .float32([1.5])), ([3], .float64([1, -0.0, .infinity])), ([2, 1], .int32([.min, .max])),
+      ([1, 2], .int64([.min, .max])), ([2], .bool([false, true])), ([0, 5], .float32([])),
+      (Array(repeating: 1, count: 30_000), .float32([7])),
+    ] as [([Int], NPYArray.Scalars)])
   func readsWhatItWrote(_ shape: [Int], _ scalars: NPYArray.Scalars) throws {
     let array = try NPYArray(shape: shape, scalars: scalars)
     try withTemporaryFolder { folder in
@@ -67,19 +69,30 @@ import Testing
 
   @Test func fortranOrderOfThreeAxes() throws {
     // a[i, j, k] = 100 i + 10 j + k, first axis fastest.
-    let data = (0..<2).flatMap { k in (0..<3).flatMap { j in (0..<2).map { i in UInt8(100 * i + 10 * j + k) } } }
+    var data: [UInt8] = []
+    for k in 0..<2 {
+      for j in 0..<3 {
+        for i in 0..<2 { data += [UInt8(100 * i + 10 * j + k), 0, 0, 0] }
+      }
+    }
     let header = "{'shape': (2, 3, 2), 'fortran_order': True, 'descr': '<i4'}"
-    let array = try read(npy(header, data.flatMap { [$0, 0, 0, 0] }))
+    let array = try read(npy(header, data))
     #expect(array.scalars == .int32([0, 1, 10, 11, 20, 21, 100, 101, 110, 111, 120, 121]))
   }
 
   @Test(arguments: [
     ("{'descr': '>f4', 'fortran_order': False, 'shape': (1,)}", "the element type '>f4' is not supported"),
     ("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", "the element type '|O' is not supported"),
-    ("{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (1,)}", "arrays of records are not supported"),
+    (
+      "{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (1,)}",
+      "arrays of records are not supported"
+    ),
     ("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}", "the size '-1', which is not a legal one"),
     ("{'descr': '<f4', 'fortran_order': False, 'shape': (x,)}", "the size '', which is not a legal one"),
-    ("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}", "'99999999999999999999', which is"),
+    (
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}",
+      "'99999999999999999999', which is"
+    ),
     ("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4)}", "has too many elements"),
     ("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904,)}", "has too many elements"),
     ("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,)}", "truncated: the array of shape"),
@@ -99,12 +112,16 @@ import Testing
     }
   }
 
-  @Test(arguments: [
-    ([], "is empty"), (Array("1,2\n".utf8), "it does not begin with \\x93NUMPY"),
-    ([0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59], "truncated: the version"),
-    ([0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59, 4, 0], "npy version 4 is not supported"),
-    ([0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59, 2, 0, 0xFF, 0xFF, 0xFF, 0xFF], "the header needs 4294967295 bytes, 0 are left"),
-  ] as [([UInt8], String)])
+  @Test(
+    arguments: [
+      ([], "is empty"), (Array("1,2\n".utf8), "it does not begin with \\x93NUMPY"),
+      ([0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59], "truncated: the version"),
+      ([0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59, 4, 0], "npy version 4 is not supported"),
+      (
+        [0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59, 2, 0, 0xFF, 0xFF, 0xFF, 0xFF],
+        "the header needs 4294967295 bytes, 0 are left"
+      ),
+    ] as [([UInt8], String)])
   func refusesFiles(_ bytes: [UInt8], _ reason: String) throws {
     try withFile(bytes, "a.npy") { path in
       let complaint = complaint(about: path) { _ = try Tensor(contentsOf: path) }
@@ -117,17 +134,21 @@ import Testing
       #expect(complaint(about: folder) { _ = try NPYArray(contentsOf: folder) } == "is a folder, not a file")
       let missing = "\(folder)/none/a.npy"
       #expect(
-        complaint(about: missing) { _ = try Tensor(contentsOf: missing) } == "cannot be read: No such file or directory")
+        complaint(about: missing) { _ = try Tensor(contentsOf: missing) }
+          == "cannot be read: No such file or directory")
       #expect(
-        complaint(about: missing) { try Tensor([1]).write(npy: missing) } == "cannot be written: No such file or directory")
-      #expect(complaint(about: "/dev/zero") { _ = try Tensor(contentsOf: "/dev/zero") } == "is not a regular file")
+        complaint(about: missing) { try Tensor([1]).write(npy: missing) }
+          == "cannot be written: No such file or directory")
+      #expect(
+        complaint(about: "/dev/zero") { _ = try Tensor(contentsOf: "/dev/zero") } == "is not a regular file")
     }
   }
 
   @Test func refusesShapesThatTensorsCannotHave() throws {
     let array = try NPYArray(shape: Array(repeating: 1, count: 9), scalars: .float32([1]))
-    #expect(throws: CoixError.argument(
-      "a tensor cannot have the shape [1, 1, 1, 1, 1, 1, 1, 1, 1]: at most 8 axes, 2^40 numbers")
+    #expect(
+      throws: CoixError.argument(
+        "a tensor cannot have the shape [1, 1, 1, 1, 1, 1, 1, 1, 1]: at most 8 axes, 2^40 numbers")
     ) { try array.tensor() }
     #expect(throws: CoixError.argument("an array of shape [2, 2] cannot have 3 numbers")) {
       try NPYArray(shape: [2, 2], scalars: .float32([1, 2, 3]))

@@ -7,19 +7,19 @@ import Testing
 
   /// `savez(file, kernel=array([[1.5, 2]], 'f4'), count=int64(7))`
   private static let saved = """
-    UEsDBC0AAAAAAAAAIQDdTB3l//////////8KABQAa2VybmVsLm5weQEAEACIAAAAAAAAAIgAAAAAAAAAk05VTVBZAQB2AHsnZGVzY3InOiAnPGY0
-    JywgJ2ZvcnRyYW5fb3JkZXInOiBGYWxzZSwgJ3NoYXBlJzogKDEsIDIpLCB9ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg
-    ICAgICAgICAgICAgICAgICAgIAoAAMA/AAAAQFBLAwQtAAAAAAAAACEAI7jwbP//////////CQAUAGNvdW50Lm5weQEAEACIAAAAAAAAAIgAAAAA
-    AAAAk05VTVBZAQB2AHsnZGVzY3InOiAnPGk4JywgJ2ZvcnRyYW5fb3JkZXInOiBGYWxzZSwgJ3NoYXBlJzogKCksIH0gICAgICAgICAgICAgICAg
-    ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIAoHAAAAAAAAAFBLAQItAy0AAAAAAAAAIQDdTB3liAAAAIgAAAAKAAAA
-    AAAAAAAAAACAAQAAAABrZXJuZWwubnB5UEsBAi0DLQAAAAAAAAAhACO48GyIAAAAiAAAAAkAAAAAAAAAAAAAAIABxAAAAGNvdW50Lm5weVBLBQYA
-    AAAAAgACAG8AAACHAQAAAAA=
+    UEsDBC0AAAAAAAAAIQDdTB3l//////////8KABQAa2VybmVsLm5weQEAEACIAAAAAAAAAIgAAAAAAAAAk05VTVBZAQB2AHsnZGVz
+    Y3InOiAnPGY0JywgJ2ZvcnRyYW5fb3JkZXInOiBGYWxzZSwgJ3NoYXBlJzogKDEsIDIpLCB9ICAgICAgICAgICAgICAgICAgICAg
+    ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIAoAAMA/AAAAQFBLAwQtAAAAAAAAACEAI7jwbP//////////CQAU
+    AGNvdW50Lm5weQEAEACIAAAAAAAAAIgAAAAAAAAAk05VTVBZAQB2AHsnZGVzY3InOiAnPGk4JywgJ2ZvcnRyYW5fb3JkZXInOiBG
+    YWxzZSwgJ3NoYXBlJzogKCksIH0gICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg
+    ICAgICAgIAoHAAAAAAAAAFBLAQItAy0AAAAAAAAAIQDdTB3liAAAAIgAAAAKAAAAAAAAAAAAAACAAQAAAABrZXJuZWwubnB5UEsB
+    Ai0DLQAAAAAAAAAhACO48GyIAAAAiAAAAAkAAAAAAAAAAAAAAIABxAAAAGNvdW50Lm5weVBLBQYAAAAAAgACAG8AAACHAQAAAAA=
     """
   /// `savez_compressed(file, k=zeros(3, 'f4'))`
   private static let compressed = """
-    UEsDBC0AAAAIAAAAIQCp9psY//////////8FABQAay5ucHkBABAAjAAAAAAAAABHAAAAAAAAAJvsF+obEMnIUMZQrZ6SWpxcpG6loG6TZqKuo6Ce
-    l19UUpSYF59flJIKEndLzClOBYoXZyQWpAL5GsY6mjoKtQoUAC4GJAAAUEsBAi0DLQAAAAgAAAAhAKn2mxhHAAAAjAAAAAUAAAAAAAAAAAAAAIAB
-    AAAAAGsubnB5UEsFBgAAAAABAAEAMwAAAH4AAAAAAA==
+    UEsDBC0AAAAIAAAAIQCp9psY//////////8FABQAay5ucHkBABAAjAAAAAAAAABHAAAAAAAAAJvsF+obEMnIUMZQrZ6SWpxcpG6l
+    oG6TZqKuo6Cell9UUpSYF59flJIKEndLzClOBYoXZyQWpAL5GsY6mjoKtQoUAC4GJAAAUEsBAi0DLQAAAAgAAAAhAKn2mxhHAAAA
+    jAAAAAUAAAAAAAAAAAAAAIABAAAAAGsubnB5UEsFBgAAAAABAAEAMwAAAH4AAAAAAA==
     """
 
   private struct Pair: TensorTree {
@@ -78,8 +78,12 @@ import Testing
       try Pair(kernel: [1], layers: [2]).write(npz: path)
       func complaintFor(_ pair: Pair) -> String { complaint(about: path) { _ = try pair.reading(npz: path) } }
       #expect(complaintFor(Pair(kernel: [1], layers: [2, 3])) == "has no array layers.1")
-      #expect(complaintFor(Pair(kernel: [1, 2], layers: [2])) == "the array kernel has the shape [1], [2] is expected")
-      #expect(complaintFor(Pair(kernel: [1], layers: [])) == "has an array layers.0 that nothing here has the name of")
+      #expect(
+        complaintFor(Pair(kernel: [1, 2], layers: [2]))
+          == "the array kernel has the shape [1], [2] is expected")
+      #expect(
+        complaintFor(Pair(kernel: [1], layers: []))
+          == "has an array layers.0 that nothing here has the name of")
     }
   }
 
@@ -95,12 +99,17 @@ import Testing
     var renamed = saved
     renamed[end - 1] = UInt8(ascii: "x")
     let cases: [([UInt8], String)] = [
-      ([], "is empty"), (Array("1,2\n".utf8), "is not a npz file, or truncated: a zip archive's directory is missing"),
+      ([], "is empty"),
+      (Array("1,2\n".utf8), "is not a npz file, or truncated: a zip archive's directory is missing"),
       (Array(saved.dropLast()), "is not a npz file, or truncated: a zip archive's directory is missing"),
-      (try bytes(base64: Self.compressed), "the entry k.npy is compressed; write it with numpy.savez, not savez_compressed"),
+      (
+        try bytes(base64: Self.compressed),
+        "the entry k.npy is compressed; write it with numpy.savez, not savez_compressed"
+      ),
       (wrongNumber, "the entry kernel.npy is damaged: wrong checksum"),
       (farDirectory, "truncated: the directory lies outside of the file"),
-      (zip64, "zip archives of 4 GiB or more are not supported"), (renamed, "the entry count.npx is not a npy file"),
+      (zip64, "zip archives of 4 GiB or more are not supported"),
+      (renamed, "the entry count.npx is not a npy file"),
     ]
     for (bytes, reason) in cases {
       try withFile(bytes, "a.npz") { path in

@@ -120,12 +120,12 @@ struct Bits: Sendable {
     parts.append((name, tensor?.shape ?? .scalar, tensor?.scalars.map(\.bitPattern) ?? []))
   }
 
-  mutating func add(_ name: String, _ tree: some TensorTree) {
+  mutating func addTree(_ name: String, _ tree: some TensorTree) {
     for (part, tensor) in tree.namedTensors { add("\(name).\(part)", tensor) }
   }
 
   mutating func add<Output: TensorTree>(_ evaluation: Evaluation<Output>) {
-    add("output", evaluation.output)
+    addTree("output", evaluation.output)
     for site in evaluation.trace.sites {
       add("value of \(site.name)", site.value)
       add("log-probability of \(site.name)", site.logProb)

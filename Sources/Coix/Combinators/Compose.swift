@@ -24,7 +24,9 @@ public func compose<I, M, O>(
   Inference(node: composed(outer, inner, suffix))
 }
 
-private func composed(_ outer: some InferenceProgram, _ inner: some InferenceProgram, _ suffix: Bool) -> ProgramNode {
+private func composed(_ outer: some InferenceProgram, _ inner: some InferenceProgram, _ suffix: Bool)
+  -> ProgramNode
+{
   ProgramNode(emitter: ComposeEmitter(outer: outer.node, inner: inner.node, suffix: suffix))
 }
 
@@ -33,7 +35,8 @@ struct ComposeEmitter: ProgramEmitter {
   let inner: ProgramNode
   let suffix: Bool
 
-  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register {
+  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register
+  {
     var innerHandlers = handlers
     if suffix { innerHandlers.suffixes += 1 }
     let middle = try inner.emit(into: &code, input: input, scope: scope, handlers: innerHandlers)

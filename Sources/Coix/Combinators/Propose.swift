@@ -15,7 +15,8 @@ import CoixParallel
 /// - Parameters:
 ///   - detach: with a loss, runs the target once more with gradients stopped at all of its latent values, and hands that run on.
 public func propose<I, O>(
-  _ target: some TargetProgram<I, O>, _ proposal: some InferenceProgram<I, some TensorTree>, loss: Objective? = nil,
+  _ target: some TargetProgram<I, O>, _ proposal: some InferenceProgram<I, some TensorTree>,
+  loss: Objective? = nil,
   detach: Bool = false
 ) -> Inference<I, O> {
   Inference(
@@ -42,7 +43,8 @@ struct ProposeEmitter: ProgramEmitter {
   let detach: Bool
   let isChained: Bool
 
-  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register {
+  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register
+  {
     let proposalScope = code.makeScope()
     let targetScope = code.makeScope()
     let plates = Handlers(plates: handlers.plates)
@@ -64,7 +66,8 @@ struct ProposeEmitter: ProgramEmitter {
         machine.set(copy, value)
       }
       var output = try target.emit(into: &code, input: proposalOutput, scope: targetScope, handlers: plates)
-      output = try emitDetached(into: &code, input: copy, first: output, targetScope, proposalScope, scope, handlers)
+      output = try emitDetached(
+        into: &code, input: copy, first: output, targetScope, proposalScope, scope, handlers)
       return output
     }
     if !isChained { code.append { $0.release(proposalOutput) } }
@@ -83,7 +86,8 @@ struct ProposeEmitter: ProgramEmitter {
 
   /// The second run of the target, at its own values without gradients.
   private func emitDetached(
-    into code: inout StageCode, input: Register, first: Register, _ targetScope: Scope, _ proposalScope: Scope,
+    into code: inout StageCode, input: Register, first: Register, _ targetScope: Scope,
+    _ proposalScope: Scope,
     _ scope: Scope, _ handlers: Handlers
   ) throws -> Register {
     let detachedScope = code.makeScope()
@@ -95,7 +99,8 @@ struct ProposeEmitter: ProgramEmitter {
     let output = try target.emit(
       into: &code, input: input, scope: detachedScope, handlers: Handlers(plates: handlers.plates))
     code.append { machine in
-      let weighing = try Weighing(machine, proposal: proposalScope, target: try machine.finishedTrace(targetScope))
+      let weighing = try Weighing(
+        machine, proposal: proposalScope, target: try machine.finishedTrace(targetScope))
       let detached = try machine.finishedTrace(detachedScope)
       machine.close(detachedScope)
       try finish(machine, weighing, handedOn: detached, proposalScope, targetScope, scope, handlers)

@@ -8,7 +8,9 @@ import CoixParallel
 /// nothing happens.
 ///
 /// - Parameter count: how many particles to draw.
-public func resample<I, O>(_ program: some InferenceProgram<I, O>, count: ParticleCount = .same) -> Inference<I, O> {
+public func resample<I, O>(_ program: some InferenceProgram<I, O>, count: ParticleCount = .same) -> Inference<
+  I, O
+> {
   Inference(node: ProgramNode(emitter: ResampleEmitter(program: program.node, count: count)))
 }
 
@@ -37,7 +39,8 @@ struct ResampleEmitter: ProgramEmitter {
   let program: ProgramNode
   let count: ParticleCount
 
-  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register {
+  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register
+  {
     if case .exactly(let count) = count, count < 1 {
       throw CoixError.argument("resample: the number of particles must be at least 1, is \(count)")
     }
@@ -46,7 +49,8 @@ struct ResampleEmitter: ProgramEmitter {
       machine.keys[inner] = try machine.recorder(scope).stream.next()
       try machine.open(inner, from: scope)
     }
-    let output = try program.emit(into: &code, input: input, scope: inner, handlers: Handlers(plates: handlers.plates))
+    let output = try program.emit(
+      into: &code, input: input, scope: inner, handlers: Handlers(plates: handlers.plates))
     code.append { machine in
       let recorder = try machine.recorder(inner)
       var metrics = recorder.metrics ?? RunningMetrics()
@@ -70,7 +74,9 @@ struct ResampleEmitter: ProgramEmitter {
   }
 
   /// At the barrier: chooses ancestors, and has everything that came out of the program read by them from now on.
-  private func resample(_ machine: Machine, _ barrier: BarrierContext, _ output: Register, _ scope: Scope) throws {
+  private func resample(_ machine: Machine, _ barrier: BarrierContext, _ output: Register, _ scope: Scope)
+    throws
+  {
     let recorder = try machine.recorder(scope)
     guard var metrics = recorder.metrics, let key = machine.keys.removeValue(forKey: scope),
       let weights = metrics.logWeight
@@ -87,7 +93,8 @@ struct ResampleEmitter: ProgramEmitter {
     try machine.gather(output, scope) { tensor in
       let gathered = tensor.gathered(by: index, plate: barrier.plateName)
       // A single particle outside of all plates is no row of anything.
-      return isSingle && instances == 1 && gathered.isMapped ? gathered.unmapped().reshaped(to: tensor.shape) : gathered
+      return isSingle && instances == 1 && gathered.isMapped
+        ? gathered.unmapped().reshaped(to: tensor.shape) : gathered
     }
 
     let logSum = logWeights.logSumExp(axis: 0) - Tensor(Float(count)).logarithm

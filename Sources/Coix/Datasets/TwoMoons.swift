@@ -9,14 +9,19 @@ public enum TwoMoons {
   /// Points of two moons, `[count, 2]`.
   ///
   /// - Parameters:
-  ///   - count: how many points; half of them, rounded down, on the upper moon.
+  ///   - count: how many points, at most 2³⁰; half of them, rounded down, on the upper moon. The tensor is poisoned for
+  ///     any other count.
   ///   - noise: the standard deviation of the normal noise that is added to both coordinates.
   ///   - key: what the order and the noise are drawn from.
   public static func points(_ count: Int, noise: Float = 0.1, key: PRNGKey) -> Tensor {
-    let count = max(count, 0)
+    guard count >= 0, count <= Int32.max / 2 else {
+      return Tensor([Float](), shape: [count, 2])  // a shape that no numbers fit: poisoned
+    }
     let upper = count / 2
     let lower = count - upper
-    func angle(_ index: Int, of total: Int) -> Double { total > 1 ? .pi * Double(index) / Double(total - 1) : 0 }
+    func angle(_ index: Int, of total: Int) -> Double {
+      total > 1 ? .pi * Double(index) / Double(total - 1) : 0
+    }
     var scalars: [Float] = []
     scalars.reserveCapacity(2 * count)
     for index in 0..<upper {

@@ -52,5 +52,7 @@ public struct Bernoulli: Distribution {
     return density.supported(where: maximum(value .== 0, value .== 1)).summingLast(reducing)
   }
 
-  public func mapParameters(_ transform: (Tensor) -> Tensor) -> Bernoulli { Bernoulli(form, transform(parameter)) }
+  public func mapParameters(_ transform: (Tensor) -> Tensor) -> Bernoulli {
+    Bernoulli(form, transform(parameter))
+  }
 }

@@ -69,5 +69,7 @@ public struct Categorical: Distribution {
     return density.supported(where: support).summingLast(reducing)
   }
 
-  public func mapParameters(_ transform: (Tensor) -> Tensor) -> Categorical { Categorical(form, transform(parameter)) }
+  public func mapParameters(_ transform: (Tensor) -> Tensor) -> Categorical {
+    Categorical(form, transform(parameter))
+  }
 }

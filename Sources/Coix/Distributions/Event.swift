@@ -14,7 +14,9 @@ public struct Event<Base: Distribution>: Distribution {
   public var eventRank: Int { base.eventRank + count }
   public var parameters: [DistributionParameter] { base.parameters }
   public func sample(_ draw: Draw) -> Tensor { base.sample(draw) }
-  public func logProb(of value: Tensor, reducing: Int) -> Tensor { base.logProb(of: value, reducing: reducing + count) }
+  public func logProb(of value: Tensor, reducing: Int) -> Tensor {
+    base.logProb(of: value, reducing: reducing + count)
+  }
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Event {
     Event(base.mapParameters(transform), count)
   }

@@ -43,12 +43,15 @@ public struct Expanded<Base: Distribution>: Distribution {
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
     let given = Shape(value.shape.prefix(max(0, value.shape.rank - base.eventRank)))
-    guard let density = Shape.broadcast(given, base.batchShape), let full = Shape.broadcast(density, batch) else {
-      return Tensor.mismatch("expanded", [value.shape, shape], "the value does not broadcast to the distribution")
+    guard let density = Shape.broadcast(given, base.batchShape), let full = Shape.broadcast(density, batch)
+    else {
+      return Tensor.mismatch(
+        "expanded", [value.shape, shape], "the value does not broadcast to the distribution")
     }
     // A log-density that does not vary over the new axes still counts once for each of their elements.
     return density == full
-      ? base.logProb(of: value, reducing: reducing) : base.logProb(of: value).broadcast(to: full).summingLast(reducing)
+      ? base.logProb(of: value, reducing: reducing)
+      : base.logProb(of: value).broadcast(to: full).summingLast(reducing)
   }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Expanded {

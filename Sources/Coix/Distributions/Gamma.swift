@@ -29,7 +29,8 @@ public struct Gamma: Distribution {
     // Outside of the support any number will do, so long as no NaN comes of it.
     let x = select(isInside, value, 1)
     let normalizer = logGamma(concentration) - concentration * log(rate)
-    return ((concentration - 1) * log(x) - rate * x - normalizer).supported(where: isInside).summingLast(reducing)
+    return ((concentration - 1) * log(x) - rate * x - normalizer).supported(where: isInside).summingLast(
+      reducing)
   }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Gamma {

@@ -17,7 +17,8 @@ public struct MLP: TensorTree {
     let count = max(0, sizes.count - 1)
     layers = zip(key.split(into: count), 0..<count).map { key, layer in
       Dense(
-        inputs: sizes[layer], outputs: sizes[layer + 1], activation: layer == count - 1 ? .identity : activation, key: key)
+        inputs: sizes[layer], outputs: sizes[layer + 1],
+        activation: layer == count - 1 ? .identity : activation, key: key)
     }
   }
 

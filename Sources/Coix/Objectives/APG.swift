@@ -10,12 +10,18 @@ extension Objective {
   /// forward kernel q and the proposal's other sites q'. Wu, Zimmermann, Sennesh, Le and van de Meent, "Amortized population Gibbs
   /// samplers with neural sufficient statistics", 2020.
   public static let apg = Objective("apg") { inputs in
-    let block = Set(inputs.target.names.filter { $0.hasSuffix(Trace.suffix) }.map { String($0.dropLast(Trace.suffix.count)) })
-    let axes = commonAxes(inputs.target.sites.filter { $0.isObserved || block.contains($0.name) }.map(\.logProb.shape))
+    let block = Set(
+      inputs.target.names.filter { $0.hasSuffix(Trace.suffix) }.map {
+        String($0.dropLast(Trace.suffix.count))
+      })
+    let axes = commonAxes(
+      inputs.target.sites.filter { $0.isObserved || block.contains($0.name) }.map(\.logProb.shape))
     let rank = axes.rank
     let globals = Set(
-      inputs.target.sites.filter { !$0.name.hasSuffix(Trace.suffix) && Shape($0.logProb.shape.prefix(rank)) != axes }
-        .map(\.name))
+      inputs.target.sites.filter {
+        !$0.name.hasSuffix(Trace.suffix) && Shape($0.logProb.shape.prefix(rank)) != axes
+      }
+      .map(\.name))
 
     let target = inputs.target.logProb(batchRank: rank) {
       !$0.name.hasSuffix(Trace.suffix) && !globals.contains($0.name)

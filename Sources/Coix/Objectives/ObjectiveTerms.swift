@@ -11,7 +11,8 @@ extension ObjectiveInputs {
 
   /// The normalised incoming weights, without a gradient; 1 for a single particle.
   var incomingWeight: Tensor {
-    let shape = Shape.broadcast(incomingLogWeight.shape, incrementalLogWeight.shape) ?? incomingLogWeight.shape
+    let shape =
+      Shape.broadcast(incomingLogWeight.shape, incrementalLogWeight.shape) ?? incomingLogWeight.shape
     return isPlated ? incomingLogWeight.broadcast(to: shape).softmax(axis: 0).detached : 1
   }
 

@@ -27,17 +27,22 @@ public struct AnyProgram: InferenceProgram {
   /// A kernel with its types erased.
   public init(_ program: some KernelProgram<[Tensor], [Tensor]>) { self.init(program.node.emitter, .kernel) }
   /// A model with its types erased.
-  public init(_ program: some PrimitiveProgram<[Tensor], [Tensor]>) { self.init(program.node.emitter, .primitive) }
+  public init(_ program: some PrimitiveProgram<[Tensor], [Tensor]>) {
+    self.init(program.node.emitter, .primitive)
+  }
   /// A target with its types erased.
   public init(_ program: some TargetProgram<[Tensor], [Tensor]>) { self.init(program.node.emitter, .target) }
   /// An inference program with its types erased.
-  public init(_ program: some InferenceProgram<[Tensor], [Tensor]>) { self.init(program.node.emitter, .inference) }
+  public init(_ program: some InferenceProgram<[Tensor], [Tensor]>) {
+    self.init(program.node.emitter, .inference)
+  }
 
   /// The program for each row of a plate; see ``Plate``.
   ///
   /// - Throws: ``CoixError/illFormedProgram(_:)`` for an inference program, whose plates are around its parts.
   public func inside(_ plate: Plate) throws -> AnyProgram {
-    try require(level <= .target, "a plate goes around kernels, models and targets, not around an inference program")
+    try require(
+      level <= .target, "a plate goes around kernels, models and targets, not around an inference program")
     return AnyProgram(PlateEmitter(plate: plate, program: node), level)
   }
 
@@ -52,13 +57,16 @@ public struct AnyProgram: InferenceProgram {
   ///
   /// - Throws: ``CoixError/illFormedProgram(_:)`` if the target is an inference program.
   public static func propose(
-    _ target: AnyProgram, _ proposal: AnyProgram, loss: Objective? = nil, detach: Bool = false, chain: Bool = false
+    _ target: AnyProgram, _ proposal: AnyProgram, loss: Objective? = nil, detach: Bool = false,
+    chain: Bool = false
   ) throws -> AnyProgram {
     try target.require(
-      target.level <= .target, "propose needs a target with a density; an inference program has none to evaluate")
+      target.level <= .target,
+      "propose needs a target with a density; an inference program has none to evaluate")
     return AnyProgram(
       ProposeEmitter(
-        target: target.node, proposal: proposal.node, objective: loss, detach: detach, isChained: chain), .inference)
+        target: target.node, proposal: proposal.node, objective: loss, detach: detach, isChained: chain),
+      .inference)
   }
 
   /// Resamples; see ``resample(_:count:)``.

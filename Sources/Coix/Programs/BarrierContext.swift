@@ -43,7 +43,8 @@ struct BarrierContext {
     for term in metrics.lossTerms {
       let inputs = ObjectiveInputs(
         proposal: wholePlate(term.proposal), target: wholePlate(term.target),
-        incomingLogWeight: wholePlate(term.incoming ?? Tensor(0)), incrementalLogWeight: wholePlate(term.incremental))
+        incomingLogWeight: wholePlate(term.incoming ?? Tensor(0)),
+        incrementalLogWeight: wholePlate(term.incremental))
       losses.append(try term.objective.loss(inputs).validated())
     }
     metrics.loss = losses.dropFirst().reduce(losses.first) { sum, loss in sum.map { $0 + loss } }

@@ -86,7 +86,8 @@ public struct Evaluator<Program: InferenceProgram> {
 ///     all particles. A site that a combinator replays has log-probability -inf at any other value than its own.
 ///   - seed: a whole number or any key. The same seed gives the same numbers, on any number of threads.
 public func evaluate<Program: InferenceProgram>(
-  _ program: Program, latents: [String: Tensor] = [:], seed: PRNGKey, options: EvaluationOptions = EvaluationOptions()
+  _ program: Program, latents: [String: Tensor] = [:], seed: PRNGKey,
+  options: EvaluationOptions = EvaluationOptions()
 ) -> Evaluator<Program> {
   Evaluator(program: program, latents: latents, key: seed, options: options)
 }
@@ -99,7 +100,8 @@ private struct EvaluationRun {
     _ node: ProgramNode, input: some TensorTree, latents: [String: Tensor], key: PRNGKey
   ) throws -> Evaluation<Output> {
     guard ExecutionContext.current?.isCaller ?? true else {
-      throw CoixError.illFormedProgram("a program cannot be evaluated within a program's closure; use the combinators")
+      throw CoixError.illFormedProgram(
+        "a program cannot be evaluated within a program's closure; use the combinators")
     }
     for tensor in input.flattened + latents.flattened { _ = try tensor.validated() }
     var code = StageCode(hasLatents: !latents.isEmpty)
@@ -121,7 +123,8 @@ private struct EvaluationRun {
       let isLast = number == code.stages.count - 1
       if stage.hasRowWork {
         let (next, chunks) = try run(
-          stage, machine, batch: batch, isHot: isHot, output: isLast ? output : nil, plateName: barrier.plateName)
+          stage, machine, batch: batch, isHot: isHot, output: isLast ? output : nil,
+          plateName: barrier.plateName)
         machine = next
         chunkCounts.append(chunks)
       } else {
@@ -147,24 +150,31 @@ private struct EvaluationRun {
     guard let (name, rows) = tensor.mappedOver else { return tensor }
     guard let position = plates.firstIndex(where: { $0.name == name }) else {
       throw CoixError.misplacedTensor(
-        operation: "plate \"\(name)\"", reason: "data is mapped over it, but no program stands in a plate of this name")
+        operation: "plate \"\(name)\"",
+        reason: "data is mapped over it, but no program stands in a plate of this name")
     }
     let plate = plates[position]
-    guard rows == plate.count else { throw CoixError.rowCount(plate: name, expected: plate.count, found: rows) }
+    guard rows == plate.count else {
+      throw CoixError.rowCount(plate: name, expected: plate.count, found: rows)
+    }
     guard plates.count > 1 else { return tensor }
     let inner = plates[(position + 1)...].reduce(1) { $0 * $1.count }
     let total = plates.reduce(1) { $0 * $1.count }
-    guard total <= Int32.max else { throw CoixError.memory(what: "mapping data over nested plates", bytes: .max) }
+    guard total <= Int32.max else {
+      throw CoixError.memory(what: "mapping data over nested plates", bytes: .max)
+    }
     return tensor.gathered(
       by: RowIndex((0..<total).map { Int32($0 / inner % plate.count) }), plate: plates[0].name)
   }
 
   /// Runs one stage on all chunks; the machine that comes out holds tensors of the whole plate.
   private func run(
-    _ stage: StageCode.Stage, _ machine: Machine, batch: [Int], isHot: Bool, output: Register?, plateName: String
+    _ stage: StageCode.Stage, _ machine: Machine, batch: [Int], isHot: Bool, output: Register?,
+    plateName: String
   ) throws -> (Machine, Int) {
     let plan = StagePlan(
-      rows: batch.isEmpty ? nil : batch.reduce(1, *), chunkRows: stage.plates.first?.chunkRows, workers: options.workers,
+      rows: batch.isEmpty ? nil : batch.reduce(1, *), chunkRows: stage.plates.first?.chunkRows,
+      workers: options.workers,
       isHot: isHot)
     let keep = options.keep
     let result = try runStage(plan) { context in
@@ -195,10 +205,11 @@ private struct EvaluationRun {
       if case .value(let tensor)? = metric { tensor } else { nil }
     }
     let metrics = Metrics(
-      logWeight: barrier.wholePlate(running.logWeight ?? Tensor(0)), ess: value(running.ess), logZ: value(running.logZ),
+      logWeight: barrier.wholePlate(running.logWeight ?? Tensor(0)), ess: value(running.ess),
+      logZ: value(running.logZ),
       logDensity: value(running.logDensity), loss: running.loss)
     return Evaluation(
-      output: options.keep == .metrics ? output : try output.mapTensors(barrier.wholePlate), trace: trace,
+      output: options.keep == .metrics ? output : try output.mapTensors { try barrier.wholePlate($0).validated() }, trace: trace,
       metrics: metrics, stageCount: chunkCounts.count, chunkCounts: chunkCounts)
   }
 }
@@ -256,7 +267,8 @@ extension Machine {
         exports.append(.sum(tensor, isLoss: kind == .loss))
       }
     }
-    return ChunkOutcome(exports: exports, signature: signature, payload: Remains(machine: self, places: places))
+    return ChunkOutcome(
+      exports: exports, signature: signature, payload: Remains(machine: self, places: places))
   }
 
   /// At the end of the last stage: completes the weight, and lets go of what nobody wants.

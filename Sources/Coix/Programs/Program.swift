@@ -40,7 +40,8 @@ protocol ProgramEmitter: Sendable {
 }
 
 extension ProgramNode {
-  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register {
+  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register
+  {
     try emitter.emit(into: &code, input: input, scope: scope, handlers: handlers)
   }
 }
@@ -49,7 +50,8 @@ extension ProgramNode {
 struct PrimitiveEmitter: ProgramEmitter {
   let body: @Sendable (Recorder, Handlers, Value) throws -> Value
 
-  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register {
+  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register
+  {
     try code.require(handlers.plates)
     code.noteRead(input)
     let output = code.makeRegister()
@@ -67,7 +69,8 @@ struct PlateEmitter: ProgramEmitter {
   let plate: Plate
   let program: ProgramNode
 
-  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register {
+  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register
+  {
     var handlers = handlers
     handlers.plates.append(plate)
     return try program.emit(into: &code, input: input, scope: scope, handlers: handlers)
@@ -77,25 +80,21 @@ struct PlateEmitter: ProgramEmitter {
 /// A program that only samples.
 public struct Kernel<Input: TensorTree, Output: TensorTree>: KernelProgram {
   public let node: ProgramNode
-  init(node: ProgramNode) { self.node = node }
 }
 
 /// A program that samples and observes.
 public struct Model<Input: TensorTree, Output: TensorTree>: PrimitiveProgram {
   public let node: ProgramNode
-  init(node: ProgramNode) { self.node = node }
 }
 
 /// A program with a density: a joint of models, for instance.
 public struct Target<Input: TensorTree, Output: TensorTree>: TargetProgram {
   public let node: ProgramNode
-  init(node: ProgramNode) { self.node = node }
 }
 
 /// A program that gives properly weighted samples.
 public struct Inference<Input: TensorTree, Output: TensorTree>: InferenceProgram {
   public let node: ProgramNode
-  init(node: ProgramNode) { self.node = node }
 }
 
 extension Kernel {

@@ -49,9 +49,10 @@ final class Recorder {
   /// The value given for a latent site of some shape, with its chunk's rows.
   ///
   /// - Parameter plateSizes: those of the plates that the site is in.
-  func givenValue(_ name: String, shape: Shape, plateSizes: [Int]) -> Tensor? {
+  func givenValue(_ name: String, shape: Shape, plateSizes: @autoclosure () -> [Int]) -> Tensor? {
     guard let value = givenValue(name) else { return nil }
     if let (plate, rows) = value.mappedOver {
+      let plateSizes = plateSizes()
       let expected = plateSizes.reduce(1, *)
       guard !plateSizes.isEmpty, rows == expected else {
         remember(.rowCount(plate: plate, expected: expected, found: rows))
@@ -69,7 +70,8 @@ final class Recorder {
   /// The value given for a latent site.
   private func givenValue(_ name: String) -> Tensor? {
     let position =
-      given.count > Self.scanLimit ? givenPositions[name] : given.firstIndex { $0.name == name && !$0.isObserved }
+      given.count > Self.scanLimit
+      ? givenPositions[name] : given.firstIndex { $0.name == name && !$0.isObserved }
     guard let position, !given[position].isObserved else { return nil }
     let value = given[position].value
     return detachesGiven ? value.detached : value
@@ -131,7 +133,8 @@ final class Recorder {
   }
 
   private func record(
-    _ name: String, _ value: Tensor, _ distribution: some Distribution, _ handlers: Handlers, isObserved: Bool,
+    _ name: String, _ value: Tensor, _ distribution: some Distribution, _ handlers: Handlers,
+    isObserved: Bool,
     in context: ExecutionContext?
   ) {
     if checks { check(name, value, distribution, isObserved: isObserved) }
@@ -159,7 +162,10 @@ final class Recorder {
   private func isDeclared(_ name: String, _ distribution: some Distribution) -> Bool {
     guard distribution.shape.rank != distribution.eventRank else { return true }
     if distribution.shape.rank < distribution.eventRank {
-      remember(.site(name: name, reason: "\(distribution.eventRank) event axes are asked of shape \(distribution.shape)"))
+      remember(
+        .site(
+          name: name, reason: "\(distribution.eventRank) event axes are asked of shape \(distribution.shape)")
+      )
     } else {
       remember(.undeclaredAxes(site: name, shape: distribution.batchShape))
     }
@@ -177,7 +183,8 @@ final class Recorder {
       if let (row, number) = parameter.tensor.firstRow(where: { !parameter.requirement.holds(for: $0) }) {
         remember(
           .parameter(
-            site: name, parameter: parameter.name, requirement: parameter.requirement.rawValue, row: row, value: number))
+            site: name, parameter: parameter.name, requirement: parameter.requirement.rawValue, row: row,
+            value: number))
       }
     }
     if let (row, _) = value.firstRow(where: \.isNaN) {

@@ -78,7 +78,9 @@ struct RunningMetrics {
         lossTerms[index].incoming = tensor
       }
       // Objectives read log-probabilities, not values.
-      for site in lossTerms[index].proposal.indices { try body(.rows, &lossTerms[index].proposal[site].logProb) }
+      for site in lossTerms[index].proposal.indices {
+        try body(.rows, &lossTerms[index].proposal[site].logProb)
+      }
       for site in lossTerms[index].target.indices { try body(.rows, &lossTerms[index].target[site].logProb) }
     }
   }

@@ -110,12 +110,15 @@ struct StageCode: Sendable {
     }
     guard let plates else {
       self.plates = found
-      let (_, overflow) = found.reduce((1, false)) { ($0.0 &* $1.count, $0.1 || $0.0.multipliedReportingOverflow(by: $1.count).overflow) }
+      let (_, overflow) = found.reduce((1, false)) {
+        ($0.0 &* $1.count, $0.1 || $0.0.multipliedReportingOverflow(by: $1.count).overflow)
+      }
       guard !overflow else { throw CoixError.memory(what: "the plates' rows", bytes: .max) }
       stages[stages.count - 1].plates = found
       return
     }
-    guard plates.count == found.count, zip(plates, found).allSatisfy({ $0.name == $1.name && $0.count == $1.count })
+    guard plates.count == found.count,
+      zip(plates, found).allSatisfy({ $0.name == $1.name && $0.count == $1.count })
     else {
       func list(_ plates: [Plate]) -> String {
         plates.isEmpty ? "no plate" : plates.map { "\"\($0.name)\" of \($0.count)" }.joined(separator: " × ")

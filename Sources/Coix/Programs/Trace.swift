@@ -17,7 +17,8 @@ public struct Site: Sendable {
 
   /// A site by hand, to use an objective outside of a program.
   public init(
-    name: String, value: Tensor, logProb: Tensor, eventRank: Int = 0, isObserved: Bool = false, isSuffixed: Bool = false
+    name: String, value: Tensor, logProb: Tensor, eventRank: Int = 0, isObserved: Bool = false,
+    isSuffixed: Bool = false
   ) {
     self.name = name
     self.value = value

@@ -22,7 +22,8 @@ class Value: @unchecked Sendable {
   /// - Throws: ``CoixError/illFormedProgram(_:)`` for another type.
   final func typed<Tree: TensorTree>(as type: Tree.Type = Tree.self) throws -> Tree {
     guard let typed = self as? Typed<Tree> else {
-      throw CoixError.illFormedProgram("a program that takes \(Tree.self) was given \(Swift.type(of: self).treeName)")
+      throw CoixError.illFormedProgram(
+        "a program that takes \(Tree.self) was given \(Swift.type(of: self).treeName)")
     }
     return typed.tree
   }

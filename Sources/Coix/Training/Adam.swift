@@ -47,7 +47,8 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
     func correction(_ beta: Double) -> Float { 1 - Float(pow(Double(Float(beta)), Double(step))) }
     try parameters.update(with: gradients, "Adam") { parameter, gradient, position in
       parameter = adamStep(
-        parameter, gradient, &firstMoments[position], &secondMoments[position], learningRate, beta1, beta2, epsilon,
+        parameter, gradient, &firstMoments[position], &secondMoments[position], learningRate, beta1, beta2,
+        epsilon,
         correction(beta1), correction(beta2))
     }
     stepCount = step

@@ -45,15 +45,19 @@ public func valueWithGradient<Parameters: TensorTree, Besides>(
   return try context.withCurrent {
     let tracked = try parameters.mapTensors { tensor in
       let plain = try tensor.validated()
-      guard !plain.isMapped else { throw CoixError.gradient("data mapped over a plate cannot be a parameter") }
+      guard !plain.isMapped else {
+        throw CoixError.gradient("data mapped over a plate cannot be a parameter")
+      }
       return tape.record(plain.detached, .none)
     }
     let (value, besides) = try body(tracked)
     try context.throwFailure()
     guard try value.validated().shape.elementCount == 1, !value.isBatched else {
-      throw CoixError.shape(operation: "valueWithGradient", shapes: [value.shape], reason: "the value must be one number")
+      throw CoixError.shape(
+        operation: "valueWithGradient", shapes: [value.shape], reason: "the value must be one number")
     }
-    if value.node >= 0, value.tape == tape.id {
+    if value.node >= 0 {
+      guard value.tape == tape.id else { throw Tape.stale }
       tape.add(Tensor(repeating: 1, shape: value.shape), to: value.node)
       try tape.pullBack()
       try context.throwFailure()

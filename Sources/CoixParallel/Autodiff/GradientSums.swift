@@ -92,7 +92,8 @@ final class RowGradients: Sendable {
         return tensor
       }
       coix_store_rows(
-        gradient.pointer, target.pointer, context.firstRow, context.rows, context.stride, gradient.shape.elementCount)
+        gradient.pointer, target.pointer, context.firstRow, context.rows, context.stride,
+        gradient.shape.elementCount)
     }
   }
 

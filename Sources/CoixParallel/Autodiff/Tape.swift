@@ -92,13 +92,16 @@ final class Tape {
     first.node >= 0 || second.node >= 0 ? ExecutionContext.current?.tape : nil
   }
 
+  /// What is said of a tensor that was tracked by another tape.
+  static let stale = CoixError.gradient(
+    "a tensor of another gradient computation is used here; take its `detached` value")
+
   /// The node of an operand: its own, or the leaf it becomes; -1 if it is a constant here.
   func node(of tensor: Tensor) -> Int32 {
     if tensor.node < 0 { return -1 }
     if tensor.tape == id { return tensor.node }
     guard tensor.tape == parentID else {
-      ExecutionContext.remember(
-        .gradient("a tensor of another gradient computation is used here; take its `detached` value"))
+      ExecutionContext.remember(Self.stale)
       return -1
     }
     return leaf(forParentNode: tensor.node, shape: tensor.shape, stride: tensor.stride)

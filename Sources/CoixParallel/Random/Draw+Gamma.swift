@@ -43,18 +43,22 @@ extension Draw {
     let name = isLogarithmic ? "logGamma" : "gamma"
     if let refusal = concentration.refusal(name) { return refusal }
     guard Shape.broadcast(concentration.shape, shape) == shape else {
-      return Tensor.mismatch(name, [concentration.shape, shape], "the parameter doesn't broadcast to the draw")
+      return Tensor.mismatch(
+        name, [concentration.shape, shape], "the parameter doesn't broadcast to the draw")
     }
     let plain = concentration.detached
     let alpha = plain.shape.elementCount == 1 ? plain : plain.broadcast(to: shape)
     let numbers = filledRuns { place, element, target in
       let operand = operand(alpha, at: element)
       coix_draw_gamma(
-        key.words, place, operand.pointer, operand.elementStride, operand.rowStride, isLogarithmic ? 1 : 0, target, 1)
+        key.words, place, operand.pointer, operand.elementStride, operand.rowStride, isLogarithmic ? 1 : 0,
+        target, 1)
     }
     return numbers.recorded(from: concentration) { gradient in
       ExecutionContext.remember(
-        .gradient("gamma draws have no gradient to their shape parameter; take its `detached` value, or detach the program"))
+        .gradient(
+          "gamma draws have no gradient to their shape parameter; take its `detached` value, or detach the program"
+        ))
       return gradient
     }
   }

@@ -31,7 +31,7 @@ extension Draw {
     while isOpen.hasNonzero {
       count = count + isOpen
       logProduct = logProduct + log(with(key: stream.next()).uniform())
-      isOpen = logProduct .> -rate
+      isOpen = (logProduct .> -rate)
     }
     return maximum(count - 1, 0)
   }

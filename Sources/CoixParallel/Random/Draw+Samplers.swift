@@ -38,7 +38,8 @@ extension Draw {
   /// - Parameter axis: the axis of categories. Any other than the last one is for draws in row-major order.
   public func categorical(logits: Tensor, axis: Int = -1) -> Tensor {
     guard let position = logits.shape.normalizedAxis(axis), shape.rank >= logits.shape.rank - 1 else {
-      return Tensor.mismatch("categorical", [shape, logits.shape], "needs an axis of categories among the logits' axes")
+      return Tensor.mismatch(
+        "categorical", [shape, logits.shape], "needs an axis of categories among the logits' axes")
     }
     let count = logits.shape[position]
     let fromEnd = position - logits.shape.rank

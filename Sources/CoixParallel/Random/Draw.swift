@@ -35,7 +35,9 @@ public struct Draw: Sendable {
 
   /// The same draw with an inner axis of `size`, whose elements follow each other.
   public func appendingAxis(_ size: Int) -> Draw {
-    Draw(key: key, shape: shape.appending([size]), strides: strides.map { $0 * size } + [1], rowStride: rowStride * size)
+    Draw(
+      key: key, shape: shape.appending([size]), strides: strides.map { $0 * size } + [1],
+      rowStride: rowStride * size)
   }
 
   /// The same places, under another key.
@@ -144,7 +146,8 @@ public struct Draw: Sendable {
   /// Without rows, the elements take the lanes.
   private func uniformPlace(_ run: Run) -> coix_draw {
     coix_draw(
-      first_row: 0, valid_rows: UInt64(run.count), rows: UInt64(run.count), elements: 1, row_stride: UInt64(run.step),
+      first_row: 0, valid_rows: UInt64(run.count), rows: UInt64(run.count), elements: 1,
+      row_stride: UInt64(run.step),
       element_stride: 0, offset: UInt64(run.offset))
   }
 

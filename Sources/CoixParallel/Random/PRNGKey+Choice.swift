@@ -20,8 +20,9 @@ extension PRNGKey {
       let (next, sub) = key.split()
       key = next
       let words = Draw(key: sub, shape: [count]).bits()
-      // Sorted by word, then by position: a stable sort.
-      order = (0..<count).sorted { words[$0] == words[$1] ? $0 < $1 : words[$0] < words[$1] }.map { order[$0] }
+      // By word, then by position: a stable sort by word.
+      let places = words.enumerated().map { UInt64($1) << 32 | UInt64($0) }.sorted()
+      order = places.map { order[Int($0 & 0xffff_ffff)] }
     }
     return order
   }

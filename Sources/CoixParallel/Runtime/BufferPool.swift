@@ -86,7 +86,11 @@ final class BufferPool: @unchecked Sendable {
 
   /// Gives a buffer back.
   static func release(_ pointer: UnsafeMutablePointer<Float>, capacity: Int) {
-    if let pool = ExecutionContext.current?.pool { pool.give(pointer, capacity: capacity) } else { free(pointer) }
+    if let pool = ExecutionContext.current?.pool {
+      pool.give(pointer, capacity: capacity)
+    } else {
+      free(pointer)
+    }
   }
 
   private static func systemBuffer(_ capacity: Int) -> UnsafeMutablePointer<Float>? {

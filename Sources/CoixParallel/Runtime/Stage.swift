@@ -85,7 +85,8 @@ extension ExecutionContext {
     guard !tensor.storage.isPlain, let mapping = tensor.storage.mapping else { return tensor }
     guard rows > 0, firstRow + rows <= mapping.rows else {
       return Tensor(
-        failure: .misplacedTensor(operation: "plate \"\(mapping.plate)\"", reason: "mapped data is read outside of the plate"))
+        failure: .misplacedTensor(
+          operation: "plate \"\(mapping.plate)\"", reason: "mapped data is read outside of the plate"))
     }
     let result = Tensor(undefinedRows: tensor.shape, in: self)
     let elements = tensor.shape.elementCount
@@ -148,7 +149,8 @@ extension Tensor {
   package func gathered(by index: RowIndex, plate: String) -> Tensor {
     guard !storage.isPlain, let mapping = storage.mapping else { return self }
     let whole = Tensor(
-      storage: Storage(viewing: storage, mapping: nil), shape: Shape([mapping.sourceRows]).appending(shape), tape: tape,
+      storage: Storage(viewing: storage, mapping: nil), shape: Shape([mapping.sourceRows]).appending(shape),
+      tape: tape,
       node: mapping.sourceNode)
     return whole.mapped(plate: plate, index: mapping.index?.gathered(by: index) ?? index)
   }

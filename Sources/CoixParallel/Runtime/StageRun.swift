@@ -98,9 +98,13 @@ private final class StageRun: @unchecked Sendable {
   }
 
   /// Runs `work` on each chunk; a task's chunks in order, on one worker.
-  private func forEachChunk(_ work: @Sendable (_ chunk: Int, _ task: Int, ExecutionContext) throws -> Void) throws {
+  private func forEachChunk(_ work: @Sendable (_ chunk: Int, _ task: Int, ExecutionContext) throws -> Void)
+    throws
+  {
     try plan.workers.run(tasks: taskCount) { task, context in
-      for chunk in task * chunksPerTask..<min((task + 1) * chunksPerTask, chunkCount) { try work(chunk, task, context) }
+      for chunk in task * chunksPerTask..<min((task + 1) * chunksPerTask, chunkCount) {
+        try work(chunk, task, context)
+      }
     }
   }
 
@@ -112,7 +116,8 @@ private final class StageRun: @unchecked Sendable {
       let pool = plan.isHot ? context.pool : nil
       let tape = parent.map { pool?.takeTape(parent: $0) ?? Tape(parent: $0) }
       defer { if let tape { pool?.giveTape(tape) } }
-      context.enter(rows: rowCount(chunk), firstRow: firstRow(chunk), tape: tape, mayBeCut: plan.chunkRows == nil)
+      context.enter(
+        rows: rowCount(chunk), firstRow: firstRow(chunk), tape: tape, mayBeCut: plan.chunkRows == nil)
       let outcome = try body(context)
       try context.throwFailure()
       chunkSums[chunk] = try merge(outcome, chunk: chunk, context)
@@ -137,6 +142,8 @@ private final class StageRun: @unchecked Sendable {
   /// Stores a chunk's exports at their rows; returns its sums.
   private func merge(_ outcome: ChunkOutcome, chunk: Int, _ context: ExecutionContext) throws -> [Double] {
     if chunk == 0 { payload.withLock { $0 = outcome.payload } }
+    // A tensor that was leaked from elsewhere has other rows; nothing need have been computed from it here.
+    for export in outcome.exports { _ = try (export.tensor.refusal("output") ?? export.tensor).validated() }
     let merged = try merged.withLock { merged in
       if let merged { return merged }
       try checkMemory(outcome.exports)
@@ -158,10 +165,12 @@ private final class StageRun: @unchecked Sendable {
       if export.isSum {
         sums.append(
           tensor.isBatched
-            ? coix_sum_double(tensor.pointer, context.rows) : Double(tensor.scalar) * Double(max(context.rows, 1)))
+            ? coix_sum_double(tensor.pointer, context.rows)
+            : Double(tensor.scalar) * Double(max(context.rows, 1)))
       } else if let target = destination.tensor, tensor.isBatched {
         coix_store_rows(
-          tensor.pointer, target.pointer, context.firstRow, context.rows, context.stride, tensor.shape.elementCount)
+          tensor.pointer, target.pointer, context.firstRow, context.rows, context.stride,
+          tensor.shape.elementCount)
       }
     }
     return sums
@@ -169,7 +178,9 @@ private final class StageRun: @unchecked Sendable {
 
   /// Throws if what the chunks leave behind, taken together, doesn't fit the machine.
   private func checkMemory(_ exports: [ChunkOutcome.Export]) throws {
-    let perRow = exports.reduce(0.0) { $0 + ($1.isSum || !$1.tensor.isBatched ? 0 : Double($1.tensor.shape.elementCount)) }
+    let perRow = exports.reduce(0.0) {
+      $0 + ($1.isSum || !$1.tensor.isBatched ? 0 : Double($1.tensor.shape.elementCount))
+    }
     let floats = perRow * Double(plan.rows ?? 0)
     try BufferPool.check(floats < 0x1p62 ? Int(floats) : .max, for: "what is kept of \(plan.rows ?? 0) rows")
   }
@@ -183,7 +194,8 @@ private final class StageRun: @unchecked Sendable {
         let capacity = overflow ? Int.max : max(BufferPool.roundedCapacity(min(count, Int.max / 2)), 1)
         let shape = Shape([rows]).appending(tensor.shape)
         guard shape.isValid else {
-          throw CoixError.shape(operation: "merge", shapes: [tensor.shape], reason: "\(rows) rows of this shape are too many")
+          throw CoixError.shape(
+            operation: "merge", shapes: [tensor.shape], reason: "\(rows) rows of this shape are too many")
         }
         merged = Tensor(
           storage: Storage(

@@ -15,12 +15,15 @@ package struct WeightSummary {
     let logWeights = try logWeights.validated()
     let particles = logWeights.shape.first ?? 1
     let instances = max(1, particles == 0 ? 1 : logWeights.shape.elementCount / particles)
-    let moments = try WeightMoments(logWeights, particles: particles, instances: instances, step: step, workers)
+    let moments = try WeightMoments(
+      logWeights, particles: particles, instances: instances, step: step, workers)
     var ess = 0.0
     var logZ = 0.0
     for instance in 0..<instances {
       ess += moments.sums[instance] * moments.sums[instance] / moments.squares[instance]
-      logZ += moments.greatest[instance] + Foundation.log(moments.sums[instance]) - Foundation.log(Double(particles))
+      logZ +=
+        moments.greatest[instance] + Foundation.log(moments.sums[instance])
+        - Foundation.log(Double(particles))
     }
     let flat: Shape = [particles, instances]
     self.logZ = Tensor(Float(logZ)).recorded(from: logWeights) { gradient in
@@ -50,10 +53,12 @@ private struct WeightMoments {
       logWeights.pointer, &greatest, &sums, &squares, particles, instances, Int32(workers.team))
     for instance in 0..<instances {
       if sums[instance].isNaN || greatest[instance] == .infinity {
-        throw CoixError.weights(step: step, instance: instance, reason: "a particle's log-weight is NaN or +inf")
+        throw CoixError.weights(
+          step: step, instance: instance, reason: "a particle's log-weight is NaN or +inf")
       }
       if greatest[instance] == -.infinity {
-        throw CoixError.weights(step: step, instance: instance, reason: "the log-weights of all particles are -inf")
+        throw CoixError.weights(
+          step: step, instance: instance, reason: "the log-weights of all particles are -inf")
       }
     }
   }

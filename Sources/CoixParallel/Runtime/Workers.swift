@@ -17,7 +17,8 @@ public final class Workers: Sendable {
   private let regionNanoseconds = Atomic<Int>(0)
 
   /// One worker for each core.
-  public static let standard = Workers(unchecked: ProcessInfo.processInfo.activeProcessorCount, shuffleSeed: nil)
+  public static let standard = Workers(
+    unchecked: ProcessInfo.processInfo.activeProcessorCount, shuffleSeed: nil)
 
   /// Workers on `threads` threads.
   ///
@@ -77,7 +78,9 @@ public final class Workers: Sendable {
       work(onCaller: true)
     } else {
       let caller = pthread_self()
-      DispatchQueue.concurrentPerform(iterations: count) { _ in work(onCaller: pthread_equal(pthread_self(), caller) != 0) }
+      DispatchQueue.concurrentPerform(iterations: count) { _ in
+        work(onCaller: pthread_equal(pthread_self(), caller) != 0)
+      }
     }
     if let failure = failure.withLock({ $0 }) { throw failure.error }
     try Task.checkCancellation()

@@ -36,8 +36,10 @@ public func dense(_ x: Tensor, kernel: Tensor, bias: Tensor?, activation: Activa
   let rows = x.rowCount
   let y = Tensor(undefined: [outputs], like: x)
   coix_dense_forward(
-    x.pointer, kernel.pointer, bias?.pointer, y.pointer, inputs, outputs, rows, activation.code, Int32(x.layerTeam))
-  guard x.node >= 0 || kernel.node >= 0 || bias?.node ?? -1 >= 0, let tape = ExecutionContext.current?.tape else {
+    x.pointer, kernel.pointer, bias?.pointer, y.pointer, inputs, outputs, rows, activation.code,
+    Int32(x.layerTeam))
+  guard x.node >= 0 || kernel.node >= 0 || bias?.node ?? -1 >= 0, let tape = ExecutionContext.current?.tape
+  else {
     return y
   }
   let xNode = tape.node(of: x)
@@ -51,7 +53,8 @@ public func dense(_ x: Tensor, kernel: Tensor, bias: Tensor?, activation: Activa
       let dkernel = kernelNode < 0 ? nil : Tensor(undefined: [inputs, outputs])
       let dbias = biasNode < 0 ? nil : Tensor(undefined: [outputs])
       coix_dense_backward(
-        x.pointer, kernel.pointer, y.pointer, gradient.pointer, scratch?.pointer, dx?.pointer, dkernel?.pointer,
+        x.pointer, kernel.pointer, y.pointer, gradient.pointer, scratch?.pointer, dx?.pointer,
+        dkernel?.pointer,
         dbias?.pointer, inputs, outputs, rows, activation.code, Int32(x.layerTeam))
       if let dx { tape.add(dx, to: xNode) }
       if let dkernel { tape.add(dkernel, to: kernelNode) }

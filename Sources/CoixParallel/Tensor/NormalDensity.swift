@@ -11,7 +11,8 @@ import CoixKernels
 package func normalLogDensity(_ x: Tensor, location: Tensor, scale: Tensor, reducing: Int) -> Tensor {
   let name = "Normal.logProb"
   if let refusal = x.refusal(name) ?? location.refusal(name) ?? scale.refusal(name) { return refusal }
-  guard let parameters = Shape.broadcast(location.shape, scale.shape), let shape = Shape.broadcast(x.shape, parameters),
+  guard let parameters = Shape.broadcast(location.shape, scale.shape),
+    let shape = Shape.broadcast(x.shape, parameters),
     reducing <= shape.rank
   else { return Tensor.mismatch(name, [x.shape, location.shape, scale.shape], "the shapes don't broadcast") }
   // The kernel knows operands with one value for every element, or one for all of them.
@@ -28,7 +29,8 @@ package func normalLogDensity(_ x: Tensor, location: Tensor, scale: Tensor, redu
   let result = Tensor(undefined: Shape(shape.prefix(shape.rank - reducing)), like: batched)
   coix_normal_log_density(
     x.pointer, x.elementStride(in: shape), x.rowStride, location.pointer, location.elementStride(in: shape),
-    location.rowStride, scale.pointer, scale.elementStride(in: shape), scale.rowStride, result.pointer, groups,
+    location.rowStride, scale.pointer, scale.elementStride(in: shape), scale.rowStride, result.pointer,
+    groups,
     elements, rows)
   guard x.node >= 0 || location.node >= 0 || scale.node >= 0, let tape = ExecutionContext.current?.tape else {
     return result
@@ -52,7 +54,9 @@ package func normalLogDensity(_ x: Tensor, location: Tensor, scale: Tensor, redu
 
 extension Tensor {
   /// Elements between neighbours, for an operand that has `shape` or one element.
-  func elementStride(in shape: Shape) -> Int { self.shape.elementCount == 1 && shape.elementCount != 1 ? 0 : rowCount }
+  func elementStride(in shape: Shape) -> Int {
+    self.shape.elementCount == 1 && shape.elementCount != 1 ? 0 : rowCount
+  }
   /// 1 for a batched operand, 0 for a uniform one.
   var rowStride: Int { isBatched ? 1 : 0 }
 }

@@ -9,14 +9,16 @@ extension Tensor {
 
 /// One step of Adam: the new parameter, and the moments after it. See `coix_adam`.
 package func adamStep(
-  _ parameter: Tensor, _ gradient: Tensor, _ firstMoment: inout Tensor, _ secondMoment: inout Tensor, _ rate: Float,
+  _ parameter: Tensor, _ gradient: Tensor, _ firstMoment: inout Tensor, _ secondMoment: inout Tensor,
+  _ rate: Float,
   _ beta1: Double, _ beta2: Double, _ epsilon: Float, _ correction1: Float, _ correction2: Float
 ) -> Tensor {
   let result = parameter.copied()
   firstMoment.makeUnique()
   secondMoment.makeUnique()
   coix_adam(
-    result.pointer, gradient.pointer, firstMoment.pointer, secondMoment.pointer, parameter.shape.elementCount, rate,
+    result.pointer, gradient.pointer, firstMoment.pointer, secondMoment.pointer, parameter.shape.elementCount,
+    rate,
     beta1, beta2, epsilon, correction1, correction2)
   return result
 }

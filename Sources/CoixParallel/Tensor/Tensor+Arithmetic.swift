@@ -2,14 +2,18 @@ import CoixKernels
 
 extension Tensor {
   /// One of the kernels' functions of two numbers, broadcast, without its gradient.
-  static func binary(_ operation: coix_binary_op, _ a: Tensor, _ b: Tensor, _ name: @autoclosure () -> String) -> Tensor {
+  static func binary(_ operation: coix_binary_op, _ a: Tensor, _ b: Tensor, _ name: @autoclosure () -> String)
+    -> Tensor
+  {
     if let refusal = a.refusal(name()) ?? b.refusal(name()) { return refusal }
     let batched = a.isBatched ? a : b
     if a.shape == b.shape {
       // One loop over everything, or one row of `b` or `a` against all rows: no plan needed.
       let result = Tensor(undefined: a.shape, like: batched)
       if a.stride == b.stride {
-        coix_binary(operation, a.pointer, 0, 1, b.pointer, 0, 1, result.pointer, 1, result.bufferCount, Int32(result.team))
+        coix_binary(
+          operation, a.pointer, 0, 1, b.pointer, 0, 1, result.pointer, 1, result.bufferCount,
+          Int32(result.team))
       } else {
         coix_binary(
           operation, a.pointer, a.rowCount, a.isBatched ? 1 : 0, b.pointer, b.rowCount, b.isBatched ? 1 : 0,

@@ -7,7 +7,8 @@ extension Tensor {
   public func rows(at index: [Int32]) -> Tensor {
     if let refusal = refusal("rows") { return refusal }
     guard shape.rank > 0, !isBatched, index.allSatisfy({ $0 >= 0 && Int($0) < shape[0] }) else {
-      return Tensor.mismatch("rows", [shape], "needs rows 0 ..< n of a tensor that is the same for all particles")
+      return Tensor.mismatch(
+        "rows", [shape], "needs rows 0 ..< n of a tensor that is the same for all particles")
     }
     let row = Shape(shape.dropFirst())
     let result = Tensor(undefined: Shape([index.count]).appending(row))

@@ -21,7 +21,8 @@ public struct Tensor: Sendable {
   let tape: UInt32
   let node: Int32
 
-  init(storage: Storage, shape: Shape, stride: Int = 0, scope: UInt32 = 0, tape: UInt32 = 0, node: Int32 = -1) {
+  init(storage: Storage, shape: Shape, stride: Int = 0, scope: UInt32 = 0, tape: UInt32 = 0, node: Int32 = -1)
+  {
     self.storage = storage
     self.shape = shape
     self.stride = stride
@@ -34,7 +35,8 @@ public struct Tensor: Sendable {
   @inline(__always)
   init(undefined shape: Shape, like other: Tensor) {
     self.init(
-      storage: Storage(count: shape.elementCount * Swift.max(other.stride, 1)), shape: shape, stride: other.stride,
+      storage: Storage(count: shape.elementCount * Swift.max(other.stride, 1)), shape: shape,
+      stride: other.stride,
       scope: other.scope)
   }
 
@@ -46,7 +48,8 @@ public struct Tensor: Sendable {
   /// A batched tensor of the chunk that runs, with undefined contents.
   init(undefinedRows shape: Shape, in context: ExecutionContext) {
     self.init(
-      storage: Storage(count: shape.elementCount * Swift.max(context.stride, 1)), shape: shape, stride: context.stride,
+      storage: Storage(count: shape.elementCount * Swift.max(context.stride, 1)), shape: shape,
+      stride: context.stride,
       scope: context.scope)
   }
 

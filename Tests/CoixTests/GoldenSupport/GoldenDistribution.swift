@@ -57,7 +57,7 @@ struct GoldenDistribution: Sendable {
 
   /// The distribution with given parameters.
   func make(_ parameters: [String: Tensor]) throws -> any Distribution {
-    try steps.reduce(try family(Parameters(tensors: parameters))) { distribution, step in
+    steps.reduce(try family(Parameters(tensors: parameters))) { distribution, step in
       switch step {
       case .expand(let sizes): Self.expanded(distribution, Shape(sizes))
       case .event(let count): Self.event(distribution, count)

@@ -39,7 +39,7 @@ struct GoldenCase: Sendable, CustomTestStringConvertible {
   /// nil where nothing is drawn.
   let seed: Int?
   let inputs: [String: GoldenTensor]
-  let expected: [String: GoldenTensor]
+  private(set) var expected: [String: GoldenTensor]
   /// Everything else that stands in the case.
   let fields: JSON
 
@@ -55,6 +55,13 @@ struct GoldenCase: Sendable, CustomTestStringConvertible {
   }
 
   var testDescription: String { name }
+
+  /// The case with another expectation of an entry, nil for none.
+  func expecting(_ tensor: Tensor?, of entry: String) -> GoldenCase {
+    var result = self
+    result.expected[entry] = tensor.map(GoldenTensor.init)
+    return result
+  }
 
   func field(_ name: String) throws -> String {
     guard let field = fields[name]?.string else { throw GoldenError("\(self.name): no field \(name)") }
@@ -81,35 +88,5 @@ struct GoldenCase: Sendable, CustomTestStringConvertible {
   func seedKey() throws -> PRNGKey {
     guard let seed else { throw GoldenError("\(name): no seed") }
     return PRNGKey(seed: seed)
-  }
-}
-
-/// A site as a case describes it.
-struct GoldenSite: Equatable, Sendable {
-  let name: String
-  let eventRank: Int
-  let isObserved: Bool
-  let isSuffixed: Bool
-
-  /// The sites that a case lists, in their order.
-  static func list(_ golden: GoldenCase) throws -> [GoldenSite] {
-    guard let sites = golden.fields["sites"]?.array else { throw GoldenError("\(golden.name): no sites") }
-    return try sites.map { site in
-      guard let name = site["name"]?.string, let rank = site["event_dim"]?.integer, let isObserved = site["is_observed"]?.bool,
-        let isSuffixed = site["suffix"]?.bool
-      else { throw GoldenError("\(golden.name): a site lacks its name or a flag") }
-      return GoldenSite(name: name, eventRank: rank, isObserved: isObserved, isSuffixed: isSuffixed)
-    }
-  }
-
-  init(name: String, eventRank: Int, isObserved: Bool, isSuffixed: Bool) {
-    self.name = name
-    self.eventRank = eventRank
-    self.isObserved = isObserved
-    self.isSuffixed = isSuffixed
-  }
-
-  init(_ site: Site) {
-    self.init(name: site.name, eventRank: site.eventRank, isObserved: site.isObserved, isSuffixed: site.isSuffixed)
   }
 }

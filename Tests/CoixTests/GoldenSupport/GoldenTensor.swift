@@ -8,28 +8,36 @@ struct GoldenTensor: Sendable {
 
   let kind: Kind
   let shape: [Int]
-  private let data: [JSON]
+  /// The numbers, as floats. Whole numbers beyond 2^24 are rounded: see ``integers``.
+  let floats: [Float]
+  /// The entries of a tensor of whole numbers; empty for floats.
+  let integers: [Int]
 
   init(_ json: JSON, of source: String) throws {
     guard let kind = json["dtype"]?.string.flatMap(Kind.init), let sizes = json["shape"]?.array, let data = json["data"]?.array
     else { throw GoldenError("\(source) is not a tensor of a known type") }
     self.kind = kind
-    self.data = data
     shape = sizes.compactMap(\.integer)
+    floats = data.compactMap(\.float)
+    integers = kind == .float32 ? [] : data.compactMap(\.integer)
     guard shape.count == sizes.count, shape.reduce(1, *) == data.count else {
       throw GoldenError("\(source) has shape \(shape) and \(data.count) numbers")
     }
-    guard data.allSatisfy({ kind == .float32 ? $0.float != nil : $0.integer != nil }) else {
+    guard floats.count == data.count, kind == .float32 || integers.count == data.count else {
       throw GoldenError("\(source) has an entry that is no \(kind)")
     }
   }
 
-  /// The numbers, as floats. Whole numbers beyond 2^24 are rounded: see ``words``.
-  var floats: [Float] { data.map { $0.float ?? .nan } }
-  /// The entries of a tensor of whole numbers.
-  var integers: [Int] { data.compactMap(\.integer) }
+  /// A tensor of floats that is expected instead of one in a file.
+  init(_ tensor: Tensor) {
+    kind = .float32
+    shape = Array(tensor.shape)
+    floats = tensor.scalars
+    integers = []
+  }
+
   var words: [UInt32] { integers.map { UInt32(truncatingIfNeeded: $0) } }
-  var count: Int { data.count }
+  var count: Int { floats.count }
   var isExact: Bool { kind != .float32 }
 
   /// The same as a tensor of floats.

@@ -1,0 +1,45 @@
+import Coix
+import Testing
+
+extension GoldenCase {
+  /// What differs between a program's evaluation and the case: sites and their order and flags, values, log-probabilities, and
+  /// metrics, those that must be absent included.
+  ///
+  /// Observed values may lack the plate's axes in the file, which has them as they were given.
+  ///
+  /// - Parameters:
+  ///   - outputs: by the entries' names.
+  ///   - valueTolerance: for outputs and values; log-probabilities and metrics have ``Tolerance/metric``.
+  func differences(
+    outputs: [String: Tensor], trace: Trace, metrics: Metrics, valueTolerance: Tolerance = .value
+  ) throws -> [String] {
+    var differences: [String?] = []
+    let sites = try GoldenSite.list(self)
+    let found = trace.sites.map(GoldenSite.init)
+    if found != sites { differences.append("\(name): the sites are \(found), expected \(sites)") }
+
+    var entries = outputs.mapValues { ($0, valueTolerance, false) }
+    for site in trace.sites {
+      entries["trace.\(site.name).value"] = (site.value, valueTolerance, site.isObserved)
+      entries["trace.\(site.name).log_prob"] = (site.logProb, .metric, false)
+    }
+    entries["metrics.log_weight"] = (metrics.logWeight, .metric, false)
+    entries["metrics.ess"] = metrics.ess.map { ($0, .metric, false) }
+    entries["metrics.log_Z"] = metrics.logZ.map { ($0, .metric, false) }
+    entries["metrics.log_density"] = metrics.logDensity.map { ($0, .metric, false) }
+    entries["metrics.loss"] = metrics.loss.map { ($0, .metric, false) }
+
+    for entry in Set(entries.keys).union(expected.keys).sorted() {
+      guard expected[entry] != nil else {
+        differences.append("\(name): \(entry) should not be there")
+        continue
+      }
+      guard let (tensor, tolerance, mayLackAxes) = entries[entry] else {
+        differences.append("\(name): \(entry) is missing")
+        continue
+      }
+      differences.append(try difference(entry, tensor, within: tolerance, broadcasting: mayLackAxes))
+    }
+    return differences.compactMap { $0 }
+  }
+}
