@@ -48,6 +48,20 @@ import Testing
     }
   }
 
+  /// Also where a worker takes several chunks at a time.
+  @Test func theFirstNaNOfManyChunksIsReported() throws {
+    let plate = Plate("particle", count: 16_000, chunkRows: 16)
+    var scalars = Draw(key: 2, shape: [16_000]).normal().scalars
+    for row in [100, 130, 300, 15_999] { scalars[row] = .nan }
+    for threads in [1, 2, 16] {
+      let options = EvaluationOptions(workers: try Workers(threads: threads), checks: true)
+      let text = message {
+        try evaluate(plate(Self.model), seed: 1, options: options)(plate.mapped(Tensor(scalars)))
+      }
+      #expect(text == "input 0 is NaN in row 100")
+    }
+  }
+
   @Test func aNaNInASharedInput() throws {
     #expect(
       message { try evaluate(Self.plate(Self.model), seed: 1, options: Self.checked)(Tensor(.nan)) }

@@ -72,8 +72,8 @@ package struct StageResult {
 struct ChunkOutgrown: Error {}
 
 extension ExecutionContext {
-  /// Floats that one chunk may hand out before it is cut finer: about half of a core's L2 cache.
-  static let chunkBudget = 128 << 10
+  /// Floats that one chunk may hand out before it is cut finer: about one of a core's L2 caches.
+  static let chunkBudget = 256 << 10
 
   /// Notices a chunk that has outgrown its budget. Called at each site.
   package func checkBudget() throws {

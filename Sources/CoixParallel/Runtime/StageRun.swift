@@ -30,7 +30,7 @@ package func runStage(
 private final class StageRun: @unchecked Sendable {
   // @unchecked: shared with workers, which write only what they own (their chunk's rows, their task's sums), or under a lock.
 
-  static let standardChunkRows = 1024
+  static let standardChunkRows = 2048
   /// Chunks are handed out in at most this many tasks, each of which keeps one sum of the parameters' gradients.
   private static let taskLimit = 128
   /// Floats of tapes that are kept for the way back: about a last-level cache.
@@ -101,8 +101,9 @@ private final class StageRun: @unchecked Sendable {
   private func forEachChunk(_ work: @Sendable (_ chunk: Int, _ task: Int, ExecutionContext) throws -> Void)
     throws
   {
-    try plan.workers.run(tasks: taskCount) { task, context in
+    try plan.workers.run(tasks: taskCount) { task, context, isCancelled in
       for chunk in task * chunksPerTask..<min((task + 1) * chunksPerTask, chunkCount) {
+        if isCancelled() { return }
         try work(chunk, task, context)
       }
     }

@@ -41,15 +41,19 @@ public final class Workers: Sendable {
 
   /// Runs `body` for each task, concurrently, and waits.
   ///
-  /// Each worker has an ``ExecutionContext`` with buffers of its own. The caller's task is asked for cancellation between tasks.
+  /// Each worker has an ``ExecutionContext`` with buffers of its own. Cancellation of the caller's (Swift) task is noticed between
+  /// tasks, and by a body that asks for it.
   ///
   /// - Throws: the error of the first task, in the tasks' order, that threw one; `CancellationError`.
-  func run(tasks: Int, _ body: @Sendable (_ task: Int, ExecutionContext) throws -> Void) throws {
+  func run(
+    tasks: Int, _ body: @Sendable (_ task: Int, ExecutionContext, _ isCancelled: () -> Bool) throws -> Void
+  ) throws {
     let start = DispatchTime.now().uptimeNanoseconds
     defer { regionNanoseconds.add(Int(DispatchTime.now().uptimeNanoseconds - start), ordering: .relaxed) }
     let order = taskOrder(tasks)
     let next = Atomic<Int>(0)
     let isCancelled = Atomic<Bool>(false)
+    let hasFailed = Atomic<Bool>(false)
     let failure = Mutex<(task: Int, error: any Error)?>(nil)
 
     @Sendable func work(onCaller: Bool) {
@@ -57,17 +61,21 @@ public final class Workers: Sendable {
       let callersPool = ExecutionContext.current?.pool
       let pool = callersPool ?? BufferPool.borrow()
       let context = ExecutionContext(pool: pool, tape: nil, team: onCaller && tasks == 1 ? team : 1)
+      func noticesCancellation() -> Bool {
+        // Only the caller's thread knows the task that asked for the evaluation.
+        if onCaller && Task.isCancelled { isCancelled.store(true, ordering: .relaxed) }
+        return isCancelled.load(ordering: .relaxed)
+      }
       context.withCurrent {
-        while true {
+        while !noticesCancellation(), !hasFailed.load(ordering: .relaxed) {
           let ticket = next.add(1, ordering: .relaxed).oldValue
-          guard ticket < tasks, !isCancelled.load(ordering: .relaxed) else { break }
+          guard ticket < tasks else { break }
           let task = order?[ticket] ?? ticket
-          do { try body(task, context) } catch {
+          // After an error the tasks that have begun go on: of several errors, that of the first task is thrown.
+          do { try body(task, context, noticesCancellation) } catch {
             failure.withLock { if $0 == nil || task < $0?.task ?? 0 { $0 = (task, error) } }
-            isCancelled.store(true, ordering: .relaxed)
+            hasFailed.store(true, ordering: .relaxed)
           }
-          // Only the caller's thread knows the task that asked for the evaluation.
-          if onCaller && Task.isCancelled { isCancelled.store(true, ordering: .relaxed) }
         }
       }
       if callersPool == nil { BufferPool.handBack(pool) }

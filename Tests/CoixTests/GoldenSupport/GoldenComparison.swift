@@ -25,10 +25,13 @@ extension GoldenCase {
 
   /// Compares a tensor with an expected entry: the shape, then every number.
   ///
-  /// - Parameter broadcasting: whether the entry may lack axes that the tensor has, or have size 1 there.
+  /// - Parameters:
+  ///   - broadcasting: whether the entry may lack axes that the tensor has, or have size 1 there.
+  ///   - tiedRows: along the first axis, how many rows may differ, because rounding chose them. A single number, a mean of rows,
+  ///     may then differ by a hundredth.
   /// - Throws: if the case has no such entry.
   func difference(
-    _ entry: String, _ found: Tensor, within tolerance: Tolerance, broadcasting: Bool = false
+    _ entry: String, _ found: Tensor, within tolerance: Tolerance, broadcasting: Bool = false, tiedRows: Int = 0
   ) throws -> String? {
     let expected = try expectation(entry)
     if let failure = found.failure { return "\(name): \(entry) failed: \(failure)" }
@@ -37,8 +40,13 @@ extension GoldenCase {
     guard wanted.shape == found.shape else {
       return "\(name): \(entry) has shape \(found.shape), expected \(wanted.shape)"
     }
-    return difference(
-      entry, expected: wanted.scalars, found: found.scalars, within: expected.isExact ? .exact : tolerance)
+    let tolerance = expected.isExact ? .exact : tiedRows > 0 && found.shape.rank == 0 ? .mixed(0.01) : tolerance
+    let numbers = (wanted.scalars, found.scalars)
+    if tiedRows > 0, let rows = found.shape.first, rows > 0 {
+      let wrong = numbers.0.indices.filter { !tolerance.accepts(numbers.1[$0], numbers.0[$0]) }
+      if Set(wrong.map { $0 / (numbers.0.count / rows) }).count <= tiedRows { return nil }
+    }
+    return difference(entry, expected: numbers.0, found: numbers.1, within: tolerance)
   }
 
   /// Compares whole numbers with an expected entry: they must be equal.

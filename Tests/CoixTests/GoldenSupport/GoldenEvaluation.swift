@@ -10,8 +10,9 @@ extension GoldenCase {
   /// - Parameters:
   ///   - outputs: by the entries' names.
   ///   - valueTolerance: for outputs and values; log-probabilities and metrics have ``Tolerance/metric``.
+  ///   - tiedRows: how many particles may differ.
   func differences(
-    outputs: [String: Tensor], trace: Trace, metrics: Metrics, valueTolerance: Tolerance = .value
+    outputs: [String: Tensor], trace: Trace, metrics: Metrics, valueTolerance: Tolerance = .value, tiedRows: Int = 0
   ) throws -> [String] {
     var differences: [String?] = []
     let sites = try GoldenSite.list(self)
@@ -38,7 +39,8 @@ extension GoldenCase {
         differences.append("\(name): \(entry) is missing")
         continue
       }
-      differences.append(try difference(entry, tensor, within: tolerance, broadcasting: mayLackAxes))
+      differences.append(
+        try difference(entry, tensor, within: tolerance, broadcasting: mayLackAxes, tiedRows: tiedRows))
     }
     return differences.compactMap { $0 }
   }

@@ -1,0 +1,115 @@
+import CoixKernels
+import Testing
+
+@testable import CoixParallel
+
+/// Buffers come back, by size; what can't be had is an error.
+@Suite struct BufferPoolTests {
+  static let lanes = Int(COIX_LANES)
+  /// Whole vectors around every power of two and between.
+  static let sizes = (0..<16).flatMap { octave in
+    [1, 5, 6, 7].flatMap { quarter in [-17, -1, 0, 1, 17].map { (lanes << octave) * quarter / 4 + $0 } }
+  }.filter { $0 > 0 }
+
+  /// Runs `body` with a pool of its own on this thread.
+  private func withPool(_ body: () throws -> Void) rethrows {
+    try ExecutionContext(pool: BufferPool(), tape: nil, team: 1).withCurrent(body)
+  }
+
+  @Test func capacitiesAreRoundedUpALittle() {
+    for size in Self.sizes {
+      let capacity = BufferPool.roundedCapacity(size)
+      #expect(capacity >= size)
+      #expect(capacity % Self.lanes == 0)
+      #expect(Double(capacity) <= Double(size + Self.lanes) * 1.25)
+      #expect(BufferPool.roundedCapacity(capacity) == capacity)
+      #expect(BufferPool.roundedCapacity(size + 1) >= capacity)
+    }
+    #expect(BufferPool.roundedCapacity(0) == Self.lanes, "no buffer is empty")
+    #expect(BufferPool.roundedCapacity(1) == Self.lanes)
+  }
+
+  @Test func aBufferIsUsedAgain() {
+    withPool {
+      for capacity in Set(Self.sizes.map(BufferPool.roundedCapacity)) {
+        let first = BufferPool.allocate(capacity)
+        #expect(Int(bitPattern: first) % 64 == 0)
+        BufferPool.release(first, capacity: capacity)
+        let again = BufferPool.allocate(capacity)
+        #expect(again == first)
+        let other = BufferPool.allocate(capacity)
+        #expect(other != first)
+        BufferPool.release(other, capacity: capacity)
+        BufferPool.release(again, capacity: capacity)
+        #expect(BufferPool.allocate(capacity) == first, "the last one given back comes first")
+        BufferPool.release(first, capacity: capacity)
+      }
+    }
+  }
+
+  /// A buffer never comes back for a larger request: each is filled to its end.
+  @Test func classesDoNotMix() {
+    withPool {
+      var generator = SplitMix(state: 1)
+      var held: [(pointer: UnsafeMutablePointer<Float>, capacity: Int, mark: Float)] = []
+      for round in 0..<2_000 {
+        if held.count > 40 || round % 3 == 2, let position = held.indices.randomElement(using: &generator) {
+          let buffer = held.remove(at: position)
+          #expect((0..<buffer.capacity).allSatisfy { buffer.pointer[$0] == buffer.mark })
+          BufferPool.release(buffer.pointer, capacity: buffer.capacity)
+        } else if let size = Self.sizes.filter({ $0 < 20_000 }).randomElement(using: &generator) {
+          let capacity = BufferPool.roundedCapacity(size)
+          let pointer = BufferPool.allocate(capacity)
+          pointer.update(repeating: Float(round), count: capacity)
+          held.append((pointer, capacity, Float(round)))
+        }
+      }
+      for buffer in held { BufferPool.release(buffer.pointer, capacity: buffer.capacity) }
+    }
+  }
+
+  /// Steady-state operations allocate nothing: the same memory serves every round.
+  @Test func operationsUseTheirBuffersAgain() {
+    inChunk(rows: 100) { chunk in
+      let x = chunk.batched((0..<300).map(Float.init), [3])
+      func round() -> Int { Int(bitPattern: (exp(-x) + x * 2).sum().pointer) }
+      let first = round()
+      for _ in 0..<10 { #expect(round() == first) }
+    }
+  }
+
+  @Test func withoutAContextTheSystemServes() {
+    #expect(ExecutionContext.current == nil)
+    let pointer = BufferPool.allocate(Self.lanes)
+    pointer.update(repeating: 1, count: Self.lanes)
+    BufferPool.release(pointer, capacity: Self.lanes)
+  }
+
+  @Test func poolsComeBackFromTheShelf() {
+    let pool = BufferPool.borrow()
+    let other = BufferPool.borrow()
+    #expect(pool !== other)
+    BufferPool.handBack(other)
+    BufferPool.handBack(pool)
+  }
+
+  // MARK: Sizes that callers choose
+
+  @Test(arguments: [Int.max, Int.max / 2, 1 << 60, 1 << 45])
+  func memoryThatCannotBeHad(_ capacity: Int) {
+    let bytes = capacity > Int.max / 4 ? Int.max : 4 * capacity
+    let expected = CoixError.memory(what: "a test", bytes: bytes)
+    #expect(throws: expected) { try BufferPool.allocateChecked(capacity, for: "a test") }
+    #expect(throws: expected) { try BufferPool.check(capacity, for: "a test") }
+    let number = bytes == .max ? "more than 2^63" : String(bytes)
+    #expect(expected.description == "a test needs \(number) bytes, more than this machine can give")
+  }
+
+  @Test func memoryThatCanBeHad() throws {
+    let pointer = try BufferPool.allocateChecked(1_024, for: "a test")
+    pointer.update(repeating: 1, count: 1_024)
+    BufferPool.release(pointer, capacity: 1_024)
+    #expect(try BufferPool.check(1_024, for: "a test") == 4_096)
+    #expect(try BufferPool.check(0, for: "a test") == 0)
+  }
+}

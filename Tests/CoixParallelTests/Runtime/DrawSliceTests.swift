@@ -1,0 +1,105 @@
+import Testing
+
+@testable import CoixParallel
+
+/// Element i of a draw depends on (key, i) alone: a chunk's part is the same as in the whole.
+@Suite struct DrawSliceTests {
+  struct Sampler: Sendable, CustomTestStringConvertible {
+    let testDescription: String
+    /// How far the numbers outside of a plate may be from those inside; nil for other numbers.
+    let toleranceOutside: Double?
+    let sample: @Sendable (Draw) -> Tensor
+
+    init(_ name: String, outside tolerance: Double? = 0, _ sample: @escaping @Sendable (Draw) -> Tensor) {
+      (testDescription, toleranceOutside, self.sample) = (name, tolerance, sample)
+    }
+  }
+
+  static let samplers = [
+    Sampler("uniform") { $0.uniform(low: -2, high: 3) },
+    Sampler("normal") { $0.normal() },
+    Sampler("normal, scaled") { $0.normal(location: 2, scale: 3) },
+    Sampler("gumbel") { $0.gumbel() },
+    Sampler("exponential") { $0.exponential() },
+    Sampler("laplace") { $0.laplace() },
+    Sampler("cauchy") { $0.cauchy() },
+    Sampler("truncatedNormal") { $0.truncatedNormal(lower: -1, upper: 2) },
+    Sampler("bernoulli") { $0.bernoulli(0.3) },
+    Sampler("categorical") { $0.categorical(logits: Tensor([0, 1, -1, 0.5])) },
+    Sampler("gamma") { $0.gamma(0.7) },
+    Sampler("logGamma") { $0.logGamma(0.1) },
+    Sampler("beta") { $0.beta(0.5, 2) },
+    Sampler("dirichlet", outside: 1e-6) { $0.dirichlet(Tensor([0.5, 1, 2])) },
+    Sampler("studentT") { $0.studentT(degreesOfFreedom: 3) },
+    Sampler("poisson, small rate") { $0.poisson(3) },
+    // Rejection goes on for all elements together there.
+    Sampler("poisson, large rate", outside: nil) { $0.poisson(30) },
+  ]
+
+  static let rows = 50
+  static let key = PRNGKey(seed: 17).folded(in: 3)
+
+  /// A chunk's numbers, `[rows, event...]`.
+  private func drawn(_ sampler: Sampler, _ draw: Draw, from first: Int, rows: Int) -> [Float] {
+    let context = ExecutionContext(pool: BufferPool(), tape: nil, team: 1)
+    context.enter(rows: rows, firstRow: first, tape: nil)
+    return context.withCurrent { Chunk(context: context, rows: rows).values(sampler.sample(draw)) }
+  }
+
+  @Test(arguments: samplers)
+  func slicesEqualTheWhole(_ sampler: Sampler) {
+    for event: Shape in [[], [3], [2, 5]] {
+      let draw = Draw(key: Self.key, shape: event)
+      let whole = drawn(sampler, draw, from: 0, rows: Self.rows)
+      let width = whole.count / Self.rows
+      #expect(Set(whole).count > 1)
+      for (first, count) in [(0, 1), (1, 15), (5, 33), (16, 16), (49, 1)] {
+        #expect(
+          drawn(sampler, draw, from: first, rows: count).map(\.bitPattern)
+            == whole[first * width..<(first + count) * width].map(\.bitPattern),
+          "rows \(first)..<\(first + count) of event shape \(event)")
+      }
+      guard let tolerance = sampler.toleranceOutside else { continue }
+      let outside = sampler.sample(Draw(key: Self.key, shape: Shape([Self.rows]).appending(event)))
+      #expect(
+        distance(outside.scalars, whole.map(Double.init)) <= tolerance, "outside of plates, event shape \(event)")
+    }
+  }
+
+  /// The same in another order of elements.
+  @Test(arguments: samplers)
+  func slicesEqualTheWholeInOtherOrders(_ sampler: Sampler) {
+    let draw = Draw(key: Self.key, shape: [2, 3], strides: [1, 2], rowStride: 6)
+    let whole = drawn(sampler, draw, from: 0, rows: Self.rows)
+    let width = whole.count / Self.rows
+    for (first, count) in [(1, 15), (17, 33)] {
+      #expect(
+        drawn(sampler, draw, from: first, rows: count).map(\.bitPattern)
+          == whole[first * width..<(first + count) * width].map(\.bitPattern))
+    }
+  }
+
+  @Test func strides() {
+    let draw = Draw(key: Self.key, shape: [2, 3])
+    #expect(draw.strides == [3, 1])
+    #expect(draw.rowStride == 6)
+    let further = draw.appendingAxis(4)
+    #expect(further.shape == [2, 3, 4])
+    #expect(further.strides == [12, 4, 1])
+    #expect(further.rowStride == 24)
+    #expect(Draw(key: Self.key, shape: []).rowStride == 1)
+    // A transposed order gives the transposed numbers.
+    let transposed = Draw(key: Self.key, shape: [3, 2], strides: [1, 3], rowStride: 6)
+    #expect(transposed.uniform().transposed().scalars == draw.uniform().scalars)
+  }
+
+  @Test func drawsThatCannotBe() {
+    let huge = Draw(key: Self.key, shape: [1 << 20, 1 << 19])
+    for sampler in Self.samplers {
+      #expect(sampler.sample(huge).failure != nil, "\(sampler)")
+    }
+    #expect(
+      huge.normal().failure?.description == "Draw needs 2199023255552 bytes, more than this machine can give")
+    #expect(Draw(key: Self.key, shape: [-1]).normal().failure != nil)
+  }
+}
