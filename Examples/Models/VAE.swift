@@ -73,7 +73,7 @@ extension VAE {
     _ batch: Tensor, key: PRNGKey, workers: Workers = .standard
   ) throws -> ValueWithGradient<VAE> {
     let plate = VAE.plate(batch.shape[0])
-    return try valueWithGradient(at: self) { vae in
+    return try valueWithGradient(at: self, workers: workers) { vae in
       let options = EvaluationOptions(workers: workers, keep: .metrics)
       let result = try evaluate(vae.inference(plate, loss: .elbo), seed: key, options: options)(
         plate.mapped(batch))

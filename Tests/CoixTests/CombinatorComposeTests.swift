@@ -22,14 +22,17 @@ import Testing
 
   @Test func theInnerProgramRunsFirst() throws {
     let result = try evaluate(compose(Self.step("b"), Self.step("a")), seed: 1)(10)
-    let (a, b) = (try required(result.trace["a"]?.value).scalar, try required(result.trace["b"]?.value).scalar)
+    let (a, b) = (
+      try required(result.trace["a"]?.value).scalar, try required(result.trace["b"]?.value).scalar
+    )
     #expect(result.output.values.scalar == b)
     #expect((a - 10).magnitude < 6 && (b - a).magnitude < 6)
     let logProb = try required(result.trace["b"]?.logProb).scalar
     #expect((Double(logProb) - normalLogDensity(Double(b), Double(a), 1)).magnitude < 1e-5)
   }
 
-  /// `_PREV_` for the inner program's sites, taken off where no other version of the variable is there; such sites are flagged.
+  /// `_PREV_` for the inner program's sites, taken off where no other version of the variable is there; such
+  /// sites are flagged.
   @Test func suffixes() throws {
     let (x, y, z) = (Self.step("x"), Self.step("y"), Self.step("z"))
     #expect(try names(compose(y, x)) == ["x*", "y"])
@@ -70,7 +73,8 @@ import Testing
     let z = try required(composed.trace["z"]?.value).scalars.map(Double.init)
     for (weight, z) in zip(composed.metrics.logWeight.scalars, z) {
       let expected =
-        normalLogDensity(z, Double(Float(0.1)), 1) + normalLogDensity(Double(Float(0.9)), z, Double(Float(0.7)))
+        normalLogDensity(z, Double(Float(0.1)), 1)
+        + normalLogDensity(Double(Float(0.9)), z, Double(Float(0.7)))
         - normalLogDensity(
           z, Double(Float(0.3)) + 0.25 * Double(Float(0.9)), Double(exp(Tensor(-0.2)).scalar))
       #expect((Double(weight) - expected).magnitude < 1e-5)

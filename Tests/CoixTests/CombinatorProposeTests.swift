@@ -26,7 +26,8 @@ import Testing
 
   @Test func weightsAndMetrics() throws {
     let normal = ConjugateNormal()
-    let inference = propose(Self.plate(normal.model), Self.plate(ConjugateNormal.proposal(0.8, 0.7)), loss: .elbo)
+    let inference = propose(
+      Self.plate(normal.model), Self.plate(ConjugateNormal.proposal(0.8, 0.7)), loss: .elbo)
     let result = try evaluate(inference, seed: 3)()
     let z = try numbers(result.trace["z"]?.value)
     #expect(result.output.values.scalars == result.trace["z"]?.value.scalars)
@@ -56,8 +57,8 @@ import Testing
     #expect((try numbers(result.metrics.logZ)[0] - normal.logEvidence).magnitude < 2e-6)
   }
 
-  /// The incremental weight counts the target's sites that are observed or proposed, and the proposal's that are observed or in
-  /// the target.
+  /// The incremental weight counts the target's sites that are observed or proposed, and the proposal's that
+  /// are observed or in the target.
   @Test func missingAndFurtherSites() throws {
     let target = Model { (trace) in
       let a = trace.sample("a", from: Normal(0, 1))
@@ -76,7 +77,8 @@ import Testing
     let (a, b) = (try numbers(result.trace["a"]?.value), try numbers(result.trace["b"]?.value))
     let c = try numbers(evaluate(Self.plate(proposal), seed: 3)().trace["c"]?.value)
     #expect(Set(c).count == 50)
-    // c is in neither weight; b is in none, since it is drawn from the target itself; the incoming weight of y cancels.
+    // c is in neither weight; b is in none, since it is drawn from the target itself; the incoming weight of
+    // y cancels.
     let weights = a.indices.map {
       normalLogDensity(a[$0], 0, 1) + normalLogDensity(0.5, b[$0], 1) - normalLogDensity(a[$0], 1, 1)
     }
@@ -100,7 +102,8 @@ import Testing
       return -inputs.incrementalLogWeight
     }
     let normal = ConjugateNormal()
-    let result = try evaluate(propose(Self.plate(normal.model), Self.plate(guide), loss: objective), seed: 3)()
+    let result = try evaluate(
+      propose(Self.plate(normal.model), Self.plate(guide), loss: objective), seed: 3)()
     let z = try numbers(result.trace["z"]?.value)
     let incoming = z.map { normalLogDensity(1, $0, 1) }
     let incremental = zip(z, incoming).map {
@@ -127,7 +130,8 @@ import Testing
   @Test func nestedProposals() throws {
     let normal = ConjugateNormal()
     let inner = propose(
-      Self.plate(ConjugateNormal(noise: 1).model), Self.plate(ConjugateNormal.proposal(0.8, 0.7)), loss: .elbo)
+      Self.plate(ConjugateNormal(noise: 1).model), Self.plate(ConjugateNormal.proposal(0.8, 0.7)), loss: .elbo
+    )
     let outer = propose(Self.plate(normal.model), inner, loss: .iwae)
     let alone = propose(Self.plate(normal.model), inner)
     let (first, both, second) = (
@@ -139,12 +143,14 @@ import Testing
     let sum = softmax.reduce(0, +)
     let iwae = -zip(weights, softmax).reduce(0) { $0 + $1.0 * $1.1 } / sum
     #expect(second.metrics.logWeight.scalars == both.metrics.logWeight.scalars)
-    // Without a loss of its own a proposal hands that of the inner one on. (The key splits differ, so not the same draws.)
+    // Without a loss of its own a proposal hands that of the inner one on. (The key splits differ, so not the
+    // same draws.)
     let z = try numbers(both.trace["z"]?.value)
-    let elbo = -z.reduce(0) {
-      $0 + normalLogDensity($1, 0, 1) + normalLogDensity(1.25, $1, 1)
-        - normalLogDensity($1, Double(Float(0.8)), Double(Float(0.7)))
-    } / 50
+    let elbo =
+      -z.reduce(0) {
+        $0 + normalLogDensity($1, 0, 1) + normalLogDensity(1.25, $1, 1)
+          - normalLogDensity($1, Double(Float(0.8)), Double(Float(0.7)))
+      } / 50
     try expectNear(second.metrics.loss, [elbo])
     try expectNear(both.metrics.loss, [elbo + iwae])
     #expect(first.metrics.loss != nil)
@@ -155,6 +161,32 @@ import Testing
         normalLogDensity($0, 0, 1) + normalLogDensity(1.25, $0, 0.5)
           - normalLogDensity($0, Double(Float(0.8)), Double(Float(0.7)))
       })
+  }
+
+  /// More sites than are looked for one by one.
+  @Test func manySites() throws {
+    let names = (0..<40).map { "site \($0)" }
+    let target = Model { (trace) in
+      let values = names.map { trace.sample($0, from: Normal(0, 1)) }
+      trace.observe("x", 1, from: Normal(Tensor.stack(values).sum(), 2))
+      return values[0]
+    }
+    // In another order, with some left out and others besides.
+    let proposal = Kernel { (trace) in
+      for name in names.reversed().dropFirst(5) { _ = trace.sample(name, from: Normal(0.25, 1)) }
+      for extra in 0..<10 { _ = trace.sample("extra \(extra)", from: Normal(0, 1)) }
+      return Tensor(0)
+    }
+    let result = try evaluate(propose(Self.plate(target), Self.plate(proposal)), seed: 3)()
+    #expect(result.trace.names == names + ["x"])
+    let values = try names.map { try numbers(result.trace[$0]?.value) }
+    let weights = (0..<50).map { row in
+      let sum = values.reduce(0) { $0 + $1[row] }
+      return values.dropLast(5).reduce(normalLogDensity(1, sum, 2)) {
+        $0 + normalLogDensity($1[row], 0, 1) - normalLogDensity($1[row], 0.25, 1)
+      }
+    }
+    try expectNear(result.metrics.logWeight, weights, within: 2e-5)
   }
 
   // MARK: Chained, detached, unplated
@@ -210,7 +242,8 @@ import Testing
     #expect(detached.gradient[0].scalar == 0)
     // Detaching needs a loss to be detached for.
     let plain = try evaluate(
-      propose(Self.plate(ConjugateNormal().model), Self.plate(ConjugateNormal.proposal(0, 1)), detach: true), seed: 3)()
+      propose(Self.plate(ConjugateNormal().model), Self.plate(ConjugateNormal.proposal(0, 1)), detach: true),
+      seed: 3)()
     #expect(plain.metrics.loss == nil)
   }
 
@@ -251,7 +284,8 @@ import Testing
     let z = try numbers(result.trace["z"]?.value)
     let weights = z.indices.map { row -> Double in
       let x = Double(data[row % 3])
-      return normalLogDensity(z[row], 0, 1) + normalLogDensity(x, z[row], 0.5) - normalLogDensity(z[row], 0.75 * x, 0.5)
+      return normalLogDensity(z[row], 0, 1) + normalLogDensity(x, z[row], 0.5)
+        - normalLogDensity(z[row], 0.75 * x, 0.5)
     }
     try expectNear(result.metrics.logWeight, weights)
     var (logZ, ess) = (0.0, 0.0)

@@ -87,9 +87,13 @@ import Testing
       }
       let weights = result.metrics.logWeight
       #expect(weights.shape == [size, 4])
-      #expect((0..<4).allSatisfy { i in Set(stride(from: i, to: 4 * size, by: 4).map { weights.scalars[$0] }).count == 1 })
+      #expect(
+        (0..<4).allSatisfy { i in
+          Set(stride(from: i, to: 4 * size, by: 4).map { weights.scalars[$0] }).count == 1
+        })
     }
-    let one = try evaluate(resample(particles(instances(model)), count: .one), seed: 4)(instances.mapped(Tensor(means)))
+    let one = try evaluate(resample(particles(instances(model)), count: .one), seed: 4)(
+      instances.mapped(Tensor(means)))
     #expect(one.output.values.shape == [4])
     #expect(one.metrics.logWeight.shape == [4])
     #expect(zip(one.output.values.scalars, means).allSatisfy { $0 > $1 && $0 < $1 + 10 })
@@ -114,7 +118,9 @@ import Testing
     #expect(Set(z).count < 200)
     #expect(result.metrics.loss != nil && result.metrics.logDensity != nil)
     let logZ = try required(result.metrics.logZ).scalar
-    #expect(result.metrics.logWeight.scalars.allSatisfy { ($0 - logZ).magnitude < 1e-5 }, "log Z is that of the weights")
+    #expect(
+      result.metrics.logWeight.scalars.allSatisfy { ($0 - logZ).magnitude < 1e-5 },
+      "log Z is that of the weights")
     #expect((Double(logZ) - Self.normal.logEvidence).magnitude < 0.5)
   }
 
@@ -125,7 +131,9 @@ import Testing
     let twice = try evaluate(resample(resample(plate(model))), seed: 4)(data)
     #expect(Set(twice.output.values.scalars).count > 20)
     #expect(Set(once.output.values.scalars).count > 20)
-    #expect(twice.metrics.logWeight.scalars.allSatisfy { ($0 - once.metrics.logWeight.scalars[0]).magnitude < 2e-5 })
+    #expect(
+      twice.metrics.logWeight.scalars.allSatisfy { ($0 - once.metrics.logWeight.scalars[0]).magnitude < 2e-5 }
+    )
   }
 
   /// A million particles, most of them without weight.
@@ -138,7 +146,8 @@ import Testing
     }
     let result = try evaluate(resample(plate(model)), seed: 4)()
     #expect(result.output.values.min().scalar > 2)
-    // P(z > 2) = 0.0227501; the estimate's standard deviation is 1.5e-4, so five of them are a false alarm of 6e-7.
+    // P(z > 2) = 0.0227501; the estimate's standard deviation is 1.5e-4, so five of them are a false alarm of
+    // 6e-7.
     let estimate = exp(Double(result.metrics.logWeight.scalars[0]))
     #expect((estimate - 0.0227501).magnitude < 5 * 1.5e-4)
   }

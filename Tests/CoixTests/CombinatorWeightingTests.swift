@@ -4,14 +4,17 @@ import Testing
 
 /// Proper weighting, by statistics: E[w f(z)] = Z E[f(z) | x] for each program that combinators make.
 ///
-/// Each instance of an inner plate is an independent run with a few particles, and gives one number, (1/S) Σ w f(z) / Z. Their mean
-/// is compared with the exact one by a z-score, with their own standard deviation. The seeds are fixed; with new ones a comparison
-/// fails with probability 6e-7 (|z| > 5), the suite of 40 or so with 3e-5.
+/// Each instance of an inner plate is an independent run with S = 6 particles, and gives one number, (1/S) Σ
+/// w f(z) / Z. (Resampling to another number of particles preserves the sum of the weights: S is the number
+/// before it.) Their mean is compared with the exact one by a z-score, with their own standard deviation. The
+/// seeds are fixed; with new ones a comparison fails with probability 6e-7 (|z| > 5), the suite of 60 or so
+/// with 4e-5.
 @Suite struct CombinatorWeightingTests {
   static let particles = Plate("particle", count: 6)
   static let runs = 20_000
   static let instances = Plate("instance", count: runs)
-  static let data = instances.mapped(Tensor((0..<runs).flatMap { _ in [Float(0.9), -0.4] }, shape: [runs, 2]))
+  static let data = instances.mapped(
+    Tensor((0..<runs).flatMap { _ in [Float(0.9), -0.4] }, shape: [runs, 2]))
 
   /// The model's exact answers: (z, y) given x1 and x2 are jointly normal.
   struct Exact {
@@ -55,15 +58,16 @@ import Testing
     ]
   }
 
-  private func expectProper(
-    _ result: Evaluation<some TensorTree>, _ values: Tensor?, _ logEvidence: Double, _ mean: Double, _ variance: Double,
-    sourceLocation: SourceLocation = #_sourceLocation
-  ) throws {
+  /// How far each function's estimate is from its exact value, in standard deviations.
+  private func scores(
+    _ result: Evaluation<some TensorTree>, _ values: Tensor?, _ logEvidence: Double, _ mean: Double,
+    _ variance: Double
+  ) throws -> [(name: String, score: Double)] {
     let values = try required(values).scalars.map(Double.init)
     let weights = result.metrics.logWeight.scalars.map { exp(Double($0) - logEvidence) }
     try #require(values.count == weights.count && weights.count % Self.runs == 0)
     let particles = weights.count / Self.runs
-    for (name, function, expectation) in Self.functions(mean, variance) {
+    return Self.functions(mean, variance).map { name, function, expectation in
       var (sum, squares) = (0.0, 0.0)
       for run in 0..<Self.runs {
         var estimate = 0.0
@@ -71,16 +75,23 @@ import Testing
           let row = particle * Self.runs + run
           estimate += weights[row] * function(values[row])
         }
-        estimate /= Double(particles)
+        estimate /= Double(Self.particles.count)
         sum += estimate
         squares += estimate * estimate
       }
       let average = sum / Double(Self.runs)
       let deviation = ((squares / Double(Self.runs) - average * average) / Double(Self.runs)).squareRoot()
-      let score = (average - expectation) / deviation
-      #expect(
-        score.magnitude < 5, "\(name): \(average), exactly \(expectation), z-score \(score)",
-        sourceLocation: sourceLocation)
+      return (name, (average - expectation) / deviation)
+    }
+  }
+
+  private func expectProper(
+    _ result: Evaluation<some TensorTree>, _ values: Tensor?, _ logEvidence: Double, _ mean: Double,
+    _ variance: Double,
+    sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    for (name, score) in try scores(result, values, logEvidence, mean, variance) {
+      #expect(score.magnitude < 5, "\(name): z-score \(score)", sourceLocation: sourceLocation)
     }
   }
 
@@ -103,7 +114,8 @@ import Testing
     let result = try evaluate(program, seed: seed)(Self.data)
     let exact = Exact.firstStep
     try expectProper(
-      result, result.trace["z"]?.value, exact.logEvidence, exact.mean, exact.variance, sourceLocation: sourceLocation)
+      result, result.trace["z"]?.value, exact.logEvidence, exact.mean, exact.variance,
+      sourceLocation: sourceLocation)
   }
 
   @Test func observing() throws { try expectFirstStepProper(plated(ChainParameters().model), seed: 1) }
@@ -129,17 +141,21 @@ import Testing
     #expect(result.output.values.scalars == result.trace["y"]?.value.scalars)
   }
 
-  /// The estimate of the evidence by many particles of one run: w̄ / Z - 1 against its own standard deviation.
+  /// The estimate of the evidence by many particles of one run: w̄ / Z - 1 against its own standard
+  /// deviation.
   @Test(arguments: [1, 2, 3])
   func evidence(_ seed: Int) throws {
     let normal = ConjugateNormal()
     let plate = Plate("particle", count: 200_000)
     let inference = propose(plate(normal.model), plate(ConjugateNormal.proposal(0.7, 0.8)))
-    let metrics = try evaluate(inference, seed: PRNGKey(seed: seed), options: EvaluationOptions(keep: .metrics))().metrics
+    let metrics = try evaluate(
+      inference, seed: PRNGKey(seed: seed), options: EvaluationOptions(keep: .metrics))().metrics
     let weights = metrics.logWeight.scalars.map { exp(Double($0) - normal.logEvidence) }
     let mean = weights.reduce(0, +) / 200_000
     let variance = weights.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / 200_000
-    let score = (exp(Double(try required(metrics.logZ).scalar) - normal.logEvidence) - 1) / (variance / 200_000).squareRoot()
+    let score =
+      (exp(Double(try required(metrics.logZ).scalar) - normal.logEvidence) - 1)
+      / (variance / 200_000).squareRoot()
     #expect(score.magnitude < 5, "z-score \(score)")
     // The effective sample size says the same of the weights: n / (1 + variance / mean²).
     let ess = Double(try required(metrics.ess).scalar)
@@ -151,13 +167,13 @@ import Testing
     let p = ChainParameters()
     let wrong = Model { (trace, x: Tensor) in
       let z = trace.sample("z", from: Normal(p.modelMean, 1))
-      trace.observe("x1", x[0], from: Normal(z, 0.71))
+      trace.observe("x1", x[0], from: Normal(z, 0.75))
       return (z, x)
     }
     let result = try evaluate(propose(plated(wrong), plated(p.proposal)), seed: 2)(Self.data)
     let exact = Exact.firstStep
-    withKnownIssue {
-      try expectProper(result, result.trace["z"]?.value, exact.logEvidence, exact.mean, exact.variance)
-    }
+    let scores = try scores(
+      result, result.trace["z"]?.value, exact.logEvidence, exact.mean, exact.variance)
+    #expect(scores.contains { $0.score.magnitude > 10 }, "\(scores)")
   }
 }

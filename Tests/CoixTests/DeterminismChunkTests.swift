@@ -81,7 +81,8 @@ import Testing
   ) throws -> (result: ValueWithGradient<VAE>, runs: Int, chunks: Int) {
     let points = Draw(key: 7, shape: [rows, 2]).normal()
     let plate = Plate("particle", count: rows, chunkRows: chunkRows)
-    let options = EvaluationOptions(workers: try Workers(threads: 3, shuffleSeed: shuffleSeed), keep: .metrics)
+    let options = EvaluationOptions(
+      workers: try Workers(threads: 3, shuffleSeed: shuffleSeed), keep: .metrics)
     let runs = Counter()
     let (result, chunks) = try valueWithGradient(at: VAE(hidden: hidden, key: 3)) { vae in
       let encoder = Kernel { (trace, x: Tensor) in
@@ -113,7 +114,9 @@ import Testing
     #expect((hot.result.value - cold.result.value).magnitude < 1e-6 * (1 + cold.result.value.magnitude))
     #expect(greatestDifference(hot.result.gradient, cold.result.gradient) < 1e-6)
 
-    func both(_ metrics: Metrics) -> Tensor? { metrics.loss.flatMap { loss in metrics.logZ.map { loss * 2 - $0 } } }
+    func both(_ metrics: Metrics) -> Tensor? {
+      metrics.loss.flatMap { loss in metrics.logZ.map { loss * 2 - $0 } }
+    }
     let hotBoth = try gradient(rows: 1_000, chunkRows: 16, objective: .elbo, reading: both)
     let coldBoth = try gradient(rows: 1_000, chunkRows: 16, objective: Self.slowELBO, reading: both)
     #expect(greatestDifference(hotBoth.result.gradient, coldBoth.result.gradient) < 1e-6)
@@ -121,7 +124,8 @@ import Testing
     #expect(coldBoth.runs == coldBoth.chunks, "these tapes were kept")
   }
 
-  /// Tapes beyond the budget are recorded anew. Which ones, depends on the order of the chunks; the gradient doesn't.
+  /// Tapes beyond the budget are recorded anew. Which ones, depends on the order of the chunks; the gradient
+  /// doesn't.
   @Test func gradientsAreTheSameFromKeptAndRecordedTapes() throws {
     let rows = 60_000
     let kept = try gradient(rows: rows, chunkRows: 400, objective: .iwae, hidden: 128) { $0.loss }

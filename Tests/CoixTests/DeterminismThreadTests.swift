@@ -81,7 +81,9 @@ struct DeterminismCase: Sendable, CustomTestStringConvertible {
     let reference = try example.run(Workers(threads: 1))
     #expect(reference.chunkCounts.allSatisfy { $0 >= example.chunks }, "\(reference.chunkCounts)")
     #expect(reference.bits.count > 10_000)
-    let runs: [(threads: Int, shuffle: UInt64?)] = [(1, 1), (2, nil), (2, 2), (3, 3), (16, nil), (16, 4), (16, 4)]
+    let runs: [(threads: Int, shuffle: UInt64?)] = [
+      (1, 1), (2, nil), (2, 2), (3, 3), (16, nil), (16, 4), (16, 4),
+    ]
     for run in runs {
       let other = try example.run(Workers(threads: run.threads, shuffleSeed: run.shuffle))
       let name: Comment = "\(run.threads) threads, shuffle seed \(run.shuffle.map(String.init) ?? "none")"

@@ -2,7 +2,8 @@ import Coix
 import Synchronization
 import Testing
 
-/// Tensors where they don't belong, evaluations within evaluations, gradients within gradients, ill-formed programs.
+/// Tensors where they don't belong, evaluations within evaluations, gradients within gradients, ill-formed
+/// programs.
 @Suite struct ErrorsMisuseTests {
   static let plate = Plate("particle", count: 100, chunkRows: 16)
   static let kernel = Kernel { (trace) in trace.sample("z", from: Normal(0, 1)) }
@@ -47,14 +48,18 @@ import Testing
   @Test func aTensorLeakedFromAnotherEvaluation() throws {
     let stray = try leaked()
     let using = Kernel { (trace) in trace.sample("y", from: Normal(stray, 1)) }
-    #expect(message { try evaluate(Self.plate(using), seed: 1)() } == #"at site "y": Normal.sample: "# + Self.elsewhere)
+    #expect(
+      message { try evaluate(Self.plate(using), seed: 1)() } == #"at site "y": Normal.sample: "#
+        + Self.elsewhere)
     #expect(message { try evaluate(using, seed: 1)() } == #"at site "y": Normal.sample: "# + Self.elsewhere)
     let observing = Model { (trace) in
       let z = trace.sample("z", from: Normal(0, 1))
       trace.observe("x", stray, from: Normal(z, 1))
       return z
     }
-    #expect(message { try evaluate(Self.plate(observing), seed: 1)() } == #"at site "x": Normal.logProb: "# + Self.elsewhere)
+    #expect(
+      message { try evaluate(Self.plate(observing), seed: 1)() } == #"at site "x": Normal.logProb: "#
+        + Self.elsewhere)
     try expectThatEvaluationsWork()
   }
 
@@ -70,12 +75,16 @@ import Testing
       #expect(message { try evaluate(Plate("particle", count: 2_000)(returning), seed: 1)() } == expected)
       #expect(message { try evaluate(returning, seed: 1)() } == expected)
       let pointing = Kernel { (trace) in trace.sample("z", from: Delta(stray)) }
-      #expect(message { try evaluate(Plate("particle", count: 2_000)(pointing), seed: 1)() }?.hasSuffix(Self.elsewhere) == true)
+      #expect(
+        message { try evaluate(Plate("particle", count: 2_000)(pointing), seed: 1)() }?.hasSuffix(
+          Self.elsewhere) == true)
       let passing = Kernel { (trace, x: Tensor) in
         _ = trace.sample("z", from: Normal(0, 1))
         return x
       }
-      #expect(message { try evaluate(Plate("particle", count: 2_000)(passing), seed: 1)(stray) }?.hasSuffix(Self.elsewhere) == true)
+      #expect(
+        message { try evaluate(Plate("particle", count: 2_000)(passing), seed: 1)(stray) }?.hasSuffix(
+          Self.elsewhere) == true)
       #expect(message { try valueWithGradient(at: stray) { $0.sum() } }?.hasSuffix(Self.elsewhere) == true)
       #expect(
         message { try valueWithGradient(at: Tensor(1)) { _ in stray } }
@@ -137,7 +146,8 @@ import Testing
   @Test func aTensorOfAnEarlierGradientComputation() throws {
     let (_, stale) = try valueWithGradient(at: Tensor(3)) { x in (x * x, x + x) }
     #expect(stale.scalar == 6)
-    let expected = "gradient: a tensor of another gradient computation is used here; take its `detached` value"
+    let expected =
+      "gradient: a tensor of another gradient computation is used here; take its `detached` value"
     #expect(message { try valueWithGradient(at: Tensor(1)) { $0 * stale } } == expected)
     #expect(message { try valueWithGradient(at: Tensor(1)) { _ in stale } } == expected)
     let using = Kernel { (trace) in trace.sample("z", from: Normal(stale, 1)) }
@@ -184,11 +194,35 @@ import Testing
     #expect(try valueWithGradient(at: [Tensor]()) { _ in 3 }.value == 3)
   }
 
+  /// An error on the way back, in a worker: gradients that don't exist.
+  @Test func anErrorInTheBackwardPass() throws {
+    let expected =
+      "gradient: gamma draws have no gradient to their shape parameter; take its `detached` value, or detach the program"
+    for objective in [Objective.elbo, .iwae] {
+      let text = message {
+        try valueWithGradient(at: Tensor(2)) { concentration in
+          let model = Model { (trace) in
+            let z = trace.sample("z", from: Normal(0, 1))
+            let rate = Draw(key: 1, shape: .scalar).gamma(concentration)
+            trace.observe("x", 1, from: Normal(z * rate, 1))
+            return z
+          }
+          let inference = propose(Self.plate(model), Self.plate(Self.kernel), loss: objective)
+          return try required(try evaluate(inference, seed: 1)().metrics.loss)
+        }
+      }
+      #expect(text == expected)
+      try expectThatEvaluationsWork()
+    }
+  }
+
   // MARK: Ill-formed programs
 
   @Test func programsPutTogetherAtRunTime() throws {
-    let kernel = AnyProgram(Kernel(tree: { (trace: KernelTrace, _: [Tensor]) in [trace.sample("z", from: Normal(0, 1))] }))
-    let model = AnyProgram(Model(tree: { (trace: ModelTrace, _: [Tensor]) in [trace.sample("z", from: Normal(0, 1))] }))
+    let kernel = AnyProgram(
+      Kernel(tree: { (trace: KernelTrace, _: [Tensor]) in [trace.sample("z", from: Normal(0, 1))] }))
+    let model = AnyProgram(
+      Model(tree: { (trace: ModelTrace, _: [Tensor]) in [trace.sample("z", from: Normal(0, 1))] }))
     let proposed = try AnyProgram.propose(model.inside(Self.plate), kernel.inside(Self.plate))
     #expect([kernel.level, model.level, proposed.level] == [.kernel, .primitive, .inference])
     #expect(AnyProgram.compose(kernel, kernel).level == .kernel)

@@ -25,7 +25,8 @@ import Testing
     for threads in [1, 3] {
       let options = EvaluationOptions(workers: try Workers(threads: threads), checks: true)
       #expect(
-        message { try evaluate(Self.plate(Self.model), seed: 1, options: options)(data) } == "input 0 is NaN in row \(row)")
+        message { try evaluate(Self.plate(Self.model), seed: 1, options: options)(data) }
+          == "input 0 is NaN in row \(row)")
     }
     // Without checks it is a value outside of the support, as in the reference.
     let evaluation = try evaluate(Self.plate(Self.model), seed: 1)(data)
@@ -66,7 +67,9 @@ import Testing
     #expect(
       message { try evaluate(Self.plate(Self.model), seed: 1, options: Self.checked)(Tensor(.nan)) }
         == "input 0 is NaN in row 0")
-    #expect(message { try evaluate(Self.model, seed: 1, options: Self.checked)(Tensor(.nan)) } == "input 0 is NaN in row 0")
+    #expect(
+      message { try evaluate(Self.model, seed: 1, options: Self.checked)(Tensor(.nan)) }
+        == "input 0 is NaN in row 0")
   }
 
   @Test func aNaNThatIsObserved() throws {
@@ -95,7 +98,9 @@ import Testing
     #expect(throws: Never.self) { try evaluate(Self.plate(scales), seed: 1)(data) }
     for scale: Float in [0, -2, .infinity] {
       let expected = #"site "z": scale must be positive, is \#(scale) in row 0"#
-      #expect(message { try evaluate(Self.plate(scales), seed: 1, options: Self.checked)(Tensor(scale)) } == expected)
+      #expect(
+        message { try evaluate(Self.plate(scales), seed: 1, options: Self.checked)(Tensor(scale)) }
+          == expected)
       #expect(message { try evaluate(scales, seed: 1, options: Self.checked)(Tensor(scale)) } == expected)
     }
     try expectThatEvaluationsWork()
@@ -158,7 +163,8 @@ import Testing
     let inference = propose(
       Self.plate(compose(second, Self.bounded(0.5), suffix: false)), compose(Self.plate(kernel), first))
     #expect(
-      message { try evaluate(inference, seed: 1)() } == "step 2: the log-weights of all particles are -inf (instance 0)")
+      message { try evaluate(inference, seed: 1)() }
+        == "step 2: the log-weights of all particles are -inf (instance 0)")
   }
 
   @Test func oneInstanceWithoutAnyWeight() throws {
@@ -186,9 +192,11 @@ import Testing
           trace.factor("bound", select(z .> 0.5, rate * z, Tensor(-.infinity)))
           return z
         }
-        let inference = propose(Self.plate(model), resample(propose(Self.plate(model), Self.plate(scaled))), loss: objective)
+        let inference = propose(
+          Self.plate(model), resample(propose(Self.plate(model), Self.plate(scaled))), loss: objective)
         let evaluation = try evaluate(inference, seed: 1)()
-        #expect(evaluation.output.values.scalars.allSatisfy { $0 > 0.5 }, "no particle of weight zero has children")
+        #expect(
+          evaluation.output.values.scalars.allSatisfy { $0 > 0.5 }, "no particle of weight zero has children")
         return try required(evaluation.metrics.loss)
       }
       #expect(result.value.isFinite)

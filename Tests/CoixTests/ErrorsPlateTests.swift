@@ -12,12 +12,20 @@ import Testing
       message { try evaluate(propose(target(Self.model), proposal(Self.kernel)), seed: 1)() }
     }
     let start = "programs that run together need the same plates; found "
-    #expect(text(Plate("particle", count: 10), Plate("particle", count: 20)) == start + #""particle" of 20 and "particle" of 10"#)
-    #expect(text(Plate("particle", count: 10), Plate("other", count: 10)) == start + #""other" of 10 and "particle" of 10"#)
-    let unplated = message { try evaluate(propose(Self.model, Plate("particle", count: 10)(Self.kernel)), seed: 1)() }
+    #expect(
+      text(Plate("particle", count: 10), Plate("particle", count: 20)) == start
+        + #""particle" of 20 and "particle" of 10"#)
+    #expect(
+      text(Plate("particle", count: 10), Plate("other", count: 10)) == start
+        + #""other" of 10 and "particle" of 10"#)
+    let unplated = message {
+      try evaluate(propose(Self.model, Plate("particle", count: 10)(Self.kernel)), seed: 1)()
+    }
     #expect(unplated == start + #""particle" of 10 and no plate"#)
     let (outer, inner) = (Plate("particle", count: 10), Plate("instance", count: 3))
-    let nested = message { try evaluate(propose(outer(inner(Self.model)), inner(outer(Self.kernel))), seed: 1)() }
+    let nested = message {
+      try evaluate(propose(outer(inner(Self.model)), inner(outer(Self.kernel))), seed: 1)()
+    }
     #expect(nested == start + #""instance" of 3 × "particle" of 10 and "particle" of 10 × "instance" of 3"#)
     let afterResampling = message {
       try evaluate(propose(outer(Self.model), resample(outer(Self.kernel), count: 5)), seed: 1)()
@@ -31,7 +39,9 @@ import Testing
     let text = message { try evaluate(Plate("particle", count: count)(Self.kernel), seed: 1)() }
     #expect(text == #"plate "particle": needs at least one row, has \#(count)"#)
     let nested = Plate("particle", count: 2)(Plate("instance", count: count)(Self.kernel))
-    #expect(message { try evaluate(nested, seed: 1)() } == #"plate "instance": needs at least one row, has \#(count)"#)
+    #expect(
+      message { try evaluate(nested, seed: 1)() }
+        == #"plate "instance": needs at least one row, has \#(count)"#)
     try expectThatEvaluationsWork()
   }
 
@@ -96,7 +106,8 @@ import Testing
       let plate = Plate("particle", count: count, chunkRows: chunkRows)
       for keep in [EvaluationOptions.Keep.everything, .metrics] {
         let text = message {
-          try evaluate(propose(plate(Self.model), plate(counting)), seed: 1, options: EvaluationOptions(keep: keep))()
+          try evaluate(
+            propose(plate(Self.model), plate(counting)), seed: 1, options: EvaluationOptions(keep: keep))()
         }
         let bytes = count == .max ? "more than 2^63" : String(4 * count)
         #expect(text == "a plate of \(count) rows needs \(bytes) bytes, more than this machine can give")
@@ -107,7 +118,9 @@ import Testing
   }
 
   @Test func nestedPlatesThatCannotBeAllocated() throws {
-    let plates = [1_000_000, 10_000_000_000].map { Plate("particle", count: $0)(Plate("instance", count: 10_000_000_000)(Self.kernel)) }
+    let plates = [1_000_000, 10_000_000_000].map {
+      Plate("particle", count: $0)(Plate("instance", count: 10_000_000_000)(Self.kernel))
+    }
     #expect(
       message { try evaluate(plates[0], seed: 1)() }
         == "a plate of 10000000000000000 rows needs 40000000000000000 bytes, more than this machine can give")
@@ -135,7 +148,9 @@ import Testing
 
   @Test(arguments: [0, -3])
   func resamplingToNoParticles(_ count: Int) throws {
-    let text = message { try evaluate(resample(Plate("particle", count: 10)(Self.kernel), count: .exactly(count)), seed: 1)() }
+    let text = message {
+      try evaluate(resample(Plate("particle", count: 10)(Self.kernel), count: .exactly(count)), seed: 1)()
+    }
     #expect(text == "resample: the number of particles must be at least 1, is \(count)")
   }
 
@@ -143,16 +158,19 @@ import Testing
   func resamplingToMoreParticlesThanCanBe(_ count: Int) throws {
     let nested = Plate("particle", count: 10)(Plate("instance", count: 3)(Self.kernel))
     for text in [
-      message { try evaluate(resample(Plate("particle", count: 10)(Self.kernel), count: .exactly(count)), seed: 1)() },
+      message {
+        try evaluate(resample(Plate("particle", count: 10)(Self.kernel), count: .exactly(count)), seed: 1)()
+      },
       message { try evaluate(resample(nested, count: .exactly(count)), seed: 1)() },
     ] {
-      #expect(text == "resampling more than 2^31 rows needs more than 2^63 bytes, more than this machine can give")
+      #expect(
+        text == "resampling more than 2^31 rows needs more than 2^63 bytes, more than this machine can give")
     }
     try expectThatEvaluationsWork()
   }
 
-  /// Data over the particles has no rows for what comes after a resampling to another number of them, and is not missed where
-  /// nobody reads it.
+  /// Data over the particles has no rows for what comes after a resampling to another number of them, and is
+  /// not missed where nobody reads it.
   @Test func dataOverResampledParticles() throws {
     let plate = Plate("particle", count: 10)
     let few = Plate("particle", count: 5)

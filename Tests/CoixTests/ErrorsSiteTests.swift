@@ -10,7 +10,9 @@ import Testing
   private func message(
     _ program: some KernelProgram<Tuple<>, Tuple<Tensor>>, sourceLocation: SourceLocation = #_sourceLocation
   ) throws -> String? {
-    let plated = CoixTests.message(sourceLocation: sourceLocation) { try evaluate(Self.plate(program), seed: 1)() }
+    let plated = CoixTests.message(sourceLocation: sourceLocation) {
+      try evaluate(Self.plate(program), seed: 1)()
+    }
     let unplated = CoixTests.message(sourceLocation: sourceLocation) { try evaluate(program, seed: 1)() }
     #expect(plated == unplated, sourceLocation: sourceLocation)
     try expectThatEvaluationsWork(sourceLocation: sourceLocation)
@@ -18,9 +20,12 @@ import Testing
   }
 
   private func message(
-    _ program: some PrimitiveProgram<Tuple<>, Tuple<Tensor>>, sourceLocation: SourceLocation = #_sourceLocation
+    _ program: some PrimitiveProgram<Tuple<>, Tuple<Tensor>>,
+    sourceLocation: SourceLocation = #_sourceLocation
   ) throws -> String? {
-    let plated = CoixTests.message(sourceLocation: sourceLocation) { try evaluate(Self.plate(program), seed: 1)() }
+    let plated = CoixTests.message(sourceLocation: sourceLocation) {
+      try evaluate(Self.plate(program), seed: 1)()
+    }
     let unplated = CoixTests.message(sourceLocation: sourceLocation) { try evaluate(program, seed: 1)() }
     #expect(plated == unplated, sourceLocation: sourceLocation)
     try expectThatEvaluationsWork(sourceLocation: sourceLocation)
@@ -73,7 +78,16 @@ import Testing
       return trace.sample("z", from: Normal(z, 1))
     }
     #expect(
-      try message(kernel) == #"site "z" appears twice; each sample statement of an evaluation needs its own name"#)
+      try message(kernel)
+        == #"site "z" appears twice; each sample statement of an evaluation needs its own name"#)
+  }
+
+  @Test func aSiteTwiceAmongMany() throws {
+    let kernel = Kernel { (trace) in
+      for site in 0..<30 { _ = trace.sample("site \(site)", from: Normal(0, 1)) }
+      return trace.sample("site 17", from: Normal(0, 1))
+    }
+    #expect(try message(kernel)?.hasPrefix(#"site "site 17" appears twice"#) == true)
   }
 
   @Test func aSiteTwiceAcrossACompositionWithoutSuffix() throws {
@@ -118,7 +132,8 @@ import Testing
       trace.sample("z", from: Normal(0, 1).expanded(to: [1 << 20, 1 << 19]).event(2))
     }
     let text = CoixTests.message { try evaluate(kernel, seed: 1)() }
-    #expect(text?.hasSuffix("needs 2199023255552 bytes, more than this machine can give") == true, "\(text ?? "")")
+    #expect(
+      text?.hasSuffix("needs 2199023255552 bytes, more than this machine can give") == true, "\(text ?? "")")
     try expectThatEvaluationsWork()
   }
 
@@ -166,7 +181,8 @@ func expectThatEvaluationsWork(sourceLocation: SourceLocation = #_sourceLocation
     try required(try evaluate(parameters.inference(plate, loss: .elbo), seed: 5)(chainData).metrics.loss)
   }
   #expect(
-    result.value.bitPattern == goodValue.bitPattern && result.gradient.isFinite, sourceLocation: sourceLocation)
+    result.value.bitPattern == goodValue.bitPattern && result.gradient.isFinite,
+    sourceLocation: sourceLocation)
 }
 
 /// What that evaluation gives before anything has gone wrong.

@@ -61,11 +61,16 @@ import Testing
   ///   among the metrics. Here the particle has the log-weight logsumexp(w) - log 1 of all of them, and there is no sample size.
   /// - The reference gathers every array whose first axis is as long as the plate, also an observed constant. Here a constant
   ///   stays what it is.
-  private func corrected(_ golden: GoldenCase, _ expression: CoreExpression, _ particles: Int?) throws -> GoldenCase {
-    guard golden.fields["quirk"]?.string != nil, case .call("resample", let arguments) = expression else { return golden }
+  private func corrected(_ golden: GoldenCase, _ expression: CoreExpression, _ particles: Int?) throws
+    -> GoldenCase
+  {
+    guard golden.fields["quirk"]?.string != nil, case .call("resample", let arguments) = expression else {
+      return golden
+    }
     if let count = arguments.first(where: { $0.label == "num_samples" }), case .empty = count.value {
       let weights = try golden.expectation("metrics.log_weight").tensor
-      return golden.expecting(weights.logSumExp(axis: 0), of: "metrics.log_weight").expecting(nil, of: "metrics.ess")
+      return golden.expecting(weights.logSumExp(axis: 0), of: "metrics.log_weight").expecting(
+        nil, of: "metrics.ess")
     }
     let constants = try Self.definitions.get().constants
     for site in try GoldenSite.list(golden) where site.isObserved {

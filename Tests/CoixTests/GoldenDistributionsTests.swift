@@ -61,10 +61,12 @@ import Testing
     let rows = value.shape.prefix(further).reduce(1, *)
     let plate = Plate("row", count: rows)
     try check(", in a plate") { tensors in
-      let mapped = plate.mapped(try tensors.entry("value").reshaped(to: Shape([rows] + value.shape.dropFirst(further))))
+      let mapped = plate.mapped(
+        try tensors.entry("value").reshaped(to: Shape([rows] + value.shape.dropFirst(further))))
       let program = Kernel { (_, x: Tensor) in try recipe.make(tensors).logProb(of: x) }
       let output = try evaluate(plate(program), seed: 0)(mapped).output.values
-      return output.reshaped(to: Shape(value.shape.prefix(further)).appending(Shape(output.shape.dropFirst())))
+      return output.reshaped(
+        to: Shape(value.shape.prefix(further)).appending(Shape(output.shape.dropFirst())))
     }
   }
 

@@ -4,7 +4,8 @@ import Testing
 /// The objectives: losses, each particle's terms, and the gradients with respect to everything they read.
 @Suite struct GoldenLossesTests {
   static let objectives: [String: Objective] = [
-    "apg_loss": .apg, "avo_loss": .avo, "elbo_loss": .elbo, "fkl_loss": .fkl, "iwae_loss": .iwae, "rkl_loss": .rkl,
+    "apg_loss": .apg, "avo_loss": .avo, "elbo_loss": .elbo, "fkl_loss": .fkl, "iwae_loss": .iwae,
+    "rkl_loss": .rkl,
     "rws_loss": .rws,
   ]
 
@@ -18,7 +19,8 @@ import Testing
     let given = golden.inputs.mapValues(\.tensor)
     let (result, terms) = try valueWithGradient(at: given) { tensors in
       let inputs = ObjectiveInputs(
-        proposal: try LossSite.trace(sites.proposal, "q", tensors), target: try LossSite.trace(sites.target, "p", tensors),
+        proposal: try LossSite.trace(sites.proposal, "q", tensors),
+        target: try LossSite.trace(sites.target, "p", tensors),
         incomingLogWeight: try tensors.entry("incoming_log_weight"),
         incrementalLogWeight: try tensors.entry("incremental_log_weight"))
       return (objective.loss(inputs), objective.terms(inputs).detached)
@@ -31,7 +33,8 @@ import Testing
         try golden.difference("loss", Tensor(result.value), within: .loss))
     }
     for entry in golden.expected.keys.sorted() where entry.hasPrefix("grad.") {
-      report(try golden.difference(entry, try result.gradient.entry(String(entry.dropFirst(5))), within: .loss))
+      report(
+        try golden.difference(entry, try result.gradient.entry(String(entry.dropFirst(5))), within: .loss))
     }
     let entries = golden.expected.keys.filter { $0 != "loss" && $0 != "terms" && !$0.hasPrefix("grad.") }
     #expect(entries.isEmpty, "\(golden.name): unknown entries \(entries)")
@@ -44,11 +47,14 @@ import Testing
   /// Here such a particle adds nothing, as in the limit w → 0 of w log w.
   private func isImpossible(_ golden: GoldenCase) throws -> Bool {
     guard try golden.field("op") == "iwae_loss" else { return false }
-    return try zip(golden.expectation("terms").floats, outgoing(golden)).contains { $0.isNaN && $1 == -.infinity }
+    return try zip(golden.expectation("terms").floats, outgoing(golden)).contains {
+      $0.isNaN && $1 == -.infinity
+    }
   }
 
   private func outgoing(_ golden: GoldenCase) throws -> [Float] {
-    zip(try golden.input("incoming_log_weight").floats, try golden.input("incremental_log_weight").floats).map { $0 + $1 }
+    zip(try golden.input("incoming_log_weight").floats, try golden.input("incremental_log_weight").floats).map
+    { $0 + $1 }
   }
 
   private func checkImpossible(_ golden: GoldenCase, loss: Float, terms: Tensor) throws {
@@ -70,7 +76,9 @@ private struct LossSite {
   static func list(_ golden: GoldenCase, _ field: String) throws -> [LossSite] {
     guard let sites = golden.fields[field]?.array else { throw GoldenError("\(golden.name): no \(field)") }
     return try sites.map { site in
-      guard let name = site["name"]?.string else { throw GoldenError("\(golden.name): a site without a name") }
+      guard let name = site["name"]?.string else {
+        throw GoldenError("\(golden.name): a site without a name")
+      }
       return LossSite(
         name: name, isObserved: site["observed"]?.bool ?? false, isSuffixed: site["suffix"]?.bool ?? false)
     }
@@ -80,7 +88,8 @@ private struct LossSite {
     Trace(
       try sites.map { site in
         Site(
-          name: site.name, value: 0, logProb: try inputs.entry("\(prefix).\(site.name)"), isObserved: site.isObserved,
+          name: site.name, value: 0, logProb: try inputs.entry("\(prefix).\(site.name)"),
+          isObserved: site.isObserved,
           isSuffixed: site.isSuffixed)
       })
   }

@@ -13,7 +13,8 @@ import Testing
     case ("evaluate", let when, nil): try checkEvaluation(golden, experiment, when)
     case ("prior", let when, nil): try checkPrior(golden, experiment, when)
     case ("train", "losses", nil): try checkLosses(golden, experiment)
-    case ("train", "gradients", nil): try check(golden, experiment.firstGradient, prefix: "grad", within: .trainingLoss)
+    case ("train", "gradients", nil):
+      try check(golden, experiment.firstGradient, prefix: "grad", within: .trainingLoss)
     case ("train", "params", let steps?) where experiment.vaes.indices.contains(steps):
       try check(golden, experiment.vaes[steps], prefix: "param", within: .parameters(afterSteps: steps))
     default: Issue.record("\(golden.name): unknown case")
@@ -44,7 +45,9 @@ import Testing
   private func check(_ golden: GoldenCase, _ vae: VAE, prefix: String, within tolerance: Tolerance) throws {
     let named = GoldenVAE.named(vae)
     #expect(golden.expected.keys.sorted() == named.map { "\(prefix).\($0.name)" }.sorted(), "\(golden.name)")
-    for (name, tensor) in named { report(try golden.difference("\(prefix).\(name)", tensor, within: tolerance)) }
+    for (name, tensor) in named {
+      report(try golden.difference("\(prefix).\(name)", tensor, within: tolerance))
+    }
   }
 
   private func checkEvaluation(_ golden: GoldenCase, _ experiment: GoldenVAE, _ when: String) throws {
@@ -91,7 +94,8 @@ private struct GoldenVAE: Sendable {
     guard let batch = file.head["sizes"]?["batch"]?.integer else { throw GoldenError("vae: no batch size") }
     test = try data.input("test").tensor
 
-    let initial = VAE(encoder: try Self.perceptron("encoder", data), decoder: try Self.perceptron("decoder", data))
+    let initial = VAE(
+      encoder: try Self.perceptron("encoder", data), decoder: try Self.perceptron("decoder", data))
     var training = VAETraining(
       initial, data: try data.input("train").tensor, batch: batch, learningRate: 1e-2, key: try run.seedKey())
     var losses: [Float] = []
@@ -113,7 +117,8 @@ private struct GoldenVAE: Sendable {
     return MLP(
       layers: try (0..<count).map { layer in
         Dense(
-          kernel: try data.input("\(prefix)\(layer).kernel").tensor, bias: try data.input("\(prefix)\(layer).bias").tensor,
+          kernel: try data.input("\(prefix)\(layer).kernel").tensor,
+          bias: try data.input("\(prefix)\(layer).bias").tensor,
           activation: layer == count - 1 ? .identity : .relu)
       })
   }

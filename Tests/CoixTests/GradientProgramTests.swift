@@ -22,8 +22,8 @@ import Testing
     }
   }
 
-  /// Losses whose gradient is that of their value: one that goes backward at once, one after the barrier. (The weights in
-  /// IWAE, and the incoming ones in the ELBO, have no gradient.)
+  /// Losses whose gradient is that of their value: one that goes backward at once, one after the barrier.
+  /// (The weights in IWAE, and the incoming ones in the ELBO, have no gradient.)
   static let objectives = [Objective.elbo, .weighted]
 
   /// One proposal: each metric.
@@ -100,7 +100,8 @@ import Testing
       try expectGradient(at: ChainParameters()) { parameters in
         let inference = propose(
           compose(parameters.continuation, parameters.model, suffix: false),
-          compose(parameters.kernel, resample(propose(parameters.model, parameters.proposal, loss: objective))),
+          compose(
+            parameters.kernel, resample(propose(parameters.model, parameters.proposal, loss: objective))),
           loss: objective)
         let evaluation = try evaluate(inference, seed: 11)(chainData)
         return (try reading.value(evaluation, site: "y"), [])
@@ -117,7 +118,8 @@ import Testing
     try expectGradient(at: ChainParameters()) { parameters in
       let inference = propose(
         particles(instances(compose(parameters.continuation, parameters.model, suffix: false))),
-        particles(instances(compose(parameters.kernel, parameters.proposalWithData, suffix: false))), loss: .weighted)
+        particles(instances(compose(parameters.kernel, parameters.proposalWithData, suffix: false))),
+        loss: .weighted)
       let evaluation = try evaluate(inference, seed: 11)(instances.mapped(points))
       return (try reading.value(evaluation, site: "y"), [])
     }
@@ -182,7 +184,8 @@ extension ChainParameters {
 }
 
 extension Objective {
-  /// -Σ w log v like the ELBO, with a gradient through the incoming weights w, so that differences can be compared with it.
+  /// -Σ w log v like the ELBO, with a gradient through the incoming weights w, so that differences can be
+  /// compared with it.
   static let weighted = Objective("weighted") { inputs in
     guard inputs.incomingLogWeight.shape.rank > 0 else { return -inputs.incrementalLogWeight }
     return -(inputs.incomingLogWeight.softmax(axis: 0) * inputs.incrementalLogWeight)

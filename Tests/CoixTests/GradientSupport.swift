@@ -9,13 +9,14 @@ import Testing
 /// D(h) = (f(x + h) - f(x - h)) / 2h,  derivative = (4 D(h/2) - D(h)) / 3,  h = 1/32
 /// ```
 ///
-/// the truncation error is h⁴ / 480 = 2e-9 times the fifth derivative. f is one number in single precision, made of sums in double:
-/// its rounding (a few units of 6e-8 |f|) is magnified by 8 / 3h < 90. The bound is 1e-3 |derivative| + 1e-4 (1 + |f|).
+/// the truncation error is h⁴ / 480 = 2e-9 times the fifth derivative. f is one number in single precision,
+/// made of sums in double: its rounding (a few units of 6e-8 |f|) is magnified by 8 / 3h < 90. The bound is
+/// 1e-3 |derivative| + 1e-4 (1 + |f|).
 ///
 /// - Parameters:
 ///   - parameters: where.
-///   - function: the number, and decisions that were taken on the way to it (ancestors, say). A derivative is only defined where
-///     small steps don't change those, so that is an issue of its own.
+///   - function: the number, and decisions that were taken on the way to it (ancestors, say). A derivative is
+///     only defined where small steps don't change those, so that is an issue of its own.
 func expectGradient<Parameters: TensorTree>(
   at parameters: Parameters, sourceLocation: SourceLocation = #_sourceLocation,
   _ function: (Parameters) throws -> (value: Tensor, decisions: [Float])
@@ -27,7 +28,8 @@ func expectGradient<Parameters: TensorTree>(
   let plain = try function(parameters).value.scalar
   #expect(plain.isFinite, sourceLocation: sourceLocation)
   #expect(
-    plain.bitPattern == result.value.bitPattern, "the value with and without a gradient", sourceLocation: sourceLocation)
+    plain.bitPattern == result.value.bitPattern, "the value with and without a gradient",
+    sourceLocation: sourceLocation)
   let gradients = result.gradient.namedTensors
   for (position, (name, gradient)) in gradients.enumerated() {
     for element in 0..<gradient.shape.elementCount {
@@ -45,7 +47,8 @@ func expectGradient<Parameters: TensorTree>(
       let found = Double(gradient.scalars[element])
       let bound = 1e-3 * expected.magnitude + 1e-4 * (1 + Double(plain.magnitude))
       #expect(
-        (found - expected).magnitude <= bound, "\(name)[\(element)]: gradient \(found), differences \(expected)",
+        (found - expected).magnitude <= bound,
+        "\(name)[\(element)]: gradient \(found), differences \(expected)",
         sourceLocation: sourceLocation)
     }
   }

@@ -3,7 +3,8 @@ import Testing
 
 /// How plates are cut, as an evaluation tells: by rows and width, never by threads.
 @Suite struct ProgramsCutTests {
-  /// An evaluation's chunks, which must be the same for every number of threads, a second time and with a gradient.
+  /// An evaluation's chunks, which must be the same for every number of threads, a second time and with a
+  /// gradient.
   private func chunkCounts(
     _ plate: Plate, width: Int, sourceLocation: SourceLocation = #_sourceLocation
   ) throws -> [Int] {

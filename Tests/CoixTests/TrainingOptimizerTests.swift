@@ -14,7 +14,9 @@ import Testing
       try visitor.visit("bias", &bias)
     }
 
-    static func == (a: Pair, b: Pair) -> Bool { a.namedTensors.map(\.tensor.scalars) == b.namedTensors.map(\.tensor.scalars) }
+    static func == (a: Pair, b: Pair) -> Bool {
+      a.namedTensors.map(\.tensor.scalars) == b.namedTensors.map(\.tensor.scalars)
+    }
   }
 
   static let start = Pair(weights: Tensor([0.5, -1.5, 2, 0], shape: [2, 2]), bias: Tensor([1, -1]))
@@ -77,8 +79,11 @@ import Testing
   @Test func adamsFirstStep() throws {
     var parameters = Self.start
     var optimizer = Adam(for: parameters, learningRate: 0.25)
-    try optimizer.update(&parameters, along: Pair(weights: Tensor([1e-3, -1e4, 0, 7], shape: [2, 2]), bias: Tensor([-1, 1])))
-    let moved = zip(parameters.namedTensors, Self.start.namedTensors).flatMap { ($0.tensor - $1.tensor).scalars }
+    try optimizer.update(
+      &parameters, along: Pair(weights: Tensor([1e-3, -1e4, 0, 7], shape: [2, 2]), bias: Tensor([-1, 1])))
+    let moved = zip(parameters.namedTensors, Self.start.namedTensors).flatMap {
+      ($0.tensor - $1.tensor).scalars
+    }
     for (found, expected) in zip(moved, [-0.25, 0.25, 0, -0.25, 0.25, -0.25] as [Float]) {
       #expect((found - expected).magnitude < 1e-5)
     }
@@ -170,9 +175,13 @@ import Testing
     #expect(adam(two, two, two + two) == "Adam: not what the optimiser was made for (shapes [2], [2])")
     #expect(adam(two, two, []) == "Adam: not what the optimiser was made for (shapes )")
     #expect(
-      adam(two, three, two) == "Adam: parameters, gradient and optimiser are of different structures (shapes [3], [2])")
-    #expect(sgd(two, three) == "SGD: parameters, gradient and optimiser are of different structures (shapes [2], [3])")
-    #expect(sgd(two, []) == "SGD: parameters, gradient and optimiser are of different structures (shapes [2])")
+      adam(two, three, two)
+        == "Adam: parameters, gradient and optimiser are of different structures (shapes [3], [2])")
+    #expect(
+      sgd(two, three)
+        == "SGD: parameters, gradient and optimiser are of different structures (shapes [2], [3])")
+    #expect(
+      sgd(two, []) == "SGD: parameters, gradient and optimiser are of different structures (shapes [2])")
   }
 
   // MARK: Training

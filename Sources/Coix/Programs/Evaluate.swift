@@ -103,6 +103,18 @@ private struct EvaluationRun {
       throw CoixError.illFormedProgram(
         "a program cannot be evaluated within a program's closure; use the combinators")
     }
+    if ExecutionContext.current != nil { return try run(node, input, latents, key) }
+    let caller = ExecutionContext.caller(team: options.workers.team)
+    return try caller.withCurrent {
+      let evaluation: Evaluation<Output> = try run(node, input, latents, key)
+      try caller.throwFailure()
+      return evaluation
+    }
+  }
+
+  private func run<Output: TensorTree>(
+    _ node: ProgramNode, _ input: some TensorTree, _ latents: [String: Tensor], _ key: PRNGKey
+  ) throws -> Evaluation<Output> {
     for tensor in input.flattened + latents.flattened { _ = try tensor.validated() }
     var code = StageCode(hasLatents: !latents.isEmpty)
     let output = try node.emit(into: &code, input: .input, scope: .root, handlers: Handlers())

@@ -120,8 +120,8 @@ final class Machine: @unchecked Sendable {
   /// Throws what went wrong in the tensors of the program that has just run, or asks for smaller chunks.
   func checkFailure() throws {
     guard let context = context ?? ExecutionContext.current else { return }
-    try context.throwFailure()
     try context.checkBudget()
+    try context.throwFailure()
   }
 
   // MARK: Leaving the chunk

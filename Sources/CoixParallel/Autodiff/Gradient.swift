@@ -19,19 +19,21 @@ public struct ValueWithGradient<Parameters: TensorTree>: Sendable {
 /// }
 /// ```
 ///
+/// - Parameters:
+///   - workers: the threads that work outside of evaluations may use; as a rule those of the evaluations.
 /// - Throws: what `body` throws; ``CoixError/shape(operation:shapes:reason:)`` unless it returns one number;
 ///   ``CoixError/gradient(_:)`` within another gradient computation.
 public func valueWithGradient<Parameters: TensorTree>(
-  at parameters: Parameters, _ body: (Parameters) throws -> Tensor
+  at parameters: Parameters, workers: Workers = .standard, _ body: (Parameters) throws -> Tensor
 ) throws -> ValueWithGradient<Parameters> {
-  try valueWithGradient(at: parameters) { (try body($0), ()) }.0
+  try valueWithGradient(at: parameters, workers: workers) { (try body($0), ()) }.0
 }
 
 /// The same, for a `body` that also returns something besides: metrics, say.
 ///
 /// - Throws: as the function above.
 public func valueWithGradient<Parameters: TensorTree, Besides>(
-  at parameters: Parameters, _ body: (Parameters) throws -> (Tensor, Besides)
+  at parameters: Parameters, workers: Workers = .standard, _ body: (Parameters) throws -> (Tensor, Besides)
 ) throws -> (ValueWithGradient<Parameters>, Besides) {
   guard ExecutionContext.current == nil else {
     throw CoixError.gradient("a gradient within a program or another gradient computation is not supported")
@@ -41,7 +43,7 @@ public func valueWithGradient<Parameters: TensorTree, Besides>(
   let tape = pool.takeTape(parent: nil)
   // Stages refer to the tape that refers to them: giving it back undoes that, also after an error.
   defer { pool.giveTape(tape) }
-  let context = ExecutionContext(pool: pool, tape: tape, team: Workers.standard.team, isCaller: true)
+  let context = ExecutionContext(pool: pool, tape: tape, team: workers.team, isCaller: true)
   return try context.withCurrent {
     let tracked = try parameters.mapTensors { tensor in
       let plain = try tensor.validated()

@@ -148,7 +148,7 @@ final class Tape {
       node.pointee.gradient = reduced
       return
     }
-    if isKnownUniquelyReferenced(&sum.storage) {
+    if sum.storage.isPlain, isKnownUniquelyReferenced(&sum.storage) {
       coix_accumulate(sum.pointer, reduced.pointer, sum.bufferCount, Int32(sum.team))
     } else {
       sum = sum + reduced

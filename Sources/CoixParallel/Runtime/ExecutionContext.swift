@@ -39,6 +39,8 @@ package final class ExecutionContext {
   var allocatedFloats = 0
   /// Whether the plate may be cut finer if this chunk outgrows its budget.
   private(set) var mayBeCut = false
+  /// Whether the chunk was refused a tensor that a finer cut may give it.
+  var hasOutgrown = false
 
   private static let lastScope = Atomic<UInt32>(0)
 
@@ -50,6 +52,11 @@ package final class ExecutionContext {
     scope = Self.lastScope.wrappingAdd(1, ordering: .relaxed).newValue
   }
 
+  /// A context for the caller of an evaluation, whose work outside of the workers may use `team` threads.
+  package static func caller(team: Int) -> ExecutionContext {
+    ExecutionContext(pool: nil, tape: nil, team: team, isCaller: true)
+  }
+
   /// Makes the context that of another chunk.
   func enter(rows: Int, firstRow: Int, tape: Tape?, mayBeCut: Bool = false) {
     scope = Self.lastScope.wrappingAdd(1, ordering: .relaxed).newValue
@@ -59,6 +66,7 @@ package final class ExecutionContext {
     stride = Self.paddedRows(rows)
     firstFailure = nil
     allocatedFloats = 0
+    hasOutgrown = false
     self.mayBeCut = mayBeCut
   }
 
@@ -89,7 +97,7 @@ package final class ExecutionContext {
   }
 
   /// Runs `body` with this context as the thread's.
-  func withCurrent<Result>(_ body: () throws -> Result) rethrows -> Result {
+  package func withCurrent<Result>(_ body: () throws -> Result) rethrows -> Result {
     let previous = coix_get_thread_slot()
     coix_set_thread_slot(Unmanaged.passUnretained(self).toOpaque())
     defer { coix_set_thread_slot(previous) }

@@ -77,7 +77,16 @@ extension ExecutionContext {
 
   /// Notices a chunk that has outgrown its budget. Called at each site.
   package func checkBudget() throws {
-    if allocatedFloats > Self.chunkBudget && stride > Int(COIX_LANES) && mayBeCut { throw ChunkOutgrown() }
+    if hasOutgrown || (allocatedFloats > Self.chunkBudget && isCuttable) { throw ChunkOutgrown() }
+  }
+
+  private var isCuttable: Bool { mayBeCut && stride > Int(COIX_LANES) }
+
+  /// Whether one tensor alone is far beyond the budget. The chunk then is cut finer, and nothing so large is ever allocated.
+  func outgrows(_ elements: Int, rows: Int) -> Bool {
+    guard rows > 1, isCuttable, elements > 16 * Self.chunkBudget / rows else { return false }
+    hasOutgrown = true
+    return true
   }
 
   /// The chunk's rows of a mapped tensor; other tensors as they are. A tracked one becomes a leaf of the chunk's tape.

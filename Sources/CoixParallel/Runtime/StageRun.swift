@@ -15,13 +15,14 @@ package func runStage(
   // One number a row is the least that a stage leaves behind.
   if let rows = plan.rows { try BufferPool.check(rows, for: "a plate of \(rows) rows") }
   let tape = ExecutionContext.current?.tape
-  var chunkRows = plan.chunkRows.map { min($0, max(plan.rows ?? 1, 1)) } ?? StageRun.standardChunkRows
+  let rows = max(plan.rows ?? 1, 1)
+  var chunkRows = plan.chunkRows.map { min($0, rows) } ?? StageRun.chunkRows(for: rows)
   while true {
     let run = StageRun(plan: plan, chunkRows: chunkRows, parent: tape, body: body)
     do {
       return try run.forward()
     } catch is ChunkOutgrown {
-      chunkRows = max(Int(COIX_LANES), chunkRows / 2)
+      chunkRows = ExecutionContext.paddedRows(chunkRows / 2)
     }
   }
 }
@@ -30,7 +31,11 @@ package func runStage(
 private final class StageRun: @unchecked Sendable {
   // @unchecked: shared with workers, which write only what they own (their chunk's rows, their task's sums), or under a lock.
 
-  static let standardChunkRows = 2048
+  private static let standardChunkRows = 2048
+
+  /// The rows of the chunks that a plate is cut into at first.
+  static func chunkRows(for rows: Int) -> Int { min(standardChunkRows, ExecutionContext.paddedRows(rows)) }
+
   /// Chunks are handed out in at most this many tasks, each of which keeps one sum of the parameters' gradients.
   private static let taskLimit = 128
   /// Floats of tapes that are kept for the way back: about a last-level cache.
@@ -120,6 +125,7 @@ private final class StageRun: @unchecked Sendable {
       context.enter(
         rows: rowCount(chunk), firstRow: firstRow(chunk), tape: tape, mayBeCut: plan.chunkRows == nil)
       let outcome = try body(context)
+      if context.hasOutgrown { throw ChunkOutgrown() }
       try context.throwFailure()
       chunkSums[chunk] = try merge(outcome, chunk: chunk, context)
       guard let tape else { return }

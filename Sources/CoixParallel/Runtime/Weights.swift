@@ -77,6 +77,7 @@ package func systematicAncestors(
   guard !overflow, total <= Int32.max, particles * instances <= Int32.max else {
     throw CoixError.memory(what: "resampling more than 2^31 rows", bytes: .max)
   }
+  try BufferPool.check(total, for: "resampling \(total) rows")
   var index = [Int32](repeating: 0, count: total)
   let status = coix_systematic(
     weights.pointer, uniforms.pointer, &index, particles, instances, count, Int32(workers.team))

@@ -34,6 +34,7 @@ public func dense(_ x: Tensor, kernel: Tensor, bias: Tensor?, activation: Activa
   let inputs = kernel.shape[0]
   let outputs = kernel.shape[1]
   let rows = x.rowCount
+  if let refusal = Tensor.refusal("dense", toMake: [outputs], like: x) { return refusal }
   let y = Tensor(undefined: [outputs], like: x)
   coix_dense_forward(
     x.pointer, kernel.pointer, bias?.pointer, y.pointer, inputs, outputs, rows, activation.code,

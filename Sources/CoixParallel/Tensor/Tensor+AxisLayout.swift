@@ -71,13 +71,17 @@ extension Tensor {
     guard shape.isValid else {
       return mismatch(operation(), [shape], "the result has too many axes or elements")
     }
+    if let context = ExecutionContext.current, context.outgrows(shape.elementCount, rows: rows) {
+      return Tensor(failure: .memory(what: operation(), bytes: shape.elementCount * rows * MemoryLayout<Float>.stride))
+    }
     if shape.elementCount <= memoryLimit / rows { return nil }
     return Tensor(
       failure: .memory(what: operation(), bytes: shape.elementCount * rows * MemoryLayout<Float>.stride))
   }
 
-  /// The machine's memory, in floats.
-  private static let memoryLimit = Int(clamping: ProcessInfo.processInfo.physicalMemory / 4)
+  /// A quarter of the machine's memory, in floats.
+  private static let memoryLimit = Int(
+    clamping: ProcessInfo.processInfo.physicalMemory / UInt64(4 * MemoryLayout<Float>.stride))
 
   /// A kernel's function of this tensor (at `layout`) and of one that lacks the axis or has size 1 there; no
   /// gradient.

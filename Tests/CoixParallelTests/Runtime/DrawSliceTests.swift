@@ -62,7 +62,8 @@ import Testing
       guard let tolerance = sampler.toleranceOutside else { continue }
       let outside = sampler.sample(Draw(key: Self.key, shape: Shape([Self.rows]).appending(event)))
       #expect(
-        distance(outside.scalars, whole.map(Double.init)) <= tolerance, "outside of plates, event shape \(event)")
+        distance(outside.scalars, whole.map(Double.init)) <= tolerance,
+        "outside of plates, event shape \(event)")
     }
   }
 

@@ -52,7 +52,9 @@ import Testing
     let choice = key.choice(1_000, from: 7)
     #expect(Set(choice) == Set(0..<7))
     #expect(key.choice(0, from: 7).isEmpty && key.choice(-1, from: 7).isEmpty)
-    #expect(key.choice(5, from: 0).isEmpty && key.choice(5, from: -3).isEmpty && key.choice(5, from: 1 << 31).isEmpty)
+    #expect(
+      key.choice(5, from: 0).isEmpty && key.choice(5, from: -3).isEmpty
+        && key.choice(5, from: 1 << 31).isEmpty)
     #expect(key.choice(5, from: 1) == [0, 0, 0, 0, 0])
     for count in [1, 2, 100, 1_000] {
       #expect(key.permutation(of: count).sorted() == (0..<Int32(count)).map { $0 })
@@ -61,6 +63,7 @@ import Testing
     let order = key.permutation(of: 3)
     let permuted = key.permuted(Tensor([0, 1, 2, 10, 11, 12], shape: [2, 3]), axis: -1)
     #expect(permuted.scalars == order.map(Float.init) + order.map { Float($0) + 10 })
-    #expect(key.permuted(Tensor(1), axis: 0).failure?.description == "permuted: there is no axis 0 (shapes [])")
+    #expect(
+      key.permuted(Tensor(1), axis: 0).failure?.description == "permuted: there is no axis 0 (shapes [])")
   }
 }

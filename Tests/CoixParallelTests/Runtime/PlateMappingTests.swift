@@ -35,7 +35,8 @@ import Testing
   @Test func dataWithoutRowsIsRefused() {
     let plate = Plate("p", count: 3)
     #expect(
-      plate.mapped(Tensor(1)).failure?.description == #"plate "p": data mapped over a plate needs rows (shapes [])"#)
+      plate.mapped(Tensor(1)).failure?.description
+        == #"plate "p": data mapped over a plate needs rows (shapes [])"#)
     let poisoned = Tensor([1], shape: [2])
     #expect(plate.mapped(poisoned).failure == poisoned.failure)
     let tree = plate.mapped([Tensor([1, 2, 3]), Tensor([4, 5, 6])])

@@ -16,7 +16,9 @@ import Testing
     return tensor
   }
 
-  private func plan(_ rows: Int?, chunkRows: Int? = nil, threads: Int = 2, isHot: Bool = false) throws -> StagePlan {
+  private func plan(_ rows: Int?, chunkRows: Int? = nil, threads: Int = 2, isHot: Bool = false) throws
+    -> StagePlan
+  {
     StagePlan(rows: rows, chunkRows: chunkRows, workers: try Workers(threads: threads), isHot: isHot)
   }
 
@@ -29,7 +31,9 @@ import Testing
       chunks.withLock { $0.append(context.firstRow..<context.firstRow + context.rows) }
       let numbers = rowNumbers(context)
       return ChunkOutcome(
-        exports: [.rows(numbers), .rows(Tensor.stack([numbers, -numbers])), .sum(numbers, isLoss: false), .rows(7)],
+        exports: [
+          .rows(numbers), .rows(Tensor.stack([numbers, -numbers])), .sum(numbers, isLoss: false), .rows(7),
+        ],
         signature: [], payload: context.firstRow)
     }
     let cut = chunks.withLock { $0.sorted { $0.lowerBound < $1.lowerBound } }
@@ -57,7 +61,8 @@ import Testing
     #expect(result.tensors.map(\.scalars) == [[1, 2], [3]])
   }
 
-  /// A chunk that hands out more floats than its budget has the plate cut finer, until whole vectors are left.
+  /// A chunk that hands out more floats than its budget has the plate cut finer, until whole vectors are
+  /// left.
   @Test(arguments: [1, 3, 16])
   func wideChunksAreCutFiner(_ threads: Int) throws {
     func chunkCount(_ rows: Int, width: Int, chunkRows: Int? = nil) throws -> Int {
@@ -109,7 +114,8 @@ import Testing
     let error = #expect(throws: CoixError.self) {
       try runStage(plan(2_000)) { _ in ChunkOutcome(exports: [.rows(stray)], signature: [], payload: 0) }
     }
-    #expect(error?.description.hasPrefix("output: a tensor of another chunk or evaluation is used here") == true)
+    #expect(
+      error?.description.hasPrefix("output: a tensor of another chunk or evaluation is used here") == true)
   }
 
   @Test func anErrorThatAnOperatorRemembered() throws {
@@ -163,7 +169,8 @@ import Testing
     let result = try valueWithGradient(at: [Tensor(0.5), Tensor(2)]) { parameters in
       let stage = try runStage(plan(100, chunkRows: 16)) { _ in
         ChunkOutcome(
-          exports: [.rows(parameters[0] * 3), .sum(parameters[1] * 5, isLoss: false)], signature: [], payload: 0)
+          exports: [.rows(parameters[0] * 3), .sum(parameters[1] * 5, isLoss: false)], signature: [],
+          payload: 0)
       }
       return stage.tensors[0] + stage.tensors[1]
     }

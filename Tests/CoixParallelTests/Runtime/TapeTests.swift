@@ -92,8 +92,18 @@ import Testing
       var order: [String] = []
       _ = tape.append(shape: .scalar, stride: 0, .always { _ in order.append("first") })
       let x = tape.record(Tensor(1), .none)
-      let y = tape.record(Tensor(2), .one(input: x.node) { order.append("y"); return $0 })
-      _ = tape.record(Tensor(3), .one(input: x.node) { order.append("unreached"); return $0 })
+      let y = tape.record(
+        Tensor(2),
+        .one(input: x.node) {
+          order.append("y")
+          return $0
+        })
+      _ = tape.record(
+        Tensor(3),
+        .one(input: x.node) {
+          order.append("unreached")
+          return $0
+        })
       tape.add(Tensor(1), to: y.node)
       try tape.pullBack()
       #expect(order == ["y", "first"], "later nodes first")
@@ -185,7 +195,12 @@ import Testing
         let strong = Token()
         token = strong
         let x = tape.record(Tensor(1), .none)
-        _ = tape.record(Tensor(1), .one(input: x.node) { withExtendedLifetime(strong) { }; return $0 })
+        _ = tape.record(
+          Tensor(1),
+          .one(input: x.node) {
+            withExtendedLifetime(strong) {}
+            return $0
+          })
       }
       #expect(token != nil)
       tape.reset(parent: nil)

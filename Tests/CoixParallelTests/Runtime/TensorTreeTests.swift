@@ -32,7 +32,8 @@ import Testing
   }
 
   static let names = [
-    "layers.0.kernel", "layers.0.bias", "layers.1.kernel", "layers.2.kernel", "layers.2.bias", "heads.a", "heads.b",
+    "layers.0.kernel", "layers.0.bias", "layers.1.kernel", "layers.2.kernel", "layers.2.bias", "heads.a",
+    "heads.b",
     "heads.c", "pair.0", "pair.1.0", "pair.1.1",
   ]
   static let numbers: [Float] = [1, 2, 1, 1, 2, 4, 3, 5, 6, 7, 8]
@@ -89,8 +90,12 @@ import Testing
     try tree.update(with: [Tensor(10), Tensor([20, 30])], "test") { $0 = $0 + $1 * Tensor(Float($2 + 1)) }
     #expect(tree.map(\.scalars) == [[11], [42, 63]])
     for others: [Tensor] in [[], [1], [1, 2], [1, [2, 3], 4]] {
-      let error = #expect(throws: CoixError.self) { try tree.update(with: others, "test") { $0 = $1 + Tensor(Float($2)) } }
-      #expect(error?.description.hasPrefix("test: parameters, gradient and optimiser are of different structures") == true)
+      let error = #expect(throws: CoixError.self) {
+        try tree.update(with: others, "test") { $0 = $1 + Tensor(Float($2)) }
+      }
+      #expect(
+        error?.description.hasPrefix("test: parameters, gradient and optimiser are of different structures")
+          == true)
     }
     #expect(tree.map(\.scalars) == [[11], [42, 63]], "nothing was replaced")
   }

@@ -33,7 +33,9 @@ import Testing
   @Test func shufflesAreFixedByTheirSeed() throws {
     func order(_ seed: UInt64?) throws -> [Int] {
       let order = Mutex<[Int]>([])
-      try Workers(threads: 1, shuffleSeed: seed).run(tasks: 50) { task, _, _ in order.withLock { $0.append(task) } }
+      try Workers(threads: 1, shuffleSeed: seed).run(tasks: 50) { task, _, _ in
+        order.withLock { $0.append(task) }
+      }
       return order.withLock { $0 }
     }
     let identity = Array(0..<50)

@@ -15,7 +15,9 @@ struct CoreDefinitions: Sendable {
     constants = Constants(
       values: try members.mapValues { member in
         if let number = member.float { return Tensor(number) }
-        guard let numbers = member.array else { throw GoldenError("core: a constant is neither number nor list") }
+        guard let numbers = member.array else {
+          throw GoldenError("core: a constant is neither number nor list")
+        }
         return Tensor(numbers.compactMap(\.float))
       })
   }
@@ -35,7 +37,9 @@ struct CoreDefinitions: Sendable {
   private typealias ModelBody = @Sendable (ModelTrace, [Tensor], Constants) throws -> [Tensor]
 
   private static func only(_ input: [Tensor]) throws -> Tensor {
-    guard input.count == 1 else { throw GoldenError("core: a program of one argument was given \(input.count)") }
+    guard input.count == 1 else {
+      throw GoldenError("core: a program of one argument was given \(input.count)")
+    }
     return input[0]
   }
 
@@ -47,7 +51,9 @@ struct CoreDefinitions: Sendable {
     "kx": { trace, input, c in
       [trace.sample("x", from: Normal(try c("kx_a") * only(input) + c("kx_b"), try c("kx_scale")))]
     },
-    "rx": { trace, input, c in [trace.sample("x", from: Normal(try c("rx_a") * only(input), try c("rx_scale")))] },
+    "rx": { trace, input, c in
+      [trace.sample("x", from: Normal(try c("rx_a") * only(input), try c("rx_scale")))]
+    },
     "a": { trace, _, c in
       let x = trace.sample("x", from: Normal(try c("q_loc"), try c("q_scale")))
       return [x, trace.sample("u", from: Normal(x, try c("u_scale")))]

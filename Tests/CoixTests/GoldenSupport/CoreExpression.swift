@@ -62,7 +62,9 @@ private struct CoreParser {
     return true
   }
 
-  private func failure() -> GoldenError { GoldenError("cannot read the expression \(text) from token \(position)") }
+  private func failure() -> GoldenError {
+    GoldenError("cannot read the expression \(text) from token \(position)")
+  }
 
   mutating func whole() throws -> CoreExpression {
     let expression = try expression()
@@ -75,7 +77,9 @@ private struct CoreParser {
       guard take(")") else { throw failure() }
       return .empty
     }
-    guard let word = next, word.allSatisfy({ $0.isLetter || $0.isNumber || $0 == "_" || $0 == "-" }) else { throw failure() }
+    guard let word = next, word.allSatisfy({ $0.isLetter || $0.isNumber || $0 == "_" || $0 == "-" }) else {
+      throw failure()
+    }
     position += 1
     if let number = Int(word) { return .number(number) }
     if word == "True" || word == "False" { return .flag(word == "True") }

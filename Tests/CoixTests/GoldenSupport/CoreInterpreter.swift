@@ -6,7 +6,8 @@ struct CoreInterpreter: Sendable {
   static let missing: Set<String> = ["extend", "fori_loop", "suffix", "B"]
 
   private static let objectives: [String: Objective] = [
-    "apg_loss": .apg, "avo_loss": .avo, "elbo_loss": .elbo, "fkl_loss": .fkl, "iwae_loss": .iwae, "rkl_loss": .rkl,
+    "apg_loss": .apg, "avo_loss": .avo, "elbo_loss": .elbo, "fkl_loss": .fkl, "iwae_loss": .iwae,
+    "rkl_loss": .rkl,
     "rws_loss": .rws,
   ]
 
@@ -36,7 +37,8 @@ struct CoreInterpreter: Sendable {
     case "propose":
       try arguments.require(count: 2, labels: ["loss_fn", "detach", "chain"])
       return try AnyProgram.propose(
-        try program(arguments.positional[0]), try program(arguments.positional[1]), loss: try objective(arguments),
+        try program(arguments.positional[0]), try program(arguments.positional[1]),
+        loss: try objective(arguments),
         detach: try arguments.flag("detach") ?? false, chain: try arguments.flag("chain") ?? false)
     case "resample":
       try arguments.require(count: 1, labels: ["num_samples"])

@@ -5,7 +5,8 @@ extension GoldenCase {
   /// Compares numbers with those expected, one by one.
   ///
   /// - Returns: what is wrong, naming case, entry and worst offender; nil if nothing is.
-  func difference(_ entry: String, expected: [Float], found: [Float], within tolerance: Tolerance) -> String? {
+  func difference(_ entry: String, expected: [Float], found: [Float], within tolerance: Tolerance) -> String?
+  {
     guard expected.count == found.count else {
       return "\(name): \(entry) has \(found.count) numbers, expected \(expected.count)"
     }
@@ -31,16 +32,20 @@ extension GoldenCase {
   ///     may then differ by a hundredth.
   /// - Throws: if the case has no such entry.
   func difference(
-    _ entry: String, _ found: Tensor, within tolerance: Tolerance, broadcasting: Bool = false, tiedRows: Int = 0
+    _ entry: String, _ found: Tensor, within tolerance: Tolerance, broadcasting: Bool = false,
+    tiedRows: Int = 0
   ) throws -> String? {
     let expected = try expectation(entry)
     if let failure = found.failure { return "\(name): \(entry) failed: \(failure)" }
     var wanted = expected.tensor
-    if broadcasting, Shape.broadcast(wanted.shape, found.shape) == found.shape { wanted = wanted.broadcast(to: found.shape) }
+    if broadcasting, Shape.broadcast(wanted.shape, found.shape) == found.shape {
+      wanted = wanted.broadcast(to: found.shape)
+    }
     guard wanted.shape == found.shape else {
       return "\(name): \(entry) has shape \(found.shape), expected \(wanted.shape)"
     }
-    let tolerance = expected.isExact ? .exact : tiedRows > 0 && found.shape.rank == 0 ? .mixed(0.01) : tolerance
+    let tolerance =
+      expected.isExact ? .exact : tiedRows > 0 && found.shape.rank == 0 ? .mixed(0.01) : tolerance
     let numbers = (wanted.scalars, found.scalars)
     if tiedRows > 0, let rows = found.shape.first, rows > 0 {
       let wrong = numbers.0.indices.filter { !tolerance.accepts(numbers.1[$0], numbers.0[$0]) }

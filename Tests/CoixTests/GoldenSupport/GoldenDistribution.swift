@@ -32,11 +32,15 @@ struct GoldenDistribution: Sendable {
 
   init(_ golden: GoldenCase) throws {
     let name = try golden.field("distribution")
-    guard let family = Self.families[name] else { throw GoldenError("\(golden.name): no distribution \(name)") }
+    guard let family = Self.families[name] else {
+      throw GoldenError("\(golden.name): no distribution \(name)")
+    }
     self.family = family
     guard let steps = golden.fields["steps"]?.array else { throw GoldenError("\(golden.name): no steps") }
     self.steps = try steps.map { step in
-      guard let parts = step.array, parts.count == 2 else { throw GoldenError("\(golden.name): a step is no pair") }
+      guard let parts = step.array, parts.count == 2 else {
+        throw GoldenError("\(golden.name): a step is no pair")
+      }
       switch (parts[0].string, parts[1]) {
       case ("expand", .array(let sizes)): return .expand(sizes.compactMap(\.integer))
       case ("to_event", let count):
@@ -78,7 +82,9 @@ struct GoldenDistribution: Sendable {
 
   /// The axes that are drawn beyond the distribution's own.
   func sampleShape(_ golden: GoldenCase) throws -> [Int] {
-    guard let sizes = golden.fields["sample_shape"]?.array else { throw GoldenError("\(golden.name): no sample_shape") }
+    guard let sizes = golden.fields["sample_shape"]?.array else {
+      throw GoldenError("\(golden.name): no sample_shape")
+    }
     return sizes.compactMap(\.integer)
   }
 

@@ -12,7 +12,8 @@ extension GoldenCase {
   ///   - valueTolerance: for outputs and values; log-probabilities and metrics have ``Tolerance/metric``.
   ///   - tiedRows: how many particles may differ.
   func differences(
-    outputs: [String: Tensor], trace: Trace, metrics: Metrics, valueTolerance: Tolerance = .value, tiedRows: Int = 0
+    outputs: [String: Tensor], trace: Trace, metrics: Metrics, valueTolerance: Tolerance = .value,
+    tiedRows: Int = 0
   ) throws -> [String] {
     var differences: [String?] = []
     let sites = try GoldenSite.list(self)

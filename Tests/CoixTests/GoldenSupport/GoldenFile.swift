@@ -49,8 +49,10 @@ struct GoldenCase: Sendable, CustomTestStringConvertible {
     else { throw GoldenError("a case lacks its name, its inputs or what is expected") }
     self.name = name
     seed = json["seed"]?.integer
-    self.inputs = try Dictionary(uniqueKeysWithValues: inputs.map { ($0, try GoldenTensor($1, of: "\(name): \($0)")) })
-    self.expected = try Dictionary(uniqueKeysWithValues: expected.map { ($0, try GoldenTensor($1, of: "\(name): \($0)")) })
+    self.inputs = try Dictionary(
+      uniqueKeysWithValues: inputs.map { ($0, try GoldenTensor($1, of: "\(name): \($0)")) })
+    self.expected = try Dictionary(
+      uniqueKeysWithValues: expected.map { ($0, try GoldenTensor($1, of: "\(name): \($0)")) })
     fields = json
   }
 

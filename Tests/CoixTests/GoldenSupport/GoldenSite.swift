@@ -11,7 +11,8 @@ struct GoldenSite: Equatable, Sendable {
   static func list(_ golden: GoldenCase) throws -> [GoldenSite] {
     guard let sites = golden.fields["sites"]?.array else { throw GoldenError("\(golden.name): no sites") }
     return try sites.map { site in
-      guard let name = site["name"]?.string, let rank = site["event_dim"]?.integer, let isObserved = site["is_observed"]?.bool,
+      guard let name = site["name"]?.string, let rank = site["event_dim"]?.integer,
+        let isObserved = site["is_observed"]?.bool,
         let isSuffixed = site["suffix"]?.bool
       else { throw GoldenError("\(golden.name): a site lacks its name or a flag") }
       return GoldenSite(name: name, eventRank: rank, isObserved: isObserved, isSuffixed: isSuffixed)
@@ -26,6 +27,7 @@ struct GoldenSite: Equatable, Sendable {
   }
 
   init(_ site: Site) {
-    self.init(name: site.name, eventRank: site.eventRank, isObserved: site.isObserved, isSuffixed: site.isSuffixed)
+    self.init(
+      name: site.name, eventRank: site.eventRank, isObserved: site.isObserved, isSuffixed: site.isSuffixed)
   }
 }

@@ -14,7 +14,8 @@ struct GoldenTensor: Sendable {
   let integers: [Int]
 
   init(_ json: JSON, of source: String) throws {
-    guard let kind = json["dtype"]?.string.flatMap(Kind.init), let sizes = json["shape"]?.array, let data = json["data"]?.array
+    guard let kind = json["dtype"]?.string.flatMap(Kind.init), let sizes = json["shape"]?.array,
+      let data = json["data"]?.array
     else { throw GoldenError("\(source) is not a tensor of a known type") }
     self.kind = kind
     shape = sizes.compactMap(\.integer)

@@ -126,7 +126,9 @@ private struct JSONParser {
 
   private mutating func number() throws -> JSON {
     let start = position
-    while let byte = next, (0x30...0x39).contains(byte) || [0x2B, 0x2D, 0x2E, 0x45, 0x65].contains(byte) { position += 1 }
+    while let byte = next, (0x30...0x39).contains(byte) || [0x2B, 0x2D, 0x2E, 0x45, 0x65].contains(byte) {
+      position += 1
+    }
     let text = String(decoding: bytes[start..<position], as: UTF8.self)
     guard Double(text) != nil else { throw failure("a number") }
     return .number(text)

@@ -3,14 +3,14 @@ enum Tolerance: Sendable {
   case exact
   /// |a - b| <= t (1 + |b|).
   case mixed(Float)
-  /// |a - b| <= t |b|.
+  /// |a - b| <= t |b|, or less than the least normal float: the reference's processor takes such numbers for 0.
   case relative(Float)
 
   func allowance(for expected: Float) -> Float {
     switch self {
     case .exact: 0
     case .mixed(let t): t * (1 + expected.magnitude)
-    case .relative(let t): t * expected.magnitude
+    case .relative(let t): Swift.max(t * expected.magnitude, .leastNormalMagnitude)
     }
   }
 
