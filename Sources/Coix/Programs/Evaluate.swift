@@ -221,7 +221,8 @@ private struct EvaluationRun {
       logZ: value(running.logZ),
       logDensity: value(running.logDensity), loss: running.loss)
     return Evaluation(
-      output: options.keep == .metrics ? output : try output.mapTensors { try barrier.wholePlate($0).validated() }, trace: trace,
+      output: options.keep == .metrics
+        ? output : try output.mapTensors { try barrier.wholePlate($0).validated() }, trace: trace,
       metrics: metrics, stageCount: chunkCounts.count, chunkCounts: chunkCounts)
   }
 }

@@ -51,7 +51,7 @@ final class BufferPool: @unchecked Sendable {
       if let buffer = context.pool?.take(capacity) { return buffer }
     }
     guard let buffer = systemBuffer(capacity) else {
-      // Unreachable for sizes a caller chose: those are checked by `allocateChecked` first. A machine
+      // Unreachable for sizes a caller chose: `allocateChecked` and `Tensor.refusal` check those first. A machine
       // without memory for a chunk's scratch cannot go on, as with any Swift allocation.
       fatalError("out of memory: \(capacity) floats")
     }

@@ -72,7 +72,8 @@ extension Tensor {
       return mismatch(operation(), [shape], "the result has too many axes or elements")
     }
     if let context = ExecutionContext.current, context.outgrows(shape.elementCount, rows: rows) {
-      return Tensor(failure: .memory(what: operation(), bytes: shape.elementCount * rows * MemoryLayout<Float>.stride))
+      return Tensor(
+        failure: .memory(what: operation(), bytes: shape.elementCount * rows * MemoryLayout<Float>.stride))
     }
     if shape.elementCount <= memoryLimit / rows { return nil }
     return Tensor(
