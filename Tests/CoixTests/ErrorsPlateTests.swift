@@ -34,6 +34,13 @@ import Testing
     try expectThatEvaluationsWork()
   }
 
+  @Test func nestedPlatesOfOneName() throws {
+    let nested = Plate("p", count: 3)(Plate("q", count: 2)(Plate("p", count: 4)(Self.kernel)))
+    #expect(
+      message { try evaluate(nested, seed: 1)() }
+        == #"plate "p" stands inside a plate of the same name; nested plates need different ones"#)
+  }
+
   @Test(arguments: [0, -1, Int.min])
   func platesWithoutRows(_ count: Int) throws {
     let text = message { try evaluate(Plate("particle", count: count)(Self.kernel), seed: 1)() }
@@ -114,6 +121,18 @@ import Testing
       }
     }
     #expect(runs.value == 0)
+    try expectThatEvaluationsWork()
+  }
+
+  /// More rows than a shape counts, in as many chunks: refused as too much memory, or for the rows.
+  @Test func moreRowsThanAShapeCounts() throws {
+    for chunkRows in [nil, 1] {
+      let text = message {
+        try evaluate(Plate("particle", count: 3_000_000_000, chunkRows: chunkRows)(Self.kernel), seed: 1)()
+      }
+      let reasons = ["more than this machine can give", "rows of this shape are too many"]
+      #expect(reasons.contains { text?.contains($0) == true }, "\(text ?? "")")
+    }
     try expectThatEvaluationsWork()
   }
 

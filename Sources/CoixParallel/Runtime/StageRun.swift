@@ -18,6 +18,9 @@ package func runStage(
   let rows = max(plan.rows ?? 1, 1)
   var chunkRows = plan.chunkRows.map { min($0, rows) } ?? StageRun.chunkRows(for: rows)
   while true {
+    // What is noted of each chunk takes memory, too: about sixteen floats.
+    let chunks = 1 + (rows - 1) / chunkRows
+    try BufferPool.check(16 * chunks, for: "a plate cut into \(chunks) chunks")
     let run = StageRun(plan: plan, chunkRows: chunkRows, parent: tape, body: body)
     do {
       return try run.forward()

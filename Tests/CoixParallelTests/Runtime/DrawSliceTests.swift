@@ -36,7 +36,7 @@ import Testing
     Sampler("poisson, large rate", outside: nil) { $0.poisson(30) },
   ]
 
-  static let rows = 50
+  static let rows = 40
   static let key = PRNGKey(seed: 17).folded(in: 3)
 
   /// A chunk's numbers, `[rows, event...]`.
@@ -48,12 +48,12 @@ import Testing
 
   @Test(arguments: samplers)
   func slicesEqualTheWhole(_ sampler: Sampler) {
-    for event: Shape in [[], [3], [2, 5]] {
+    for event: Shape in [[], [2, 3]] {
       let draw = Draw(key: Self.key, shape: event)
       let whole = drawn(sampler, draw, from: 0, rows: Self.rows)
       let width = whole.count / Self.rows
       #expect(Set(whole).count > 1)
-      for (first, count) in [(0, 1), (1, 15), (5, 33), (16, 16), (49, 1)] {
+      for (first, count) in [(0, 1), (1, 15), (5, 33), (16, 16), (39, 1)] {
         #expect(
           drawn(sampler, draw, from: first, rows: count).map(\.bitPattern)
             == whole[first * width..<(first + count) * width].map(\.bitPattern),
@@ -73,7 +73,7 @@ import Testing
     let draw = Draw(key: Self.key, shape: [2, 3], strides: [1, 2], rowStride: 6)
     let whole = drawn(sampler, draw, from: 0, rows: Self.rows)
     let width = whole.count / Self.rows
-    for (first, count) in [(1, 15), (17, 33)] {
+    for (first, count) in [(1, 15), (17, 23)] {
       #expect(
         drawn(sampler, draw, from: first, rows: count).map(\.bitPattern)
           == whole[first * width..<(first + count) * width].map(\.bitPattern))
