@@ -65,6 +65,9 @@ public struct Bench: ParsableCommand {
     if let particles, particles < 1 {
       throw ValidationError("--particles must be at least 1, is \(particles)")
     }
+    if let particles, particles > Int32.max {
+      throw ValidationError("--particles must be at most \(Int32.max), is \(particles)")
+    }
     guard (1...1_000_000).contains(repeats) else {
       throw ValidationError("--repeats must be between 1 and 1,000,000, is \(repeats)")
     }
@@ -84,7 +87,7 @@ public struct Bench: ParsableCommand {
     console.say(ResultTable.head)
     var measurements: [Measurement] = []
     // Before anything takes its time: whether the file can be written.
-    if let json { try JSONFile.write(measurements, to: json) }
+    if let json { try WholeFile.checkWritable(json) }
     for workload in Workloads.all where self.workload ?? workload.name == workload.name {
       for mode in workload.modes where self.mode ?? mode == mode {
         // A batch is not a number of particles, unless training is all that is asked for.
@@ -96,8 +99,8 @@ public struct Bench: ParsableCommand {
         if Set(rows.map(\.digest)).count > 1 {
           Console.complain("Warning: results depend on the number of threads")
         }
+        if let json { try JSONFile.write(measurements, to: json) }
       }
     }
-    if let json { try JSONFile.write(measurements, to: json) }
   }
 }

@@ -109,8 +109,10 @@ public struct VAETraining: Sendable {
 
   /// The rows of the data that step `step` trains on, drawn with replacement.
   public func batchIndices(step: Int) -> [Int32] {
-    key.folded(in: step).split().0.choice(batch, from: data.shape[0])
+    batchKey(step: step).choice(batch, from: data.shape[0])
   }
+
+  private func batchKey(step: Int) -> PRNGKey { key.folded(in: step).split().0 }
 
   /// Takes one step; returns the loss before it.
   ///
@@ -125,7 +127,7 @@ public struct VAETraining: Sendable {
   /// - Throws: what the evaluation throws.
   public mutating func advanceWithGradient() throws -> (loss: Float, gradient: VAE) {
     let lossKey = key.folded(in: step).split().1
-    let rows = data.rows(at: batchIndices(step: step))
+    let rows = data.sampledRows(batch, key: batchKey(step: step))
     let result = try vae.lossAndGradient(rows, key: lossKey, workers: workers)
     try optimizer.update(&vae, along: result.gradient)
     step += 1

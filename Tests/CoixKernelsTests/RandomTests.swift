@@ -153,4 +153,25 @@ func bits(_ key: coix_key, at counter: UInt64) -> UInt32 {
     #expect(out.allSatisfy { low <= $0 && $0 < top })
     if low < high && high < 100 { #expect(Set(out).count == Int(high - low)) }
   }
+
+  /// JAX's formula in whole numbers, with the divisions that the kernel replaces by products.
+  @Test(arguments: [1, 2, 3, 7, 255, 300, 10_000, 65_535, 65_536, 65_537, 1 << 30, .max] as [Int32])
+  func integersFollowTheFormula(span: Int32) {
+    for low in [0, -span] {
+      let count = 777
+      var out = [Int32](repeating: 0, count: count)
+      coix_draw_randint(Self.key, draw(count), low, low + span, &out, 1)
+      let words = [UInt64(0), 1].map { half in
+        var bits = [UInt32](repeating: 0, count: count)
+        coix_draw_bits(coix_threefry(Self.key, half), draw(count), &bits, 1)
+        return bits
+      }
+      let divisor = UInt32(span)
+      let multiplier = (65_536 % divisor) &* (65_536 % divisor) % divisor
+      let expected = zip(words[0], words[1]).map { high, rest in
+        low &+ Int32((high % divisor &* multiplier &+ rest % divisor) % divisor)
+      }
+      #expect(out == expected)
+    }
+  }
 }

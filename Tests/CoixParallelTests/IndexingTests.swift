@@ -3,6 +3,21 @@ import Testing
 @testable import CoixParallel
 
 @Suite struct IndexingTests {
+  @Test(arguments: [0, 1, 5, 300])
+  func sampledRowsAreTheChosenOnes(_ count: Int) {
+    let data = Tensor((0..<42).map(Float.init), shape: [7, 2, 3])
+    let key = PRNGKey(seed: 3)
+    let found = data.sampledRows(count, key: key)
+    #expect(found.shape == [count, 2, 3])
+    #expect(found.scalars == data.rows(at: key.choice(count, from: 7)).scalars)
+  }
+
+  @Test func sampledRowsNeedRows() {
+    for (data, count) in [(Tensor(1), 2), (.zeros([0, 2]), 2), (.zeros([3]), -1)] {
+      #expect(data.sampledRows(count, key: 0).failure != nil)
+    }
+  }
+
   let table = Tensor((0..<24).map(Float.init), shape: [2, 3, 4])
 
   @Test func gathersFromUniform() {

@@ -1,3 +1,4 @@
+import Coix
 import Foundation
 import Testing
 import bench
@@ -38,10 +39,11 @@ import bench
     (["--particles", "0"], "--particles must be at least 1, is 0"),
     (["--repeats", "-1"], "--repeats must be between 1 and 1,000,000, is -1"),
     (
-      ["--mode", "forward", "--particles", "1000000000000"],
-      "needs 80000000000000 bytes, more than this machine can give"
+      ["--mode", "forward", "--particles", "2000000000"],
+      "more than this machine can give"
     ),
-    (["--mode", "train", "--particles", "9223372036854775807"], "the batch size must be at most 2147483647"),
+    (["--particles", "1000000000000"], "--particles must be at most 2147483647, is 1000000000000"),
+    (["--mode", "train", "--particles", "9223372036854775807"], "--particles must be at most 2147483647"),
   ])
   func refusesArguments(_ arguments: [String], _ message: String) {
     do {
@@ -51,6 +53,17 @@ import bench
     } catch {
       let complaint = "\(error) \(Bench.message(for: error))"
       #expect(complaint.contains(message), "\(complaint)")
+    }
+  }
+
+  /// A run that comes to nothing leaves earlier figures as they were.
+  @Test func keepsFiguresOfEarlierRuns() throws {
+    try withTemporaryFolder { folder in
+      let file = "\(folder)/bench.json"
+      try Data("[]".utf8).write(to: URL(fileURLWithPath: file))
+      let command = try Bench.parse(["--mode", "forward", "--particles", "2000000000", "--json", file])
+      #expect(throws: CoixError.self) { try command.run() }
+      #expect(try String(contentsOfFile: file, encoding: .utf8) == "[]")
     }
   }
 

@@ -49,6 +49,22 @@ import Testing
     return parameters
   }
 
+  /// Steps are taken in place; whoever holds an earlier copy must not see them.
+  @Test func stepsLeaveCopiesAlone() throws {
+    var parameters = Self.start
+    let whole = parameters
+    let part = parameters.weights
+    var adam = Adam(for: parameters, learningRate: 0.05)
+    try adam.update(&parameters, along: Self.gradient(1))
+    let later = (parameters, adam)
+    try adam.update(&parameters, along: Self.gradient(2))
+    #expect(whole == Self.start && part.scalars == Self.start.weights.scalars)
+    #expect(later.0 != parameters)
+    var (again, optimizer) = later
+    try optimizer.update(&again, along: Self.gradient(2))
+    #expect(again == parameters)
+  }
+
   @Test(arguments: [1, 2, 3, 10, 200])
   func adamTakesTheStepsOfItsAlgorithm(_ steps: Int) throws {
     var parameters = Self.start

@@ -59,10 +59,10 @@ public struct DistributionParameter: Sendable {
 
 extension Distribution {
   /// The axes that are not event axes.
-  public var batchShape: Shape { Shape(shape.prefix(max(0, shape.rank - eventRank))) }
+  public var batchShape: Shape { shape.leading(shape.rank - eventRank) }
 
   /// The axes of one event.
-  public var eventShape: Shape { Shape(shape.suffix(eventRank)) }
+  public var eventShape: Shape { shape.dropping(shape.rank - eventRank) }
 
   /// The log-density of `value`, one number for each element of the batch.
   public func logProb(of value: Tensor) -> Tensor { logProb(of: value, reducing: 0) }

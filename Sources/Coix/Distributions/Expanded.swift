@@ -42,7 +42,7 @@ public struct Expanded<Base: Distribution>: Distribution {
   }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
-    let given = Shape(value.shape.prefix(max(0, value.shape.rank - base.eventRank)))
+    let given = value.shape.leading(value.shape.rank - base.eventRank)
     guard let density = Shape.broadcast(given, base.batchShape), let full = Shape.broadcast(density, batch)
     else {
       return Tensor.mismatch(

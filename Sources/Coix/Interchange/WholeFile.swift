@@ -16,6 +16,17 @@ package enum WholeFile {
     }
   }
 
+  /// Looks whether a file can be written, before anything takes its time. One that is there stays as it is.
+  ///
+  /// - Throws: ``CoixError/file(path:reason:)``.
+  package static func checkWritable(_ path: String) throws {
+    let file = open(path, O_WRONLY | O_CREAT | O_NONBLOCK, 0o666)
+    guard file >= 0 else {
+      throw CoixError.file(path: path, reason: systemProblem("cannot be written").reason)
+    }
+    close(file)
+  }
+
   /// Writes what `encode` gives, over a file that is there.
   ///
   /// - Throws: ``CoixError/file(path:reason:)``; what `encode` throws.

@@ -17,25 +17,22 @@ struct BarrierContext {
   func wholePlate(_ tensor: Tensor) -> Tensor {
     guard !batch.isEmpty else { return tensor }
     let whole = tensor.unmapped()
-    let event = tensor.shape
-    let shape = Shape(batch + Array(event))
+    let shape = Shape(batch).appending(tensor.shape)
     guard tensor.isMapped else { return tensor.broadcast(to: shape) }
     return whole.shape == shape ? whole : whole.reshaped(to: shape)
   }
 
   /// Computes what was left pending for want of all particles.
   func resolve(_ metrics: inout RunningMetrics) throws {
-    var summary: (weights: Tensor, WeightSummary)?
-    func summarized(_ weights: Tensor) throws -> WeightSummary {
-      if let summary { return summary.1 }
-      let made = try WeightSummary(wholePlate(weights), step: "step \(stage)", workers: workers)
-      summary = (weights, made)
-      return made
+    // What is pending of the weights is pending of the same weights: those of the last proposal.
+    if let pending = metrics.logZ?.isPending == true ? metrics.logZ : metrics.ess, pending.isPending {
+      let summary = try WeightSummary(wholePlate(pending.tensor), step: "step \(stage)", workers: workers)
+      if metrics.logZ?.isPending == true { metrics.logZ = .value(summary.logZ) }
+      if metrics.ess?.isPending == true { metrics.ess = .value(summary.ess) }
     }
-    if case .pending(let weights)? = metrics.logZ { metrics.logZ = .value(try summarized(weights).logZ) }
-    if case .pending(let weights)? = metrics.ess { metrics.ess = .value(try summarized(weights).ess) }
-    if case .pending(let sum)? = metrics.logDensity {
-      metrics.logDensity = .value(batch.isEmpty ? sum : sum * Tensor(1 / Float(particles)))
+    if let density = metrics.logDensity, density.isPending {
+      metrics.logDensity = .value(
+        batch.isEmpty ? density.tensor : density.tensor * Tensor(1 / Float(particles)))
     }
     var losses: [Tensor] = []
     if let loss = metrics.loss { losses.append(loss) }

@@ -115,13 +115,14 @@ private struct EvaluationRun {
   private func run<Output: TensorTree>(
     _ node: ProgramNode, _ input: some TensorTree, _ latents: [String: Tensor], _ key: PRNGKey
   ) throws -> Evaluation<Output> {
-    for tensor in input.flattened + latents.flattened { _ = try tensor.validated() }
+    let given = input.flattened + latents.values
+    for tensor in given { _ = try tensor.validated() }
     var code = StageCode(hasLatents: !latents.isEmpty)
     let output = try node.emit(into: &code, input: .input, scope: .root, handlers: Handlers())
     // Only gradients of what is the same for all particles can be summed while a chunk is hot.
     let isHot =
       code.stages.count == 1 && code.hasRowLosses && !code.hasOtherLosses
-      && !(input.flattened + latents.flattened).contains(where: \.isTrackedByRow)
+      && !given.contains(where: \.isTrackedByRow)
     let value = Typed(input)
     var machine = Machine(for: code, input: value, key: key, checks: options.checks)
     var chunkCounts: [Int] = []
@@ -131,7 +132,7 @@ private struct EvaluationRun {
       barrier = BarrierContext(
         batch: batch, plateName: stage.plates.first?.name ?? "", workers: options.workers, stage: number + 1)
       if stage.readsInput { machine.set(.input, try value.mapTensors { try place($0, stage.plates) }) }
-      if !latents.isEmpty { machine.give(given(latents, stage.plates)) }
+      if !latents.isEmpty { machine.give(placed(latents, stage.plates)) }
       let isLast = number == code.stages.count - 1
       if stage.hasRowWork {
         let (next, chunks) = try run(
@@ -151,7 +152,7 @@ private struct EvaluationRun {
   }
 
   /// The values given to sites, for a stage's plates. Whether those that don't fit them are in need shows at their sites.
-  private func given(_ latents: [String: Tensor], _ plates: [Plate]) -> [Site] {
+  private func placed(_ latents: [String: Tensor], _ plates: [Plate]) -> [Site] {
     latents.sorted { $0.key < $1.key }.map { name, value in
       Site(name: name, value: (try? place(value, plates)) ?? value, logProb: 0)
     }
@@ -211,19 +212,16 @@ private struct EvaluationRun {
       trace.sites[index].value = barrier.wholePlate(trace.sites[index].value)
       trace.sites[index].logProb = barrier.wholePlate(trace.sites[index].logProb)
     }
-    let output: Output = try machine.take(register).typed()
+    let output: Output =
+      if let unkept = machine.unkeptOutput { try unkept.mapTensors { _ in Tensor.unkept }.typed() } else {
+        try machine.take(register).mapTensors { try barrier.wholePlate($0).validated() }.typed()
+      }
     let running = recorder.metrics ?? RunningMetrics()
-    func value(_ metric: RunningMetrics.Metric?) -> Tensor? {
-      if case .value(let tensor)? = metric { tensor } else { nil }
-    }
     let metrics = Metrics(
-      logWeight: barrier.wholePlate(running.logWeight ?? Tensor(0)), ess: value(running.ess),
-      logZ: value(running.logZ),
-      logDensity: value(running.logDensity), loss: running.loss)
+      logWeight: barrier.wholePlate(running.logWeight ?? Tensor(0)), ess: running.ess?.tensor,
+      logZ: running.logZ?.tensor, logDensity: running.logDensity?.tensor, loss: running.loss)
     return Evaluation(
-      output: options.keep == .metrics
-        ? output : try output.mapTensors { try barrier.wholePlate($0).validated() }, trace: trace,
-      metrics: metrics, stageCount: chunkCounts.count, chunkCounts: chunkCounts)
+      output: output, trace: trace, metrics: metrics, stageCount: chunkCounts.count, chunkCounts: chunkCounts)
   }
 }
 
@@ -297,8 +295,7 @@ extension Machine {
     case .output: root.replaceSites { $0 = [] }
     case .metrics:
       root.replaceSites { $0 = [] }
-      // The output's structure without its numbers.
-      set(output, try take(output).mapTensors { _ in Tensor.unkept })
+      unkeptOutput = try take(output)
     }
   }
 }

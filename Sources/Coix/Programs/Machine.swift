@@ -6,8 +6,16 @@ import CoixParallel
 final class Machine: @unchecked Sendable {
   // @unchecked: used by one thread at a time; a barrier hands a copy to each chunk.
 
-  /// By register number.
-  private var registers: [Value?]
+  /// A register's value, and whether its tensors have their chunk's rows already.
+  private struct Slot {
+    var value: Value
+    var isLocal: Bool
+  }
+
+  /// By register number; nil for those that are free.
+  private var registers: [Slot?]
+  /// The output that nobody wants the numbers of: it stays where it is, for its structure.
+  var unkeptOutput: Value?
   /// By scope number; nil for scopes that aren't open.
   private var recorders: [Recorder?]
   /// Keys drawn for later use, by scope.
@@ -21,7 +29,7 @@ final class Machine: @unchecked Sendable {
   init(for code: StageCode, input: Value, key: PRNGKey, checks: Bool) {
     registers = Array(repeating: nil, count: code.registerCount)
     recorders = Array(repeating: nil, count: code.scopeCount)
-    registers[Register.input.index] = input
+    registers[Register.input.index] = Slot(value: input, isLocal: false)
     recorders[Scope.root.index] = Recorder(key: key, checks: checks)
     batch = []
     context = nil
@@ -45,14 +53,16 @@ final class Machine: @unchecked Sendable {
 
   /// The value of a register, which is thereby free again (but for the evaluation's input).
   func take(_ register: Register) throws -> Value {
-    guard let value = registers[register.index] else {
+    guard let slot = registers[register.index] else {
       throw CoixError.illFormedProgram("a combinator reads a value twice")
     }
     release(register)
-    return try local(value)
+    return slot.isLocal ? slot.value : try local(slot.value)
   }
 
-  func set(_ register: Register, _ value: Value) { registers[register.index] = value }
+  func set(_ register: Register, _ value: Value) {
+    registers[register.index] = Slot(value: value, isLocal: context != nil)
+  }
   func release(_ register: Register) {
     if register != .input { registers[register.index] = nil }
   }
@@ -79,9 +89,9 @@ final class Machine: @unchecked Sendable {
 
   /// The chunk's input, loaded, and looked through for NaN if checks are on.
   func loadInput() throws {
-    guard let input = registers[Register.input.index] else { return }
+    guard let input = registers[Register.input.index]?.value else { return }
     let loaded = try local(input)
-    registers[Register.input.index] = loaded
+    set(.input, loaded)
     guard checks, let context else { return }
     for (name, tensor) in loaded.namedTensors {
       if let (row, _) = tensor.firstRow(where: \.isNaN) {
@@ -130,13 +140,14 @@ final class Machine: @unchecked Sendable {
   func leaveChunk() {
     context = nil
     loaded = []
+    for index in registers.indices { registers[index]?.isLocal = false }
   }
 
   /// Visits all tensors, in a fixed order.
   func visit(_ body: (ExportKind, inout Tensor) throws -> Void) throws {
     for index in registers.indices where index != Register.input.index {
-      guard let value = registers[index] else { continue }
-      registers[index] = try Self.visited(value, body)
+      guard let value = registers[index]?.value else { continue }
+      registers[index]?.value = try Self.visited(value, body)
     }
     for case let recorder? in recorders {
       try recorder.replaceSites { sites in
@@ -145,10 +156,7 @@ final class Machine: @unchecked Sendable {
           try body(.rows, &sites[index].logProb)
         }
       }
-      if var metrics = recorder.metrics {
-        try metrics.visit(body)
-        recorder.metrics = metrics
-      }
+      try recorder.metrics?.visit(body)
     }
   }
 
@@ -169,8 +177,8 @@ final class Machine: @unchecked Sendable {
 
   /// Visits the tensors of a register, and the sites of a scope: what a resampling gathers.
   func gather(_ register: Register, _ scope: Scope, _ transform: (Tensor) -> Tensor) throws {
-    if let value = registers[register.index] {
-      registers[register.index] = try Self.visited(value) { $1 = transform($1) }
+    if let value = registers[register.index]?.value {
+      set(register, try value.mapTensors(transform))
     }
     try recorder(scope).replaceSites { sites in
       for index in sites.indices {
@@ -183,7 +191,7 @@ final class Machine: @unchecked Sendable {
   /// The metrics of every open scope, resolved.
   func resolveMetrics(_ resolve: (inout RunningMetrics) throws -> Void) throws {
     for case let recorder? in recorders {
-      guard var metrics = recorder.metrics else { continue }
+      guard var metrics = recorder.metrics.take() else { continue }
       try resolve(&metrics)
       recorder.metrics = metrics
     }

@@ -5,10 +5,14 @@ import CoixParallel
 /// Within a chunk these are per-particle tensors; what needs all particles is left `pending` and resolved at the next barrier.
 struct RunningMetrics {
   /// A metric of the whole plate.
-  enum Metric {
-    /// To be computed from the weights of all particles.
-    case pending(Tensor)
-    case value(Tensor)
+  struct Metric {
+    /// The value; while it is pending, what each particle contributes.
+    var tensor: Tensor
+    /// Whether it is yet to be computed, from all particles.
+    let isPending: Bool
+
+    static func pending(_ tensor: Tensor) -> Metric { Metric(tensor: tensor, isPending: true) }
+    static func value(_ tensor: Tensor) -> Metric { Metric(tensor: tensor, isPending: false) }
   }
 
   /// A loss that reads whole-plate tensors.
@@ -56,47 +60,31 @@ struct RunningMetrics {
 
   /// Visits what must be known at the barrier, in a fixed order.
   mutating func visit(_ body: (ExportKind, inout Tensor) throws -> Void) throws {
-    if var tensor = logWeight {
-      try body(.rows, &tensor)
-      logWeight = tensor
-    }
-    try Self.visit(&ess, .rows, body)
-    try Self.visit(&logZ, .rows, body)
-    try Self.visit(&logDensity, .sum, body)
-    if var tensor = loss {
-      try body(.rows, &tensor)
-      loss = tensor
-    }
-    if var tensor = lossRows {
-      try body(.loss, &tensor)
-      lossRows = tensor
-    }
+    try logWeight?.visited(.rows, body)
+    try ess?.tensor.visited(.rows, body)
+    try logZ?.tensor.visited(.rows, body)
+    if let logDensity { try self.logDensity?.tensor.visited(logDensity.isPending ? .sum : .rows, body) }
+    try loss?.visited(.rows, body)
+    try lossRows?.visited(.loss, body)
     for index in lossTerms.indices {
-      try body(.rows, &lossTerms[index].incremental)
-      if var tensor = lossTerms[index].incoming {
-        try body(.rows, &tensor)
-        lossTerms[index].incoming = tensor
-      }
+      try lossTerms[index].incremental.visited(.rows, body)
+      try lossTerms[index].incoming?.visited(.rows, body)
       // Objectives read log-probabilities, not values.
       for site in lossTerms[index].proposal.indices {
-        try body(.rows, &lossTerms[index].proposal[site].logProb)
+        try lossTerms[index].proposal[site].logProb.visited(.rows, body)
       }
-      for site in lossTerms[index].target.indices { try body(.rows, &lossTerms[index].target[site].logProb) }
+      for site in lossTerms[index].target.indices {
+        try lossTerms[index].target[site].logProb.visited(.rows, body)
+      }
     }
   }
+}
 
-  private static func visit(
-    _ metric: inout Metric?, _ kind: ExportKind, _ body: (ExportKind, inout Tensor) throws -> Void
+extension Tensor {
+  fileprivate mutating func visited(
+    _ kind: ExportKind, _ body: (ExportKind, inout Tensor) throws -> Void
   ) throws {
-    switch metric {
-    case .pending(var tensor)?:
-      try body(kind, &tensor)
-      metric = .pending(tensor)
-    case .value(var tensor)?:
-      try body(.rows, &tensor)
-      metric = .value(tensor)
-    case nil: break
-    }
+    try body(kind, &self)
   }
 }
 

@@ -34,7 +34,9 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
   @discardableResult
   public mutating func update(_ parameters: inout Parameters, along gradient: Parameters) throws -> Bool {
     let gradients = gradient.flattened
-    guard gradients.map(\.shape) == firstMoments.map(\.shape) else {
+    guard gradients.count == firstMoments.count,
+      zip(gradients, firstMoments).allSatisfy({ $0.shape == $1.shape })
+    else {
       throw CoixError.shape(
         operation: "Adam", shapes: gradients.map(\.shape), reason: "not what the optimiser was made for")
     }
@@ -45,11 +47,11 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
     let step = stepCount + 1
     // As optax has it, in float: for the first steps that tells in the fifth digit.
     func correction(_ beta: Double) -> Float { 1 - Float(pow(Double(Float(beta)), Double(step))) }
+    let (correction1, correction2) = (correction(beta1), correction(beta2))
     try parameters.update(with: gradients, "Adam") { parameter, gradient, position in
-      parameter = adamStep(
-        parameter, gradient, &firstMoments[position], &secondMoments[position], learningRate, beta1, beta2,
-        epsilon,
-        correction(beta1), correction(beta2))
+      adamStep(
+        &parameter, gradient, &firstMoments[position], &secondMoments[position], learningRate, beta1, beta2,
+        epsilon, correction1, correction2)
     }
     stepCount = step
     return true

@@ -125,16 +125,23 @@ static void COPY(draw_gumbel)(coix_key key, const coix_draw *draw, size_t e, siz
   FOR_LANES(float, out) PUT(v16, -v_log(-v_log(COPY(between)(bits, 1.17549435e-38f, 1.0f)))); }
 }
 
+/// x mod span, by a product with the inverse, which is rounded down: the quotient is right or one too small.
+INLINE v16u COPY(modulo)(v16u x, uint32_t span, double inverse) {
+  v16u quotient = __builtin_convertvector(__builtin_convertvector(x, v16d) * inverse, v16u);
+  v16u rest = x - quotient * span;
+  return rest >= span ? rest - span : rest;
+}
+
 /// Random bits of two keys, combined as JAX does it; see coix_draw_randint.
 static void COPY(draw_randint)(coix_key key, const coix_draw *draw, size_t e, size_t start, size_t count,
                                coix_key second, uint32_t low, uint32_t span, uint32_t multiplier, int32_t *out) {
   uint32_t other[BATCH];
+  const double inverse = (1 - 0x1p-52) / span;
   FOR_LANES(int32_t, out)
     if (at == 0) COPY(batch_bits)(second, draw, e, i, coix_min(BATCH, left), other);
-    v16u value;
-    for (size_t l = 0; l < 16; l++)
-      value[l] = low + (bits[l] % span * multiplier + other[at + l] % span) % span;
-    PUT(v16i, __builtin_bit_cast(v16i, value));
+    v16u more = *(const v16u_memory *)(other + at);
+    v16u sum = COPY(modulo)(bits, span, inverse) * multiplier + COPY(modulo)(more, span, inverse);
+    PUT(v16i, __builtin_bit_cast(v16i, low + COPY(modulo)(sum, span, inverse)));
   }
 }
 

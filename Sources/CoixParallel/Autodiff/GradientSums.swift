@@ -7,23 +7,19 @@ import Synchronization
 final class GradientSums: @unchecked Sendable {
   // @unchecked: one task writes it; it is read after the parallel region.
 
-  private final class Sum {
+  private struct Sum {
     let node: Int32
     let first: Tensor
-    private(set) var values: UnsafeMutablePointer<Double>?
+    /// In double, once there are several chunks.
+    var values: UnsafeMutablePointer<Double>?
     var isDelivered = false
 
-    init(node: Int32, first: Tensor) {
-      self.node = node
-      self.first = first
+    mutating func add(_ gradient: Tensor) {
+      coix_accumulate_double(inDouble(), gradient.pointer, first.shape.elementCount)
     }
 
-    deinit { values?.deallocate() }
-
-    func add(_ gradient: Tensor) { coix_accumulate_double(sums, gradient.pointer, first.shape.elementCount) }
-
     /// The sums so far.
-    var sums: UnsafeMutablePointer<Double> {
+    mutating func inDouble() -> UnsafeMutablePointer<Double> {
       if let values { return values }
       let count = first.shape.elementCount
       let made = UnsafeMutablePointer<Double>.allocate(capacity: count)
@@ -35,12 +31,17 @@ final class GradientSums: @unchecked Sendable {
 
   private var sums: [Sum] = []
 
+  deinit {
+    for sum in sums { sum.values?.deallocate() }
+  }
+
   /// Adds what a chunk's leaves collected.
   func add(_ tape: Tape) {
+    if sums.isEmpty { sums.reserveCapacity(tape.leaves.count) }
     for leaf in tape.leaves {
       guard let gradient = tape.gradient(of: leaf.node), !gradient.isBatched else { continue }
-      if let sum = sums.first(where: { $0.node == leaf.parentNode }) {
-        sum.add(gradient)
+      if let position = sums.firstIndex(where: { $0.node == leaf.parentNode }) {
+        sums[position].add(gradient)
       } else {
         sums.append(Sum(node: leaf.parentNode, first: gradient))
       }
@@ -52,24 +53,23 @@ final class GradientSums: @unchecked Sendable {
     // All tasks mostly have the same nodes in the same order; a node is delivered where it is first met.
     for task in 0..<tasks.count {
       for (position, sum) in tasks[task].sums.enumerated() where !sum.isDelivered {
-        let parts = (task..<tasks.count).compactMap { tasks[$0].deliver(sum.node, near: position) }
         var total = sum.first
-        if parts.count > 1 || sum.values != nil {
+        if tasks.count > 1 || sum.values != nil {
+          let parts = (task..<tasks.count).compactMap { tasks[$0].take(sum.node, near: position) }
           total = Tensor(undefined: sum.first.shape)
-          let values = parts.map { UnsafePointer($0.sums) as UnsafePointer<Double>? }
-          coix_merge_double(values, values.count, total.pointer, total.shape.elementCount, Int32(team))
+          coix_merge_double(parts, parts.count, total.pointer, total.shape.elementCount, Int32(team))
         }
         tape.add(factor == 1 ? total : total * Tensor(factor), to: sum.node)
       }
     }
   }
 
-  /// The sum for a node, which is looked for at `position` first.
-  private func deliver(_ node: Int32, near position: Int) -> Sum? {
+  /// The sums for a node, which is looked for at `position` first; they count as delivered.
+  private func take(_ node: Int32, near position: Int) -> UnsafePointer<Double>?? {
     let isNear = position < sums.count && sums[position].node == node
-    guard let sum = isNear ? sums[position] : sums.first(where: { $0.node == node }) else { return nil }
-    sum.isDelivered = true
-    return sum
+    guard let found = isNear ? position : sums.firstIndex(where: { $0.node == node }) else { return nil }
+    sums[found].isDelivered = true
+    return UnsafePointer(sums[found].inDouble())
   }
 }
 

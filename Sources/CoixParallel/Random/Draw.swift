@@ -82,6 +82,13 @@ public struct Draw: Sendable {
     words(Int32.self) { coix_draw_randint(key.words, $0, range.lowerBound, range.upperBound, $1, 1) }
   }
 
+  /// The same, into memory for as many numbers as a draw of one axis has.
+  func fill(_ target: UnsafeMutablePointer<Int32>, withIntegersIn range: Range<Int32>) {
+    let run = Run(offset: 0, count: shape.elementCount, step: strides.first ?? 1)
+    guard run.count > 0 else { return }
+    coix_draw_randint(key.words, uniformPlace(run), range.lowerBound, range.upperBound, target, 1)
+  }
+
   /// 32 random bits for every element, in the shape's order.
   public func bits() -> [UInt32] {
     words(UInt32.self) { coix_draw_bits(key.words, $0, $1, 1) }

@@ -11,14 +11,16 @@ final class BufferPool: @unchecked Sendable {
   /// The head of a free buffer holds the address of the next one.
   private let heads: UnsafeMutablePointer<UnsafeMutableRawPointer?>
   private var retainedFloats = 0
-  /// 256 MiB: what a pool keeps at the most.
-  private static let retainedLimit = 64 << 20
+  /// What the pool keeps at the most, in floats.
+  private let retainedLimit: Int
   private static let classCount = 4 * 40
 
   /// Empty tapes, kept for the memory of their nodes.
   private var tapes: [Tape] = []
 
-  init() {
+  /// A pool that keeps up to 256 MiB, or as many floats as are named.
+  init(retainedLimit: Int = 64 << 20) {
+    self.retainedLimit = retainedLimit
     heads = .allocate(capacity: Self.classCount)
     heads.initialize(repeating: nil, count: Self.classCount)
   }
@@ -44,11 +46,20 @@ final class BufferPool: @unchecked Sendable {
     return (units + step - 1) / step * step * Int(COIX_LANES)
   }
 
+  /// Small buffers for tensors outside of evaluations: parameters, batches.
+  private static let outside = Mutex(BufferPool(retainedLimit: 4 << 20))
+  /// Larger buffers come from the system there.
+  private static let outsideLimit = 1 << 14
+
   /// A buffer of `capacity` floats, from the current worker's pool if it has one.
   static func allocate(_ capacity: Int) -> UnsafeMutablePointer<Float> {
-    if let context = ExecutionContext.current {
+    if let context = ExecutionContext.current, let pool = context.pool {
       context.allocatedFloats &+= capacity
-      if let buffer = context.pool?.take(capacity) { return buffer }
+      if let buffer = pool.take(capacity) { return buffer }
+    }
+    // Results leave evaluations, so that what comes back outside is wanted inside, too.
+    if capacity <= outsideLimit, let buffer = outside.withLock({ $0.take(capacity) }) {
+      return buffer
     }
     guard let buffer = systemBuffer(capacity) else {
       // Unreachable for sizes a caller chose: `allocateChecked` and `Tensor.refusal` check those first. A machine
@@ -65,10 +76,12 @@ final class BufferPool: @unchecked Sendable {
   /// A buffer whose size came from the caller.
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)`` if it is more than the machine's memory or cannot be had.
-  static func allocateChecked(_ capacity: Int, for what: String) throws -> UnsafeMutablePointer<Float> {
-    let bytes = try check(capacity, for: what)
+  static func allocateChecked(
+    _ capacity: Int, for what: @autoclosure () -> String
+  ) throws -> UnsafeMutablePointer<Float> {
+    let bytes = try check(capacity, for: what())
     if capacity <= pooledLimit && capacity == roundedCapacity(capacity) { return allocate(capacity) }
-    guard let buffer = systemBuffer(capacity) else { throw CoixError.memory(what: what, bytes: bytes) }
+    guard let buffer = systemBuffer(capacity) else { throw CoixError.memory(what: what(), bytes: bytes) }
     return buffer
   }
 
@@ -76,10 +89,10 @@ final class BufferPool: @unchecked Sendable {
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)`` if they are more than the machine's memory.
   @discardableResult
-  static func check(_ count: Int, for what: String) throws -> Int {
+  static func check(_ count: Int, for what: @autoclosure () -> String) throws -> Int {
     let (bytes, overflow) = count.multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
     guard !overflow, UInt64(bytes) <= physicalMemory else {
-      throw CoixError.memory(what: what, bytes: overflow ? .max : bytes)
+      throw CoixError.memory(what: what(), bytes: overflow ? .max : bytes)
     }
     return bytes
   }
@@ -88,6 +101,8 @@ final class BufferPool: @unchecked Sendable {
   static func release(_ pointer: UnsafeMutablePointer<Float>, capacity: Int) {
     if let pool = ExecutionContext.current?.pool {
       pool.give(pointer, capacity: capacity)
+    } else if capacity <= outsideLimit {
+      outside.withLock { $0.give(pointer, capacity: capacity) }
     } else {
       free(pointer)
     }
@@ -109,7 +124,7 @@ final class BufferPool: @unchecked Sendable {
 
   private func give(_ pointer: UnsafeMutablePointer<Float>, capacity: Int) {
     // Whole-plate buffers (adopted, of any capacity) are too large to keep.
-    guard capacity == Self.roundedCapacity(capacity), retainedFloats + capacity <= Self.retainedLimit else {
+    guard capacity == Self.roundedCapacity(capacity), retainedFloats + capacity <= retainedLimit else {
       free(pointer)
       return
     }

@@ -134,7 +134,7 @@ extension Tensor {
   /// With an index, row r reads row index[r]; the way back adds up what the copies of a row collected.
   package func mapped(plate: String, index: RowIndex? = nil) -> Tensor {
     guard shape.rank > 0, !isPoisoned, !isBatched else { return self }
-    let event = Shape(shape.dropFirst())
+    let event = shape.dropping(1)
     let tape = ExecutionContext.current?.tape
     let source = tape != nil && tape?.id == self.tape ? node : -1
     let targets = shape[0]
@@ -145,7 +145,7 @@ extension Tensor {
     guard let index else { return view.tracked(node: source, tape: tape.id) }
     let team = self.team
     let gathered = tape.append(
-      shape: Shape([mapping.rows]).appending(event), stride: 0,
+      shape: Shape(mapping.rows).appending(event), stride: 0,
       .many { gradient, tape in
         tape.add(gradient.scatteredRows(to: targets, index: index, team: team), to: source)
       })
@@ -158,7 +158,7 @@ extension Tensor {
   package func gathered(by index: RowIndex, plate: String) -> Tensor {
     guard !storage.isPlain, let mapping = storage.mapping else { return self }
     let whole = Tensor(
-      storage: Storage(viewing: storage, mapping: nil), shape: Shape([mapping.sourceRows]).appending(shape),
+      storage: Storage(viewing: storage, mapping: nil), shape: Shape(mapping.sourceRows).appending(shape),
       tape: tape,
       node: mapping.sourceNode)
     return whole.mapped(plate: plate, index: mapping.index?.gathered(by: index) ?? index)
@@ -167,7 +167,7 @@ extension Tensor {
   /// A mapped tensor's values for all rows of its plate, `[rows, event...]`, as a uniform tensor.
   package func unmapped() -> Tensor {
     guard !storage.isPlain, let mapping = storage.mapping else { return self }
-    let shape = Shape([mapping.rows]).appending(self.shape)
+    let shape = Shape(mapping.rows).appending(self.shape)
     guard let index = mapping.index else {
       return Tensor(storage: Storage(viewing: storage, mapping: nil), shape: shape, tape: tape, node: node)
     }
@@ -181,7 +181,7 @@ extension Tensor {
 
   /// Rows added up by target: the gradient of a gather.
   fileprivate func scatteredRows(to targets: Int, index: RowIndex, team: Int) -> Tensor {
-    let result = Tensor.zeros(Shape([targets]).appending(Shape(shape.dropFirst())))
+    let result = Tensor.zeros(Shape(targets).appending(shape.dropping(1)))
     let elements = self.shape.product(1..<self.shape.rank)
     var order = [Int32](repeating: 0, count: index.rows.count)
     var offsets = [Int32](repeating: 0, count: targets + 1)

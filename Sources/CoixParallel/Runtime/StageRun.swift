@@ -202,7 +202,7 @@ private final class StageRun: @unchecked Sendable {
       if tensor.isBatched, let rows = plan.rows {
         let (count, overflow) = rows.multipliedReportingOverflow(by: tensor.shape.elementCount)
         let capacity = overflow ? Int.max : max(BufferPool.roundedCapacity(min(count, Int.max / 2)), 1)
-        let shape = Shape([rows]).appending(tensor.shape)
+        let shape = Shape(rows).appending(tensor.shape)
         guard shape.isValid else {
           throw CoixError.shape(
             operation: "merge", shapes: [tensor.shape], reason: "\(rows) rows of this shape are too many")

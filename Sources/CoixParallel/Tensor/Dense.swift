@@ -34,8 +34,9 @@ public func dense(_ x: Tensor, kernel: Tensor, bias: Tensor?, activation: Activa
   let inputs = kernel.shape[0]
   let outputs = kernel.shape[1]
   let rows = x.rowCount
-  if let refusal = Tensor.refusal("dense", toMake: [outputs], like: x) { return refusal }
-  let y = Tensor(undefined: [outputs], like: x)
+  let shape = bias?.shape ?? Shape(outputs)
+  if let refusal = Tensor.refusal("dense", toMake: shape, like: x) { return refusal }
+  let y = Tensor(undefined: shape, like: x)
   coix_dense_forward(
     x.pointer, kernel.pointer, bias?.pointer, y.pointer, inputs, outputs, rows, activation.code,
     Int32(x.layerTeam))
@@ -45,18 +46,17 @@ public func dense(_ x: Tensor, kernel: Tensor, bias: Tensor?, activation: Activa
   }
   let xNode = tape.node(of: x)
   let kernelNode = tape.node(of: kernel)
-  let biasNode = bias.map(tape.node) ?? -1
+  let biasNode = bias.map { tape.node(of: $0) } ?? -1
   return tape.record(
     y,
     .many { gradient, tape in
-      let scratch = activation == .identity ? nil : Tensor(undefined: [outputs], like: x)
-      let dx = xNode < 0 ? nil : Tensor(undefined: [inputs], like: x)
-      let dkernel = kernelNode < 0 ? nil : Tensor(undefined: [inputs, outputs])
-      let dbias = biasNode < 0 ? nil : Tensor(undefined: [outputs])
+      let scratch = activation == .identity ? nil : Tensor(undefined: y.shape, like: x)
+      let dx = xNode < 0 ? nil : Tensor(undefined: x.shape, like: x)
+      let dkernel = kernelNode < 0 ? nil : Tensor(undefined: kernel.shape)
+      let dbias = biasNode < 0 ? nil : Tensor(undefined: y.shape)
       coix_dense_backward(
         x.pointer, kernel.pointer, y.pointer, gradient.pointer, scratch?.pointer, dx?.pointer,
-        dkernel?.pointer,
-        dbias?.pointer, inputs, outputs, rows, activation.code, Int32(x.layerTeam))
+        dkernel?.pointer, dbias?.pointer, inputs, outputs, rows, activation.code, Int32(x.layerTeam))
       if let dx { tape.add(dx, to: xNode) }
       if let dkernel { tape.add(dkernel, to: kernelNode) }
       if let dbias { tape.add(dbias, to: biasNode) }

@@ -26,7 +26,7 @@ package func normalLogDensity(_ x: Tensor, location: Tensor, scale: Tensor, redu
   let groups = shape.product(0..<shape.rank - reducing)
   let elements = shape.product(shape.rank - reducing..<shape.rank)
   let rows = batched.rowCount
-  let result = Tensor(undefined: Shape(shape.prefix(shape.rank - reducing)), like: batched)
+  let result = Tensor(undefined: shape.leading(shape.rank - reducing), like: batched)
   coix_normal_log_density(
     x.pointer, x.elementStride(in: shape), x.rowStride, location.pointer, location.elementStride(in: shape),
     location.rowStride, scale.pointer, scale.elementStride(in: shape), scale.rowStride, result.pointer,

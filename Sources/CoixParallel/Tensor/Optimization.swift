@@ -7,26 +7,24 @@ extension Tensor {
   package var isFinite: Bool { !isPoisoned && coix_first_nonfinite(pointer, shape.elementCount) < 0 }
 }
 
-/// One step of Adam: the new parameter, and the moments after it. See `coix_adam`.
+/// One step of Adam, for a parameter and its moments. See `coix_adam`.
 package func adamStep(
-  _ parameter: Tensor, _ gradient: Tensor, _ firstMoment: inout Tensor, _ secondMoment: inout Tensor,
+  _ parameter: inout Tensor, _ gradient: Tensor, _ firstMoment: inout Tensor, _ secondMoment: inout Tensor,
   _ rate: Float,
   _ beta1: Double, _ beta2: Double, _ epsilon: Float, _ correction1: Float, _ correction2: Float
-) -> Tensor {
-  let result = parameter.copied()
+) {
+  parameter.makeUnique()
   firstMoment.makeUnique()
   secondMoment.makeUnique()
   coix_adam(
-    result.pointer, gradient.pointer, firstMoment.pointer, secondMoment.pointer, parameter.shape.elementCount,
-    rate,
-    beta1, beta2, epsilon, correction1, correction2)
-  return result
+    parameter.pointer, gradient.pointer, firstMoment.pointer, secondMoment.pointer,
+    parameter.shape.elementCount, rate, beta1, beta2, epsilon, correction1, correction2)
 }
 
 extension Tensor {
   /// Sees to it that nobody else sees this tensor's buffer.
   fileprivate mutating func makeUnique() {
-    if !isKnownUniquelyReferenced(&storage) { self = copied() }
+    if !isKnownUniquelyReferenced(&storage) || !storage.isPlain || node >= 0 { self = copied() }
   }
 
   /// A constant with the same numbers in a buffer of its own.
@@ -44,13 +42,18 @@ extension TensorTree {
   package mutating func update(
     with others: [Tensor], _ operation: String, _ transform: (inout Tensor, Tensor, Int) -> Void
   ) throws {
-    let own = flattened
-    guard own.count == others.count, zip(own, others).allSatisfy({ $0.shape == $1.shape }) else {
+    var position = 0
+    var fits = true
+    try forEachTensor { tensor in
+      fits = fits && position < others.count && tensor.shape == others[position].shape
+      position += 1
+    }
+    guard fits, position == others.count else {
       throw CoixError.shape(
-        operation: operation, shapes: own.map(\.shape) + others.map(\.shape),
+        operation: operation, shapes: flattened.map(\.shape) + others.map(\.shape),
         reason: "parameters, gradient and optimiser are of different structures")
     }
-    var position = 0
+    position = 0
     try forEachTensor { tensor in
       transform(&tensor, others[position], position)
       position += 1

@@ -30,6 +30,9 @@ public struct Shape: Hashable, Sendable {
     for size in sizes { append(size) }
   }
 
+  /// One axis.
+  init(_ size: Int) { append(size) }
+
   /// Whether the sizes are legal: at most ``maximumRank``, not negative, and with a product (of those that
   /// are not 0) of at most 2^40.
   public var isValid: Bool { elementCount >= 0 }
@@ -64,6 +67,20 @@ public struct Shape: Hashable, Sendable {
   public func appending(_ other: Shape) -> Shape {
     var result = self
     for size in other { result.append(size) }
+    return result
+  }
+
+  /// The first `count` axes; all of them if there are not so many.
+  package func leading(_ count: Int) -> Shape {
+    var result = Shape.scalar
+    for axis in 0..<Swift.max(Swift.min(count, rank), 0) { result.append(self[axis]) }
+    return result
+  }
+
+  /// The axes from number `first` on.
+  package func dropping(_ first: Int) -> Shape {
+    var result = Shape.scalar
+    for axis in Swift.min(Swift.max(first, 0), rank)..<rank { result.append(self[axis]) }
     return result
   }
 

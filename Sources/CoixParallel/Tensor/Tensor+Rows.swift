@@ -10,9 +10,35 @@ extension Tensor {
       return Tensor.mismatch(
         "rows", [shape], "needs rows 0 ..< n of a tensor that is the same for all particles")
     }
-    let row = Shape(shape.dropFirst())
-    let result = Tensor(undefined: Shape([index.count]).appending(row))
-    coix_gather_rows(pointer, index, result.pointer, index.count, row.elementCount, Int32(result.team))
+    return index.withUnsafeBufferPointer { $0.baseAddress.map { rows(at: $0, index.count) } }
+      ?? .zeros(Shape(0).appending(shape.dropping(1)))
+  }
+
+  /// `count` rows of a uniform tensor `[n, …]`, drawn with replacement: those at ``PRNGKey/choice(_:from:)``. A constant.
+  ///
+  /// Poisoned if there are no rows to draw from, or if `count` is negative.
+  public func sampledRows(_ count: Int, key: PRNGKey) -> Tensor {
+    if let refusal = refusal("sampledRows") { return refusal }
+    guard shape.rank > 0, !isBatched, shape[0] > 0, count >= 0, count <= Int32.max else {
+      return Tensor.mismatch(
+        "sampledRows", [shape],
+        "needs rows to draw from, the same for all particles, and a count of at least 0")
+    }
+    if let refusal = Tensor.refusal("sampledRows", toMake: Shape(count).appending(shape.dropping(1)), rows: 1)
+    {
+      return refusal
+    }
+    let scratch = Storage(count: count)
+    return scratch.pointer.withMemoryRebound(to: Int32.self, capacity: scratch.capacity) { index in
+      Draw(key: key, shape: Shape(count)).fill(index, withIntegersIn: 0..<Int32(shape[0]))
+      return withExtendedLifetime(scratch) { rows(at: index, count) }
+    }
+  }
+
+  private func rows(at index: UnsafePointer<Int32>, _ count: Int) -> Tensor {
+    let row = shape.dropping(1)
+    let result = Tensor(undefined: Shape(count).appending(row))
+    coix_gather_rows(pointer, index, result.pointer, count, row.elementCount, Int32(result.team))
     return result
   }
 }
