@@ -65,6 +65,7 @@ public struct Evaluator<Program: InferenceProgram> {
   /// Runs the program.
   ///
   /// - Throws: a ``CoixError`` that names the site, plate or shapes; what the program's closures throw; `CancellationError`.
+  @inlinable
   public func callAsFunction<each A: TensorTree>(_ input: repeat each A) throws -> Evaluation<Program.Output>
   where Program.Input == Tuple<repeat each A> {
     try run(Tuple(repeat each input))

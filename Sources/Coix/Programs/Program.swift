@@ -101,6 +101,7 @@ extension Kernel {
   /// A kernel from a closure, written for one particle, that takes and returns tensors (or trees of them).
   ///
   /// The closure runs once for each chunk of the plate, concurrently, and must be pure: the same sites every time.
+  @inlinable  // so that the tuples' types are known where programs are written
   public init<each A: TensorTree, each B: TensorTree>(
     _ body: @escaping @Sendable (KernelTrace, repeat each A) throws -> (repeat each B)
   ) where Input == Tuple<repeat each A>, Output == Tuple<repeat each B> {
@@ -113,6 +114,7 @@ extension Kernel {
   }
 
   /// The same for a closure with one result: without it, type inference gives up on closures of several statements.
+  @inlinable
   public init<each A: TensorTree, B: TensorTree>(
     _ body: @escaping @Sendable (KernelTrace, repeat each A) throws -> B
   ) where Input == Tuple<repeat each A>, Output == Tuple<B> {
@@ -138,6 +140,7 @@ extension Model {
   /// A model from a closure, written for one particle, that takes and returns tensors (or trees of them).
   ///
   /// The closure runs once for each chunk of the plate, concurrently, and must be pure: the same sites every time.
+  @inlinable  // so that the tuples' types are known where programs are written
   public init<each A: TensorTree, each B: TensorTree>(
     _ body: @escaping @Sendable (ModelTrace, repeat each A) throws -> (repeat each B)
   ) where Input == Tuple<repeat each A>, Output == Tuple<repeat each B> {
@@ -150,6 +153,7 @@ extension Model {
   }
 
   /// The same for a closure with one result: without it, type inference gives up on closures of several statements.
+  @inlinable
   public init<each A: TensorTree, B: TensorTree>(
     _ body: @escaping @Sendable (ModelTrace, repeat each A) throws -> B
   ) where Input == Tuple<repeat each A>, Output == Tuple<B> {

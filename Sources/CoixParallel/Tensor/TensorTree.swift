@@ -141,11 +141,14 @@ public struct Tuple<each Part: TensorTree>: TensorTree {
   public var values: (repeat each Part)
 
   /// A tuple of the given parts.
+  @inlinable
   public init(_ parts: repeat each Part) { values = (repeat each parts) }
 
   /// A tuple of the parts of a Swift tuple.
+  @inlinable
   public init(values: (repeat each Part)) { self.values = values }
 
+  @inlinable
   public mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
     var index = 0
     func visited<T: TensorTree>(_ part: T) throws -> T {
