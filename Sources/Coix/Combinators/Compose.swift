@@ -35,11 +35,14 @@ struct ComposeEmitter: ProgramEmitter {
   let inner: ProgramNode
   let suffix: Bool
 
-  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register
-  {
-    var innerHandlers = handlers
-    if suffix { innerHandlers.suffixes += 1 }
-    let middle = try inner.emit(into: &code, input: input, scope: scope, handlers: innerHandlers)
-    return try outer.emit(into: &code, input: middle, scope: scope, handlers: handlers)
+  func emit(into code: inout StageCode, _ place: Place) throws {
+    var inside = place
+    if suffix { inside.handlers.suffixes += 1 }
+    code.run(inner, inside)
+    code.then { code in
+      var after = place
+      after.input = code.output
+      code.run(outer, after)
+    }
   }
 }

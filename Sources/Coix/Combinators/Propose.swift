@@ -43,69 +43,68 @@ struct ProposeEmitter: ProgramEmitter {
   let detach: Bool
   let isChained: Bool
 
-  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register
-  {
+  func emit(into code: inout StageCode, _ place: Place) throws {
+    let scope = place.scope
     let proposalScope = code.makeScope()
     let targetScope = code.makeScope()
-    let plates = Handlers(plates: handlers.plates)
+    let plates = Handlers(plates: place.handlers.plates)
     if let objective { code.note(objective) }
 
+    let proposalInput = isChained ? place.input : code.copy(place.input)
     code.append { try $0.open(proposalScope, from: scope) }
-    let proposalOutput = try proposal.emit(into: &code, input: input, scope: proposalScope, handlers: plates)
-    code.append { machine in
-      try machine.open(targetScope, from: scope, given: try machine.finishedTrace(proposalScope).sites)
-    }
-    // Running the target twice on a chained input needs that input twice.
-    let runsAgain = detach && objective != nil
-    let targetInput = isChained ? proposalOutput : input
-    if runsAgain && isChained {
-      let copy = code.makeRegister()
+    code.run(proposal, Place(input: proposalInput, scope: proposalScope, handlers: plates))
+    code.then { code in
       code.append { machine in
-        let value = try machine.take(proposalOutput)
-        machine.set(proposalOutput, value)
-        machine.set(copy, value)
+        try machine.open(targetScope, from: scope, given: try machine.finishedTrace(proposalScope).sites)
       }
-      var output = try target.emit(into: &code, input: proposalOutput, scope: targetScope, handlers: plates)
-      output = try emitDetached(
-        into: &code, input: copy, first: output, targetScope, proposalScope, scope, handlers)
-      return output
+      if !isChained { code.discard(code.output) }
+      let input = isChained ? code.output : place.input
+      guard detach && objective != nil else {
+        code.run(target, Place(input: input, scope: targetScope, handlers: plates))
+        code.then { code in
+          code.append { machine in
+            let target = try machine.finishedTrace(targetScope)
+            let weighing = try Weighing(machine, proposal: proposalScope, target: target)
+            try finish(
+              machine, weighing, handedOn: target, proposalScope, targetScope, scope, place.handlers)
+          }
+          code.free(proposalScope)
+          code.free(targetScope)
+        }
+        return
+      }
+      let again = code.copy(input)
+      code.run(target, Place(input: input, scope: targetScope, handlers: plates))
+      code.then { code in
+        code.discard(code.output)
+        emitDetached(into: &code, input: again, targetScope, proposalScope, place)
+      }
     }
-    if !isChained { code.append { $0.release(proposalOutput) } }
-    let output = try target.emit(into: &code, input: targetInput, scope: targetScope, handlers: plates)
-    if runsAgain {
-      return try emitDetached(
-        into: &code, input: targetInput, first: output, targetScope, proposalScope, scope, handlers)
-    }
-    code.append { machine in
-      let target = try machine.finishedTrace(targetScope)
-      let weighing = try Weighing(machine, proposal: proposalScope, target: target)
-      try finish(machine, weighing, handedOn: target, proposalScope, targetScope, scope, handlers)
-    }
-    return output
   }
 
   /// The second run of the target, at its own values without gradients.
   private func emitDetached(
-    into code: inout StageCode, input: Register, first: Register, _ targetScope: Scope,
-    _ proposalScope: Scope,
-    _ scope: Scope, _ handlers: Handlers
-  ) throws -> Register {
+    into code: inout StageCode, input: Register, _ targetScope: Scope, _ proposalScope: Scope, _ place: Place
+  ) {
     let detachedScope = code.makeScope()
     code.append { machine in
-      machine.release(first)
+      // By the names that the sites ran under, so that each meets its own value.
       try machine.open(
-        detachedScope, from: scope, given: try machine.finishedTrace(targetScope).sites, detachesGiven: true)
+        detachedScope, from: place.scope, given: try machine.recorder(targetScope).sites, detachesGiven: true)
     }
-    let output = try target.emit(
-      into: &code, input: input, scope: detachedScope, handlers: Handlers(plates: handlers.plates))
-    code.append { machine in
-      let weighing = try Weighing(
-        machine, proposal: proposalScope, target: try machine.finishedTrace(targetScope))
-      let detached = try machine.finishedTrace(detachedScope)
-      machine.close(detachedScope)
-      try finish(machine, weighing, handedOn: detached, proposalScope, targetScope, scope, handlers)
+    code.run(
+      target, Place(input: input, scope: detachedScope, handlers: Handlers(plates: place.handlers.plates)))
+    code.then { code in
+      code.append { machine in
+        let weighing = try Weighing(
+          machine, proposal: proposalScope, target: try machine.finishedTrace(targetScope))
+        let detached = try machine.finishedTrace(detachedScope)
+        machine.close(detachedScope)
+        try finish(
+          machine, weighing, handedOn: detached, proposalScope, targetScope, place.scope, place.handlers)
+      }
+      for scope in [detachedScope, proposalScope, targetScope] { code.free(scope) }
     }
-    return output
   }
 
   private func finish(

@@ -39,38 +39,41 @@ struct ResampleEmitter: ProgramEmitter {
   let program: ProgramNode
   let count: ParticleCount
 
-  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register
-  {
+  func emit(into code: inout StageCode, _ place: Place) throws {
     if case .exactly(let count) = count, count < 1 {
       throw CoixError.argument("resample: the number of particles must be at least 1, is \(count)")
     }
+    let (scope, handlers) = (place.scope, place.handlers)
     let inner = code.makeScope()
     code.appendBookkeeping { machine in
       machine.keys[inner] = try machine.recorder(scope).stream.next()
       try machine.open(inner, from: scope)
     }
-    let output = try program.emit(
-      into: &code, input: input, scope: inner, handlers: Handlers(plates: handlers.plates))
-    code.append { machine in
-      let recorder = try machine.recorder(inner)
-      var metrics = recorder.metrics ?? RunningMetrics()
-      let trace = try machine.finishedTrace(inner)
-      metrics.logWeight = machine.logWeight(metrics, trace.sites) ?? Tensor(0)
-      recorder.metrics = metrics
-      recorder.replaceSites { $0 = machine.isPlated ? trace.sites.sorted { $0.name < $1.name } : trace.sites }
-    }
-    if code.isPlated {
-      code.appendBarrier(count) { machine, barrier in
-        try resample(machine, barrier, output, inner)
+    code.run(
+      program, Place(input: place.input, scope: inner, handlers: Handlers(plates: handlers.plates)))
+    code.then { code in
+      code.append { machine in
+        let recorder = try machine.recorder(inner)
+        var metrics = recorder.metrics ?? RunningMetrics()
+        let trace = try machine.finishedTrace(inner)
+        metrics.logWeight = machine.logWeight(metrics, trace.sites) ?? Tensor(0)
+        recorder.metrics = metrics
+        recorder.replaceSites { $0 = machine.isPlated ? trace.sites.sorted { $0.name < $1.name } : trace.sites }
       }
+      if code.isPlated {
+        let output = code.output
+        code.appendBarrier(count) { machine, barrier in
+          try resample(machine, barrier, output, inner)
+        }
+      }
+      code.appendBookkeeping { machine in
+        let recorder = try machine.recorder(inner)
+        machine.close(inner)
+        try machine.replay(recorder.sites, recorder.metrics ?? RunningMetrics(), into: scope, handlers)
+        try machine.checkFailure()
+      }
+      code.free(inner)
     }
-    code.appendBookkeeping { machine in
-      let recorder = try machine.recorder(inner)
-      machine.close(inner)
-      try machine.replay(recorder.sites, recorder.metrics ?? RunningMetrics(), into: scope, handlers)
-      try machine.checkFailure()
-    }
-    return output
   }
 
   /// At the barrier: chooses ancestors, and has everything that came out of the program read by them from now on.

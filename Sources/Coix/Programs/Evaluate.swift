@@ -119,7 +119,8 @@ private struct EvaluationRun {
     let given = input.flattened + latents.values
     for tensor in given { _ = try tensor.validated() }
     var code = StageCode(hasLatents: !latents.isEmpty)
-    let output = try node.emit(into: &code, input: .input, scope: .root, handlers: Handlers())
+    try code.emit(node, Place(input: .input, scope: .root))
+    let output = code.output
     // Only gradients of what is the same for all particles can be summed while a chunk is hot.
     let isHot =
       code.stages.count == 1 && code.hasRowLosses && !code.hasOtherLosses
@@ -133,7 +134,7 @@ private struct EvaluationRun {
       barrier = BarrierContext(
         batch: batch, plateName: stage.plates.first?.name ?? "", workers: options.workers, stage: number + 1)
       if stage.readsInput { machine.set(.input, try value.mapTensors { try place($0, stage.plates) }) }
-      if !latents.isEmpty { machine.give(placed(latents, stage.plates)) }
+      if !latents.isEmpty { try machine.give(placed(latents, stage.plates)) }
       let isLast = number == code.stages.count - 1
       if stage.hasRowWork {
         let (next, chunks) = try run(

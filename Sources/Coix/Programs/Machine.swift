@@ -1,4 +1,5 @@
 import CoixParallel
+import Synchronization
 
 /// The state of an evaluation: registers with inputs and outputs, and the open scopes.
 ///
@@ -17,7 +18,11 @@ final class Machine: @unchecked Sendable {
   /// The output that nobody wants the numbers of: it stays where it is, for its structure.
   var unkeptOutput: Value?
   /// By scope number; nil for scopes that aren't open.
+  ///
+  /// A copy for a chunk shares them until it asks for one: most belong to programs that the stage knows nothing of.
   private var recorders: [Recorder?]
+  private let id = lastID.wrappingAdd(1, ordering: .relaxed).newValue
+  private static let lastID = Atomic<UInt64>(0)
   /// Keys drawn for later use, by scope.
   var keys: [Scope: PRNGKey] = [:]
   /// The plate's rows, particles first; empty outside of plates.
@@ -30,7 +35,7 @@ final class Machine: @unchecked Sendable {
     registers = Array(repeating: nil, count: code.registerCount)
     recorders = Array(repeating: nil, count: code.scopeCount)
     registers[Register.input.index] = Slot(value: input, isLocal: false)
-    recorders[Scope.root.index] = Recorder(key: key, checks: checks)
+    recorders[Scope.root.index] = Recorder(key: key, machine: id, checks: checks)
     batch = []
     context = nil
     self.checks = checks
@@ -39,7 +44,7 @@ final class Machine: @unchecked Sendable {
   /// A copy for a chunk, or for a barrier with other plates.
   init(copying other: Machine, batch: [Int], context: ExecutionContext?) {
     registers = other.registers
-    recorders = other.recorders.map { $0.map(Recorder.init(copying:)) }
+    recorders = other.recorders
     keys = other.keys
     checks = other.checks
     self.batch = batch
@@ -63,6 +68,10 @@ final class Machine: @unchecked Sendable {
   func set(_ register: Register, _ value: Value) {
     registers[register.index] = Slot(value: value, isLocal: context != nil)
   }
+
+  /// Puts a register's value into another one, too.
+  func copy(_ register: Register, to other: Register) { registers[other.index] = registers[register.index] }
+
   func release(_ register: Register) {
     if register != .input { registers[register.index] = nil }
   }
@@ -103,19 +112,24 @@ final class Machine: @unchecked Sendable {
   // MARK: Scopes
 
   /// Gives values to latent sites of the evaluation itself.
-  func give(_ latents: [Site]) { recorders[Scope.root.index]?.give(latents) }
+  func give(_ latents: [Site]) throws { try recorder(.root).give(latents) }
 
   /// Opens a scope whose stream starts at the next draw of another.
   func open(_ scope: Scope, from outer: Scope, given: [Site] = [], detachesGiven: Bool = false) throws {
     recorders[scope.index] = Recorder(
-      key: try recorder(outer).stream.next(), given: given, detachesGiven: detachesGiven, checks: checks)
+      key: try recorder(outer).stream.next(), machine: id, given: given, detachesGiven: detachesGiven,
+      checks: checks)
   }
 
+  /// The recorder of an open scope: the machine's own, which the first call makes of a shared one.
   func recorder(_ scope: Scope) throws -> Recorder {
     guard let recorder = recorders[scope.index] else {
       throw CoixError.illFormedProgram("a combinator uses a scope that is closed")
     }
-    return recorder
+    guard recorder.machine != id else { return recorder }
+    let own = Recorder(copying: recorder, machine: id)
+    recorders[scope.index] = own
+    return own
   }
 
   func close(_ scope: Scope) { recorders[scope.index] = nil }
@@ -143,13 +157,18 @@ final class Machine: @unchecked Sendable {
     for index in registers.indices { registers[index]?.isLocal = false }
   }
 
-  /// Visits all tensors, in a fixed order.
+  /// Calls `body` with the recorders that this machine has touched. What the others hold is the whole plate's already.
+  private func forEachOwnRecorder(_ body: (Recorder) throws -> Void) rethrows {
+    for case let recorder? in recorders where recorder.machine == id { try body(recorder) }
+  }
+
+  /// Visits all tensors that may be a chunk's, in a fixed order.
   func visit(_ body: (ExportKind, inout Tensor) throws -> Void) throws {
     for index in registers.indices where index != Register.input.index {
       guard let value = registers[index]?.value else { continue }
       registers[index]?.value = try Self.visited(value, body)
     }
-    for case let recorder? in recorders {
+    try forEachOwnRecorder { recorder in
       try recorder.replaceSites { sites in
         for index in sites.indices {
           try body(.rows, &sites[index].value)
@@ -170,9 +189,11 @@ final class Machine: @unchecked Sendable {
     }
   }
 
-  /// The names of all sites, to compare chunks by.
+  /// The names of the sites, to compare chunks by.
   var signature: [String] {
-    recorders.flatMap { $0?.sites.map(\.name) ?? [] }
+    var names: [String] = []
+    forEachOwnRecorder { for site in $0.sites { names.append(site.name) } }
+    return names
   }
 
   /// Visits the tensors of a register, and the sites of a scope: what a resampling gathers.
@@ -190,8 +211,8 @@ final class Machine: @unchecked Sendable {
 
   /// The metrics of every open scope, resolved.
   func resolveMetrics(_ resolve: (inout RunningMetrics) throws -> Void) throws {
-    for case let recorder? in recorders {
-      guard var metrics = recorder.metrics.take() else { continue }
+    try forEachOwnRecorder { recorder in
+      guard var metrics = recorder.metrics.take() else { return }
       try resolve(&metrics)
       recorder.metrics = metrics
     }

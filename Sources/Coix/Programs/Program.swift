@@ -28,39 +28,38 @@ public struct ProgramNode: Sendable {
 
 /// What a combinator is made of: it adds its instructions to the stages of an evaluation.
 protocol ProgramEmitter: Sendable {
-  /// Adds the program's instructions.
+  /// Adds the program's instructions, and leaves its output's register in ``StageCode/output``.
   ///
-  /// - Parameters:
-  ///   - code: the stages so far.
-  ///   - input: where the program's input is.
-  ///   - scope: the scope that its sites go to.
-  ///   - handlers: what surrounding combinators do to its sites.
-  /// - Returns: where its output will be.
-  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register
+  /// Programs within it are not emitted at once but scheduled (``StageCode/run(_:_:)``), and so is what comes after them
+  /// (``StageCode/then(_:)``): a program may be nested as deep as memory allows.
+  func emit(into code: inout StageCode, _ place: Place) throws
 }
 
-extension ProgramNode {
-  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register
-  {
-    try emitter.emit(into: &code, input: input, scope: scope, handlers: handlers)
-  }
+/// Where a program stands in an evaluation.
+struct Place: Sendable {
+  /// Where its input is. The program reads it once, and thereby frees the register.
+  var input: Register
+  /// The scope that its sites go to.
+  var scope: Scope
+  /// What surrounding combinators do to its sites.
+  var handlers = Handlers()
 }
 
 /// A closure that runs once for each chunk.
 struct PrimitiveEmitter: ProgramEmitter {
   let body: @Sendable (Recorder, Handlers, Value) throws -> Value
 
-  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register
-  {
-    try code.require(handlers.plates)
-    code.noteRead(input)
+  func emit(into code: inout StageCode, _ place: Place) throws {
+    try code.require(place.handlers.plates)
+    code.noteRead(place.input)
     let output = code.makeRegister()
     code.append { machine in
-      let value = try body(machine.recorder(scope), handlers, machine.take(input))
+      let value = try body(machine.recorder(place.scope), place.handlers, machine.take(place.input))
       try machine.checkFailure()
       machine.set(output, value)
     }
-    return output
+    code.free(place.input)
+    code.output = output
   }
 }
 
@@ -69,11 +68,10 @@ struct PlateEmitter: ProgramEmitter {
   let plate: Plate
   let program: ProgramNode
 
-  func emit(into code: inout StageCode, input: Register, scope: Scope, handlers: Handlers) throws -> Register
-  {
-    var handlers = handlers
-    handlers.plates.append(plate)
-    return try program.emit(into: &code, input: input, scope: scope, handlers: handlers)
+  func emit(into code: inout StageCode, _ place: Place) throws {
+    var inside = place
+    inside.handlers.plates.append(plate)
+    code.run(program, inside)
   }
 }
 

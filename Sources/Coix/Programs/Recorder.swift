@@ -10,6 +10,8 @@ final class Recorder {
   private let detachesGiven: Bool
   /// What has been computed of weights and losses by the programs that ran here.
   var metrics: RunningMetrics?
+  /// The machine that may change it.
+  let machine: UInt64
   /// Whether parameters and values are checked.
   let checks: Bool
 
@@ -18,7 +20,8 @@ final class Recorder {
   /// Up to this many sites, looking at each is quicker than a dictionary.
   private static let scanLimit = 8
 
-  init(key: PRNGKey, given: [Site] = [], detachesGiven: Bool = false, checks: Bool) {
+  init(key: PRNGKey, machine: UInt64, given: [Site] = [], detachesGiven: Bool = false, checks: Bool) {
+    self.machine = machine
     stream = KeyStream(key)
     self.given = given
     self.detachesGiven = detachesGiven
@@ -27,8 +30,9 @@ final class Recorder {
     give(given)
   }
 
-  /// A copy for another chunk.
-  init(copying other: Recorder) {
+  /// A copy for another machine.
+  init(copying other: Recorder, machine: UInt64) {
+    self.machine = machine
     stream = other.stream
     sites = other.sites
     given = other.given

@@ -34,8 +34,21 @@ struct StageCode: Sendable {
   }
 
   private(set) var stages: [Stage]
+  /// Where the program that was emitted last has its output.
+  var output = Register.input
   private(set) var registerCount = 1
   private(set) var scopeCount = 1
+  private var freeRegisters: [Register] = []
+  private var freeScopes: [Scope] = []
+
+  /// What is still to be emitted.
+  private enum Task: Sendable {
+    case program(ProgramNode, Place)
+    case rest(@Sendable (inout StageCode) throws -> Void)
+  }
+
+  /// What the program that is being emitted has scheduled, in order.
+  private var scheduled: [Task] = []
   /// The plates that programs must have from here on; nil before the first program.
   private var plates: [Plate]?
   /// Whether every loss so far can be taken particle by particle if its incoming weights are equal.
@@ -50,15 +63,64 @@ struct StageCode: Sendable {
     self.hasLatents = hasLatents
   }
 
+  // MARK: Emitting
+
+  /// Emits a program and all that is within it.
+  mutating func emit(_ program: ProgramNode, _ place: Place) throws {
+    var pending = [Task.program(program, place)]
+    while let task = pending.popLast() {
+      switch task {
+      case .program(let program, let place): try program.emitter.emit(into: &self, place)
+      case .rest(let emit): try emit(&self)
+      }
+      while let next = scheduled.popLast() { pending.append(next) }
+    }
+  }
+
+  /// Schedules a program within the one that is being emitted.
+  mutating func run(_ program: ProgramNode, _ place: Place) { scheduled.append(.program(program, place)) }
+
+  /// Schedules what comes after it.
+  mutating func then(_ emit: @escaping @Sendable (inout StageCode) throws -> Void) { scheduled.append(.rest(emit)) }
+
+  // MARK: Registers and scopes
+
   mutating func makeRegister() -> Register {
+    if let register = freeRegisters.popLast() { return register }
     defer { registerCount += 1 }
     return Register(index: registerCount)
   }
 
+  /// Notes that a register is read for the last time by what has been emitted so far.
+  mutating func free(_ register: Register) {
+    if register != .input { freeRegisters.append(register) }
+  }
+
+  /// A second register with a value, for a program that is read twice; the input itself is kept anyway.
+  mutating func copy(_ register: Register) -> Register {
+    guard register != .input else { return register }
+    let copy = makeRegister()
+    appendBookkeeping { $0.copy(register, to: copy) }
+    return copy
+  }
+
+  /// Lets go of a value that nobody reads.
+  mutating func discard(_ register: Register) {
+    guard register != .input else { return }
+    appendBookkeeping { $0.release(register) }
+    free(register)
+  }
+
   mutating func makeScope() -> Scope {
+    if let scope = freeScopes.popLast() { return scope }
     defer { scopeCount += 1 }
     return Scope(index: scopeCount)
   }
+
+  /// Notes that a scope is closed by what has been emitted so far.
+  mutating func free(_ scope: Scope) { freeScopes.append(scope) }
+
+  // MARK: Stages
 
   mutating func append(_ instruction: @escaping Instruction) {
     stages[stages.count - 1].instructions.append(instruction)
