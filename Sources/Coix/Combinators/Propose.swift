@@ -152,6 +152,14 @@ struct Weighing {
     proposal = try machine.finishedTrace(scope)
     let inProposal = proposal.nameLookup
     let inTarget = target.nameLookup
+    for site in target.sites where !site.isGiven && !site.isObserved && inProposal(site.name) {
+      // The names met only after the target had run, when suffixes were taken off: it has drawn a value of its own.
+      throw CoixError.site(
+        name: site.name,
+        reason:
+          "the target draws it anew instead of taking the proposal's value; where one program has it with "
+          + "\(Trace.suffix), the other needs it, too")
+    }
     let gained = machine.sum(target.sites.filter { $0.isObserved || inProposal($0.name) })
     let paid = machine.sum(proposal.sites.filter { $0.isObserved || inTarget($0.name) })
     incremental =
@@ -171,17 +179,21 @@ struct Weighing {
 }
 
 extension Machine {
-  /// The sum of the sites' log-probabilities, one number for each particle; nil for no sites.
+  /// The sum of the sites' log-probabilities, also over local plates: one number for each particle; nil for no sites.
   func sum(_ sites: [Site]) -> Tensor? {
     sites.reduce(nil as Tensor?) { sum, site in
       let logProb = local(site.logProb)
-      return sum.map { $0 + logProb } ?? logProb
+      let total = logProb.shape.rank == 0 ? logProb : logProb.sum()
+      return sum.map { $0 + total } ?? total
     }
   }
 
-  /// The log-weight of a program that has run: its own, or the sum over its observed sites; nil if it has neither.
+  /// The log-weight of a program that has run: that of the weighted program within it, and the sum over other observed sites;
+  /// nil if it has neither.
   func logWeight(_ metrics: RunningMetrics?, _ sites: [Site]) -> Tensor? {
-    metrics?.logWeight.map { local($0) } ?? sum(sites.filter(\.isObserved))
+    let observed = sum(sites.filter { $0.isObserved && !$0.isWeighed })
+    guard let weight = metrics?.logWeight.map({ local($0) }) else { return observed }
+    return observed.map { weight + $0 } ?? weight
   }
 
   /// Adds sites as they are to a scope, as the empirical program of a finished run does: each latent site draws once.
@@ -195,17 +207,25 @@ extension Machine {
       // At a barrier there may be no context to remember an error.
       guard !recorder.contains(site.name) else { throw CoixError.duplicateSite(site.name) }
       site.isSuffixed = false
+      site.isWeighed = metrics.logWeight != nil
+      site.isGiven = false
       if !site.isObserved {
         if let given = recorder.givenValue(site.name, shape: site.value.shape, plateSizes: batch) {
           let point = Delta(local(site.value), logDensity: local(site.logProb), eventRank: site.eventRank)
           site.logProb = point.logProb(of: given)
           site.value = given
+          site.isGiven = true
+        } else if handlers.isDetached {
+          site.value = site.value.detached
         }
-        if handlers.isDetached { site.value = site.value.detached }
+        if handlers.sticksTheLanding { site.logProb = site.logProb.detached }
       }
       recorder.append(site)
     }
     var merged = recorder.metrics ?? RunningMetrics()
+    guard merged.logWeight == nil || metrics.logWeight == nil else {
+      throw CoixError.illFormedProgram("compose: both programs are weighted; at most one of them may be")
+    }
     merged.merge(metrics)
     recorder.metrics = merged
   }

@@ -58,7 +58,9 @@ struct ResampleEmitter: ProgramEmitter {
         let trace = try machine.finishedTrace(inner)
         metrics.logWeight = machine.logWeight(metrics, trace.sites) ?? Tensor(0)
         recorder.metrics = metrics
-        recorder.replaceSites { $0 = machine.isPlated ? trace.sites.sorted { $0.name < $1.name } : trace.sites }
+        recorder.replaceSites {
+          $0 = machine.isPlated ? trace.sites.sorted { $0.name < $1.name } : trace.sites
+        }
       }
       if code.isPlated {
         let output = code.output

@@ -2,9 +2,9 @@ import CoixParallel
 
 /// A distribution that is drawn independently over new or stretched batch axes.
 ///
-/// Numbers are drawn in NumPyro's order: the new leading axes, the stretched inner axes from right to left, then the original
-/// batch and event axes. Without stretched inner axes that is row-major order. A distribution that is expanded twice is drawn as
-/// if at once.
+/// Numbers are drawn in NumPyro's order, in which a plate's rows are the first batch axes: the new leading axes, the stretched inner
+/// axes from right to left, then the original batch and event axes. If a parameter varies over rows, these are original axes, and
+/// every new one is a stretched inner one, slower than the rows. A distribution that is expanded twice is drawn as if at once.
 public struct Expanded<Base: Distribution>: Distribution {
   private let base: Base
   private let batch: Shape
@@ -27,17 +27,29 @@ public struct Expanded<Base: Distribution>: Distribution {
     let sizes = draw.shape
     let batchRank = sizes.rank - base.eventRank
     let leading = batchRank - original.rank
-    let stretched = (leading..<batchRank).filter { original[$0 - leading] == 1 && sizes[$0] != 1 }
+    let varies = base.parameters.contains { $0.tensor.isBatched }
+    var stretched = (leading..<batchRank).filter { original[$0 - leading] == 1 && sizes[$0] != 1 }
+    if varies { stretched = Array(0..<leading) + stretched }
     guard !stretched.isEmpty else { return base.sample(Draw(key: draw.key, shape: sizes)) }
-    // From the sequence's fastest axis: event, original batch, stretched from left to right, leading.
-    let kept = (leading..<batchRank).filter { !stretched.contains($0) }
-    let order = (batchRank..<sizes.rank).reversed() + kept.reversed() + stretched + (0..<leading).reversed()
+    // From the sequence's fastest axis: event, original batch, (rows,) stretched from left to right, leading (rows).
     var strides = [Int](repeating: 0, count: sizes.rank)
     var step = 1
-    for axis in order {
-      strides[axis] = step
-      step *= sizes[axis]
+    func lay(_ axes: some Sequence<Int>) {
+      for axis in axes {
+        strides[axis] = step
+        step *= sizes[axis]
+      }
     }
+    lay((batchRank..<sizes.rank).reversed())
+    lay((leading..<batchRank).reversed().filter { !stretched.contains($0) })
+    let beforeRows = step
+    if varies {
+      step *= max(ExecutionContext.current?.plateRows ?? 1, 1)
+      lay(stretched)
+      return base.sample(Draw(key: draw.key, shape: sizes, strides: strides, rowStride: beforeRows))
+    }
+    lay(stretched)
+    lay((0..<leading).reversed())
     return base.sample(Draw(key: draw.key, shape: sizes, strides: strides, rowStride: step))
   }
 

@@ -20,7 +20,11 @@ public struct AnyProgram: InferenceProgram {
   public let level: Level
 
   private init(_ emitter: any ProgramEmitter, _ level: Level) {
-    node = ProgramNode(emitter: emitter)
+    self.init(ProgramNode(emitter: emitter), level)
+  }
+
+  private init(_ node: ProgramNode, _ level: Level) {
+    self.node = node
     self.level = level
   }
 
@@ -53,6 +57,16 @@ public struct AnyProgram: InferenceProgram {
     return AnyProgram(ComposeEmitter(outer: outer.node, inner: inner.node, suffix: suffix), level)
   }
 
+  /// Runs `target`, then `kernel` on its output; see ``extend(_:_:)``.
+  ///
+  /// - Throws: ``CoixError/illFormedProgram(_:)`` unless they are a target and a kernel.
+  public static func extend(_ target: AnyProgram, _ kernel: AnyProgram) throws -> AnyProgram {
+    try target.require(target.level <= .target, "extend needs a target; an inference program has no density")
+    try kernel.require(
+      kernel.level == .kernel, "extend needs a kernel, which only samples, for auxiliary variables")
+    return AnyProgram(ExtendEmitter(target: target.node, kernel: kernel.node), .target)
+  }
+
   /// Weights a proposal for a target; see ``propose(_:_:loss:detach:)``. With `chain`, the target takes the proposal's output.
   ///
   /// - Throws: ``CoixError/illFormedProgram(_:)`` if the target is an inference program.
@@ -72,6 +86,32 @@ public struct AnyProgram: InferenceProgram {
   /// Resamples; see ``resample(_:count:)``.
   public static func resample(_ program: AnyProgram, count: ParticleCount = .same) -> AnyProgram {
     AnyProgram(ResampleEmitter(program: program.node, count: count), .inference)
+  }
+
+  /// Runs a program that `body` makes, again and again; see ``foriLoop(_:initial:body:)``.
+  public static func foriLoop(
+    _ rounds: Range<Int>, initial: AnyProgram,
+    body: @escaping @Sendable (_ round: Int, _ program: AnyProgram) throws -> AnyProgram
+  ) -> AnyProgram {
+    AnyProgram(
+      LoopEmitter(rounds: rounds, initial: initial.node) { round, node in
+        try body(round, AnyProgram(node.emitter, .inference)).node
+      }, .inference)
+  }
+
+  /// The program with non-reparameterised latent variables; see ``detach(_:)``.
+  public static func detach(_ program: AnyProgram) -> AnyProgram {
+    AnyProgram(.handling(program) { $0.isDetached = true }, program.level)
+  }
+
+  /// The program without gradients to its distributions' parameters; see ``stickTheLanding(_:)``.
+  public static func stickTheLanding(_ program: AnyProgram) -> AnyProgram {
+    AnyProgram(.handling(program) { $0.sticksTheLanding = true }, program.level)
+  }
+
+  /// The program with its sites marked as auxiliary; see ``suffix(_:)``.
+  public static func suffix(_ program: AnyProgram) -> AnyProgram {
+    AnyProgram(.handling(program) { $0.suffixes += 1 }, program.level)
   }
 
   private func require(_ condition: Bool, _ reason: String) throws {

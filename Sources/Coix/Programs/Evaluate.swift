@@ -287,11 +287,9 @@ extension Machine {
   /// At the end of the last stage: completes the weight, and lets go of what nobody wants.
   fileprivate func dropUnwanted(_ keep: EvaluationOptions.Keep, _ output: Register) throws {
     let root = try recorder(.root)
-    if root.metrics?.logWeight == nil {
-      var metrics = root.metrics ?? RunningMetrics()
-      metrics.logWeight = logWeight(metrics, try finishedTrace(.root).sites) ?? Tensor(0)
-      root.metrics = metrics
-    }
+    var metrics = root.metrics ?? RunningMetrics()
+    metrics.logWeight = logWeight(metrics, root.sites) ?? Tensor(0)
+    root.metrics = metrics
     switch keep {
     case .everything: break
     case .output: root.replaceSites { $0 = [] }

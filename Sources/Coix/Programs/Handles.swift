@@ -4,16 +4,32 @@ import CoixParallel
 public struct KernelTrace {
   let recorder: Recorder
   let handlers: Handlers
+  var local = LocalPlates()
 
   /// A random choice.
   ///
   /// - Parameters:
   ///   - name: the site's name, once in an evaluation.
-  ///   - distribution: all of its axes belong to one event; see ``Distribution/event(_:)``.
-  /// - Returns: a draw of the distribution's event shape, or the value that a combinator gives to the site.
+  ///   - distribution: all of its axes belong to one event (see ``Distribution/event(_:)``), or to local plates around the site.
+  /// - Returns: a draw of the distribution's event shape, or the value that a combinator gives to the site; with the axes of local
+  ///   plates in front.
   public func sample(_ name: String, from distribution: some Distribution) -> Tensor {
-    recorder.sample(name, from: distribution, handlers: handlers)
+    recorder.sample(name, from: distribution, within: local.sizes, handlers: handlers)
   }
+
+  /// A local plate: `count` conditionally independent elements within the program.
+  ///
+  /// Sites made with the handle that comes back have a leading axis of this size (nested plates: outer first), to which their
+  /// distributions are expanded, and a log-probability for each element. Objectives that weigh elements by themselves need that
+  /// (``Objective/apg``).
+  public func plate(_ name: String, _ count: Int) -> KernelTrace {
+    var inside = self
+    inside.local.add(name, count, recorder, handlers)
+    return inside
+  }
+
+  /// A key of the program's own, for random numbers that are no site.
+  public func prngKey() -> PRNGKey { recorder.stream.next() }
 
   /// Not for kernels.
   @available(*, unavailable, message: "a Kernel only samples: make it a Model to observe")
@@ -28,22 +44,56 @@ public struct KernelTrace {
 public struct ModelTrace {
   let recorder: Recorder
   let handlers: Handlers
+  var local = LocalPlates()
 
   /// A random choice; see ``KernelTrace/sample(_:from:)``.
   public func sample(_ name: String, from distribution: some Distribution) -> Tensor {
-    recorder.sample(name, from: distribution, handlers: handlers)
+    recorder.sample(name, from: distribution, within: local.sizes, handlers: handlers)
   }
+
+  /// A local plate; see ``KernelTrace/plate(_:_:)``.
+  public func plate(_ name: String, _ count: Int) -> ModelTrace {
+    var inside = self
+    inside.local.add(name, count, recorder, handlers)
+    return inside
+  }
+
+  /// A key of the program's own; see ``KernelTrace/prngKey()``.
+  public func prngKey() -> PRNGKey { recorder.stream.next() }
 
   /// An observation: `value`'s log-probability enters the weight.
   ///
   /// - Parameter value: of the distribution's shape.
   public func observe(_ name: String, _ value: Tensor, from distribution: some Distribution) {
-    recorder.observe(name, value, from: distribution, handlers: handlers)
+    recorder.observe(name, value, from: distribution, within: local.sizes, handlers: handlers)
   }
 
-  /// A factor: `logDensity`, one number for each particle, enters the weight.
+  /// A factor: `logDensity`, one number for each particle (and element of the local plates), enters the weight.
   public func factor(_ name: String, _ logDensity: Tensor) {
     let unit = Unit(logDensity)
-    recorder.observe(name, Tensor.zeros(unit.shape), from: unit, handlers: handlers)
+    recorder.observe(name, Tensor.zeros(unit.shape), from: unit, within: local.sizes, handlers: handlers)
+  }
+}
+
+/// The local plates around a statement, outermost first.
+struct LocalPlates {
+  private(set) var sizes = Shape.scalar
+  private var names: [String] = []
+
+  mutating func add(_ name: String, _ count: Int, _ recorder: Recorder, _ handlers: Handlers) {
+    if count < 1 {
+      recorder.remember(.emptyPlate(name: name, count: count))
+    } else if names.contains(name) || handlers.plates.contains(where: { $0.name == name }) {
+      recorder.remember(
+        .illFormedProgram(
+          "plate \"\(name)\" stands inside a plate of the same name; nested plates need different ones"))
+    }
+    let inner = sizes.appending([max(count, 1)])
+    guard inner.isValid else {
+      return recorder.remember(
+        .shape(operation: "plate \"\(name)\"", shapes: [sizes], reason: "too many elements"))
+    }
+    names.append(name)
+    sizes = inner
   }
 }

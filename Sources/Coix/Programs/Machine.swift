@@ -114,6 +114,11 @@ final class Machine: @unchecked Sendable {
   /// Gives values to latent sites of the evaluation itself.
   func give(_ latents: [Site]) throws { try recorder(.root).give(latents) }
 
+  /// Opens a scope whose stream starts at a key.
+  func open(_ scope: Scope, key: PRNGKey) {
+    recorders[scope.index] = Recorder(key: key, machine: id, checks: checks)
+  }
+
   /// Opens a scope whose stream starts at the next draw of another.
   func open(_ scope: Scope, from outer: Scope, given: [Site] = [], detachesGiven: Bool = false) throws {
     recorders[scope.index] = Recorder(

@@ -106,50 +106,56 @@ final class Recorder {
 
   // MARK: Statements
 
-  /// A latent site.
-  func sample(_ name: String, from distribution: some Distribution, handlers: Handlers) -> Tensor {
+  /// A latent site, within local plates of the given sizes.
+  func sample(
+    _ name: String, from distribution: some Distribution, within local: Shape, handlers: Handlers
+  ) -> Tensor {
+    if local.stretches(distribution.batchShape) {
+      return sample(name, from: distribution.expanded(to: local), within: local, handlers: handlers)
+    }
     let name = handlers.suffixed(name)
     let context = ExecutionContext.current
     noteFailure(at: name, in: context)
-    guard isDeclared(name, distribution) else { return .nan }
-    var value: Tensor
-    if let given = givenValue(name, shape: distribution.shape, plateSizes: handlers.plates.map(\.count)) {
-      value = given
-    } else {
-      value = distribution.sample(Draw(key: stream.next(), shape: distribution.shape))
-    }
-    if handlers.isDetached { value = value.detached }
-    record(name, value, distribution, handlers, isObserved: false, in: context)
+    guard isDeclared(name, distribution, within: local) else { return .nan }
+    let given = givenValue(name, shape: distribution.shape, plateSizes: handlers.plates.map(\.count))
+    var value = given ?? distribution.sample(Draw(key: stream.next(), shape: distribution.shape))
+    if handlers.isDetached && given == nil { value = value.detached }
+    record(name, value, distribution, handlers, isObserved: false, isGiven: given != nil, in: context)
     return value
   }
 
   /// An observed site.
-  func observe(_ name: String, _ value: Tensor, from distribution: some Distribution, handlers: Handlers) {
+  func observe(
+    _ name: String, _ value: Tensor, from distribution: some Distribution, within local: Shape,
+    handlers: Handlers
+  ) {
+    if local.stretches(distribution.batchShape) {
+      return observe(name, value, from: distribution.expanded(to: local), within: local, handlers: handlers)
+    }
     let name = handlers.suffixed(name)
     let context = ExecutionContext.current
     noteFailure(at: name, in: context)
-    guard isDeclared(name, distribution) else { return }
+    guard isDeclared(name, distribution, within: local) else { return }
     guard value.isPoisonedOrHas(distribution.shape) else {
       remember(.eventShape(site: name, value: value.shape, distribution: distribution.shape))
       return
     }
-    record(name, value, distribution, handlers, isObserved: true, in: context)
+    record(name, value, distribution, handlers, isObserved: true, isGiven: false, in: context)
   }
 
   private func record(
     _ name: String, _ value: Tensor, _ distribution: some Distribution, _ handlers: Handlers,
-    isObserved: Bool,
-    in context: ExecutionContext?
+    isObserved: Bool, isGiven: Bool, in context: ExecutionContext?
   ) {
     if checks { check(name, value, distribution, isObserved: isObserved) }
     let sticks = handlers.sticksTheLanding && !isObserved
     let logProb =
       sticks
       ? distribution.mapParameters(\.detached).logProb(of: value) : distribution.logProb(of: value)
-    append(
-      Site(
-        name: name, value: value, logProb: logProb, eventRank: distribution.eventRank, isObserved: isObserved,
-        isSuffixed: false))
+    var site = Site(
+      name: name, value: value, logProb: logProb, eventRank: distribution.eventRank, isObserved: isObserved)
+    site.isGiven = isGiven
+    append(site)
     noteFailure(at: name, in: context)
   }
 
@@ -163,8 +169,9 @@ final class Recorder {
     }
   }
 
-  private func isDeclared(_ name: String, _ distribution: some Distribution) -> Bool {
-    guard distribution.shape.rank != distribution.eventRank else { return true }
+  private func isDeclared(_ name: String, _ distribution: some Distribution, within local: Shape) -> Bool {
+    guard distribution.shape.rank != distribution.eventRank + local.rank || distribution.batchShape != local
+    else { return true }
     if distribution.shape.rank < distribution.eventRank {
       remember(
         .site(
@@ -176,7 +183,7 @@ final class Recorder {
     return false
   }
 
-  private func remember(_ failure: CoixError) {
+  func remember(_ failure: CoixError) {
     if let context = ExecutionContext.current, !context.hasFailed { context.failure = failure }
   }
 
@@ -194,6 +201,13 @@ final class Recorder {
     if let (row, _) = value.firstRow(where: \.isNaN) {
       remember(.notANumber(source: "the \(isObserved ? "observed " : "")value of site \"\(name)\"", row: row))
     }
+  }
+}
+
+extension Shape {
+  /// Whether a distribution with this batch shape has to be expanded to fill local plates of these sizes.
+  fileprivate func stretches(_ batch: Shape) -> Bool {
+    rank > 0 && batch != self && Shape.broadcast(batch, self) == self
   }
 }
 

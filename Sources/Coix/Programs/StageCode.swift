@@ -81,7 +81,9 @@ struct StageCode: Sendable {
   mutating func run(_ program: ProgramNode, _ place: Place) { scheduled.append(.program(program, place)) }
 
   /// Schedules what comes after it.
-  mutating func then(_ emit: @escaping @Sendable (inout StageCode) throws -> Void) { scheduled.append(.rest(emit)) }
+  mutating func then(_ emit: @escaping @Sendable (inout StageCode) throws -> Void) {
+    scheduled.append(.rest(emit))
+  }
 
   // MARK: Registers and scopes
 

@@ -14,6 +14,10 @@ public struct Site: Sendable {
   public let isObserved: Bool
   /// Whether the site ran in a program that a combinator made auxiliary.
   public internal(set) var isSuffixed: Bool
+  /// Whether a combinator or the caller gave the value.
+  var isGiven = false
+  /// Whether the weight of a program that ran here has the site in it already.
+  var isWeighed = false
 
   /// A site by hand, to use an objective outside of a program.
   public init(

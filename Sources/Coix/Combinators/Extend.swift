@@ -1,0 +1,32 @@
+import CoixParallel
+
+/// The target with auxiliary variables: runs `target`, then `kernel` on its output, and returns the target's output.
+///
+/// The density is the product of both; since a kernel's is normalised, the target's own variables keep their marginal density. The
+/// kernel's sites get `_PREV_` appended. A proposal that goes from old values to new ones needs such a target: the kernel says where
+/// the old values may have come from (a reverse kernel).
+public func extend<I, O>(
+  _ target: some TargetProgram<I, O>, _ kernel: some KernelProgram<O, some TensorTree>
+) -> Target<I, O> {
+  Target(node: ProgramNode(emitter: ExtendEmitter(target: target.node, kernel: kernel.node)))
+}
+
+struct ExtendEmitter: ProgramEmitter {
+  let target: ProgramNode
+  let kernel: ProgramNode
+
+  func emit(into code: inout StageCode, _ place: Place) throws {
+    code.run(target, place)
+    code.then { code in
+      let output = code.output
+      var auxiliary = place
+      auxiliary.input = code.copy(output)
+      auxiliary.handlers.suffixes += 1
+      code.run(kernel, auxiliary)
+      code.then { code in
+        code.discard(code.output)
+        code.output = output
+      }
+    }
+  }
+}

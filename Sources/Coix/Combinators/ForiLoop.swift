@@ -1,0 +1,127 @@
+import CoixParallel
+
+/// Runs `initial`, then for each round a program that `body` makes of the round's number and the program so far.
+///
+/// What `body` gets is an empirical program: it replays output, trace and metrics of the round before, so that it may stand
+/// wherever a proposal may, inside of ``resample(_:count:)`` for instance. Keys are drawn once for the loop and folded by round, so
+/// that a loop and the same combinators written out have different random numbers. Every program that `body` makes takes the loop's
+/// input.
+///
+/// Metrics that the initial program leaves open are completed: the log-weight from its observations, ESS and log Z from that, the log
+/// density from all of its sites, and a loss of 0.
+///
+/// ```swift
+/// let inference = foriLoop(0..<10, initial: particles(target(0))) { round, q in
+///   propose(extend(particles(target(round + 1)), particles(reverse)), compose(particles(forward), resample(q)))
+/// }
+/// ```
+public func foriLoop<I, O, Body: InferenceProgram>(
+  _ rounds: Range<Int>, initial: some InferenceProgram<I, O>,
+  body: @escaping @Sendable (_ round: Int, _ program: Inference<I, O>) throws -> Body
+) -> Inference<I, O> where Body.Input == I, Body.Output == O {
+  Inference(
+    node: ProgramNode(
+      emitter: LoopEmitter(rounds: rounds, initial: initial.node) { round, node in
+        try body(round, Inference(node: node)).node
+      }))
+}
+
+struct LoopEmitter: ProgramEmitter {
+  let rounds: Range<Int>
+  let initial: ProgramNode
+  let body: @Sendable (Int, ProgramNode) throws -> ProgramNode
+
+  func emit(into code: inout StageCode, _ place: Place) throws {
+    let plates = Handlers(plates: place.handlers.plates)
+    let scope = code.makeScope()
+    let loop = code.makeScope()
+    code.appendBookkeeping { machine in
+      let (bodyKey, initialKey) = try machine.recorder(place.scope).stream.next().split()
+      machine.keys[loop] = bodyKey
+      machine.open(scope, key: initialKey)
+    }
+    code.run(initial, Place(input: code.copy(place.input), scope: scope, handlers: plates))
+    code.then { code in
+      code.append { try $0.completeMetrics(scope) }
+      try emitRound(rounds.lowerBound, into: &code, place, plates, loop: loop, before: scope)
+    }
+  }
+
+  /// One round, which schedules the next.
+  private func emitRound(
+    _ round: Int, into code: inout StageCode, _ place: Place, _ plates: Handlers, loop: Scope, before: Scope
+  ) throws {
+    let output = code.output
+    guard round < rounds.upperBound else {
+      code.appendBookkeeping { machine in
+        let (sites, metrics) = try machine.finished(before)
+        machine.keys[loop] = nil
+        machine.close(before)
+        try machine.replay(sites, metrics, into: place.scope, place.handlers)
+        try machine.checkFailure()
+      }
+      code.discard(place.input)
+      code.free(before)
+      code.free(loop)
+      code.output = output
+      return
+    }
+    let scope = code.makeScope()
+    code.appendBookkeeping { machine in
+      guard let key = machine.keys[loop] else {
+        throw CoixError.illFormedProgram("foriLoop: a round without a key")
+      }
+      machine.open(scope, key: key.folded(in: round))
+    }
+    let program = try body(round, ProgramNode(emitter: FinishedEmitter(scope: before, output: output)))
+    code.run(program, Place(input: code.copy(place.input), scope: scope, handlers: plates))
+    code.then { code in
+      let result = code.output
+      code.discard(output)
+      code.appendBookkeeping { $0.close(before) }
+      code.free(before)
+      code.output = result
+      try emitRound(round + 1, into: &code, place, plates, loop: loop, before: scope)
+    }
+  }
+}
+
+/// The empirical program of a run that the same evaluation has finished.
+struct FinishedEmitter: ProgramEmitter {
+  let scope: Scope
+  let output: Register
+
+  func emit(into code: inout StageCode, _ place: Place) throws {
+    code.appendBookkeeping { machine in
+      let (sites, metrics) = try machine.finished(scope)
+      try machine.replay(sites, metrics, into: place.scope, place.handlers)
+      try machine.checkFailure()
+    }
+    code.discard(place.input)
+    code.output = code.copy(output)
+  }
+}
+
+extension Machine {
+  /// Sites, in the order of their names, and metrics of a program that has run in a scope.
+  fileprivate func finished(_ scope: Scope) throws -> ([Site], RunningMetrics) {
+    let sites = try finishedTrace(scope).sites.sorted { $0.name < $1.name }
+    return (sites, try recorder(scope).metrics ?? RunningMetrics())
+  }
+
+  /// Fills in what a program that is no proposal leaves open.
+  fileprivate func completeMetrics(_ scope: Scope) throws {
+    let recorder = try recorder(scope)
+    let sites = try finishedTrace(scope).sites
+    var metrics = recorder.metrics ?? RunningMetrics()
+    let weight = logWeight(metrics, sites) ?? Tensor(0)
+    metrics.logWeight = weight
+    if isPlated {
+      metrics.ess = metrics.ess ?? .pending(weight)
+      metrics.logZ = metrics.logZ ?? .pending(weight)
+    }
+    metrics.logDensity = metrics.logDensity ?? .pending(sum(sites) ?? Tensor(0))
+    if !metrics.hasLoss { metrics.loss = Tensor(0) }
+    recorder.metrics = metrics
+  }
+}
