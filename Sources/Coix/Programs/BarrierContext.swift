@@ -9,6 +9,8 @@ struct BarrierContext {
   /// The number of the stage that has ended, from 1, for messages.
   let stage: Int
 
+  /// The stage's name in messages.
+  var step: String { "step \(stage)" }
   var rows: Int { batch.reduce(1, *) }
   var particles: Int { batch.first ?? 1 }
   var instances: Int { batch.dropFirst().reduce(1, *) }
@@ -25,15 +27,11 @@ struct BarrierContext {
 
   /// Computes what was left pending for want of all particles.
   func resolve(_ metrics: inout RunningMetrics) throws {
-    var summary: (weights: Tensor, WeightSummary)?
-    func summarized(_ weights: Tensor) throws -> WeightSummary {
-      if let summary { return summary.1 }
-      let made = try WeightSummary(wholePlate(weights), step: "step \(stage)", workers: workers)
-      summary = (weights, made)
-      return made
+    if case .pending(let weights)? = metrics.logZ {
+      let summary = try summary(of: weights)
+      metrics.ess = .value(summary.ess)
+      metrics.logZ = .value(summary.logZ)
     }
-    if case .pending(let weights)? = metrics.logZ { metrics.logZ = .value(try summarized(weights).logZ) }
-    if case .pending(let weights)? = metrics.ess { metrics.ess = .value(try summarized(weights).ess) }
     if case .pending(let sum)? = metrics.logDensity {
       metrics.logDensity = .value(batch.isEmpty ? sum : sum * Tensor(1 / Float(particles)))
     }
@@ -50,6 +48,11 @@ struct BarrierContext {
     metrics.loss = losses.dropFirst().reduce(losses.first) { sum, loss in sum.map { $0 + loss } }
     metrics.lossRows = nil
     metrics.lossTerms = []
+  }
+
+  /// Effective sample size and evidence of the plate's weights.
+  func summary(of weights: Tensor) throws -> WeightSummary {
+    try WeightSummary(wholePlate(weights), step: step, workers: workers)
   }
 
   private func wholePlate(_ sites: [Site]) -> Trace {
