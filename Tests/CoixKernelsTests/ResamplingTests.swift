@@ -65,8 +65,10 @@ import Testing
   ) -> [(index: Int, isTie: Bool)] {
     func number(_ i: Int) -> Double { Double(random[i * columns + column]) }
     switch scheme {
-    case COIX_SYSTEMATIC: return walk(weights, to: (0..<count).map { (number(0) + Double($0)) / Double(count) })
-    case COIX_STRATIFIED: return walk(weights, to: (0..<count).map { (number($0) + Double($0)) / Double(count) })
+    case COIX_SYSTEMATIC:
+      return walk(weights, to: (0..<count).map { (number(0) + Double($0)) / Double(count) })
+    case COIX_STRATIFIED:
+      return walk(weights, to: (0..<count).map { (number($0) + Double($0)) / Double(count) })
     case COIX_MULTINOMIAL: return walk(weights, to: sortedUniforms((0...count).map(number)[...]))
     default:
       let total = weights.reduce(0, +)
@@ -88,7 +90,8 @@ import Testing
       (1, 1, 1), (1, 2, 7), (10, 1, 10), (10, 3, 7), (1_000, 2, 1_000), (5_000, 1, 5_000), (7, 2, 100),
       (3_000, 1, 50), (20, 40, 20), (300_000, 1, 1_000),
     ])
-  func ancestorsAreThePlainWalks(_ scheme: coix_resampling_scheme, _ size: (n: Int, columns: Int, count: Int)) {
+  func ancestorsAreThePlainWalks(_ scheme: coix_resampling_scheme, _ size: (n: Int, columns: Int, count: Int))
+  {
     let (n, columns, count) = size
     var random = SplitMix(seed: 60)
     for share in [0, 0.3] as [Float] {

@@ -24,7 +24,8 @@ struct LinearGaussian: Sendable {
 
   /// The bootstrap filter: each state is proposed by the model.
   func filter(
-    _ plate: Plate, until last: Int, scheme: ResamplingScheme = .systematic, when condition: ResamplingCondition
+    _ plate: Plate, until last: Int, scheme: ResamplingScheme = .systematic,
+    when condition: ResamplingCondition
   ) -> Inference<Tuple<>, Tuple<Tensor>> {
     let first = Kernel { (trace) in trace.sample("x0", from: Normal(0, 1)) }
     var filter = propose(plate(target(0)), plate(first))
@@ -131,7 +132,9 @@ struct LinearGaussian: Sendable {
     var bits: [Bits] = []
     for condition in [.always, .ess(below: 1)] as [ResamplingCondition] {
       var run = Bits()
-      run.add(try evaluate(resample(Self.model.filter(plate, until: 2, when: condition), when: condition), seed: 3)())
+      run.add(
+        try evaluate(
+          resample(Self.model.filter(plate, until: 2, when: condition), when: condition), seed: 3)())
       bits.append(run)
     }
     #expect(bits[0].differences(from: bits[1]) == [])
@@ -191,7 +194,8 @@ struct LinearGaussian: Sendable {
         #expect(column(result.metrics.logWeight).allSatisfy { (Double($0) - logMean).magnitude < 1e-5 })
       } else {
         #expect(column(result.output.values) == Self.numbers)
-        #expect(zip(column(result.metrics.logWeight), weights[instance]).allSatisfy { ($0 - $1).magnitude < 1e-6 })
+        #expect(
+          zip(column(result.metrics.logWeight), weights[instance]).allSatisfy { ($0 - $1).magnitude < 1e-6 })
       }
       let number = try required(result.trace["number"]?.value)
       #expect(column(number) == column(result.output.values))

@@ -7,6 +7,8 @@ import CoixParallel
 /// log-probabilities are gathered, and gradients flow through the gather. An unweighted program has equal weights. Without a
 /// particle axis nothing happens.
 ///
+/// As in the reference, a change of the number of particles from S to k changes the evidence that the weights stand for by log(S / k).
+///
 /// Under a condition an instance that does not meet it keeps its particles and their weights. Weights are cumulative, so that in
 /// both cases logsumexp(w) - log k is the same before and after, and a further `propose` gives the evidence of all steps, whichever
 /// of them resampled. The metric log Z is that of the program that was resampled, or that of its weights. The effective
@@ -18,7 +20,8 @@ import CoixParallel
 ///   - scheme: how they are drawn.
 ///   - condition: when they are drawn.
 public func resample<I, O>(
-  _ program: some InferenceProgram<I, O>, count: ParticleCount = .same, scheme: ResamplingScheme = .systematic,
+  _ program: some InferenceProgram<I, O>, count: ParticleCount = .same,
+  scheme: ResamplingScheme = .systematic,
   when condition: ResamplingCondition = .always
 ) -> Inference<I, O> {
   Inference(

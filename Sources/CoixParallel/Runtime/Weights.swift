@@ -53,7 +53,8 @@ package struct WeightMoments {
   /// Of weights `[particles, instances]`.
   ///
   /// - Throws: ``CoixError/weights(step:instance:reason:)`` if an instance's weights are all -inf, or one is NaN or +inf.
-  package init(_ logWeights: Tensor, particles: Int, instances: Int, step: String, _ workers: Workers) throws {
+  package init(_ logWeights: Tensor, particles: Int, instances: Int, step: String, _ workers: Workers) throws
+  {
     greatest = [Double](repeating: 0, count: instances)
     sums = greatest
     squares = greatest
