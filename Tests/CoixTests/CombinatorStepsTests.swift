@@ -45,6 +45,32 @@ import Testing
     }
   }
 
+  /// Sites that join one after another, and are read only at the end.
+  @Test func pathsAreFoundWithOneCompositionAStep() throws {
+    let first = Kernel { (trace, x: Tensor) in trace.sample("x0", from: Delta(x)) }
+    func program(_ steps: Int) -> Inference<Tuple<Tensor>, Tuple<Tensor>> {
+      var program: Inference<Tuple<Tensor>, Tuple<Tensor>> = resample(
+        Self.plate(first), scheme: .multinomial)
+      for t in 1...steps {
+        let next = Kernel { (trace, x: Tensor) in trace.sample("x\(t)", from: Delta(x + 1)) }
+        program = resample(compose(Self.plate(next), program, suffix: false), scheme: .multinomial)
+      }
+      return program
+    }
+    let data = Self.plate.mapped(Tensor((0..<20).map { 100 * Float($0) }))
+    for steps in [2, 30, 60] {
+      let context = ExecutionContext.caller(team: 1)
+      let result = try context.withCurrent { try evaluate(program(steps), seed: 0)(data) }
+      #expect(context.rowWork.compositions <= steps)
+      // Each particle's states belong to one path.
+      for t in 0...steps {
+        let x = try required(result.trace["x\(t)"]?.value)
+        #expect(x.scalars == result.output.values.scalars.map { $0 - Float(steps - t) })
+      }
+      #expect(Set(result.output.values.scalars).count < 20)
+    }
+  }
+
   /// Values that nobody reads between resamplings are gathered once, at the end, and all of them by the same index.
   @Test func indicesAreComposedOnceAStep() throws {
     let model = Model { (trace) in

@@ -89,6 +89,7 @@ struct ResampleEmitter: ProgramEmitter {
       var ancestors = try scheme.ancestors(
         logWeights: logWeights, key: key, count: count, step: barrier.step, workers: barrier.workers)
       if isMet.contains(false) {
+        // Who is not drawn anew goes on as its own child.
         for row in ancestors.indices where !isMet[row % instances] { ancestors[row] = Int32(row) }
       }
       let gather = RowGather(RowIndex(ancestors), plate: barrier.plateName)
@@ -98,6 +99,7 @@ struct ResampleEmitter: ProgramEmitter {
         return isSingle && instances == 1 && gathered.isMapped
           ? gathered.unmapped().reshaped(to: tensor.shape) : gathered
       }
+      gather.finish()
     }
 
     if !isMet.contains(false) {

@@ -139,7 +139,7 @@ extension Tensor {
     let source = tape != nil && tape?.id == self.tape ? node : -1
     let targets = shape[0]
     let mapping = PlateMapping(
-      plate: plate, rows: index?.rows.count ?? targets, index: index, sourceRows: targets, sourceNode: source)
+      plate: plate, rows: index?.count ?? targets, index: index, sourceRows: targets, sourceNode: source)
     let view = Tensor(storage: Storage(viewing: storage, mapping: mapping), shape: event)
     guard source >= 0, let tape else { return view }
     guard let index else { return view.tracked(node: source, tape: tape.id) }
