@@ -1,19 +1,55 @@
-// Systematic resampling: one uniform number a column places `count` evenly spaced positions on the
-// cumulative weights (Kitagawa 1996; Carpenter, Clifford and Fearnhead 1999).
+// Resampling: ascending positions on the cumulative weights of a column choose rows (Douc, Cappé and Moulines 2005). The schemes
+// differ in where the positions lie. Weights and their sums are in double, so that the number of a row's copies is right for
+// any number of rows.
 
 #include "internal.h"
 
 #include <math.h>
 
-/// Blocks of rows; their borders depend on n alone, and so does the order of every sum.
+typedef struct {
+  void (*exponentials)(const float *x, size_t n, float greatest, double *out);
+} resampling_table;
+
+#define COIX_TEMPLATE "Copies/resampling_copy.h"
+#include "copies.h"
+COIX_CHOOSE(resampling_table, kernels)
+
+/// Blocks of rows; their borders depend on the number of rows alone, and so does the order of every sum.
 #define MOST_BLOCKS 256
 #define LEAST_BLOCK ((size_t)1024)
+/// Rows at a time within a block.
+#define TILE ((size_t)64)
 
 static inline size_t block_size(size_t n) { return coix_max(LEAST_BLOCK, coix_blocks(n, MOST_BLOCKS)); }
 
+/// Runs `statement` for each block b, by a team where there is one.
+#define FOR_BLOCKS(statement)                                                                      \
+  do {                                                                                             \
+    if (threads <= 1) {                                                                            \
+      for (size_t b = 0; b < blocks; b++) statement;                                               \
+    } else {                                                                                       \
+      _Pragma("omp parallel for schedule(static) num_threads(threads)")                            \
+      for (size_t b = 0; b < blocks; b++) statement;                                               \
+    }                                                                                              \
+  } while (0)
+
+// MARK: Weights
+
+/// What of a row's weight the positions are laid on.
+typedef enum {
+  WHOLE,  // all of it
+  COPIES, // the whole copies that the row is worth
+  REST    // the fraction of a copy beyond
+} part;
+
 typedef struct {
-  size_t n, columns, count, size, blocks;
-} layout;
+  const float *log_weight;
+  size_t n, stride, size, blocks;
+  float greatest;
+  part part;
+  double copies_per_weight;
+  int threads;
+} column;
 
 /// The largest weight of rows [start, end), NaN if one is NaN.
 static float block_max(const float *log_weight, size_t stride, size_t start, size_t end) {
@@ -29,116 +65,222 @@ static float block_max(const float *log_weight, size_t stride, size_t start, siz
   return m;
 }
 
-/// Writes exp(w - m) of up to 64 rows.
-static void weights(const float *log_weight, size_t stride, size_t count, float m, double *out) {
-  float shifted[64];
-  for (size_t j = 0; j < count; j++) shifted[j] = log_weight[j * stride] - m;
-  coix_unary(COIX_EXP, shifted, shifted, count, 1);
-  for (size_t j = 0; j < count; j++) out[j] = (double)shifted[j];
+/// Writes what counts of the weights of up to TILE rows; the greatest weight is 1.
+static void weights(const column *c, size_t start, size_t count, double *out) {
+  const float *rows = c->log_weight + start * c->stride;
+  float packed[TILE];
+  if (c->stride != 1) {
+    for (size_t j = 0; j < count; j++) packed[j] = rows[j * c->stride];
+    rows = packed;
+  }
+  kernels->exponentials(rows, count, c->greatest, out);
+  if (c->part == WHOLE) return;
+  for (size_t j = 0; j < count; j++) {
+    double copies = out[j] * c->copies_per_weight, whole = (double)(int64_t)copies;
+    out[j] = c->part == COPIES ? whole : copies - whole;
+  }
 }
 
-static double block_sum(const float *log_weight, size_t stride, size_t start, size_t end, float m) {
-  double sum = 0.0, w[64];
-  for (size_t j = start; j < end; j += 64) {
-    size_t count = coix_min(64, end - j);
-    weights(log_weight + j * stride, stride, count, m, w);
+static double block_sum(const column *c, size_t b) {
+  size_t start = b * c->size, end = coix_min(start + c->size, c->n);
+  double sum = 0.0, w[TILE];
+  for (size_t j = start; j < end; j += TILE) {
+    size_t count = coix_min(TILE, end - j);
+    weights(c, j, count, w);
     for (size_t l = 0; l < count; l++) sum += w[l];
   }
   return sum;
 }
 
-/// The positions: number i lies at (uniform + i) * step, on the scale of the total weight.
-typedef struct {
-  double uniform, step, per_step;
-  size_t count;
-} grid;
-
-/// The number of positions <= bound. The quotient is off by one at most.
-static inline size_t positions_within(double bound, const grid *g) {
-  double quotient = bound * g->per_step - g->uniform;
-  quotient = quotient < 0.0 ? 0.0 : quotient > (double)g->count ? (double)g->count : quotient;
-  int64_t i = (int64_t)quotient;
-  i -= i > 0 && (g->uniform + (double)(i - 1)) * g->step > bound;
-  i += (g->uniform + (double)i) * g->step <= bound;
-  return coix_min((size_t)i, g->count);
+/// Sums before each block, `blocks` + 1 of them. Returns the total.
+static double sums(const column *c, double *before) {
+  const size_t blocks = c->blocks;
+  const int threads = c->threads;
+  FOR_BLOCKS(before[b + 1] = block_sum(c, b));
+  before[0] = 0.0;
+  for (size_t b = 0; b < blocks; b++) before[b + 1] += before[b];
+  return before[blocks];
 }
+
+// MARK: Positions
+
+/// Ascending positions: number i lies at (uniform[i * stride] + i) * step, or at sorted[i] * step.
+typedef struct {
+  const float *uniform;
+  size_t stride;
+  const double *sorted;
+  size_t count;
+  /// The end of the scale, which comes to lie on the total weight; step = total / span.
+  double span;
+  double step, per_step;
+} positions;
+
+static inline double position(const positions *p, size_t i) {
+  return (p->sorted ? p->sorted[i] : (double)p->uniform[i * p->stride] + (double)i) * p->step;
+}
+
+/// The number of positions <= bound, of which there are at least `from`.
+static inline size_t positions_within(double bound, const positions *p, size_t from) {
+  size_t i = from;
+  if (p->sorted) {
+    while (i < p->count && position(p, i) <= bound) i++;
+    return i;
+  }
+  // One position lies in each step; the quotient is off by one at most.
+  double quotient = bound * p->per_step;
+  i = quotient < (double)p->count ? (size_t)quotient : p->count;
+  i -= i > 0 && position(p, i - 1) > bound;
+  i += i < p->count && position(p, i) <= bound;
+  return i;
+}
+
+/// The same by bisection, for any bound.
+static size_t positions_before_block(double bound, const positions *p) {
+  if (!p->sorted) return positions_within(bound, p, 0);
+  size_t low = 0, high = p->count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (position(p, middle) <= bound) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/// Makes `count` sorted uniform numbers, on a scale whose end is returned, of count + 1 exponential ones: the normalised
+/// partial sums of exponential spacings (Devroye 1986, chapter V.3).
+static double sort_uniform(const float *exponential, size_t stride, size_t count, double *sorted, int threads) {
+  double before[MOST_BLOCKS + 1];
+  const size_t n = count + 1, size = block_size(n), blocks = coix_blocks(n, size);
+  FOR_BLOCKS({
+    double sum = 0.0;
+    for (size_t i = b * size; i < coix_min((b + 1) * size, n); i++) {
+      sum += (double)exponential[i * stride];
+      if (i < count) sorted[i] = sum;
+    }
+    before[b + 1] = sum;
+  });
+  before[0] = 0.0;
+  for (size_t b = 0; b < blocks; b++) before[b + 1] += before[b];
+  FOR_BLOCKS(for (size_t i = b * size; i < coix_min((b + 1) * size, count); i++) sorted[i] += before[b]);
+  return before[blocks] > 0.0 ? before[blocks] : 1.0;
+}
+
+// MARK: Rows at positions
 
 /// Assigns the positions [i, end_position), which lie above `before`, to the block's rows. Each row with any weight
 /// leaves its number at the first position beyond what came before it, where the last to do so stays; the positions
 /// between repeat the one before. So nothing branches on the weights.
-static void block_pick(const float *log_weight, const layout *l, size_t b, float m, double before, const grid *g,
-                       size_t i, size_t end_position, int32_t *index) {
-  size_t start = b * l->size, end = coix_min(start + l->size, l->n), at = i;
-  double sum = 0.0, w[64];
+static void block_pick(const column *c, size_t b, double before, const positions *p, size_t i, size_t end_position,
+                       int32_t *index) {
+  size_t start = b * c->size, end = coix_min(start + c->size, c->n), at = i;
+  double sum = 0.0, w[TILE];
   int32_t nowhere;
-  for (size_t k = i; k < end_position; k++) index[k * l->columns] = -1;
-  for (size_t j = start; j < end; j += 64) {
-    size_t rows = coix_min(64, end - j);
-    weights(log_weight + j * l->columns, l->columns, rows, m, w);
+  for (size_t k = i; k < end_position; k++) index[k * c->stride] = -1;
+  for (size_t j = start; j < end; j += TILE) {
+    size_t rows = coix_min(TILE, end - j);
+    weights(c, j, rows, w);
     for (size_t k = 0; k < rows; k++) {
-      int32_t *target = w[k] > 0.0 && at < end_position ? index + at * l->columns : &nowhere;
+      int32_t *target = w[k] > 0.0 && at < end_position ? index + at * c->stride : &nowhere;
       *target = (int32_t)(j + k);
       sum += w[k];
-      size_t within = positions_within(before + sum, g);
+      size_t within = positions_within(before + sum, p, at);
       at = w[k] > 0.0 && within > at ? within : at;
     }
   }
   int32_t last = -1;
   for (size_t k = i; k < end_position; k++) {
-    int32_t here = index[k * l->columns];
+    int32_t here = index[k * c->stride];
     last = here > last ? here : last;
-    index[k * l->columns] = last;
+    index[k * c->stride] = last;
   }
 }
 
-/// Runs `statement` for each block b, by a team where there is one.
-#define FOR_BLOCKS(statement)                                                                      \
-  do {                                                                                             \
-    if (threads <= 1) {                                                                            \
-      for (size_t b = 0; b < blocks; b++) statement;                                               \
-    } else {                                                                                       \
-      _Pragma("omp parallel for schedule(static) num_threads(threads)")                            \
-      for (size_t b = 0; b < blocks; b++) statement;                                               \
-    }                                                                                              \
-  } while (0)
+/// Assigns all positions to rows, given the sums before each block.
+static void pick(const column *c, const double *before, positions *p, int32_t *index) {
+  size_t starts[MOST_BLOCKS + 1];
+  const size_t blocks = c->blocks;
+  const int threads = c->threads;
+  p->step = before[blocks] / p->span;
+  p->per_step = p->span / before[blocks];
+  size_t last = 0; // the last block with any weight takes what rounding leaves
+  for (size_t b = 0; b < blocks; b++)
+    if (before[b + 1] > before[b]) last = b;
+  // Position 0 belongs to the first row with any weight, though nothing lies before it.
+  for (size_t b = 0; b <= blocks; b++)
+    starts[b] = b > last ? p->count : before[b] == 0.0 ? 0 : positions_before_block(before[b], p);
+  FOR_BLOCKS(if (before[b + 1] > before[b])
+               block_pick(c, b, before[b], p, starts[b], starts[b + 1], index));
+}
+
+// MARK: Schemes
+
+/// Whole copies first, in the rows' order, then the rest by sorted uniform numbers (Liu and Chen 1998).
+static void residual(column *c, double *before, const float *exponential, double *sorted, int32_t *index,
+                     size_t count) {
+  const float half = 0.5f;
+  c->copies_per_weight = (double)count / before[c->blocks];
+  c->part = COPIES;
+  const size_t copies = coix_min((size_t)sums(c, before), count);
+  if (copies > 0) {
+    positions middles = {.uniform = &half, .count = copies, .span = (double)copies};
+    pick(c, before, &middles, index);
+  }
+  if (copies == count) return;
+  c->part = REST;
+  if (!(sums(c, before) > 0.0)) { // nothing but rounding is left
+    c->part = WHOLE;
+    sums(c, before);
+  }
+  positions drawn = {.sorted = sorted, .count = count - copies};
+  drawn.span = sort_uniform(exponential, c->stride, drawn.count, sorted, c->threads);
+  pick(c, before, &drawn, index + copies * c->stride);
+}
 
 /// One column; 0, or 1 where its weights have no sum.
-static int column(const float *log_weight, double uniform, int32_t *index, const layout *l, int team) {
+static int resample_column(coix_resampling_scheme scheme, const float *log_weight, const float *random, double *sorted,
+                           int32_t *index, size_t n, size_t columns, size_t count, int threads) {
   float largest[MOST_BLOCKS];
   double before[MOST_BLOCKS + 1];
-  size_t starts[MOST_BLOCKS + 1];
-  const size_t n = l->n, stride = l->columns, size = l->size, blocks = l->blocks;
-  int threads = coix_team_for((double)n * 3.0, team);
-  FOR_BLOCKS(largest[b] = block_max(log_weight, stride, b * size, coix_min((b + 1) * size, n)));
-  float m = block_max(largest, 1, 0, blocks);
-  if (!isfinite(m)) return 1;
+  const size_t size = block_size(n), blocks = coix_blocks(n, size);
+  FOR_BLOCKS(largest[b] = block_max(log_weight, columns, b * size, coix_min((b + 1) * size, n)));
+  const float greatest = block_max(largest, 1, 0, blocks);
+  if (!isfinite(greatest)) return 1;
 
-  FOR_BLOCKS(before[b + 1] = block_sum(log_weight, stride, b * size, coix_min((b + 1) * size, n), m));
-  size_t last = 0; // the last block with any weight takes what rounding leaves
-  before[0] = 0.0;
-  for (size_t b = 0; b < blocks; b++) {
-    if (before[b + 1] > 0.0) last = b;
-    before[b + 1] += before[b];
+  column c = {log_weight, n, columns, size, blocks, greatest, WHOLE, 0.0, threads};
+  sums(&c, before);
+  positions p = {.uniform = random, .count = count, .span = (double)count};
+  switch (scheme) {
+    case COIX_RESIDUAL: residual(&c, before, random, sorted, index, count); return 0;
+    case COIX_SYSTEMATIC: break;
+    case COIX_STRATIFIED: p.stride = columns; break;
+    case COIX_MULTINOMIAL:
+      p.sorted = sorted;
+      p.span = sort_uniform(random, columns, count, sorted, threads);
+      break;
   }
-  const double total = before[blocks];
-  const grid g = {uniform, total / (double)l->count, (double)l->count / total, l->count};
-  for (size_t b = 0; b < blocks; b++) starts[b] = b > last ? l->count : positions_within(before[b], &g);
-  // Position 0 belongs to the first row with any weight, though nothing lies before it.
-  for (size_t b = 0; b < blocks && before[b] == 0.0; b++) starts[b] = 0;
-  starts[blocks] = l->count;
-  if (last + 1 < blocks) starts[last + 1] = l->count;
-
-  FOR_BLOCKS(if (before[b + 1] > before[b])
-               block_pick(log_weight, l, b, m, before[b], &g, starts[b], starts[b + 1], index));
+  pick(&c, before, &p, index);
   return 0;
 }
 
-int64_t coix_systematic(const float *log_weight, const float *uniform, int32_t *index,
-                        size_t n, size_t columns, size_t count, int team) {
+int64_t coix_resample(coix_resampling_scheme scheme, const float *log_weight, const float *random, double *workspace,
+                      int32_t *index, size_t n, size_t columns, size_t count, int team) {
   if (n == 0) return columns ? 1 : 0;
-  size_t size = block_size(n);
-  const layout l = {n, columns, count, size, coix_blocks(n, size)};
-  for (size_t c = 0; c < columns; c++)
-    if (column(log_weight + c, (double)uniform[c], index + c, &l, team)) return (int64_t)c + 1;
-  return 0;
+  if (count == 0) return 0;
+  const double nanoseconds = 4.0 * (double)n + 2.0 * (double)count;
+  // Long columns are cut into blocks; short ones are shared out whole.
+  const int within = coix_team_for(nanoseconds, team);
+  const int across = within > 1 ? 1 : coix_team_for(nanoseconds * (double)columns, team);
+  size_t failed = columns;
+#define COLUMN                                                                                                     \
+  if (resample_column(scheme, log_weight + c, random + c, workspace ? workspace + c * count : NULL, index + c, n,  \
+                      columns, count, within))                                                                     \
+  failed = coix_min(failed, c)
+  if (across <= 1) {
+    for (size_t c = 0; c < columns; c++) COLUMN;
+  } else {
+#pragma omp parallel for schedule(static) num_threads(across) reduction(min : failed)
+    for (size_t c = 0; c < columns; c++) COLUMN;
+  }
+#undef COLUMN
+  return failed < columns ? (int64_t)failed + 1 : 0;
 }

@@ -5,9 +5,19 @@
 
 #include <math.h>
 
+/// Columns at a time.
+#define GROUP ((size_t)16)
+
+/// Of a block of rows: the greatest log-weight of each column of a group, and the sums over rows of exp(w - greatest) and its square.
+typedef struct {
+  float greatest[GROUP];
+  double sums[GROUP], squares[GROUP];
+} group_moments;
+
 typedef struct {
   float (*greatest)(const float *x, size_t n);
   void (*moments)(const float *x, size_t n, float shift, double *sums);
+  void (*group)(const float *x, size_t rows, size_t columns, size_t width, group_moments *out);
 } weights_table;
 
 #define COIX_TEMPLATE "Copies/weights_copy.h"
@@ -55,6 +65,39 @@ static void one_column(const float *x, double *greatest, double *sum, double *su
   *sum_of_squares = q;
 }
 
+/// Fewer blocks than for a single column: what is kept of them lies on the stack.
+#define MOST_GROUP_BLOCKS 64
+#define LEAST_GROUP_BLOCK ((size_t)1024)
+
+/// Up to GROUP neighbouring columns.
+static void one_group(const float *x, double *greatest, double *sum, double *sum_of_squares, size_t n, size_t columns,
+                      size_t width, int threads) {
+  const size_t size = coix_max(LEAST_GROUP_BLOCK, coix_blocks(n, MOST_GROUP_BLOCKS)), blocks = coix_blocks(n, size);
+  group_moments parts[MOST_GROUP_BLOCKS];
+#define BLOCK kernels->group(x + b * size * columns, coix_min(size, n - b * size), columns, width, parts + b)
+  if (threads <= 1) {
+    for (size_t b = 0; b < blocks; b++) BLOCK;
+  } else {
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (size_t b = 0; b < blocks; b++) BLOCK;
+  }
+#undef BLOCK
+  for (size_t c = 0; c < width; c++) {
+    float m = parts[0].greatest[c];
+    for (size_t b = 1; b < blocks; b++) m = m != m || m > parts[b].greatest[c] ? m : parts[b].greatest[c];
+    double s = 0, q = 0;
+    for (size_t b = 0; b < blocks; b++) {
+      if (parts[b].greatest[c] == -INFINITY) continue;
+      double scale = exp((double)parts[b].greatest[c] - (double)m);
+      s += parts[b].sums[c] * scale;
+      q += parts[b].squares[c] * scale * scale;
+    }
+    greatest[c] = m;
+    sum[c] = s;
+    sum_of_squares[c] = q;
+  }
+}
+
 void coix_weight_moments(const float *log_weight, double *greatest, double *sum, double *sum_of_squares,
                          size_t n, size_t columns, int team) {
   if (n == 0) return;
@@ -62,22 +105,18 @@ void coix_weight_moments(const float *log_weight, double *greatest, double *sum,
     one_column(log_weight, greatest, sum, sum_of_squares, n, team);
     return;
   }
-  for (size_t c = 0; c < columns; c++) {
-    greatest[c] = -INFINITY;
-    sum[c] = sum_of_squares[c] = 0;
+  // Long columns are cut into blocks; short ones are shared out by groups.
+  const size_t groups = coix_blocks(columns, GROUP);
+  const int within = coix_team_for((double)(n * coix_min(columns, GROUP)), team);
+  const int across = within > 1 ? 1 : coix_team_for((double)n * (double)columns, team);
+#define ONE                                                                                                        \
+  one_group(log_weight + g * GROUP, greatest + g * GROUP, sum + g * GROUP, sum_of_squares + g * GROUP, n, columns, \
+            coix_min(GROUP, columns - g * GROUP), within)
+  if (across <= 1) {
+    for (size_t g = 0; g < groups; g++) ONE;
+  } else {
+#pragma omp parallel for schedule(static) num_threads(across)
+    for (size_t g = 0; g < groups; g++) ONE;
   }
-  for (size_t r = 0; r < n; r++) {
-    for (size_t c = 0; c < columns; c++) {
-      double w = (double)log_weight[r * columns + c];
-      if (w != w || greatest[c] < w) greatest[c] = w;
-    }
-  }
-  for (size_t r = 0; r < n; r++) {
-    for (size_t c = 0; c < columns; c++) {
-      if (greatest[c] == -INFINITY) continue;
-      double e = exp((double)log_weight[r * columns + c] - greatest[c]);
-      sum[c] += e;
-      sum_of_squares[c] += e * e;
-    }
-  }
+#undef ONE
 }

@@ -116,10 +116,7 @@ extension Machine {
     var metrics = recorder.metrics ?? RunningMetrics()
     let weight = logWeight(metrics, sites) ?? Tensor(0)
     metrics.logWeight = weight
-    if isPlated {
-      metrics.ess = metrics.ess ?? .pending(weight)
-      metrics.logZ = metrics.logZ ?? .pending(weight)
-    }
+    if isPlated && metrics.ess == nil { metrics.summarize(weight) }
     metrics.logDensity = metrics.logDensity ?? .pending(sum(sites) ?? Tensor(0))
     if !metrics.hasLoss { metrics.loss = Tensor(0) }
     recorder.metrics = metrics

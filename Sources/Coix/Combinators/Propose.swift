@@ -113,10 +113,7 @@ struct ProposeEmitter: ProgramEmitter {
   ) throws {
     var metrics = try machine.recorder(proposalScope).metrics ?? RunningMetrics()
     metrics.logWeight = weighing.logWeight
-    if machine.isPlated {
-      metrics.ess = .pending(weighing.logWeight)
-      metrics.logZ = .pending(weighing.logWeight)
-    }
+    if machine.isPlated { metrics.summarize(weighing.logWeight) }
     metrics.logDensity = .pending(weighing.logDensity)
     if let objective {
       if let rowLoss = objective.rowLoss, weighing.comesInEqual || !objective.needsEqualWeights {

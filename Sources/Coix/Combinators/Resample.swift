@@ -2,47 +2,44 @@ import CoixParallel
 
 /// Draws particles anew in proportion to their weights, which are equal afterwards.
 ///
-/// Systematic resampling over the particle axis, for each instance by itself (Douc, Cappé and Moulines, "Comparison of
-/// resampling schemes for particle filtering", 2005). Each log-weight is then logsumexp(w) - log k. Values and log-probabilities
-/// are gathered, and gradients flow through the gather. An unweighted program has equal weights. Without a particle axis
-/// nothing happens.
+/// The resampling is over the particle axis, for each instance by itself, and by default systematic (Douc, Cappé and Moulines,
+/// "Comparison of resampling schemes for particle filtering", 2005). Each log-weight is then logsumexp(w) - log k. Values and
+/// log-probabilities are gathered, and gradients flow through the gather. An unweighted program has equal weights. Without a
+/// particle axis nothing happens.
 ///
-/// - Parameter count: how many particles to draw.
-public func resample<I, O>(_ program: some InferenceProgram<I, O>, count: ParticleCount = .same) -> Inference<
-  I, O
-> {
-  Inference(node: ProgramNode(emitter: ResampleEmitter(program: program.node, count: count)))
-}
-
-/// How many particles ``resample(_:count:)`` draws.
-public enum ParticleCount: Sendable, ExpressibleByIntegerLiteral {
-  /// As many as there are.
-  case same
-  /// This many.
-  case exactly(Int)
-  /// One, without a particle axis: what comes after it stands in the instances' plates alone.
-  case one
-
-  /// This many.
-  public init(integerLiteral count: Int) { self = .exactly(count) }
-
-  func resolved(_ particles: Int) -> Int {
-    switch self {
-    case .same: particles
-    case .exactly(let count): count
-    case .one: 1
-    }
-  }
+/// As in the reference, a change of the number of particles from S to k changes the evidence that the weights stand for by log(S / k).
+///
+/// Under a condition an instance that does not meet it keeps its particles and their weights. Weights are cumulative, so that in
+/// both cases logsumexp(w) - log k is the same before and after, and a further `propose` gives the evidence of all steps, whichever
+/// of them resampled. The metric log Z is that of the program that was resampled, or that of its weights. The effective
+/// sample size becomes that of the weights as they are afterwards: k, or the mean over instances where some kept theirs. There is none
+/// after ``ParticleCount/one``.
+///
+/// - Parameters:
+///   - count: how many particles to draw. Under a condition, as many as there are.
+///   - scheme: how they are drawn.
+///   - condition: when they are drawn.
+public func resample<I, O>(
+  _ program: some InferenceProgram<I, O>, count: ParticleCount = .same,
+  scheme: ResamplingScheme = .systematic,
+  when condition: ResamplingCondition = .always
+) -> Inference<I, O> {
+  Inference(
+    node: ProgramNode(
+      emitter: ResampleEmitter(program: program.node, count: count, scheme: scheme, condition: condition)))
 }
 
 struct ResampleEmitter: ProgramEmitter {
   let program: ProgramNode
   let count: ParticleCount
+  let scheme: ResamplingScheme
+  let condition: ResamplingCondition
 
   func emit(into code: inout StageCode, _ place: Place) throws {
     if case .exactly(let count) = count, count < 1 {
       throw CoixError.argument("resample: the number of particles must be at least 1, is \(count)")
     }
+    try condition.validate(for: count)
     let (scope, handlers) = (place.scope, place.handlers)
     let inner = code.makeScope()
     code.appendBookkeeping { machine in
@@ -90,26 +87,42 @@ struct ResampleEmitter: ProgramEmitter {
     let isSingle = if case .one = self.count { true } else { false }
     let instances = barrier.instances
     let logWeights = barrier.wholePlate(weights).reshaped(to: [barrier.particles, instances])
-    let uniforms = Draw(key: key, shape: [instances]).uniform()
-    let index = RowIndex(
-      try systematicAncestors(
-        logWeights: logWeights, uniforms: uniforms, count: count, step: "step \(barrier.stage)",
-        workers: barrier.workers))
-    try machine.gather(output, scope) { tensor in
-      let gathered = tensor.gathered(by: index, plate: barrier.plateName)
-      // A single particle outside of all plates is no row of anything.
-      return isSingle && instances == 1 && gathered.isMapped
-        ? gathered.unmapped().reshaped(to: tensor.shape) : gathered
+    let logMeans = logWeights.logSumExp(axis: 0) - Tensor(Float(count)).logarithm
+    let isMet = try condition.isMet(by: logWeights, barrier)
+
+    if isMet.contains(true) {
+      var ancestors = try scheme.ancestors(
+        logWeights: logWeights, key: key, count: count, step: barrier.step, workers: barrier.workers)
+      if isMet.contains(false) {
+        // Who is not drawn anew goes on as its own child.
+        for row in ancestors.indices where !isMet[row % instances] { ancestors[row] = Int32(row) }
+      }
+      let gather = RowGather(RowIndex(ancestors), plate: barrier.plateName)
+      try machine.gather(output, scope) { tensor in
+        let gathered = gather(tensor)
+        // A single particle outside of all plates is no row of anything.
+        return isSingle && instances == 1 && gathered.isMapped
+          ? gathered.unmapped().reshaped(to: tensor.shape) : gathered
+      }
+      gather.finish()
     }
 
-    let logSum = logWeights.logSumExp(axis: 0) - Tensor(Float(count)).logarithm
-    metrics.logWeight =
-      instances == 1
-      ? logSum.reshaped(to: .scalar)
-      : logSum.mapped(
-        plate: barrier.plateName, index: RowIndex((0..<count * instances).map { Int32($0 % instances) }))
-    metrics.ess = isSingle ? nil : .value(Tensor(Float(count)))
-    if metrics.logZ == nil { metrics.logZ = .value(logSum.sum()) }
+    if !isMet.contains(false) {
+      metrics.logWeight =
+        instances == 1
+        ? logMeans.reshaped(to: .scalar)
+        : logMeans.mapped(
+          plate: barrier.plateName, index: RowIndex((0..<count * instances).map { Int32($0 % instances) }))
+      metrics.ess = isSingle ? nil : .value(Tensor(Float(count)))
+    } else {
+      if isMet.contains(true) {
+        let mask = Tensor(isMet.map { $0 ? 1 : 0 })
+        metrics.logWeight = select(mask, logMeans, logWeights).reshaped(to: [barrier.rows]).mapped(
+          plate: barrier.plateName)
+      }
+      metrics.ess = .value(try barrier.summary(of: metrics.logWeight ?? weights).ess)
+    }
+    if metrics.logZ == nil { metrics.logZ = .value(logMeans.sum()) }
     recorder.metrics = metrics
   }
 }

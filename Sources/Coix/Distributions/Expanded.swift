@@ -3,15 +3,18 @@ import CoixParallel
 /// A distribution that is drawn independently over new or stretched batch axes.
 ///
 /// Numbers are drawn in NumPyro's order, in which a plate's rows are the first batch axes: the new leading axes, the stretched inner
-/// axes from right to left, then the original batch and event axes. If a parameter varies over rows, these are original axes, and
-/// every new one is a stretched inner one, slower than the rows. A distribution that is expanded twice is drawn as if at once.
+/// axes from right to left, then the original batch and event axes. Within a local plate rows count among the
+/// original axes if a parameter varies over them, and every new axis is then a stretched inner one, slower than rows. A distribution that is expanded twice is drawn as if at once.
 public struct Expanded<Base: Distribution>: Distribution {
   private let base: Base
   private let batch: Shape
+  /// Whether a local plate asks for it.
+  private let isLocal: Bool
 
-  init(_ base: Base, to batch: Shape) {
+  init(_ base: Base, to batch: Shape, isLocal: Bool = false) {
     self.base = base
     self.batch = batch
+    self.isLocal = isLocal
   }
 
   public var shape: Shape { batch.appending(base.eventShape) }
@@ -27,10 +30,13 @@ public struct Expanded<Base: Distribution>: Distribution {
     let sizes = draw.shape
     let batchRank = sizes.rank - base.eventRank
     let leading = batchRank - original.rank
-    let varies = base.parameters.contains { $0.tensor.isBatched }
+    let isLocal = isLocal || draw.isLocal
+    let varies = isLocal && base.parameters.contains { $0.tensor.isBatched }
     var stretched = (leading..<batchRank).filter { original[$0 - leading] == 1 && sizes[$0] != 1 }
     if varies { stretched = Array(0..<leading) + stretched }
-    guard !stretched.isEmpty else { return base.sample(Draw(key: draw.key, shape: sizes)) }
+    guard !stretched.isEmpty else {
+      return base.sample(Draw(key: draw.key, shape: sizes, isLocal: isLocal))
+    }
     // From the sequence's fastest axis: event, original batch, (rows,) stretched from left to right, leading (rows).
     var strides = [Int](repeating: 0, count: sizes.rank)
     var step = 1
@@ -46,11 +52,12 @@ public struct Expanded<Base: Distribution>: Distribution {
     if varies {
       step *= max(ExecutionContext.current?.plateRows ?? 1, 1)
       lay(stretched)
-      return base.sample(Draw(key: draw.key, shape: sizes, strides: strides, rowStride: beforeRows))
+      return base.sample(
+        Draw(key: draw.key, shape: sizes, strides: strides, rowStride: beforeRows, isLocal: isLocal))
     }
     lay(stretched)
     lay((0..<leading).reversed())
-    return base.sample(Draw(key: draw.key, shape: sizes, strides: strides, rowStride: step))
+    return base.sample(Draw(key: draw.key, shape: sizes, strides: strides, rowStride: step, isLocal: isLocal))
   }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
@@ -67,6 +74,6 @@ public struct Expanded<Base: Distribution>: Distribution {
   }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Expanded {
-    Expanded(base.mapParameters(transform), to: batch)
+    Expanded(base.mapParameters(transform), to: batch, isLocal: isLocal)
   }
 }

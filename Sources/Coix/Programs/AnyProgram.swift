@@ -83,9 +83,13 @@ public struct AnyProgram: InferenceProgram {
       .inference)
   }
 
-  /// Resamples; see ``resample(_:count:)``.
-  public static func resample(_ program: AnyProgram, count: ParticleCount = .same) -> AnyProgram {
-    AnyProgram(ResampleEmitter(program: program.node, count: count), .inference)
+  /// Resamples; see ``resample(_:count:scheme:when:)``.
+  public static func resample(
+    _ program: AnyProgram, count: ParticleCount = .same, scheme: ResamplingScheme = .systematic,
+    when condition: ResamplingCondition = .always
+  ) -> AnyProgram {
+    AnyProgram(
+      ResampleEmitter(program: program.node, count: count, scheme: scheme, condition: condition), .inference)
   }
 
   /// Runs a program that `body` makes, again and again; see ``foriLoop(_:initial:body:)``.

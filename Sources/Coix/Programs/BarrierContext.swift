@@ -9,6 +9,8 @@ struct BarrierContext {
   /// The number of the stage that has ended, from 1, for messages.
   let stage: Int
 
+  /// The stage's name in messages.
+  var step: String { "step \(stage)" }
   var rows: Int { batch.reduce(1, *) }
   var particles: Int { batch.first ?? 1 }
   var instances: Int { batch.dropFirst().reduce(1, *) }
@@ -24,11 +26,10 @@ struct BarrierContext {
 
   /// Computes what was left pending for want of all particles.
   func resolve(_ metrics: inout RunningMetrics) throws {
-    // What is pending of the weights is pending of the same weights: those of the last proposal.
-    if let pending = metrics.logZ?.isPending == true ? metrics.logZ : metrics.ess, pending.isPending {
-      let summary = try WeightSummary(wholePlate(pending.tensor), step: "step \(stage)", workers: workers)
-      if metrics.logZ?.isPending == true { metrics.logZ = .value(summary.logZ) }
-      if metrics.ess?.isPending == true { metrics.ess = .value(summary.ess) }
+    if let weights = metrics.logZ, weights.isPending {
+      let summary = try summary(of: weights.tensor)
+      metrics.ess = .value(summary.ess)
+      metrics.logZ = .value(summary.logZ)
     }
     if let density = metrics.logDensity, density.isPending {
       metrics.logDensity = .value(
@@ -47,6 +48,11 @@ struct BarrierContext {
     metrics.loss = losses.dropFirst().reduce(losses.first) { sum, loss in sum.map { $0 + loss } }
     metrics.lossRows = nil
     metrics.lossTerms = []
+  }
+
+  /// Effective sample size and evidence of the plate's weights.
+  func summary(of weights: Tensor) throws -> WeightSummary {
+    try WeightSummary(wholePlate(weights), step: step, workers: workers)
   }
 
   private func wholePlate(_ sites: [Site]) -> Trace {

@@ -31,7 +31,8 @@ public struct EvaluationOptions: Sendable {
 public struct Metrics: Sendable {
   /// The log-weight of each particle, `[particles, instances…]`.
   public internal(set) var logWeight: Tensor
-  /// The effective sample size, 1 / Σ softmax(w)², the mean over instances; nil outside of plates and without a proposal.
+  /// The effective sample size, 1 / Σ softmax(w)², the mean over instances; nil outside of plates, without a proposal,
+  /// and where the particles were resampled to ``ParticleCount/one``.
   public internal(set) var ess: Tensor?
   /// The log of the estimated evidence, summed over instances; nil as for ``ess``.
   public internal(set) var logZ: Tensor?
@@ -178,8 +179,8 @@ private struct EvaluationRun {
     guard total <= Int32.max else {
       throw CoixError.memory(what: "mapping data over nested plates", bytes: .max)
     }
-    return tensor.gathered(
-      by: RowIndex((0..<total).map { Int32($0 / inner % plate.count) }), plate: plates[0].name)
+    return RowGather(
+      RowIndex((0..<total).map { Int32($0 / inner % plate.count) }), plate: plates[0].name)(tensor)
   }
 
   /// Runs one stage on all chunks; the machine that comes out holds tensors of the whole plate.

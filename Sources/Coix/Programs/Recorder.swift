@@ -111,7 +111,8 @@ final class Recorder {
     _ name: String, from distribution: some Distribution, within local: Shape, handlers: Handlers
   ) -> Tensor {
     if local.stretches(distribution.batchShape) {
-      return sample(name, from: distribution.expanded(to: local), within: local, handlers: handlers)
+      return sample(
+        name, from: Expanded(distribution, to: local, isLocal: true), within: local, handlers: handlers)
     }
     let name = handlers.suffixed(name)
     let context = ExecutionContext.current
@@ -130,7 +131,9 @@ final class Recorder {
     handlers: Handlers
   ) {
     if local.stretches(distribution.batchShape) {
-      return observe(name, value, from: distribution.expanded(to: local), within: local, handlers: handlers)
+      return observe(
+        name, value, from: Expanded(distribution, to: local, isLocal: true), within: local, handlers: handlers
+      )
     }
     let name = handlers.suffixed(name)
     let context = ExecutionContext.current

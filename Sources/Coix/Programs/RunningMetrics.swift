@@ -27,6 +27,7 @@ struct RunningMetrics {
 
   /// The log-weight of each particle; nil while the program has no weight of its own.
   var logWeight: Tensor?
+  /// Pending if and only if ``logZ`` is, of the same weights: see ``summarize(_:)``.
   var ess: Metric?
   var logZ: Metric?
   /// Pending: each particle's log-density.
@@ -40,6 +41,12 @@ struct RunningMetrics {
 
   /// Whether any loss was asked for.
   var hasLoss: Bool { loss != nil || lossRows != nil || !lossTerms.isEmpty }
+
+  /// Leaves effective sample size and evidence to be computed from these weights.
+  mutating func summarize(_ weights: Tensor) {
+    ess = .pending(weights)
+    logZ = .pending(weights)
+  }
 
   /// Later metrics replace earlier ones.
   mutating func merge(_ later: RunningMetrics) {

@@ -35,4 +35,26 @@ static void COPY(moments)(const float *x, size_t n, float shift, double *sums) {
   }
 }
 
-static const weights_table COPY(table) = {COPY(greatest), COPY(moments)};
+/// Up to sixteen neighbouring columns, a lane for each.
+static void COPY(group)(const float *x, size_t rows, size_t columns, size_t width, group_moments *out) {
+#define ROW(r) (width == 16 ? v_load(x + (r) * columns) : v_load_part(x + (r) * columns, width))
+  v16 m = ROW(0);
+  for (size_t r = 1; r < rows; r++) {
+    v16 row = ROW(r);
+    m = m != m ? m : v_max(m, row);
+  }
+  // Nothing can be subtracted from -inf.
+  v16 shift = m == -INFINITY ? (v16)(0.0f) : m;
+  v16d a = (v16d)(0.0), b = (v16d)(0.0);
+  for (size_t r = 0; r < rows; r++) {
+    v16 e = v_exp(ROW(r) - shift);
+    a += v_widen(e);
+    b += v_widen(e * e);
+  }
+#undef ROW
+  memcpy(out->greatest, &m, sizeof m);
+  memcpy(out->sums, &a, sizeof a);
+  memcpy(out->squares, &b, sizeof b);
+}
+
+static const weights_table COPY(table) = {COPY(greatest), COPY(moments), COPY(group)};

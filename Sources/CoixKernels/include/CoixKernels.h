@@ -221,11 +221,20 @@ void coix_one_hot(const float *index, float *out, size_t depth, size_t inner);
 
 // MARK: - Resampling (resampling.c)
 
-/// Systematic resampling of `columns` columns: log_weight is [n, columns] row-major, uniform one number in [0, 1) a column;
-/// index is [count, columns]: the first row whose cumulative normalised weight (in double) is >= (uniform + i) / count.
-/// Rows of weight zero are never chosen. Returns 0, or 1 + the first column whose weights are all -inf, contain NaN or +inf.
-int64_t coix_systematic(const float *log_weight, const float *uniform, int32_t *index,
-                        size_t n, size_t columns, size_t count, int team);
+/// Where the positions on a column's cumulative weights lie, count of them for a total weight of count:
+typedef enum {
+  COIX_SYSTEMATIC,  // u + i, random: [columns] uniform numbers in [0, 1)
+  COIX_STRATIFIED,  // u(i) + i, random: [count, columns] uniform numbers in [0, 1)
+  COIX_MULTINOMIAL, // anywhere: sorted uniform numbers, made of random: [count + 1, columns] exponential numbers
+  COIX_RESIDUAL     // floor(count * w) copies of each row first, then multinomial for the rest; random as for multinomial
+} coix_resampling_scheme;
+
+/// Resampling of `columns` columns: log_weight is [n, columns] row-major, index [count, columns]: for each position in turn
+/// the first row whose cumulative normalised weight (in double) is >= the position. Rows of weight zero are never chosen.
+/// workspace: [columns, count], for the multinomial and the residual scheme; else NULL. Returns 0, or 1 + the first column whose
+/// weights are all -inf, contain NaN or +inf.
+int64_t coix_resample(coix_resampling_scheme scheme, const float *log_weight, const float *random, double *workspace,
+                      int32_t *index, size_t n, size_t columns, size_t count, int team);
 
 // MARK: - Optimisers (optimiser.c)
 

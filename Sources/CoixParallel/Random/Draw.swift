@@ -13,36 +13,45 @@ public struct Draw: Sendable {
   public let strides: [Int]
   /// The index step from row to row.
   public let rowStride: Int
+  /// Whether a site within a local plate is drawn, which matters for the order of expanded axes.
+  package let isLocal: Bool
 
   /// A draw in row-major order.
-  public init(key: PRNGKey, shape: Shape) {
+  public init(key: PRNGKey, shape: Shape) { self.init(key: key, shape: shape, isLocal: false) }
+
+  package init(key: PRNGKey, shape: Shape, isLocal: Bool) {
     var strides = [Int](repeating: 1, count: shape.rank)
     var step = 1
     for axis in shape.indices.reversed() {
       strides[axis] = step
       step *= shape[axis]
     }
-    self.init(key: key, shape: shape, strides: strides, rowStride: step)
+    self.init(key: key, shape: shape, strides: strides, rowStride: step, isLocal: isLocal)
   }
 
   /// A draw in another order.
   public init(key: PRNGKey, shape: Shape, strides: [Int], rowStride: Int) {
+    self.init(key: key, shape: shape, strides: strides, rowStride: rowStride, isLocal: false)
+  }
+
+  package init(key: PRNGKey, shape: Shape, strides: [Int], rowStride: Int, isLocal: Bool) {
     self.key = key
     self.shape = shape
     self.strides = strides
     self.rowStride = rowStride
+    self.isLocal = isLocal
   }
 
   /// The same draw with an inner axis of `size`, whose elements follow each other.
   public func appendingAxis(_ size: Int) -> Draw {
     Draw(
       key: key, shape: shape.appending([size]), strides: strides.map { $0 * size } + [1],
-      rowStride: rowStride * size)
+      rowStride: rowStride * size, isLocal: isLocal)
   }
 
   /// The same places, under another key.
   public func with(key: PRNGKey) -> Draw {
-    Draw(key: key, shape: shape, strides: strides, rowStride: rowStride)
+    Draw(key: key, shape: shape, strides: strides, rowStride: rowStride, isLocal: isLocal)
   }
 
   /// Numbers uniform in [low, high).

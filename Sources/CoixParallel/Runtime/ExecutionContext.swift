@@ -44,6 +44,9 @@ package final class ExecutionContext {
   /// Whether the chunk was refused a tensor that a finer cut may give it.
   var hasOutgrown = false
 
+  /// What was done with row numbers here, for tests that count it.
+  package var rowWork = RowWork()
+
   private static let lastScope = Atomic<UInt32>(0)
 
   init(pool: BufferPool?, tape: Tape?, team: Int, isCaller: Bool = false) {

@@ -139,7 +139,7 @@ extension Tensor {
     let source = tape != nil && tape?.id == self.tape ? node : -1
     let targets = shape[0]
     let mapping = PlateMapping(
-      plate: plate, rows: index?.rows.count ?? targets, index: index, sourceRows: targets, sourceNode: source)
+      plate: plate, rows: index?.count ?? targets, index: index, sourceRows: targets, sourceNode: source)
     let view = Tensor(storage: Storage(viewing: storage, mapping: mapping), shape: event)
     guard source >= 0, let tape else { return view }
     guard let index else { return view.tracked(node: source, tape: tape.id) }
@@ -152,18 +152,6 @@ extension Tensor {
     return view.tracked(node: gathered, tape: tape.id)
   }
 
-  /// A mapped tensor as further ancestors read it; any other as it is.
-  ///
-  /// Indices compose: values that nobody reads in between are gathered once.
-  package func gathered(by index: RowIndex, plate: String) -> Tensor {
-    guard !storage.isPlain, let mapping = storage.mapping else { return self }
-    let whole = Tensor(
-      storage: Storage(viewing: storage, mapping: nil), shape: Shape(mapping.sourceRows).appending(shape),
-      tape: tape,
-      node: mapping.sourceNode)
-    return whole.mapped(plate: plate, index: mapping.index?.gathered(by: index) ?? index)
-  }
-
   /// A mapped tensor's values for all rows of its plate, `[rows, event...]`, as a uniform tensor.
   package func unmapped() -> Tensor {
     guard !storage.isPlain, let mapping = storage.mapping else { return self }
@@ -171,6 +159,7 @@ extension Tensor {
     guard let index = mapping.index else {
       return Tensor(storage: Storage(viewing: storage, mapping: nil), shape: shape, tape: tape, node: node)
     }
+    ExecutionContext.current?.rowWork.gathers += 1
     let result = Tensor(undefined: shape)
     index.rows.withUnsafeBufferPointer { rows in
       guard let base = rows.baseAddress else { return }
@@ -183,10 +172,9 @@ extension Tensor {
   fileprivate func scatteredRows(to targets: Int, index: RowIndex, team: Int) -> Tensor {
     let result = Tensor.zeros(Shape(targets).appending(shape.dropping(1)))
     let elements = self.shape.product(1..<self.shape.rank)
-    var order = [Int32](repeating: 0, count: index.rows.count)
-    var offsets = [Int32](repeating: 0, count: targets + 1)
-    coix_sort_rows(index.rows, index.rows.count, targets, &order, &offsets)
-    coix_scatter_add_rows(pointer, order, offsets, result.pointer, targets, elements, Int32(team))
+    let sorted = index.sorted(targets: targets)
+    coix_scatter_add_rows(
+      pointer, sorted.order, sorted.offsets, result.pointer, targets, elements, Int32(team))
     return result
   }
 }

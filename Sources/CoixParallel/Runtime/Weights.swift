@@ -20,7 +20,7 @@ package struct WeightSummary {
     var ess = 0.0
     var logZ = 0.0
     for instance in 0..<instances {
-      ess += moments.sums[instance] * moments.sums[instance] / moments.squares[instance]
+      ess += moments.sampleSize(instance)
       logZ +=
         moments.greatest[instance] + Foundation.log(moments.sums[instance])
         - Foundation.log(Double(particles))
@@ -40,12 +40,21 @@ package struct WeightSummary {
 }
 
 /// For each instance: the greatest log-weight, and sums of exp(w - greatest) and its square.
-private struct WeightMoments {
-  var greatest: [Double]
-  var sums: [Double]
-  var squares: [Double]
+package struct WeightMoments {
+  fileprivate private(set) var greatest: [Double]
+  fileprivate private(set) var sums: [Double]
+  fileprivate private(set) var squares: [Double]
 
-  init(_ logWeights: Tensor, particles: Int, instances: Int, step: String, _ workers: Workers) throws {
+  /// The effective sample size of an instance's weights, 1 / Σ softmax(w)², between 1 and the number of particles.
+  package func sampleSize(_ instance: Int) -> Double {
+    sums[instance] * sums[instance] / squares[instance]
+  }
+
+  /// Of weights `[particles, instances]`.
+  ///
+  /// - Throws: ``CoixError/weights(step:instance:reason:)`` if an instance's weights are all -inf, or one is NaN or +inf.
+  package init(_ logWeights: Tensor, particles: Int, instances: Int, step: String, _ workers: Workers) throws
+  {
     greatest = [Double](repeating: 0, count: instances)
     sums = greatest
     squares = greatest
@@ -62,31 +71,4 @@ private struct WeightMoments {
       }
     }
   }
-}
-
-/// The ancestors that systematic resampling chooses: rows of `[count, instances]`, counted in `[particles, instances]`.
-///
-/// - Throws: ``CoixError/weights(step:instance:reason:)`` as for ``WeightSummary``.
-package func systematicAncestors(
-  logWeights: Tensor, uniforms: Tensor, count: Int, step: String, workers: Workers
-) throws -> [Int32] {
-  let weights = try logWeights.validated()
-  let particles = weights.shape[0]
-  let instances = weights.shape[1]
-  let (total, overflow) = count.multipliedReportingOverflow(by: instances)
-  guard !overflow, total <= Int32.max, particles * instances <= Int32.max else {
-    throw CoixError.memory(what: "resampling more than 2^31 rows", bytes: .max)
-  }
-  try BufferPool.check(total, for: "resampling \(total) rows")
-  var index = [Int32](repeating: 0, count: total)
-  let status = coix_systematic(
-    weights.pointer, uniforms.pointer, &index, particles, instances, count, Int32(workers.team))
-  if status != 0 {
-    _ = try WeightMoments(weights, particles: particles, instances: instances, step: step, workers)
-    throw CoixError.weights(step: step, instance: Int(status - 1), reason: "the weights cannot be resampled")
-  }
-  if instances > 1 {
-    for row in index.indices { index[row] = index[row] * Int32(instances) + Int32(row % instances) }
-  }
-  return index
 }

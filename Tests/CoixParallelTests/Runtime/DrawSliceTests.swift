@@ -42,7 +42,7 @@ import Testing
   /// A chunk's numbers, `[rows, event...]`.
   private func drawn(_ sampler: Sampler, _ draw: Draw, from first: Int, rows: Int) -> [Float] {
     let context = ExecutionContext(pool: BufferPool(), tape: nil, team: 1)
-    context.enter(rows: rows, firstRow: first, tape: nil)
+    context.enter(rows: rows, firstRow: first, of: rows, tape: nil)
     return context.withCurrent { Chunk(context: context, rows: rows).values(sampler.sample(draw)) }
   }
 

@@ -71,7 +71,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [1, 7])
+  @Test(arguments: [1, 7, 40, 4_000])
   func weightSummaries(_ instances: Int) throws {
     let particles = Self.rows / instances
     let weights = Self.weights[0..<particles * instances].reshaped(to: [particles, instances])
@@ -84,15 +84,13 @@ import Testing
     }
   }
 
-  @Test(arguments: [1, 7])
-  func ancestors(_ instances: Int) throws {
+  @Test(arguments: ResamplingScheme.allCases, [1, 7, 400])
+  func ancestors(_ scheme: ResamplingScheme, _ instances: Int) throws {
     let particles = Self.rows / instances
     let weights = Self.weights[0..<particles * instances].reshaped(to: [particles, instances])
-    let uniforms = Draw(key: 4, shape: [instances]).uniform()
     func ancestors(_ threads: Int) throws -> [Int32] {
-      try systematicAncestors(
-        logWeights: weights, uniforms: uniforms, count: particles + 5, step: "test",
-        workers: Workers(threads: threads))
+      try scheme.ancestors(
+        logWeights: weights, key: 4, count: particles + 5, step: "test", workers: Workers(threads: threads))
     }
     let alone = try ancestors(1)
     for threads in [2, 3, 16] { #expect(try ancestors(threads) == alone) }

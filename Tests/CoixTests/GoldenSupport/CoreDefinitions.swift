@@ -9,8 +9,13 @@ struct CoreDefinitions: Sendable {
   }
 
   let constants: Constants
+  private let definitions: [String: JSON]
 
   init(_ file: GoldenFile) throws {
+    guard case .object(let definitions)? = file.head["definitions"] else {
+      throw GoldenError("core: no definitions")
+    }
+    self.definitions = definitions
     guard case .object(let members)? = file.head["constants"] else { throw GoldenError("core: no constants") }
     constants = Constants(
       values: try members.mapValues { member in
@@ -22,6 +27,14 @@ struct CoreDefinitions: Sendable {
       })
   }
 
+  /// The body of a loop as the file defines it, an expression of the program `p`.
+  func loopBody(_ name: String) throws -> CoreExpression {
+    guard let text = definitions["\(name)(i, p)"]?.string else {
+      throw GoldenError("core: no definition of \(name)")
+    }
+    return try CoreExpression(parsing: text)
+  }
+
   /// The program of a definition.
   func program(_ name: String) throws -> AnyProgram {
     let constants = constants
@@ -29,6 +42,9 @@ struct CoreDefinitions: Sendable {
     if let body = Self.models[name] { return AnyProgram(Model(tree: { try body($0, $1, constants) })) }
     throw GoldenError("core: no definition of \(name)")
   }
+
+  /// The definitions with a plate inside whose axis is an instance's: every site stands in it.
+  static let instanced: Set<String> = ["b", "bq"]
 
   /// The constant that a definition observes at its site `o`, by name.
   static let observations = ["g": "g_obs", "h": "g_obs", "v": "v_obs", "d": "d_obs", "w": "g_obs"]
@@ -63,6 +79,16 @@ struct CoreDefinitions: Sendable {
       [trace.sample("z", from: Normal(0.5 * (try only(input)), try c("vq_scale")).event(1))]
     },
     "dq": { trace, _, c in [trace.sample("c", from: Categorical(logits: try c("dq_logits")))] },
+    "bq": { trace, input, c in
+      let data = try only(input)
+      return [trace.sample("z", from: Normal(0.6 * data, 0.7)), data]
+    },
+    "bgq": { trace, input, c in
+      let data = try only(input)
+      let mean = trace.sample("m0", from: Normal(0.1, 0.9))
+      let z = trace.plate("m", data.shape[0]).sample("z", from: Normal(0.6 * data + 0.1 * mean, 0.7))
+      return [mean, z, data]
+    },
     "wq": { trace, _, c in [trace.sample("s", from: Gamma(try c("gq_a"), try c("gq_b")))] },
   ]
 
@@ -97,6 +123,20 @@ struct CoreDefinitions: Sendable {
       let scale = trace.sample("s", from: Gamma(try c("ga"), try c("gb")))
       trace.observe("o", try c("g_obs"), from: Normal(0, scale))
       return [scale]
+    },
+    "b": { trace, input, c in
+      let data = try only(input)
+      let z = trace.sample("z", from: Normal(0, 1))
+      trace.observe("o", data, from: Normal(z, try c("g_obs_scale")))
+      return [z, data]
+    },
+    "bg": { trace, input, c in
+      let data = try only(input)
+      let mean = trace.sample("m0", from: Normal(0, 1))
+      let elements = trace.plate("m", data.shape[0])
+      let z = elements.sample("z", from: Normal(mean, 1))
+      elements.observe("o", data, from: Normal(z, try c("g_obs_scale")))
+      return [mean, z, data]
     },
     "t": { trace, _, c in
       let x = trace.sample("x", from: Normal(0, try c("t_scale")).masked(false))

@@ -1,5 +1,5 @@
 /// An expression of the file `core`: programs put together from definitions by combinators, in Python's notation.
-indirect enum CoreExpression: Sendable {
+indirect enum CoreExpression: Equatable, Sendable {
   case name(String)
   case number(Int)
   case flag(Bool)
@@ -7,7 +7,7 @@ indirect enum CoreExpression: Sendable {
   case empty
   case call(String, [Argument])
 
-  struct Argument: Sendable {
+  struct Argument: Equatable, Sendable {
     let label: String?
     let value: CoreExpression
   }

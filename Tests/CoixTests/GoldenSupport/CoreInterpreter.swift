@@ -2,9 +2,6 @@ import Coix
 
 /// Makes programs of the expressions in the file `core`.
 struct CoreInterpreter: Sendable {
-  /// What expressions may call that is not there yet.
-  static let missing: Set<String> = ["extend", "fori_loop", "suffix", "B"]
-
   private static let objectives: [String: Objective] = [
     "apg_loss": .apg, "avo_loss": .avo, "elbo_loss": .elbo, "fkl_loss": .fkl, "iwae_loss": .iwae,
     "rkl_loss": .rkl,
@@ -14,9 +11,20 @@ struct CoreInterpreter: Sendable {
   let definitions: CoreDefinitions
   /// The plate around what is written P(…); nil where P(p) is p.
   let plate: Plate?
+  /// The plate within, for definitions whose every site stands in one: the data's.
+  var instances: Plate?
+  /// What `p` means in the body of a loop.
+  private var loopProgram: AnyProgram?
+
+  init(definitions: CoreDefinitions, plate: Plate?, instances: Plate? = nil) {
+    self.definitions = definitions
+    self.plate = plate
+    self.instances = instances
+  }
 
   func program(_ expression: CoreExpression) throws -> AnyProgram {
     switch expression {
+    case .name("p"): return try loopProgram ?? definitions.program("p")
     case .name(let name): return try definitions.program(name)
     case .call(let function, let list): return try program(function, Arguments(list))
     default: throw GoldenError("core: \(expression) is no program")
@@ -29,6 +37,32 @@ struct CoreInterpreter: Sendable {
       try arguments.require(count: 1, labels: [])
       let inner = try program(arguments.positional[0])
       return try plate.map { try inner.inside($0) } ?? inner
+    case "B":
+      try arguments.require(count: 1, labels: [])
+      var inner = try program(arguments.positional[0])
+      if let instances, !arguments.positional[0].names.isDisjoint(with: CoreDefinitions.instanced) {
+        inner = try inner.inside(instances)
+      }
+      return try plate.map { try inner.inside($0) } ?? inner
+    case "suffix":
+      try arguments.require(count: 1, labels: [])
+      return AnyProgram.suffix(try program(arguments.positional[0]))
+    case "extend":
+      try arguments.require(count: 2, labels: [])
+      return try AnyProgram.extend(
+        try program(arguments.positional[0]), try program(arguments.positional[1]))
+    case "fori_loop":
+      try arguments.require(count: 4, labels: [])
+      guard case .number(let lower) = arguments.positional[0],
+        case .number(let upper) = arguments.positional[1],
+        lower <= upper, case .name(let name) = arguments.positional[2]
+      else { throw GoldenError("core: fori_loop needs two numbers and a body's name") }
+      let body = try definitions.loopBody(name)
+      return AnyProgram.foriLoop(lower..<upper, initial: try program(arguments.positional[3])) { _, program in
+        var inside = self
+        inside.loopProgram = program
+        return try inside.program(body)
+      }
     case "compose":
       try arguments.require(count: 2, labels: ["suffix"])
       return AnyProgram.compose(

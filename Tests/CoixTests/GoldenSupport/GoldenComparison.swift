@@ -27,7 +27,8 @@ extension GoldenCase {
   /// Compares a tensor with an expected entry: the shape, then every number.
   ///
   /// - Parameters:
-  ///   - broadcasting: whether the entry may lack axes that the tensor has, or have size 1 there.
+  ///   - broadcasting: whether the entry may lack axes that the tensor has, or have size 1 there, or have a last axis of size 1
+  ///     that the tensor lacks.
   ///   - tiedRows: along the first axis, how many rows may differ, because rounding chose them. A single number, a mean of rows,
   ///     may then differ by a hundredth.
   /// - Throws: if the case has no such entry.
@@ -38,6 +39,7 @@ extension GoldenCase {
     let expected = try expectation(entry)
     if let failure = found.failure { return "\(name): \(entry) failed: \(failure)" }
     var wanted = expected.tensor
+    if broadcasting, wanted.shape == found.shape.appending([1]) { wanted = wanted.reshaped(to: found.shape) }
     if broadcasting, Shape.broadcast(wanted.shape, found.shape) == found.shape {
       wanted = wanted.broadcast(to: found.shape)
     }

@@ -11,19 +11,23 @@ extension GoldenCase {
   ///   - outputs: by the entries' names.
   ///   - valueTolerance: for outputs and values; log-probabilities and metrics have ``Tolerance/metric``.
   ///   - tiedRows: how many particles may differ.
+  ///   - hasInnerPlate: whether the program has a plate within the particles'. NumPyro then leaves out, or has with size 1, an axis
+  ///     along which nothing varies.
   func differences(
     outputs: [String: Tensor], trace: Trace, metrics: Metrics, valueTolerance: Tolerance = .value,
-    tiedRows: Int = 0
+    tiedRows: Int = 0, hasInnerPlate: Bool = false
   ) throws -> [String] {
     var differences: [String?] = []
     let sites = try GoldenSite.list(self)
     let found = trace.sites.map(GoldenSite.init)
     if found != sites { differences.append("\(name): the sites are \(found), expected \(sites)") }
 
-    var entries = outputs.mapValues { ($0, valueTolerance, false) }
+    var entries = outputs.mapValues { ($0, valueTolerance, hasInnerPlate) }
     for site in trace.sites {
-      entries["trace.\(site.name).value"] = (site.value, valueTolerance, site.isObserved)
-      entries["trace.\(site.name).log_prob"] = (site.logProb, .metric, false)
+      entries["trace.\(site.name).value"] = (
+        site.value, valueTolerance, site.isObserved || hasInnerPlate
+      )
+      entries["trace.\(site.name).log_prob"] = (site.logProb, .metric, hasInnerPlate)
     }
     entries["metrics.log_weight"] = (metrics.logWeight, .metric, false)
     entries["metrics.ess"] = metrics.ess.map { ($0, .metric, false) }

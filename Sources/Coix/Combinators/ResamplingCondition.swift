@@ -1,0 +1,34 @@
+import CoixParallel
+
+/// When ``resample(_:count:scheme:when:)`` draws particles anew. Each instance decides for itself.
+public enum ResamplingCondition: Hashable, Sendable {
+  /// At every evaluation.
+  case always
+  /// Where the effective sample size 1 / Σ w² of the normalised cumulative weights is below this fraction of the particles, from 0
+  /// (never) to 1 (wherever the weights differ). Other instances' particles go on as they are, with their weights.
+  ///
+  /// Liu and Chen, "Blind deconvolution via sequential imputations", 1995; Del Moral, Doucet and Jasra, "On adaptive resampling
+  /// strategies for sequential Monte Carlo methods", 2012.
+  case ess(below: Double)
+
+  /// Throws unless the condition has a meaning and allows for a number of particles.
+  func validate(for count: ParticleCount) throws {
+    guard case .ess(let fraction) = self else { return }
+    guard (0...1).contains(fraction) else {
+      throw CoixError.argument("resample: the fraction of particles must lie between 0 and 1, is \(fraction)")
+    }
+    guard case .same = count else {
+      throw CoixError.argument("resample: a step that may not resample cannot change the number of particles")
+    }
+  }
+
+  /// For each instance whether its particles are to be drawn anew, given the log-weights `[particles, instances]`.
+  func isMet(by logWeights: Tensor, _ barrier: BarrierContext) throws -> [Bool] {
+    let (particles, instances) = (barrier.particles, barrier.instances)
+    guard case .ess(let fraction) = self else { return Array(repeating: true, count: instances) }
+    let moments = try WeightMoments(
+      try logWeights.validated(), particles: particles, instances: instances, step: barrier.step,
+      barrier.workers)
+    return (0..<instances).map { moments.sampleSize($0) < fraction * Double(particles) }
+  }
+}
