@@ -103,6 +103,24 @@ public struct AnyProgram: InferenceProgram {
       }, .inference)
   }
 
+  /// Proposes with samples from memory besides fresh ones; see ``memoize(_:_:memory:size:)``.
+  ///
+  /// - Throws: ``CoixError/illFormedProgram(_:)`` if the target is an inference program.
+  public static func memoize(
+    _ target: AnyProgram, _ proposal: AnyProgram, memory: [String: Tensor] = [:], size: Int? = nil
+  ) throws -> AnyProgram {
+    try target.require(
+      target.level <= .target,
+      "memoize needs a target with a density; an inference program has none to evaluate")
+    return AnyProgram(
+      MemoizeEmitter(target: target.node, proposal: proposal.node, memory: memory, size: size), .inference)
+  }
+
+  /// The program that replays a finished evaluation; see ``empirical(_:)``.
+  public static func empirical(_ evaluation: Evaluation<[Tensor]>) -> AnyProgram {
+    AnyProgram(EmpiricalEmitter(evaluation), .inference)
+  }
+
   /// The program with non-reparameterised latent variables; see ``detach(_:)``.
   public static func detach(_ program: AnyProgram) -> AnyProgram {
     AnyProgram(.handling(program) { $0.isDetached = true }, program.level)

@@ -40,6 +40,8 @@ public struct Metrics: Sendable {
   public internal(set) var logDensity: Tensor?
   /// The loss; nil if no objective was asked for.
   public internal(set) var loss: Tensor?
+  /// The latent values that ``memoize(_:_:memory:size:)`` has kept, `[samples, instances…, event…]` by site; nil without it.
+  public internal(set) var memory: [String: Tensor]?
 }
 
 /// What a program's run left behind.
@@ -50,6 +52,10 @@ public struct Evaluation<Output: TensorTree>: Sendable {
   public let trace: Trace
   /// Weights, evidence, loss.
   public let metrics: Metrics
+  /// The plates at the end, outermost first.
+  public let plates: [Plate]
+  /// What was kept of the result.
+  public let keep: EvaluationOptions.Keep
   /// How many times the particles were walked through: one more than there were barriers.
   public let stageCount: Int
   /// The chunks of each stage.
@@ -151,7 +157,7 @@ private struct EvaluationRun {
       try machine.resolveMetrics(barrier.resolve)
       try stage.barrier?(machine, barrier)
     }
-    return try result(machine, output, barrier, chunkCounts)
+    return try result(machine, output, barrier, code.lastPlates, chunkCounts)
   }
 
   /// The values given to sites, for a stage's plates. Whether those that don't fit them are in need shows at their sites.
@@ -207,7 +213,8 @@ private struct EvaluationRun {
   }
 
   private func result<Output: TensorTree>(
-    _ machine: Machine, _ register: Register, _ barrier: BarrierContext, _ chunkCounts: [Int]
+    _ machine: Machine, _ register: Register, _ barrier: BarrierContext, _ plates: [Plate],
+    _ chunkCounts: [Int]
   ) throws -> Evaluation<Output> {
     let recorder = try machine.recorder(.root)
     var trace = try machine.finishedTrace(.root)
@@ -222,9 +229,11 @@ private struct EvaluationRun {
     let running = recorder.metrics ?? RunningMetrics()
     let metrics = Metrics(
       logWeight: barrier.wholePlate(running.logWeight ?? Tensor(0)), ess: running.ess?.tensor,
-      logZ: running.logZ?.tensor, logDensity: running.logDensity?.tensor, loss: running.loss)
+      logZ: running.logZ?.tensor, logDensity: running.logDensity?.tensor, loss: running.loss,
+      memory: running.memory)
     return Evaluation(
-      output: output, trace: trace, metrics: metrics, stageCount: chunkCounts.count, chunkCounts: chunkCounts)
+      output: output, trace: trace, metrics: metrics, plates: plates, keep: options.keep,
+      stageCount: chunkCounts.count, chunkCounts: chunkCounts)
   }
 }
 

@@ -65,8 +65,9 @@ final class Machine: @unchecked Sendable {
     return slot.isLocal ? slot.value : try local(slot.value)
   }
 
-  func set(_ register: Register, _ value: Value) {
-    registers[register.index] = Slot(value: value, isLocal: context != nil)
+  /// Sets a register; within a chunk, to a value that has the chunk's rows unless it is said not to.
+  func set(_ register: Register, _ value: Value, isLocal: Bool = true) {
+    registers[register.index] = Slot(value: value, isLocal: isLocal && context != nil)
   }
 
   /// Puts a register's value into another one, too.

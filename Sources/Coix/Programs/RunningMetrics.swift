@@ -38,6 +38,8 @@ struct RunningMetrics {
   var lossRows: Tensor?
   /// Losses that do.
   var lossTerms: [LossTerm] = []
+  /// What ``memoize(_:_:memory:size:)`` keeps, over the whole plate.
+  var memory: [String: Tensor]?
 
   /// Whether any loss was asked for.
   var hasLoss: Bool { loss != nil || lossRows != nil || !lossTerms.isEmpty }
@@ -54,6 +56,7 @@ struct RunningMetrics {
     if let metric = later.ess { ess = metric }
     if let metric = later.logZ { logZ = metric }
     if let metric = later.logDensity { logDensity = metric }
+    if let kept = later.memory { memory = kept }
     if later.hasLoss {
       loss = later.loss
       lossRows = later.lossRows

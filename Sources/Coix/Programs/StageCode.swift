@@ -161,6 +161,12 @@ struct StageCode: Sendable {
     if objective.rowLoss == nil { hasOtherLosses = true } else { hasRowLosses = true }
   }
 
+  /// How many particles a program that comes next has; nil outside of plates.
+  var particleCount: Int? { plates?.first?.count }
+
+  /// The plates of the last stage, outermost first.
+  var lastPlates: [Plate] { plates ?? [] }
+
   /// Whether a program that comes next runs within a plate.
   var isPlated: Bool { !(plates ?? []).isEmpty }
 

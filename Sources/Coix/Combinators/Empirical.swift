@@ -1,0 +1,66 @@
+import CoixParallel
+
+/// The program that replays a finished evaluation: its output, its sites with their log-probabilities, its metrics.
+///
+/// It takes any input and ignores it. All of a latent site's probability is at the value that it has, so that at another, given, value
+/// its log-probability is -inf. Its weights are those of the evaluation: resample it, compose further kernels onto it, propose from
+/// it. What the evaluation did not keep (``EvaluationOptions/keep``) cannot be replayed, which is an error then.
+public func empirical<I: TensorTree, O>(_ evaluation: Evaluation<O>) -> Inference<I, O> {
+  Inference(node: ProgramNode(emitter: EmpiricalEmitter(evaluation)))
+}
+
+struct EmpiricalEmitter: ProgramEmitter {
+  private let plates: [Plate]
+  private let isWhole: Bool
+  private let output: Value
+  private let sites: [Site]
+  private let metrics: Metrics
+
+  init(_ evaluation: Evaluation<some TensorTree>) {
+    plates = evaluation.plates
+    isWhole = evaluation.keep == .everything
+    output = Typed(evaluation.output)
+    sites = evaluation.trace.sites
+    metrics = evaluation.metrics
+  }
+
+  func emit(into code: inout StageCode, _ place: Place) throws {
+    guard isWhole else {
+      throw CoixError.illFormedProgram("empirical: the evaluation has not kept its output and trace")
+    }
+    try code.require(place.handlers.plates + plates)
+    code.discard(place.input)
+    let register = code.makeRegister()
+    code.appendBookkeeping { machine in
+      machine.set(register, try output.mapTensors(mapped), isLocal: false)
+      let sites = sites.map { site in
+        var site = site
+        site.value = mapped(site.value)
+        site.logProb = mapped(site.logProb)
+        return site
+      }
+      var running = RunningMetrics()
+      running.logWeight = mapped(metrics.logWeight)
+      running.ess = metrics.ess.map { .value($0) }
+      running.logZ = metrics.logZ.map { .value($0) }
+      running.logDensity = metrics.logDensity.map { .value($0) }
+      running.loss = metrics.loss
+      running.memory = metrics.memory
+      try machine.replay(sites, running, into: place.scope, place.handlers)
+      try machine.checkFailure()
+    }
+    code.output = register
+  }
+
+  /// A tensor over the plates, `[particles, instances…, event…]`, as programs in them read it.
+  private func mapped(_ tensor: Tensor) -> Tensor { tensor.mapped(over: plates) }
+}
+
+extension Tensor {
+  /// A tensor over plates, `[particles, instances…, event…]`, as programs in them read it.
+  func mapped(over plates: [Plate]) -> Tensor {
+    guard let particles = plates.first else { return self }
+    let rows = plates.reduce(1) { $0 * $1.count }
+    return reshaped(to: Shape([rows]).appending(shape.dropping(plates.count))).mapped(plate: particles.name)
+  }
+}
