@@ -16,6 +16,8 @@ package final class ExecutionContext {
   package private(set) var stride = 0
   /// The first row of the chunk, counted in the plate.
   package private(set) var firstRow = 0
+  /// The rows of the whole plate, 0 outside of one.
+  private(set) var plateRows = 0
   /// Where operations on tracked tensors are recorded; nil while nothing is.
   var tape: Tape?
   /// The first shape error that happened here.
@@ -58,10 +60,13 @@ package final class ExecutionContext {
   }
 
   /// Makes the context that of another chunk.
-  func enter(rows: Int, firstRow: Int, tape: Tape?, mayBeCut: Bool = false) {
+  ///
+  /// - Parameter plateRows: as many as the chunk's for nil.
+  func enter(rows: Int, firstRow: Int, of plateRows: Int? = nil, tape: Tape?, mayBeCut: Bool = false) {
     scope = Self.lastScope.wrappingAdd(1, ordering: .relaxed).newValue
     self.rows = rows
     self.firstRow = firstRow
+    self.plateRows = plateRows ?? rows
     self.tape = tape
     stride = Self.paddedRows(rows)
     firstFailure = nil

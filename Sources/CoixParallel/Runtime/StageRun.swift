@@ -126,7 +126,8 @@ private final class StageRun: @unchecked Sendable {
       let tape = parent.map { pool?.takeTape(parent: $0) ?? Tape(parent: $0) }
       defer { if let tape { pool?.giveTape(tape) } }
       context.enter(
-        rows: rowCount(chunk), firstRow: firstRow(chunk), tape: tape, mayBeCut: plan.chunkRows == nil)
+        rows: rowCount(chunk), firstRow: firstRow(chunk), of: plan.rows, tape: tape,
+        mayBeCut: plan.chunkRows == nil)
       let outcome = try body(context)
       if context.hasOutgrown { throw ChunkOutgrown() }
       try context.throwFailure()
@@ -280,7 +281,8 @@ private final class StageRun: @unchecked Sendable {
   /// A chunk's tape, from running it again.
   private func recordAgain(_ chunk: Int, _ context: ExecutionContext) throws -> Record {
     let tape = parent.map { Tape(parent: $0) } ?? Tape()
-    context.enter(rows: rowCount(chunk), firstRow: firstRow(chunk), tape: tape, mayBeCut: false)
+    context.enter(
+      rows: rowCount(chunk), firstRow: firstRow(chunk), of: plan.rows, tape: tape, mayBeCut: false)
     let outcome = try body(context)
     return Record(tape: tape, exports: outcome.exports, scope: context.scope)
   }
