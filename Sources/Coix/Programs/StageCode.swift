@@ -109,9 +109,12 @@ struct StageCode: Sendable {
       }
     }
     guard let plates else {
-      if let twice = found.indices.dropFirst().first(where: { found[..<$0].map(\.name).contains(found[$0].name) }) {
+      if let twice = found.indices.dropFirst().first(where: {
+        found[..<$0].map(\.name).contains(found[$0].name)
+      }) {
         throw CoixError.illFormedProgram(
-          "plate \"\(found[twice].name)\" stands inside a plate of the same name; nested plates need different ones")
+          "plate \"\(found[twice].name)\" stands inside a plate of the same name; nested plates need different ones"
+        )
       }
       self.plates = found
       let (_, overflow) = found.reduce((1, false)) {
