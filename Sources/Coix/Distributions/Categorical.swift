@@ -63,7 +63,7 @@ public struct Categorical: Distribution {
     switch form {
     case .logits: parameter.logSoftmax(axis: -1)
     case .probabilities:
-      log(parameter.clamped(to: .leastNormalMagnitude...(1 - 0x1p-23))).supported(where: parameter .> 0)
+      parameter.logDensity(where: parameter .> 0, standIn: 1) { log($0) }
     }
   }
 

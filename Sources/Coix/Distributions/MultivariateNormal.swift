@@ -35,7 +35,8 @@ public struct MultivariateNormal: Distribution {
   }
 
   public func sample(_ draw: Draw) -> Tensor {
-    guard draw.shape.rank > 0 else { return refused }
+    let sizes = choleskyFactor.shape.suffix(2)
+    guard draw.shape.rank > 0, sizes.count == 2, sizes.first == sizes.last else { return refused }
     return location + (choleskyFactor * draw.normal().expandingAxis(at: -2)).sum(axis: -1)
   }
 

@@ -77,7 +77,7 @@ SLOPE(loggamma, dy *v_digamma(x))
 SLOPE(digamma, dy *v_trigamma(x))
 SLOPE(erfinv, dy *(0.886226925f * v_exp(y * y)))
 SLOPE(normal_cdf, dy *(0.398942280f * v_exp(-0.5f * x * x)))
-SLOPE(log_normal_cdf, dy *(0.398942280f * v_exp(-0.5f * x * x - y)))
+SLOPE(log_normal_cdf, dy *v_inverse_mills(x))
 SLOPE(normal_quantile, dy *(2.50662827f * v_exp(0.5f * y * y)))
 
 /// One row of a binary operation; each operand has stride 0 or 1.

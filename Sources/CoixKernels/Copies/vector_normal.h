@@ -3,6 +3,7 @@
 
 #define v_normal_cdf COPY(v_normal_cdf)
 #define v_log_normal_cdf COPY(v_log_normal_cdf)
+#define v_inverse_mills COPY(v_inverse_mills)
 #define v_normal_quantile COPY(v_normal_quantile)
 
 /// Phi(x) = erfc(-x / sqrt 2) / 2.
@@ -31,6 +32,14 @@ INLINE v16 v_normal_cdf(v16 x) {
 }
 INLINE v16 v_log_normal_cdf(v16 x) {
   for (int i = 0; i < 16; i++) x[i] = (float)COPY(log_normal_cdf_of)((double)x[i]);
+  return x;
+}
+/// The derivative of log Phi, phi(x) / Phi(x).
+INLINE v16 v_inverse_mills(v16 x) {
+  for (int i = 0; i < 16; i++) {
+    const double w = x[i];
+    x[i] = (float)exp(-0.5 * w * w - 0.91893853320467274 - COPY(log_normal_cdf_of)(w));
+  }
   return x;
 }
 INLINE v16 v_normal_quantile(v16 x) {

@@ -204,6 +204,11 @@ public struct Draw: Sendable {
     return Tensor(undefinedRows: shape, in: context)
   }
 
+  /// Zeros in every place: batched over the chunk's rows, as a draw is.
+  func zeros() -> Tensor {
+    filledRuns { place, _, target in coix_fill(target, 0, Int(place.elements * place.rows), 1) }
+  }
+
   private func filled(_ fill: (coix_draw, UnsafeMutablePointer<Float>) -> Void) -> Tensor {
     filledRuns { place, _, target in fill(place, target) }
   }
