@@ -47,7 +47,8 @@ extension Draw {
     var count = zeros() - 1
     var isOpen = Tensor.ones(shape)
     // About nine tenths are accepted in each round.
-    for _ in 0..<10_000 where isOpen.hasNonzero {
+    for _ in 0..<10_000 {
+      guard isOpen.hasNonzero else { break }
       let keys = key.split(into: 3)
       key = keys[0]
       let u = with(key: keys[1]).uniform() - 0.5
