@@ -15,10 +15,10 @@ import CoixParallel
 ///   propose(extend(particles(target(round + 1)), particles(reverse)), compose(particles(forward), resample(q)))
 /// }
 /// ```
-public func foriLoop<I, O, Body: InferenceProgram>(
+public func foriLoop<I, O>(
   _ rounds: Range<Int>, initial: some InferenceProgram<I, O>,
-  body: @escaping @Sendable (_ round: Int, _ program: Inference<I, O>) throws -> Body
-) -> Inference<I, O> where Body.Input == I, Body.Output == O {
+  body: @escaping @Sendable (_ round: Int, _ program: Inference<I, O>) throws -> Inference<I, O>
+) -> Inference<I, O> {
   Inference(
     node: ProgramNode(
       emitter: LoopEmitter(rounds: rounds, initial: initial.node) { round, node in
