@@ -34,6 +34,7 @@ struct ComposeEmitter: ProgramEmitter {
   let outer: ProgramNode
   let inner: ProgramNode
   let suffix: Bool
+  var programs: [ProgramNode] { [outer, inner] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
     var inside = place

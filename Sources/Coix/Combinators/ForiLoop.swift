@@ -30,6 +30,7 @@ struct LoopEmitter: ProgramEmitter {
   let rounds: Range<Int>
   let initial: ProgramNode
   let body: @Sendable (Int, ProgramNode) throws -> ProgramNode
+  var programs: [ProgramNode] { [initial] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
     let plates = Handlers(plates: place.handlers.plates)
@@ -90,6 +91,7 @@ struct LoopEmitter: ProgramEmitter {
 struct FinishedEmitter: ProgramEmitter {
   let scope: Scope
   let output: Register
+  var programs: [ProgramNode] { [] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
     code.appendBookkeeping { machine in

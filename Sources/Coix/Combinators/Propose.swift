@@ -42,6 +42,7 @@ struct ProposeEmitter: ProgramEmitter {
   let objective: Objective?
   let detach: Bool
   let isChained: Bool
+  var programs: [ProgramNode] { [target, proposal] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
     let scope = place.scope

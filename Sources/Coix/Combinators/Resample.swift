@@ -34,6 +34,7 @@ struct ResampleEmitter: ProgramEmitter {
   let count: ParticleCount
   let scheme: ResamplingScheme
   let condition: ResamplingCondition
+  var programs: [ProgramNode] { [program] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
     if case .exactly(let count) = count, count < 1 {

@@ -4,6 +4,7 @@ import CoixParallel
 struct HandlerEmitter: ProgramEmitter {
   let program: ProgramNode
   let change: @Sendable (inout Handlers) -> Void
+  var programs: [ProgramNode] { [program] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
     var inside = place

@@ -23,7 +23,34 @@ public protocol KernelProgram<Input, Output>: PrimitiveProgram {}
 
 /// A program as combinators see it: its types erased.
 public struct ProgramNode: Sendable {
-  let emitter: any ProgramEmitter
+  private var link: Link
+
+  init(emitter: some ProgramEmitter) { link = Link(emitter) }
+
+  func emit(into code: inout StageCode, _ place: Place) throws { try link.emitter?.emit(into: &code, place) }
+
+  /// What keeps a program alive. Programs are nested as deep as there are steps, so that the last one to go lets go of those within it
+  /// one after another: if each did so for its own, that would take a stack as deep.
+  private final class Link: @unchecked Sendable {
+    // @unchecked: changes only where nobody else has it.
+    var emitter: (any ProgramEmitter)?
+
+    init(_ emitter: any ProgramEmitter) { self.emitter = emitter }
+
+    deinit {
+      var pending = takePrograms()
+      while var program = pending.popLast() {
+        // One that others have, too, goes with them.
+        if isKnownUniquelyReferenced(&program.link) { pending += program.link.takePrograms() }
+      }
+    }
+
+    /// Lets go of the emitter, and hands over what was within it.
+    func takePrograms() -> [ProgramNode] {
+      defer { emitter = nil }
+      return emitter?.programs ?? []
+    }
+  }
 }
 
 /// What a combinator is made of: it adds its instructions to the stages of an evaluation.
@@ -33,6 +60,9 @@ protocol ProgramEmitter: Sendable {
   /// Programs within it are not emitted at once but scheduled (``StageCode/run(_:_:)``), and so is what comes after them
   /// (``StageCode/then(_:)``): a program may be nested as deep as memory allows.
   func emit(into code: inout StageCode, _ place: Place) throws
+
+  /// The programs within it.
+  var programs: [ProgramNode] { get }
 }
 
 /// Where a program stands in an evaluation.
@@ -48,6 +78,7 @@ struct Place: Sendable {
 /// A closure that runs once for each chunk.
 struct PrimitiveEmitter: ProgramEmitter {
   let body: @Sendable (Recorder, Handlers, Value) throws -> Value
+  var programs: [ProgramNode] { [] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
     try code.require(place.handlers.plates)
@@ -67,6 +98,7 @@ struct PrimitiveEmitter: ProgramEmitter {
 struct PlateEmitter: ProgramEmitter {
   let plate: Plate
   let program: ProgramNode
+  var programs: [ProgramNode] { [program] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
     var inside = place
@@ -93,6 +125,16 @@ public struct Target<Input: TensorTree, Output: TensorTree>: TargetProgram {
 /// A program that gives properly weighted samples.
 public struct Inference<Input: TensorTree, Output: TensorTree>: InferenceProgram {
   public let node: ProgramNode
+}
+
+extension Target {
+  /// A kernel, model or target as a target: so that they fit into one list.
+  public init(_ program: some TargetProgram<Input, Output>) { node = program.node }
+}
+
+extension Inference {
+  /// Any program as an inference program.
+  public init(_ program: some InferenceProgram<Input, Output>) { node = program.node }
 }
 
 extension Kernel {

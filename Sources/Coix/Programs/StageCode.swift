@@ -70,7 +70,7 @@ struct StageCode: Sendable {
     var pending = [Task.program(program, place)]
     while let task = pending.popLast() {
       switch task {
-      case .program(let program, let place): try program.emitter.emit(into: &self, place)
+      case .program(let program, let place): try program.emit(into: &self, place)
       case .rest(let emit): try emit(&self)
       }
       while let next = scheduled.popLast() { pending.append(next) }
