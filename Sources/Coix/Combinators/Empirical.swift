@@ -16,6 +16,8 @@ struct EmpiricalEmitter: ProgramEmitter {
   private let sites: [Site]
   private let metrics: Metrics
 
+  var programs: [ProgramNode] { [] }
+
   init(_ evaluation: Evaluation<some TensorTree>) {
     plates = evaluation.plates
     isWhole = evaluation.keep == .everything

@@ -31,6 +31,8 @@ struct MemoizeEmitter: ProgramEmitter {
   let memory: [String: Tensor]
   let size: Int?
 
+  var programs: [ProgramNode] { [target, proposal] }
+
   func emit(into code: inout StageCode, _ place: Place) throws {
     let sizes = Set(memory.values.map { $0.shape.first ?? 0 })
     guard sizes.count <= 1 else {
