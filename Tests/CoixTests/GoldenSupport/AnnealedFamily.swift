@@ -28,7 +28,7 @@ struct AnnealedFamily: AlgosFamily {
     scale1 = try values.entry("s1")
     bend = try values.entry("bend")
     let raw = try values.entry("beta_raw")
-    betas = [0] + (0..<count - 2).map { sigmoid(raw[$0]) } + [1]
+    betas = [0] + (0..<max(count - 2, 0)).map { sigmoid(raw[$0]) } + [1]
     forwards = try KernelNumbers(values, "f")
     reverses = try KernelNumbers(values, "r")
     flowScales = try values.entry("flow_a")
