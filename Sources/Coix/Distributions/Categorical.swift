@@ -35,6 +35,8 @@ public struct Categorical: Distribution {
     }
   }
 
+  public var finiteSupport: FiniteSupport? { FiniteSupport((0..<count).map(Float.init), shape: shape) }
+
   public func sample(_ draw: Draw) -> Tensor {
     guard parameter.shape.rank > 0 else {
       return Tensor.mismatch("Categorical", [parameter.shape], "needs an axis of categories")
