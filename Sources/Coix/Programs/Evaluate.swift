@@ -18,12 +18,17 @@ public struct EvaluationOptions: Sendable {
   public var keep: Keep
   /// Whether inputs, values and parameters are looked through for NaN and numbers outside of their domain.
   public var checks: Bool
+  /// Whether effective sample sizes and evidence of each step are reported, see ``Evaluation/steps``.
+  public var steps: Bool
 
   /// Options.
-  public init(workers: Workers = .standard, keep: Keep = .everything, checks: Bool = false) {
+  public init(
+    workers: Workers = .standard, keep: Keep = .everything, checks: Bool = false, steps: Bool = false
+  ) {
     self.workers = workers
     self.keep = keep
     self.checks = checks
+    self.steps = steps
   }
 }
 
@@ -50,6 +55,9 @@ public struct Evaluation<Output: TensorTree>: Sendable {
   public let trace: Trace
   /// Weights, evidence, loss.
   public let metrics: Metrics
+  /// The steps within plates that weighted or resampled particles, in the order in which they ran; empty unless
+  /// ``EvaluationOptions/steps`` asks for them.
+  public let steps: [StepMetrics]
   /// How many times the particles were walked through: one more than there were barriers.
   public let stageCount: Int
   /// The chunks of each stage.
@@ -130,7 +138,7 @@ struct EvaluationRun {
       code.stages.count == 1 && code.hasRowLosses && !code.hasOtherLosses
       && !given.contains(where: \.isTrackedByRow)
     let value = Typed(input)
-    var machine = Machine(for: code, input: value, key: key, checks: options.checks)
+    var machine = Machine(for: code, input: value, key: key, options: options)
     if let path {
       guard !code.isPlated else {
         throw CoixError.illFormedProgram(
@@ -234,7 +242,8 @@ struct EvaluationRun {
       logWeight: barrier.wholePlate(running.logWeight ?? Tensor(0)), ess: running.ess?.tensor,
       logZ: running.logZ?.tensor, logDensity: running.logDensity?.tensor, loss: running.loss)
     return Evaluation(
-      output: output, trace: trace, metrics: metrics, stageCount: chunkCounts.count, chunkCounts: chunkCounts)
+      output: output, trace: trace, metrics: metrics, steps: running.steps.compactMap(\.metrics),
+      stageCount: chunkCounts.count, chunkCounts: chunkCounts)
   }
 }
 
