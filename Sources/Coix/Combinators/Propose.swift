@@ -83,6 +83,14 @@ struct ProposeEmitter: ProgramEmitter {
     }
   }
 
+  func outline() -> ProgramOutline {
+    var title = "propose"
+    if let objective { title += ", loss: \(objective.name)" }
+    if detach { title += ", detach" }
+    return ProgramOutline(
+      title, [.init(target, "target"), .init(proposal, isChained ? "chained proposal" : "proposal")])
+  }
+
   /// The second run of the target, at its own values without gradients.
   private func emitDetached(
     into code: inout StageCode, input: Register, _ targetScope: Scope, _ proposalScope: Scope, _ place: Place

@@ -76,6 +76,18 @@ struct ResampleEmitter: ProgramEmitter {
     }
   }
 
+  func outline() -> ProgramOutline {
+    var title = "resample"
+    switch count {
+    case .same: break
+    case .exactly(let count): title += ", count: \(count)"
+    case .one: title += ", count: one"
+    }
+    if scheme != .systematic { title += ", \(scheme.rawValue)" }
+    if case .ess(let fraction) = condition { title += ", when ESS below \(fraction)" }
+    return ProgramOutline(title, [.init(program)])
+  }
+
   /// At the barrier: chooses ancestors, and has everything that came out of the program read by them from now on.
   private func resample(
     _ machine: Machine, _ barrier: BarrierContext, _ output: Register, _ scope: Scope, _ number: Int

@@ -33,6 +33,11 @@ protocol ProgramEmitter: Sendable {
   /// Programs within it are not emitted at once but scheduled (``StageCode/run(_:_:)``), and so is what comes after them
   /// (``StageCode/then(_:)``): a program may be nested as deep as memory allows.
   func emit(into code: inout StageCode, _ place: Place) throws
+
+  /// What the program is and which programs it is made of, for diagrams.
+  ///
+  /// - Throws: what a closure that makes programs throws.
+  func outline() throws -> ProgramOutline
 }
 
 /// Where a program stands in an evaluation.
@@ -47,6 +52,8 @@ struct Place: Sendable {
 
 /// A closure that runs once for each chunk.
 struct PrimitiveEmitter: ProgramEmitter {
+  /// "kernel" or "model".
+  let kind: String
   let body: @Sendable (Recorder, Handlers, Value) throws -> Value
 
   func emit(into code: inout StageCode, _ place: Place) throws {
@@ -61,6 +68,8 @@ struct PrimitiveEmitter: ProgramEmitter {
     code.free(place.input)
     code.output = output
   }
+
+  func outline() -> ProgramOutline { ProgramOutline(kind) }
 }
 
 /// A program inside of a plate.
@@ -72,6 +81,10 @@ struct PlateEmitter: ProgramEmitter {
     var inside = place
     inside.handlers.plates.append(plate)
     code.run(program, inside)
+  }
+
+  func outline() -> ProgramOutline {
+    ProgramOutline("plate \(plate.description)", [.init(program)])
   }
 }
 
@@ -128,7 +141,7 @@ extension Kernel {
   public init(tree body: @escaping @Sendable (KernelTrace, Input) throws -> Output) {
     self.init(
       node: ProgramNode(
-        emitter: PrimitiveEmitter { recorder, handlers, input in
+        emitter: PrimitiveEmitter(kind: "kernel") { recorder, handlers, input in
           Typed(try body(KernelTrace(recorder: recorder, handlers: handlers), input.typed()))
         }))
   }
@@ -167,7 +180,7 @@ extension Model {
   public init(tree body: @escaping @Sendable (ModelTrace, Input) throws -> Output) {
     self.init(
       node: ProgramNode(
-        emitter: PrimitiveEmitter { recorder, handlers, input in
+        emitter: PrimitiveEmitter(kind: "model") { recorder, handlers, input in
           Typed(try body(ModelTrace(recorder: recorder, handlers: handlers), input.typed()))
         }))
   }
