@@ -31,6 +31,8 @@ public enum CoixError: Error, Equatable, Sendable {
   case parameter(site: String, parameter: String, requirement: String, row: Int, value: Float)
   /// All of an instance's weights are -inf, or one is NaN or +inf.
   case weights(step: String, instance: Int, reason: String)
+  /// A finite program has more runs than an enumeration may take.
+  case tooManyAssignments(limit: Int)
   /// A program that the combinators' grammar does not allow.
   case illFormedProgram(String)
   /// Memory that cannot be had.
@@ -78,6 +80,8 @@ extension CoixError: CustomStringConvertible {
       return "site \"\(site)\": \(parameter) must be \(requirement), is \(value) in row \(row)"
     case .weights(let step, let instance, let reason):
       return "\(step): \(reason) (instance \(instance))"
+    case .tooManyAssignments(let limit):
+      return "enumerate: the latent sites have more than \(limit) joint assignments; allow for more by limit:"
     case .illFormedProgram(let reason):
       return reason
     case .memory(let what, let bytes):

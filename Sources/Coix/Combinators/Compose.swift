@@ -46,4 +46,9 @@ struct ComposeEmitter: ProgramEmitter {
       code.run(outer, after)
     }
   }
+
+  func outline() -> ProgramOutline {
+    ProgramOutline(
+      suffix ? "compose" : "compose, suffix: false", [.init(outer, "outer"), .init(inner, "inner")])
+  }
 }

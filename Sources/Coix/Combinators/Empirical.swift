@@ -54,6 +54,8 @@ struct EmpiricalEmitter: ProgramEmitter {
     code.output = register
   }
 
+  func outline() -> ProgramOutline { ProgramOutline("empirical") }
+
   /// A tensor over the plates, `[particles, instances…, event…]`, as programs in them read it.
   private func mapped(_ tensor: Tensor) -> Tensor { tensor.mapped(over: plates) }
 }

@@ -30,4 +30,8 @@ struct ExtendEmitter: ProgramEmitter {
       }
     }
   }
+
+  func outline() -> ProgramOutline {
+    ProgramOutline("extend", [.init(target, "target"), .init(kernel, "kernel")])
+  }
 }

@@ -48,6 +48,16 @@ struct LoopEmitter: ProgramEmitter {
     }
   }
 
+  func outline() throws -> ProgramOutline {
+    var outline = ProgramOutline(
+      "foriLoop \(rounds.lowerBound)..<\(rounds.upperBound)", [.init(initial, "initial")])
+    if !rounds.isEmpty {
+      let round = try body(rounds.lowerBound, ProgramNode(emitter: EarlierRoundEmitter()))
+      outline.parts.append(.init(round, "round \(rounds.lowerBound)"))
+    }
+    return outline
+  }
+
   /// One round, which schedules the next.
   private func emitRound(
     _ round: Int, into code: inout StageCode, _ place: Place, _ plates: Handlers, loop: Scope, before: Scope
@@ -102,6 +112,23 @@ struct FinishedEmitter: ProgramEmitter {
     code.discard(place.input)
     code.output = code.copy(output)
   }
+
+  func outline() -> ProgramOutline { .earlierRound }
+}
+
+/// What stands for the program so far where a round is only looked at.
+private struct EarlierRoundEmitter: ProgramEmitter {
+  var programs: [ProgramNode] { [] }
+
+  func emit(into code: inout StageCode, _ place: Place) throws {
+    throw CoixError.illFormedProgram("foriLoop: a round's program is evaluated outside of its loop")
+  }
+
+  func outline() -> ProgramOutline { .earlierRound }
+}
+
+extension ProgramOutline {
+  fileprivate static let earlierRound = ProgramOutline("the program so far")
 }
 
 extension Machine {

@@ -90,6 +90,12 @@ struct MemoizeEmitter: ProgramEmitter {
   }
 }
 
+extension MemoizeEmitter {
+  func outline() -> ProgramOutline {
+    ProgramOutline("memoize", [.init(target, "target"), .init(proposal, "proposal")])
+  }
+}
+
 extension Machine {
   /// At the barrier: the latent values of a program that has run, behind those from memory.
   fileprivate func join(

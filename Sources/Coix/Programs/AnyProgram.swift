@@ -123,17 +123,17 @@ public struct AnyProgram: InferenceProgram {
 
   /// The program with non-reparameterised latent variables; see ``detach(_:)``.
   public static func detach(_ program: AnyProgram) -> AnyProgram {
-    AnyProgram(.handling(program) { $0.isDetached = true }, program.level)
+    AnyProgram(.handling("detach", program) { $0.isDetached = true }, program.level)
   }
 
   /// The program without gradients to its distributions' parameters; see ``stickTheLanding(_:)``.
   public static func stickTheLanding(_ program: AnyProgram) -> AnyProgram {
-    AnyProgram(.handling(program) { $0.sticksTheLanding = true }, program.level)
+    AnyProgram(.handling("stickTheLanding", program) { $0.sticksTheLanding = true }, program.level)
   }
 
   /// The program with its sites marked as auxiliary; see ``suffix(_:)``.
   public static func suffix(_ program: AnyProgram) -> AnyProgram {
-    AnyProgram(.handling(program) { $0.suffixes += 1 }, program.level)
+    AnyProgram(.handling("suffix", program) { $0.suffixes += 1 }, program.level)
   }
 
   private func require(_ condition: Bool, _ reason: String) throws {

@@ -18,12 +18,17 @@ public struct EvaluationOptions: Sendable {
   public var keep: Keep
   /// Whether inputs, values and parameters are looked through for NaN and numbers outside of their domain.
   public var checks: Bool
+  /// Whether effective sample sizes and evidence of each step are reported, see ``Evaluation/steps``.
+  public var steps: Bool
 
   /// Options.
-  public init(workers: Workers = .standard, keep: Keep = .everything, checks: Bool = false) {
+  public init(
+    workers: Workers = .standard, keep: Keep = .everything, checks: Bool = false, steps: Bool = false
+  ) {
     self.workers = workers
     self.keep = keep
     self.checks = checks
+    self.steps = steps
   }
 }
 
@@ -56,6 +61,9 @@ public struct Evaluation<Output: TensorTree>: Sendable {
   public let plates: [Plate]
   /// What was kept of the result.
   public let keep: EvaluationOptions.Keep
+  /// The steps within plates that weighted or resampled particles, in the order in which they ran; empty unless
+  /// ``EvaluationOptions/steps`` asks for them.
+  public let steps: [StepMetrics]
   /// How many times the particles were walked through: one more than there were barriers.
   public let stageCount: Int
   /// The chunks of each stage.
@@ -83,7 +91,7 @@ public struct Evaluator<Program: InferenceProgram> {
   /// - Throws: as when it is called with the input's parts.
   public func run(_ input: Program.Input) throws -> Evaluation<Program.Output> {
     let run = EvaluationRun(options: options)
-    return try run.evaluate(program.node, input: input, latents: latents, key: key)
+    return try run.evaluate(program.node, input: input, latents: latents, key: key).evaluation
   }
 }
 
@@ -101,28 +109,31 @@ public func evaluate<Program: InferenceProgram>(
 }
 
 /// The run of an evaluation's stages.
-private struct EvaluationRun {
+struct EvaluationRun {
   let options: EvaluationOptions
 
+  /// Runs a program; with a path, on the values that the path has for its sites.
   func evaluate<Output: TensorTree>(
-    _ node: ProgramNode, input: some TensorTree, latents: [String: Tensor], key: PRNGKey
-  ) throws -> Evaluation<Output> {
+    _ node: ProgramNode, input: some TensorTree, latents: [String: Tensor], key: PRNGKey,
+    path: SupportPath? = nil
+  ) throws -> (evaluation: Evaluation<Output>, path: SupportPath?) {
     guard ExecutionContext.current?.isCaller ?? true else {
       throw CoixError.illFormedProgram(
         "a program cannot be evaluated within a program's closure; use the combinators")
     }
-    if ExecutionContext.current != nil { return try run(node, input, latents, key) }
+    if ExecutionContext.current != nil { return try run(node, input, latents, key, path) }
     let caller = ExecutionContext.caller(team: options.workers.team)
     return try caller.withCurrent {
-      let evaluation: Evaluation<Output> = try run(node, input, latents, key)
+      let result: (Evaluation<Output>, SupportPath?) = try run(node, input, latents, key, path)
       try caller.throwFailure()
-      return evaluation
+      return result
     }
   }
 
   private func run<Output: TensorTree>(
-    _ node: ProgramNode, _ input: some TensorTree, _ latents: [String: Tensor], _ key: PRNGKey
-  ) throws -> Evaluation<Output> {
+    _ node: ProgramNode, _ input: some TensorTree, _ latents: [String: Tensor], _ key: PRNGKey,
+    _ path: SupportPath?
+  ) throws -> (Evaluation<Output>, SupportPath?) {
     let given = input.flattened + latents.values
     for tensor in given { _ = try tensor.validated() }
     var code = StageCode(hasLatents: !latents.isEmpty)
@@ -133,7 +144,14 @@ private struct EvaluationRun {
       code.stages.count == 1 && code.hasRowLosses && !code.hasOtherLosses
       && !given.contains(where: \.isTrackedByRow)
     let value = Typed(input)
-    var machine = Machine(for: code, input: value, key: key, checks: options.checks)
+    var machine = Machine(for: code, input: value, key: key, options: options)
+    if let path {
+      guard !code.isPlated else {
+        throw CoixError.illFormedProgram(
+          "enumerate: the program stands within a plate; enumerate it as it is for one row")
+      }
+      try machine.recorder(.root).path = path
+    }
     var chunkCounts: [Int] = []
     var barrier = BarrierContext(batch: [], plateName: "", workers: options.workers, stage: 1)
     for (number, stage) in code.stages.enumerated() {
@@ -157,7 +175,9 @@ private struct EvaluationRun {
       try machine.resolveMetrics(barrier.resolve)
       try stage.barrier?(machine, barrier)
     }
-    return try result(machine, output, barrier, code.lastPlates, chunkCounts)
+    return (
+      try result(machine, output, barrier, code.lastPlates, chunkCounts), try machine.recorder(.root).path
+    )
   }
 
   /// The values given to sites, for a stage's plates. Whether those that don't fit them are in need shows at their sites.
@@ -233,6 +253,7 @@ private struct EvaluationRun {
       memory: running.memory)
     return Evaluation(
       output: output, trace: trace, metrics: metrics, plates: plates, keep: options.keep,
+      steps: running.steps.compactMap(\.metrics),
       stageCount: chunkCounts.count, chunkCounts: chunkCounts)
   }
 }

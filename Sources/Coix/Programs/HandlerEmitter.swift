@@ -3,6 +3,8 @@ import CoixParallel
 /// A program with another treatment of its sites.
 struct HandlerEmitter: ProgramEmitter {
   let program: ProgramNode
+  /// What the combinator is called.
+  let name: String
   let change: @Sendable (inout Handlers) -> Void
   var programs: [ProgramNode] { [program] }
 
@@ -11,13 +13,15 @@ struct HandlerEmitter: ProgramEmitter {
     change(&inside.handlers)
     code.run(program, inside)
   }
+
+  func outline() -> ProgramOutline { ProgramOutline(name, [.init(program)]) }
 }
 
 extension ProgramNode {
   /// A program with its handlers changed.
   static func handling(
-    _ program: some InferenceProgram, _ change: @escaping @Sendable (inout Handlers) -> Void
+    _ name: String, _ program: some InferenceProgram, _ change: @escaping @Sendable (inout Handlers) -> Void
   ) -> ProgramNode {
-    ProgramNode(emitter: HandlerEmitter(program: program.node, change: change))
+    ProgramNode(emitter: HandlerEmitter(program: program.node, name: name, change: change))
   }
 }

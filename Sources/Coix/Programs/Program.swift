@@ -29,6 +29,9 @@ public struct ProgramNode: Sendable {
 
   func emit(into code: inout StageCode, _ place: Place) throws { try link.emitter?.emit(into: &code, place) }
 
+  /// The program's emitter, which only a program that is being let go of lacks.
+  var emitter: (any ProgramEmitter)? { link.emitter }
+
   /// What keeps a program alive. Programs are nested as deep as there are steps, so that the last one to go lets go of those within it
   /// one after another: if each did so for its own, that would take a stack as deep.
   private final class Link: @unchecked Sendable {
@@ -63,6 +66,11 @@ protocol ProgramEmitter: Sendable {
 
   /// The programs within it.
   var programs: [ProgramNode] { get }
+
+  /// What the program is and which programs it is made of, for diagrams.
+  ///
+  /// - Throws: what a closure that makes programs throws.
+  func outline() throws -> ProgramOutline
 }
 
 /// Where a program stands in an evaluation.
@@ -77,6 +85,8 @@ struct Place: Sendable {
 
 /// A closure that runs once for each chunk.
 struct PrimitiveEmitter: ProgramEmitter {
+  /// "kernel" or "model".
+  let kind: String
   let body: @Sendable (Recorder, Handlers, Value) throws -> Value
   var programs: [ProgramNode] { [] }
 
@@ -92,6 +102,8 @@ struct PrimitiveEmitter: ProgramEmitter {
     code.free(place.input)
     code.output = output
   }
+
+  func outline() -> ProgramOutline { ProgramOutline(kind) }
 }
 
 /// A program inside of a plate.
@@ -104,6 +116,10 @@ struct PlateEmitter: ProgramEmitter {
     var inside = place
     inside.handlers.plates.append(plate)
     code.run(program, inside)
+  }
+
+  func outline() -> ProgramOutline {
+    ProgramOutline("plate \(plate.description)", [.init(program)])
   }
 }
 
@@ -170,7 +186,7 @@ extension Kernel {
   public init(tree body: @escaping @Sendable (KernelTrace, Input) throws -> Output) {
     self.init(
       node: ProgramNode(
-        emitter: PrimitiveEmitter { recorder, handlers, input in
+        emitter: PrimitiveEmitter(kind: "kernel") { recorder, handlers, input in
           Typed(try body(KernelTrace(recorder: recorder, handlers: handlers), input.typed()))
         }))
   }
@@ -209,7 +225,7 @@ extension Model {
   public init(tree body: @escaping @Sendable (ModelTrace, Input) throws -> Output) {
     self.init(
       node: ProgramNode(
-        emitter: PrimitiveEmitter { recorder, handlers, input in
+        emitter: PrimitiveEmitter(kind: "model") { recorder, handlers, input in
           Typed(try body(ModelTrace(recorder: recorder, handlers: handlers), input.typed()))
         }))
   }

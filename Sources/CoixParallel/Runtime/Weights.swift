@@ -21,9 +21,7 @@ package struct WeightSummary {
     var logZ = 0.0
     for instance in 0..<instances {
       ess += moments.sampleSize(instance)
-      logZ +=
-        moments.greatest[instance] + Foundation.log(moments.sums[instance])
-        - Foundation.log(Double(particles))
+      logZ += moments.logSum(instance) - Foundation.log(Double(particles))
     }
     let flat: Shape = [particles, instances]
     self.logZ = Tensor(Float(logZ)).recorded(from: logWeights) { gradient in
@@ -49,6 +47,9 @@ package struct WeightMoments {
   package func sampleSize(_ instance: Int) -> Double {
     sums[instance] * sums[instance] / squares[instance]
   }
+
+  /// The log of the sum of an instance's weights.
+  package func logSum(_ instance: Int) -> Double { greatest[instance] + Foundation.log(sums[instance]) }
 
   /// Of weights `[particles, instances]`.
   ///
