@@ -3,8 +3,8 @@
 #include "internal.h"
 
 typedef struct {
-  void (*unary[20])(const float *x, float *y, size_t count);
-  void (*slope[20])(const float *x, const float *y, const float *dy, float *dx, size_t count);
+  void (*unary[23])(const float *x, float *y, size_t count);
+  void (*slope[23])(const float *x, const float *y, const float *dy, float *dx, size_t count);
   void (*binary[13])(const float *a, size_t as, const float *b, size_t bs, float *out, size_t count);
   void (*select)(const float *c, size_t cs, const float *a, size_t as, const float *b, size_t bs, float *out, size_t count);
   void (*accumulate)(float *y, const float *x, size_t count);
@@ -38,8 +38,9 @@ COIX_CHOOSE(elementwise_table, kernels)
   } while (0)
 
 /// Nanoseconds an element, roughly, of each unary operation: decides only whether a team is worth waking.
-static const float unary_cost[20] = {0.2f, 0.6f, 0.8f, 0.8f, 1.2f, 0.4f, 1.2f, 0.8f, 1.8f, 0.2f,
-                                     0.2f, 0.2f, 0.4f, 2.0f, 2.0f, 0.2f, 0.2f, 8.0f, 12.0f, 1.5f};
+static const float unary_cost[23] = {0.2f, 0.6f, 0.8f, 0.8f, 1.2f, 0.4f, 1.2f, 0.8f, 1.8f, 0.2f,
+                                     0.2f, 0.2f, 0.4f, 2.0f, 2.0f, 0.2f, 0.2f, 8.0f, 12.0f, 1.5f, 20.0f,
+                                     25.0f, 60.0f};
 
 void coix_unary(coix_unary_op op, const float *x, float *y, size_t count, int team) {
   FOR_BLOCKS(unary_cost[op], kernels->unary[op](x + start, y + start, length));

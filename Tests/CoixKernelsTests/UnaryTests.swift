@@ -51,8 +51,18 @@ struct UnaryCase: CustomTestStringConvertible, Sendable {
     UnaryCase(
       name: "digamma", op: COIX_DIGAMMA, ulps: 1, domain: 0.01...200, value: { digamma($0) },
       slope: { trigamma($0) }),
+    UnaryCase(
+      name: "normal CDF", op: COIX_NORMAL_CDF, ulps: 0.5, domain: -12...6, value: { normalCDF($0) },
+      slope: { exp(-0.5 * $0 * $0) * 0.398_942_280_401_432_7 }),
+    UnaryCase(
+      name: "log normal CDF", op: COIX_LOG_NORMAL_CDF, ulps: 1, domain: -35...6,
+      value: { $0 < 0 ? log(normalCDF($0)) : log1p(-normalCDF(-$0)) },
+      slope: { exp(-0.5 * $0 * $0) * 0.398_942_280_401_432_7 / normalCDF($0) }),
   ]
 }
+
+/// The standard normal distribution function.
+func normalCDF(_ x: Double) -> Double { 0.5 * erfc(-x * 0.5.squareRoot()) }
 
 /// Gamma'(x) / Gamma(x) by recurrence up to 50 and three terms of the asymptotic series.
 func digamma(_ x: Double) -> Double {
@@ -135,7 +145,14 @@ func unary(_ op: coix_unary_op, _ x: [Float], team: Int32 = 1) -> [Float] {
     (COIX_LOGGAMMA, .infinity, .infinity), (COIX_LOGGAMMA, .nan, .nan), (COIX_DIGAMMA, 1, -0.577_215_67),
     (COIX_DIGAMMA, 0, .nan), (COIX_DIGAMMA, -0.5, 0.036_489_975), (COIX_DIGAMMA, .nan, .nan),
     (COIX_ERFINV, 1, .infinity), (COIX_ERFINV, -1, -.infinity), (COIX_ERFINV, 0, 0), (COIX_ERFINV, 1.5, .nan),
-    (COIX_ERFINV, 0.5, 0.476_936_28), (COIX_ERFINV, .nan, .nan),
+    (COIX_ERFINV, 0.5, 0.476_936_28), (COIX_ERFINV, .nan, .nan), (COIX_NORMAL_CDF, -.infinity, 0),
+    (COIX_NORMAL_CDF, .infinity, 1), (COIX_NORMAL_CDF, .nan, .nan), (COIX_LOG_NORMAL_CDF, .infinity, 0),
+    (COIX_LOG_NORMAL_CDF, -.infinity, -.infinity), (COIX_LOG_NORMAL_CDF, -100, -5_005.524),
+    (COIX_LOG_NORMAL_CDF, -1e10, -5e19), (COIX_LOG_NORMAL_CDF, .nan, .nan),
+    (COIX_NORMAL_QUANTILE, 0, -.infinity), (COIX_NORMAL_QUANTILE, 1, .infinity),
+    (COIX_NORMAL_QUANTILE, -0.1, .nan), (COIX_NORMAL_QUANTILE, 1.1, .nan), (COIX_NORMAL_QUANTILE, .nan, .nan),
+    (COIX_NORMAL_QUANTILE, 0.975, 1.959_964_4), (COIX_NORMAL_QUANTILE, 0.02, -2.053_748_9),
+    (COIX_NORMAL_QUANTILE, 1e-10, -6.361_341), (COIX_NORMAL_QUANTILE, 1e-38, -12.962_36),
   ]
 
   @Test(arguments: edges) func edgesAreRight(op: coix_unary_op, x: Float, want: Float) {

@@ -43,6 +43,9 @@ import Testing
     return x
   }
 
+  static func exactNormalCDF(_ x: Double) -> Double { erfc(-x / 2.0.squareRoot()) / 2 }
+  static func exactNormalDensity(_ x: Double) -> Double { exp(-x * x / 2) / (2 * Double.pi).squareRoot() }
+
   static let cases: [Case] = [
     Case("-", -3...3, { -$0 }, { -$0 }, { _ in -1 }),
     Case("magnitude", -3...3, { $0.magnitude }, { $0.magnitude }, { $0 > 0 ? 1 : $0 < 0 ? -1 : 0 }),
@@ -68,6 +71,14 @@ import Testing
     Case(
       "erfInverse", -0.875...0.875, { erfInverse($0) }, exactErfInverse,
       { Double.pi.squareRoot() / 2 * exp(pow(exactErfInverse($0), 2)) }),
+    Case("normalCDF", -4...4, { normalCDF($0) }, exactNormalCDF, exactNormalDensity),
+    Case(
+      "logNormalCDF", -6...3, { logNormalCDF($0) }, { log(exactNormalCDF($0)) },
+      { exactNormalDensity($0) / exactNormalCDF($0) }),
+    Case(
+      "normalQuantile", 0.125...0.875, { normalQuantile($0) },
+      { exactErfInverse(2 * $0 - 1) * 2.0.squareRoot() },
+      { 1 / exactNormalDensity(exactErfInverse(2 * $0 - 1) * 2.0.squareRoot()) }),
   ]
 
   @Test(arguments: cases)
@@ -83,7 +94,13 @@ import Testing
 
   @Test(arguments: cases.filter { !["sign", "floor", "relu", "magnitude", "abs"].contains($0.name) })
   func differences(_ test: Case) throws {
-    let domain = test.name == "erfInverse" ? -0.5...0.5 : test.domain  // steep beyond
+    // Steep beyond these.
+    let domain: ClosedRange<Float> =
+      switch test.name {
+      case "erfInverse": -0.5...0.5
+      case "normalQuantile": 0.25...0.75
+      default: test.domain
+      }
     try expectGradients(test.name, [[2, 3]], in: domain) { test.function($0[0]) }
   }
 

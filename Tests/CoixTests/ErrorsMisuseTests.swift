@@ -194,28 +194,6 @@ import Testing
     #expect(try valueWithGradient(at: [Tensor]()) { _ in 3 }.value == 3)
   }
 
-  /// An error on the way back, in a worker: gradients that don't exist.
-  @Test func anErrorInTheBackwardPass() throws {
-    let expected =
-      "gradient: gamma draws have no gradient to their shape parameter; take its `detached` value, or detach the program"
-    for objective in [Objective.elbo, .iwae] {
-      let text = message {
-        try valueWithGradient(at: Tensor(2)) { concentration in
-          let model = Model { (trace) in
-            let z = trace.sample("z", from: Normal(0, 1))
-            let rate = Draw(key: 1, shape: .scalar).gamma(concentration)
-            trace.observe("x", 1, from: Normal(z * rate, 1))
-            return z
-          }
-          let inference = propose(Self.plate(model), Self.plate(Self.kernel), loss: objective)
-          return try required(try evaluate(inference, seed: 1)().metrics.loss)
-        }
-      }
-      #expect(text == expected)
-      try expectThatEvaluationsWork()
-    }
-  }
-
   // MARK: Ill-formed programs
 
   @Test func programsPutTogetherAtRunTime() throws {

@@ -30,43 +30,57 @@ public struct Categorical: Distribution {
   public var eventRank: Int { 0 }
   public var parameters: [DistributionParameter] {
     switch form {
-    case .probabilities: [.init("probability", parameter, .probability)]
+    case .probabilities:
+      [
+        .init("probability", parameter, .probability),
+        .init("sum of the probabilities", parameter.sum(axis: -1), .one),
+      ]
     case .logits: [.init("logit", parameter, .real)]
     }
   }
 
   public func sample(_ draw: Draw) -> Tensor {
-    guard parameter.shape.rank > 0 else {
-      return Tensor.mismatch("Categorical", [parameter.shape], "needs an axis of categories")
-    }
+    guard count > 0 else { return refused }
     switch form {
     case .logits:
       return draw.categorical(logits: parameter)
     case .probabilities:
-      // The number of cumulative probabilities, without the last, below a uniform number.
-      let cumulative = parameter.detached.cumulativeSum(axis: -1)
-      let bounds = cumulative / cumulative.sliced(axis: -1, count - 1..<count)
-      let uniform = draw.appendingAxis(1).uniform()
-      return (bounds.sliced(axis: -1, 0..<count - 1) .< uniform).sum(axis: -1)
+      return (bounds .< draw.appendingAxis(1).uniform()).sum(axis: -1)
     }
   }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
-    guard parameter.shape.rank > 0 else {
-      return Tensor.mismatch("Categorical", [parameter.shape], "needs an axis of categories")
-    }
-    let logarithms: Tensor
-    switch form {
-    case .logits: logarithms = parameter.logSoftmax(axis: -1)
-    case .probabilities:
-      logarithms = log(parameter.clamped(to: .leastNormalMagnitude...(1 - 0x1p-23)))
-        .supported(where: parameter .> 0)
-    }
+    guard count > 0 else { return refused }
     let support = (value .>= 0) * (value .< Float(count)) * (value .== value.floor)
     let chosen = value.oneHot(depth: count)
     // Zero where not chosen, also against -inf.
-    let density = select(chosen, logarithms, Tensor(0)).sum(axis: -1)
+    let density = select(chosen, logProbabilities, Tensor(0)).sum(axis: -1)
     return density.supported(where: support).summingLast(reducing)
+  }
+
+  /// The categories' log-probabilities, along the last axis.
+  var logProbabilities: Tensor {
+    switch form {
+    case .logits: parameter.logSoftmax(axis: -1)
+    case .probabilities:
+      parameter.logDensity(where: parameter .> 0, standIn: 1) { log($0) }
+    }
+  }
+
+  /// The cumulative probabilities without the last: where a uniform number passes from a category to the next. For at least one
+  /// category.
+  var bounds: Tensor {
+    let probabilities =
+      switch form {
+      case .logits: parameter.detached.softmax(axis: -1)
+      case .probabilities: parameter.detached
+      }
+    let cumulative = probabilities.cumulativeSum(axis: -1)
+    return cumulative.sliced(axis: -1, 0..<count - 1) / cumulative.sliced(axis: -1, count - 1..<count)
+  }
+
+  private var refused: Tensor {
+    Tensor.mismatch("Categorical", [parameter.shape], "needs an axis of categories")
   }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Categorical {

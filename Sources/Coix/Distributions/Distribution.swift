@@ -27,17 +27,29 @@ public protocol Distribution: Sendable {
 }
 
 /// A distribution's parameter and its domain.
+///
+/// What is required of several numbers together is required of a quantity made of them: that probabilities sum to 1, say.
 public struct DistributionParameter: Sendable {
   /// What a parameter must be.
   public enum Requirement: String, Sendable {
     case real, positive
+    case nonnegative = "at least 0"
+    case nonzero = "other than 0"
+    case zero = "0"
+    case one = "1"
     case probability = "between 0 and 1"
+    case count = "a whole number, at least 0"
 
     func holds(for value: Float) -> Bool {
       switch self {
       case .real: value.isFinite
       case .positive: value > 0 && value.isFinite
+      case .nonnegative: value >= 0 && value.isFinite
+      case .nonzero: value != 0 && value.isFinite
+      case .zero: value == 0
+      case .one: (value - 1).magnitude < 1e-6
       case .probability: value >= 0 && value <= 1
+      case .count: value >= 0 && value.isFinite && value == value.rounded()
       }
     }
   }
@@ -79,6 +91,13 @@ extension Distribution {
   /// The same distribution with log-probability 0 where the mask is 0.
   public func masked(_ mask: Tensor) -> Masked<Self> { Masked(self, mask) }
 
+  /// The same distribution with its log-probability times `factor` > 0: for a plate's subsample, the plate's size over the
+  /// sample's.
+  public func scaled(by factor: Tensor) -> Scaled<Self> { Scaled(self, factor) }
+
+  /// What a bijector makes of the distribution's draws.
+  public func transformed<B: Bijector>(by bijector: B) -> Transformed<Self, B> { Transformed(self, bijector) }
+
   /// The same distribution, its log-probability 0 throughout if `isCounted` is false.
   public func masked(_ isCounted: Bool) -> Masked<Self> { Masked(self, Tensor(isCounted ? 1 : 0)) }
 }
@@ -95,4 +114,36 @@ extension Tensor {
 
   /// This log-density where `support` holds (is not 0), -inf elsewhere.
   func supported(where support: Tensor) -> Tensor { select(support, self, Tensor(-.infinity)) }
+
+  /// A log-density of these values where `support` holds, -inf elsewhere.
+  ///
+  /// The formula sees `standIn` outside of the support, so that gradients are 0 there and not NaN.
+  func logDensity(where support: Tensor, standIn: Tensor, _ formula: (Tensor) -> Tensor) -> Tensor {
+    formula(select(support, self, standIn)).supported(where: support)
+  }
+
+  /// 1 for real numbers, 0 for infinities and NaN.
+  var isReal: Tensor { abs(self) .< .infinity }
+
+  /// 1 for finite numbers above 0, else 0.
+  var isPositive: Tensor { (self .> 0) * (self .< .infinity) }
+
+  /// 1 for whole numbers that are not negative, else 0.
+  var isCount: Tensor { isReal * (self .>= 0) * (self .== floor) }
+
+  /// 1 where all elements along the last `count` axes are not 0, else 0.
+  func allOfLast(_ count: Int) -> Tensor { (self .== 0).summingLast(count) .== 0 }
+}
+
+/// x log(y), 0 where x is 0, whatever y.
+func multipliedByLog(_ x: Tensor, of y: Tensor) -> Tensor { x * log(select(x .== 0, 1, y)) }
+
+extension Distribution {
+  /// A draw of a shape to which the batch axes broadcast; in NumPyro's order if inner axes are stretched for that.
+  func stretchedSample(_ draw: Draw) -> Tensor {
+    let target = draw.shape.dropLast(eventRank).reversed()
+    let isStretched = zip(batchShape.reversed(), target).contains { $0 == 1 && $1 != 1 }
+    guard isStretched else { return sample(draw) }
+    return expanded(to: Shape(draw.shape.dropLast(eventRank))).sample(draw)
+  }
 }

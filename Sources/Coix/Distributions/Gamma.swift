@@ -2,8 +2,7 @@ import CoixParallel
 
 /// The gamma distribution: density β^α x^(α - 1) exp(-β x) / Γ(α) on x > 0.
 ///
-/// Gradients of draws flow to the rate β. To the concentration α they don't yet: asking for one is a ``CoixError/gradient(_:)``, and
-/// a detached program takes none.
+/// Gradients of draws flow to both parameters; see ``Draw/gamma(_:)``.
 public struct Gamma: Distribution {
   /// The concentration (or shape) α > 0.
   public let concentration: Tensor
@@ -25,12 +24,10 @@ public struct Gamma: Distribution {
   public func sample(_ draw: Draw) -> Tensor { draw.gamma(concentration) / rate }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
-    let isInside = (value .> 0) * (value .< .infinity)
-    // Outside of the support any number will do, so long as no NaN comes of it.
-    let x = select(isInside, value, 1)
-    let normalizer = logGamma(concentration) - concentration * log(rate)
-    return ((concentration - 1) * log(x) - rate * x - normalizer).supported(where: isInside).summingLast(
-      reducing)
+    value.logDensity(where: value.isPositive, standIn: 1) { x in
+      let normalizer = logGamma(concentration) - concentration * log(rate)
+      return (concentration - 1) * log(x) - rate * x - normalizer
+    }.summingLast(reducing)
   }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Gamma {

@@ -1,6 +1,7 @@
 // Elementwise kernels on contiguous blocks. Part of every copy (see copies.h).
 
 #include "vector_gamma.h"
+#include "vector_normal.h"
 
 #pragma clang diagnostic ignored "-Wunused-variable" // not every slope uses x and y
 
@@ -37,6 +38,9 @@ UNARY(floor_, v_floor(x))
 UNARY(loggamma, v_loggamma(x))
 UNARY(digamma, v_digamma(x))
 UNARY(erfinv, v_erfinv(x))
+UNARY(normal_cdf, v_normal_cdf(x))
+UNARY(log_normal_cdf, v_log_normal_cdf(x))
+UNARY(normal_quantile, v_normal_quantile(x))
 
 #define SLOPE(name, expression)                                                                    \
   static void COPY(name##_slope)(const float *x_, const float *y_, const float *dy_, float *dx_,   \
@@ -72,6 +76,9 @@ SLOPE(zero, (v16)(0.0f))
 SLOPE(loggamma, dy *v_digamma(x))
 SLOPE(digamma, dy *v_trigamma(x))
 SLOPE(erfinv, dy *(0.886226925f * v_exp(y * y)))
+SLOPE(normal_cdf, dy *(0.398942280f * v_exp(-0.5f * x * x)))
+SLOPE(log_normal_cdf, dy *v_inverse_mills(x))
+SLOPE(normal_quantile, dy *(2.50662827f * v_exp(0.5f * y * y)))
 
 /// One row of a binary operation; each operand has stride 0 or 1.
 #define BINARY(name, expression)                                                                   \
@@ -170,9 +177,11 @@ static int64_t COPY(first_above)(const float *x, size_t count, uint32_t limit) {
 #define S(name) COPY(name##_slope)
 static const elementwise_table COPY(table) = {
     .unary = {F(negate), F(exp_), F(expm1_), F(log_), F(log1p_), F(sqrt_), F(tanh_), F(sigmoid), F(softplus), F(relu),
-              F(abs_), F(square), F(reciprocal), F(sin_), F(cos_), F(sign), F(floor_), F(loggamma), F(digamma), F(erfinv)},
+              F(abs_), F(square), F(reciprocal), F(sin_), F(cos_), F(sign), F(floor_), F(loggamma), F(digamma), F(erfinv),
+              F(normal_cdf), F(log_normal_cdf), F(normal_quantile)},
     .slope = {S(negate), S(exp_), S(expm1_), S(log_), S(log1p_), S(sqrt_), S(tanh_), S(sigmoid), S(softplus), S(relu),
-              S(abs_), S(square), S(reciprocal), S(sin_), S(cos_), S(zero), S(zero), S(loggamma), S(digamma), S(erfinv)},
+              S(abs_), S(square), S(reciprocal), S(sin_), S(cos_), S(zero), S(zero), S(loggamma), S(digamma), S(erfinv),
+              S(normal_cdf), S(log_normal_cdf), S(normal_quantile)},
     .binary = {F(add), F(subtract), F(multiply), F(divide), F(power), F(maximum), F(minimum), F(less), F(less_equal),
                F(greater), F(greater_equal), F(equal), F(not_equal)},
     .select = F(select),

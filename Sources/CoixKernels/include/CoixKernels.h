@@ -73,6 +73,7 @@ typedef enum {
   COIX_NEGATE, COIX_EXP, COIX_EXPM1, COIX_LOG, COIX_LOG1P, COIX_SQRT, COIX_TANH_OP, COIX_SIGMOID_OP,
   COIX_SOFTPLUS_OP, COIX_RELU_OP, COIX_ABS, COIX_SQUARE, COIX_RECIPROCAL, COIX_SIN, COIX_COS,
   COIX_SIGN, COIX_FLOOR, COIX_LOGGAMMA, COIX_DIGAMMA, COIX_ERFINV,
+  COIX_NORMAL_CDF, COIX_LOG_NORMAL_CDF, COIX_NORMAL_QUANTILE,
 } coix_unary_op;
 
 typedef enum {
@@ -83,7 +84,7 @@ typedef enum {
 /// y[i] = op(x[i]) for i < count. y may be x.
 void coix_unary(coix_unary_op op, const float *x, float *y, size_t count, int team);
 /// dx[i] = dy[i] * op'(x[i]), where y[i] = op(x[i]). dx may be dy. (SIGN, FLOOR: 0. ABS at 0: 0. RELU at 0: 0.)
-/// DIGAMMA's derivative is trigamma; ERFINV's is sqrt(pi)/2 exp(y^2).
+/// DIGAMMA's derivative is trigamma; ERFINV's is sqrt(pi)/2 exp(y^2); NORMAL_QUANTILE's sqrt(2 pi) exp(y^2/2).
 void coix_unary_backward(coix_unary_op op, const float *x, const float *y, const float *dy, float *dx,
                          size_t count, int team);
 
@@ -186,6 +187,22 @@ void coix_draw_randint(coix_key key, coix_draw draw, int32_t low, int32_t high, 
 /// Every element has a key of its own, that of its index: JAX's keys and its order of the tests.
 void coix_draw_gamma(coix_key key, coix_draw draw, const float *alpha, size_t alpha_element_stride,
                      size_t alpha_row_stride, int logarithmic, float *out, int team);
+/// out = gradient * d sample / d alpha for the gamma numbers above, or their logarithms: the implicit derivative (gamma_slope.c).
+/// sample, gradient, out: [elements, rows]; alpha's strides as above. 0 where the gradient or the number is 0; out may be gradient.
+void coix_gamma_slope(const float *alpha, size_t alpha_element_stride, size_t alpha_row_stride, const float *sample,
+                      int logarithmic, const float *gradient, float *out, size_t elements, size_t rows);
+
+// MARK: - Triangular matrices (triangular.c)
+
+/// The solution x of L x = b (or, if transposed != 0, of L' x = b), L lower triangular; what lies above its diagonal is not read.
+/// b, x: [outer, n, rows]. Matrix o lies at o * factor_outer_stride: [n, n, rows], or [n, n] for a factor_row_stride of 0.
+void coix_solve_triangular(const float *factor, size_t factor_outer_stride, size_t factor_row_stride, const float *b, float *x,
+                           size_t outer, size_t n, size_t rows, int transposed);
+/// The lower triangular L with L L' = matrix, both [outer, n, n, rows]; NaN where the matrix is not positive definite.
+/// Only the matrix's lower triangle is read.
+void coix_cholesky(const float *matrix, float *factor, size_t outer, size_t n, size_t rows);
+/// In place, from the factor's gradient (of which only the lower triangle is read) to that of a symmetric matrix.
+void coix_cholesky_backward(const float *factor, float *gradient, size_t outer, size_t n, size_t rows);
 
 // MARK: - Rows (rows.c): between the row-major whole plate and particle-minor chunks
 

@@ -8,7 +8,8 @@ extension Draw {
   /// The parameter broadcasts to the draw's shape. Drawn by rejection (Marsaglia and Tsang, "A simple method for generating gamma
   /// variables", 2000). NaN where the parameter is negative.
   ///
-  /// There is no gradient to the parameter yet: asking for one is a ``CoixError/gradient(_:)``.
+  /// The gradient to the parameter is that of the number at a fixed value of its distribution function (implicit
+  /// reparameterisation; Figurnov, Mohamed and Mnih, 2018), as in JAX.
   public func gamma(_ concentration: Tensor) -> Tensor { gamma(concentration, isLogarithmic: false) }
 
   /// Logarithms of gamma numbers, which stay finite where the numbers themselves underflow: see ``gamma(_:)``.
@@ -54,12 +55,14 @@ extension Draw {
         key.words, place, operand.pointer, operand.elementStride, operand.rowStride, isLogarithmic ? 1 : 0,
         target, 1)
     }
+    let shape = shape
     return numbers.recorded(from: concentration) { gradient in
-      ExecutionContext.remember(
-        .gradient(
-          "gamma draws have no gradient to their shape parameter; take its `detached` value, or detach the program"
-        ))
-      return gradient
+      let result = Tensor(undefined: shape, like: gradient)
+      coix_gamma_slope(
+        alpha.pointer, alpha.elementStride(in: shape), alpha.rowStride, numbers.pointer,
+        isLogarithmic ? 1 : 0,
+        gradient.pointer, result.pointer, shape.elementCount, gradient.rowCount)
+      return result
     }
   }
 }

@@ -13,7 +13,7 @@ extension Draw {
     if rate.isPoisoned { return rate }
     let isLegal = (rate .>= 0) * (rate .< .infinity)
     let isSmall = rate .< 10
-    var counts = Tensor.zeros(shape)
+    var counts = zeros()
     if (isLegal * isSmall).hasNonzero { counts = poissonByProduct(select(isLegal * isSmall, rate, 0)) }
     if (isLegal * (1 - isSmall)).hasNonzero {
       // JAX's stand-in for elements that take the other way.
@@ -25,7 +25,7 @@ extension Draw {
   /// One less than how many uniform numbers have a product of at most exp(-rate); 0 for a rate of 0.
   private func poissonByProduct(_ rate: Tensor) -> Tensor {
     var stream = KeyStream(key)
-    var count = Tensor.zeros(shape)
+    var count = zeros()
     var logProduct = Tensor.zeros(shape)
     var isOpen = logProduct .> -rate
     while isOpen.hasNonzero {
@@ -44,10 +44,11 @@ extension Draw {
     let squeeze = 0.9277 - 3.6224 / (b - 2)
     let isInPlate = ExecutionContext.current?.stride ?? 0 > 0
     var key = key
-    var count = Tensor(repeating: -1, shape: shape)
+    var count = zeros() - 1
     var isOpen = Tensor.ones(shape)
     // About nine tenths are accepted in each round.
-    for _ in 0..<10_000 where isOpen.hasNonzero {
+    for _ in 0..<10_000 {
+      guard isOpen.hasNonzero else { break }
       let keys = key.split(into: 3)
       key = keys[0]
       let u = with(key: keys[1]).uniform() - 0.5

@@ -49,6 +49,28 @@ public struct Draw: Sendable {
       rowStride: rowStride * size, isLocal: isLocal)
   }
 
+  /// The same draw with other inner axes in place of its last `count`, which must be its fastest.
+  public func replacingAxes(last count: Int, with inner: Shape) -> Draw {
+    let kept = max(shape.rank - count, 0)
+    let (old, new) = (shape.product(kept..<shape.rank), inner.elementCount)
+    let newShape = Shape(shape.prefix(kept)).appending(inner)
+    // Without elements there are no places to keep.
+    guard old > 0, inner.isValid, newShape.isValid else { return Draw(key: key, shape: newShape) }
+    return Draw(
+      key: key, shape: newShape,
+      strides: strides.prefix(kept).map { $0 / old * new } + Draw(key: key, shape: inner).strides,
+      rowStride: rowStride / old * new)
+  }
+
+  /// As many such draws one after the other, along a new first axis: each in full, for the whole plate, before the next.
+  public func repeated(_ count: Int) -> Draw {
+    let plateRows = max(ExecutionContext.current?.plateRows ?? 1, 1)
+    return Draw(
+      key: key, shape: Shape([count]).appending(shape),
+      strides: [plateRows &* max(shape.elementCount, 0)] + strides,
+      rowStride: rowStride)
+  }
+
   /// The same places, under another key.
   public func with(key: PRNGKey) -> Draw {
     Draw(key: key, shape: shape, strides: strides, rowStride: rowStride, isLocal: isLocal)
@@ -196,6 +218,11 @@ public struct Draw: Sendable {
   private func makeResult() -> Tensor {
     guard let context = ExecutionContext.current, context.stride > 0 else { return Tensor(undefined: shape) }
     return Tensor(undefinedRows: shape, in: context)
+  }
+
+  /// Zeros in every place: batched over the chunk's rows, as a draw is.
+  func zeros() -> Tensor {
+    filledRuns { place, _, target in coix_fill(target, 0, Int(place.elements * place.rows), 1) }
   }
 
   private func filled(_ fill: (coix_draw, UnsafeMutablePointer<Float>) -> Void) -> Tensor {

@@ -16,7 +16,7 @@ package final class ExecutionContext {
   package private(set) var stride = 0
   /// The first row of the chunk, counted in the plate.
   package private(set) var firstRow = 0
-  /// The rows of the whole plate.
+  /// The rows of the whole plate, 0 outside of one.
   package private(set) var plateRows = 0
   /// Where operations on tracked tensors are recorded; nil while nothing is.
   var tape: Tape?

@@ -1,6 +1,14 @@
 import CoixKernels
 
 extension Tensor {
+  /// The largest element of all of the chunk's rows, NaN if one is NaN; nil if there are none to be had.
+  package var greatest: Float? {
+    guard refusal("greatest") == nil, shape.elementCount > 0 else { return nil }
+    return (0..<shape.elementCount * rowCount).reduce(-.infinity) {
+      pointer[$1] > $0 || pointer[$1].isNaN ? pointer[$1] : $0
+    }
+  }
+
   /// Rows of a uniform tensor `[n, …]`, by number: `[index.count, …]`. A constant; see ``gathered(at:axis:)`` for gradients.
   ///
   /// Poisoned if an index is outside of 0 ..< n.

@@ -31,6 +31,7 @@ import Testing
     Sampler("beta") { $0.beta(0.5, 2) },
     Sampler("dirichlet", outside: 1e-6) { $0.dirichlet(Tensor([0.5, 1, 2])) },
     Sampler("studentT") { $0.studentT(degreesOfFreedom: 3) },
+    Sampler("with other inner axes") { $0.replacingAxes(last: 0, with: [2, 2]).normal() },
     Sampler("poisson, small rate") { $0.poisson(3) },
     // Rejection goes on for all elements together there.
     Sampler("poisson, large rate", outside: nil) { $0.poisson(30) },
@@ -92,6 +93,29 @@ import Testing
     // A transposed order gives the transposed numbers.
     let transposed = Draw(key: Self.key, shape: [3, 2], strides: [1, 3], rowStride: 6)
     #expect(transposed.uniform().transposed().scalars == draw.uniform().scalars)
+  }
+
+  /// Repetitions are each for the whole plate: element (k, row) has index k * rows + row.
+  @Test func repetitions() {
+    let context = ExecutionContext(pool: BufferPool(), tape: nil, team: 1)
+    context.enter(rows: 7, firstRow: 20, of: 40, tape: nil)
+    let found = context.withCurrent {
+      Chunk(context: context, rows: 7).values(Draw(key: Self.key, shape: []).repeated(3).uniform())
+    }
+    let all = Draw(key: Self.key, shape: [3, 40]).uniform().scalars
+    #expect(found == (20..<27).flatMap { row in (0..<3).map { all[$0 * 40 + row] } })
+    #expect(Draw(key: Self.key, shape: [40]).repeated(3).uniform().scalars == all)
+  }
+
+  @Test func otherInnerAxes() {
+    let draw = Draw(key: Self.key, shape: [2, 3, 4], strides: [4, 8, 1], rowStride: 24)
+    let other = draw.replacingAxes(last: 1, with: [2, 5])
+    #expect(other.shape == [2, 3, 2, 5])
+    #expect(other.strides == [10, 20, 5, 1])
+    #expect(other.rowStride == 60)
+    #expect(draw.replacingAxes(last: 3, with: []).strides == [])
+    #expect(draw.replacingAxes(last: 9, with: [2]).shape == [2])
+    #expect(Draw(key: Self.key, shape: [2, 0]).replacingAxes(last: 1, with: [3]).strides == [3, 1])
   }
 
   @Test func drawsThatCannotBe() {

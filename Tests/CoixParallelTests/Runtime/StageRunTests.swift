@@ -196,6 +196,24 @@ import Testing
     }
   }
 
+  /// An error on the way back, in a worker.
+  @Test(arguments: [false, true])
+  func errorsOfGradients(_ isHot: Bool) throws {
+    let error = #expect(throws: CoixError.self) {
+      try valueWithGradient(at: Tensor(2)) { a in
+        let stage = try runStage(plan(100, chunkRows: 16, isHot: isHot)) { context in
+          let product = a * rowNumbers(context)
+          let strange = product.detached.recorded(from: product) { _ in
+            .mismatch("strange", [[2]], "no gradient")
+          }
+          return ChunkOutcome(exports: [.sum(strange, isLoss: true)], signature: [], payload: 0)
+        }
+        return stage.tensors[0]
+      }
+    }
+    #expect(error?.description == "strange: no gradient (shapes [2])")
+  }
+
   // MARK: Cancellation
 
   /// Also within a task of many chunks.

@@ -18,6 +18,18 @@ struct GoldenDistribution: Sendable {
   }
 
   private static let families: [String: @Sendable (Parameters) throws -> any Distribution] = [
+    "Beta": { Beta(try $0("concentration1"), try $0("concentration0")) },
+    "Cauchy": { Cauchy(try $0("loc"), try $0("scale")) },
+    "Dirichlet": { Dirichlet(try $0("concentration")) },
+    "Exponential": { Exponential(try $0("rate")) },
+    "HalfNormal": { HalfNormal(try $0("scale")) },
+    "Laplace": { Laplace(try $0("loc"), try $0("scale")) },
+    "LogNormal": { LogNormal(try $0("loc"), try $0("scale")) },
+    "MultivariateNormal": { MultivariateNormal(try $0("loc"), choleskyFactor: try $0("scale_tril")) },
+    "MultivariateNormalCovariance": {
+      MultivariateNormal(try $0("loc"), covariance: try $0("covariance_matrix"))
+    },
+    "StudentT": { StudentT(try $0("df"), try $0("loc"), try $0("scale")) },
     "Normal": { Normal(try $0("loc"), try $0("scale")) },
     "Uniform": { Uniform(try $0("low"), try $0("high")) },
     "Gamma": { Gamma(try $0("concentration"), try $0("rate")) },
@@ -92,9 +104,17 @@ struct GoldenDistribution: Sendable {
   func drawTolerance(_ golden: GoldenCase) throws -> Tolerance {
     switch try golden.field("distribution") {
     case "Uniform": .uniformRange
-    case "Normal": .draw
-    case "Gamma": .gammaDraw
+    case "Exponential", "HalfNormal", "Laplace", "LogNormal", "MultivariateNormal", "Normal": .draw
+    case "Beta", "Cauchy", "Dirichlet", "Gamma", "StudentT": .gammaDraw
     default: .exact
+    }
+  }
+
+  /// How near their pathwise gradients must be.
+  func drawGradientTolerance(_ golden: GoldenCase) throws -> Tolerance {
+    switch try golden.field("distribution") {
+    case "Beta", "Dirichlet", "Gamma", "StudentT": .gammaDrawGradient
+    default: .densityGradient
     }
   }
 }

@@ -31,6 +31,8 @@ enum Tolerance: Sendable {
   static let gammaDraw = Tolerance.relative(2e-5)
   static let logDensity = Tolerance.mixed(5e-6)
   static let densityGradient = Tolerance.mixed(2e-5)
+  /// Pathwise gradients through gamma draws.
+  static let gammaDrawGradient = Tolerance.mixed(1e-3)
   static let loss = Tolerance.mixed(5e-6)
   /// Values of traces and outputs.
   static let value = Tolerance.mixed(5e-6)

@@ -1,0 +1,52 @@
+import CoixParallel
+
+/// The beta distribution: density x^(a - 1) (1 - x)^(b - 1) / B(a, b) on 0 ≤ x ≤ 1.
+///
+/// Draws are the first component of the ``Dirichlet`` distribution with concentrations a and b, as in NumPyro; gradients flow to
+/// both.
+public struct Beta: Distribution {
+  /// The concentration a > 0 near 1.
+  public let concentration1: Tensor
+  /// The concentration b > 0 near 0.
+  public let concentration0: Tensor
+
+  /// A beta distribution; the parameters broadcast against each other.
+  public init(_ concentration1: Tensor, _ concentration0: Tensor) {
+    self.concentration1 = concentration1
+    self.concentration0 = concentration0
+  }
+
+  public var shape: Shape {
+    Shape.broadcast(concentration1.shape, concentration0.shape) ?? concentration1.shape
+  }
+  public var eventRank: Int { 0 }
+  public var parameters: [DistributionParameter] {
+    [.init("concentration1", concentration1, .positive), .init("concentration0", concentration0, .positive)]
+  }
+
+  public func sample(_ draw: Draw) -> Tensor {
+    let shape = shape
+    let both = Tensor.stack(
+      [concentration1.broadcast(to: shape), concentration0.broadcast(to: shape)], axis: -1)
+    return Dirichlet(both).sample(draw.appendingAxis(2)).selecting(0, axis: -1)
+  }
+
+  public func logProb(of value: Tensor, reducing: Int) -> Tensor {
+    let normalizer =
+      logGamma(concentration1) + logGamma(concentration0) - logGamma(concentration1 + concentration0)
+    // At the ends there is a value, but no gradient.
+    let isEnd = (value .== 0) + (value .== 1)
+    let atEnd =
+      multipliedByLog(concentration1 - 1, of: value) + multipliedByLog(concentration0 - 1, of: 1 - value)
+      - normalizer
+    let isInside = (value .> 0) * (value .< 1)
+    let inside = value.logDensity(where: isInside, standIn: 0.5) { x in
+      (concentration1 - 1) * log(x) + (concentration0 - 1) * log1p(-x) - normalizer
+    }
+    return select(isEnd, atEnd.detached, inside).summingLast(reducing)
+  }
+
+  public func mapParameters(_ transform: (Tensor) -> Tensor) -> Beta {
+    Beta(transform(concentration1), transform(concentration0))
+  }
+}

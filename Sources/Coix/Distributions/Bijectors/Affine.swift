@@ -1,0 +1,31 @@
+import CoixParallel
+
+/// y = location + scale · x, number by number.
+public struct Affine: Bijector {
+  /// What is added.
+  public let location: Tensor
+  /// What is multiplied by; not 0, but it may be negative.
+  public let scale: Tensor
+
+  /// An affine map; the parameters broadcast against the numbers.
+  public init(_ location: Tensor, _ scale: Tensor) {
+    self.location = location
+    self.scale = scale
+  }
+
+  public func codomainShape(for domain: Shape) -> Shape? {
+    Shape.broadcast(domain, location.shape).flatMap { Shape.broadcast($0, scale.shape) }
+  }
+  public func forward(_ x: Tensor) -> Tensor { location + scale * x }
+  public func inverse(_ y: Tensor) -> Tensor { (y - location) / scale }
+  public func logDeterminant(from x: Tensor, to y: Tensor) -> Tensor {
+    log(abs(scale)).broadcast(to: y.shape)
+  }
+  public func contains(_ y: Tensor) -> Tensor { y.isReal }
+  public var parameters: [DistributionParameter] {
+    [.init("location", location, .real), .init("scale", scale, .nonzero)]
+  }
+  public func mapParameters(_ transform: (Tensor) -> Tensor) -> Affine {
+    Affine(transform(location), transform(scale))
+  }
+}

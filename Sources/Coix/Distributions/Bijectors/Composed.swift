@@ -1,0 +1,44 @@
+import CoixParallel
+
+/// One bijector after the other.
+///
+/// Where the events of the first one's codomain and the second one's domain differ in rank, the smaller map is applied part by part.
+public struct Composed<First: Bijector, Second: Bijector>: Bijector {
+  private let first: First
+  private let second: Second
+
+  init(_ first: First, _ second: Second) {
+    self.first = first
+    self.second = second
+  }
+
+  /// The axes of an event between the two.
+  private var middleRank: Int { max(first.codomainRank, second.domainRank) }
+  /// Those over which the first map is applied part by part, and the second.
+  private var firstParts: Int { middleRank - first.codomainRank }
+  private var secondParts: Int { middleRank - second.domainRank }
+
+  public var domainRank: Int { first.domainRank + firstParts }
+  public var codomainRank: Int { second.codomainRank + secondParts }
+  public func codomainShape(for domain: Shape) -> Shape? {
+    first.codomainShape(for: domain).flatMap(second.codomainShape)
+  }
+  public func forward(_ x: Tensor) -> Tensor { second.forward(first.forward(x)) }
+  public func inverse(_ y: Tensor) -> Tensor { first.inverse(second.inverse(y)) }
+
+  public func logDeterminant(from x: Tensor, to y: Tensor) -> Tensor {
+    let middle = first.forward(x)
+    return first.logDeterminant(from: x, to: middle).summingLast(firstParts)
+      + second.logDeterminant(from: middle, to: y).summingLast(secondParts)
+  }
+
+  public func contains(_ y: Tensor) -> Tensor {
+    second.contains(y).allOfLast(secondParts)
+      * first.contains(second.inverse(y)).allOfLast(firstParts)
+  }
+
+  public var parameters: [DistributionParameter] { first.parameters + second.parameters }
+  public func mapParameters(_ transform: (Tensor) -> Tensor) -> Composed {
+    Composed(first.mapParameters(transform), second.mapParameters(transform))
+  }
+}

@@ -1,0 +1,40 @@
+import CoixParallel
+
+/// Vectors onto those whose components increase: the first component as it is, each further one the one before plus exp(x).
+public struct Ordered: Bijector {
+  /// The map to increasing vectors.
+  public init() {}
+
+  public var domainRank: Int { 1 }
+
+  public func forward(_ x: Tensor) -> Tensor {
+    guard let count = x.shape.last, count > 0 else { return refused(x) }
+    let steps = [x.sliced(axis: -1, 0..<1), exp(x.sliced(axis: -1, 1..<count))]
+    return Tensor.concatenate(steps, axis: -1).cumulativeSum(axis: -1)
+  }
+
+  public func inverse(_ y: Tensor) -> Tensor {
+    guard y.shape.last ?? 0 > 0 else { return refused(y) }
+    return Tensor.concatenate([y.sliced(axis: -1, 0..<1), log(steps(of: y))], axis: -1)
+  }
+
+  public func logDeterminant(from x: Tensor, to y: Tensor) -> Tensor {
+    guard let count = x.shape.last, count > 0 else { return refused(x) }
+    return x.sliced(axis: -1, 1..<count).sum(axis: -1)
+  }
+
+  public func contains(_ y: Tensor) -> Tensor {
+    guard y.shape.last ?? 0 > 0 else { return refused(y) }
+    return y.isReal.allOfLast(1) * steps(of: y).isPositive.allOfLast(1)
+  }
+
+  /// From each component to the next; y has at least one.
+  private func steps(of y: Tensor) -> Tensor {
+    let count = y.shape.last ?? 1
+    return y.sliced(axis: -1, 1..<count) - y.sliced(axis: -1, 0..<count - 1)
+  }
+
+  private func refused(_ x: Tensor) -> Tensor {
+    Tensor.mismatch("Ordered", [x.shape], "needs vectors with at least one component")
+  }
+}

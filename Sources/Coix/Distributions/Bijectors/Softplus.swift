@@ -1,0 +1,12 @@
+import CoixParallel
+
+/// y = log(1 + exp(x)), onto the positive numbers; nearly the identity for large x.
+public struct Softplus: Bijector {
+  /// The softplus map.
+  public init() {}
+
+  public func forward(_ x: Tensor) -> Tensor { softplus(x) }
+  public func inverse(_ y: Tensor) -> Tensor { y + log(-expm1(-y)) }
+  public func logDeterminant(from x: Tensor, to y: Tensor) -> Tensor { logSigmoid(x) }
+  public func contains(_ y: Tensor) -> Tensor { y.isPositive }
+}

@@ -1,0 +1,42 @@
+import CoixParallel
+
+/// The Dirichlet distribution over vectors of probabilities: density Γ(Σα) / ΠΓ(α_k) · Π x_k^(α_k - 1) on the simplex.
+///
+/// Draws are kept away from 0 and 1 by as little as a float can tell; gradients flow to the concentrations. A value is on the
+/// simplex if no component is negative and their sum is 1, up to 1e-6.
+public struct Dirichlet: Distribution {
+  /// The concentrations α > 0, along the last axis.
+  public let concentration: Tensor
+
+  /// A Dirichlet distribution; the concentrations' last axis is the event.
+  public init(_ concentration: Tensor) { self.concentration = concentration }
+
+  public var shape: Shape { concentration.shape }
+  public var eventRank: Int { 1 }
+  public var parameters: [DistributionParameter] { [.init("concentration", concentration, .positive)] }
+
+  public func sample(_ draw: Draw) -> Tensor {
+    guard concentration.shape.rank > 0, draw.shape.last == concentration.shape.last else { return refused }
+    return draw.replacingAxes(last: 1, with: .scalar).dirichlet(concentration)
+      .clamped(to: .leastNormalMagnitude...(1 - .ulpOfOne))
+  }
+
+  public func logProb(of value: Tensor, reducing: Int) -> Tensor {
+    guard concentration.shape.rank > 0, value.shape.last == concentration.shape.last else { return refused }
+    let isOnSimplex = (value .>= 0).allOfLast(1) * (abs(value.sum(axis: -1) - 1) .< 1e-6)
+    // At 0 a concentration of 1 leaves a factor of 1.
+    let isFactor = (1 - (value .== 0) * (concentration .== 1)) * isOnSimplex.expandingAxis(at: -1)
+    let factors = (concentration - 1) * log(select(isFactor, value, 1))
+    let normalizer = logGamma(concentration).sum(axis: -1) - logGamma(concentration.sum(axis: -1))
+    return (factors.sum(axis: -1) - normalizer).supported(where: isOnSimplex).summingLast(reducing)
+  }
+
+  private var refused: Tensor {
+    Tensor.mismatch(
+      "Dirichlet", [concentration.shape], "needs an axis of concentrations, as long as the event")
+  }
+
+  public func mapParameters(_ transform: (Tensor) -> Tensor) -> Dirichlet {
+    Dirichlet(transform(concentration))
+  }
+}

@@ -1,0 +1,26 @@
+import CoixParallel
+
+/// The exponential distribution: density λ exp(-λ x) on x > 0.
+///
+/// Gradients of draws flow to the rate.
+public struct Exponential: Distribution {
+  /// The rate λ > 0.
+  public let rate: Tensor
+
+  /// An exponential distribution.
+  public init(_ rate: Tensor = 1) { self.rate = rate }
+
+  public var shape: Shape { rate.shape }
+  public var eventRank: Int { 0 }
+  public var parameters: [DistributionParameter] { [.init("rate", rate, .positive)] }
+
+  public func sample(_ draw: Draw) -> Tensor { draw.exponential() / rate }
+
+  public func logProb(of value: Tensor, reducing: Int) -> Tensor {
+    value.logDensity(where: value.isPositive, standIn: 1) { x in
+      log(rate) - rate * x
+    }.summingLast(reducing)
+  }
+
+  public func mapParameters(_ transform: (Tensor) -> Tensor) -> Exponential { Exponential(transform(rate)) }
+}

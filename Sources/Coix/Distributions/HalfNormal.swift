@@ -1,0 +1,26 @@
+import CoixParallel
+
+/// The half-normal distribution, that of the absolute value of a centred normal number: density √(2/π) exp(-½(x/σ)²) / σ on x > 0.
+///
+/// Gradients of draws flow to the scale.
+public struct HalfNormal: Distribution {
+  /// The normal distribution's standard deviation σ > 0.
+  public let scale: Tensor
+
+  /// A half-normal distribution.
+  public init(_ scale: Tensor = 1) { self.scale = scale }
+
+  public var shape: Shape { scale.shape }
+  public var eventRank: Int { 0 }
+  public var parameters: [DistributionParameter] { [.init("scale", scale, .positive)] }
+
+  public func sample(_ draw: Draw) -> Tensor { abs(draw.normal() * scale) }
+
+  public func logProb(of value: Tensor, reducing: Int) -> Tensor {
+    value.logDensity(where: value.isPositive, standIn: 1) { x in
+      normalLogDensity(x, location: 0, scale: scale, reducing: 0) + log(Tensor(2))
+    }.summingLast(reducing)
+  }
+
+  public func mapParameters(_ transform: (Tensor) -> Tensor) -> HalfNormal { HalfNormal(transform(scale)) }
+}

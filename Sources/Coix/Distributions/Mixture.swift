@@ -1,0 +1,62 @@
+import CoixParallel
+
+/// A finite mixture of distributions from one family: density Σ w_k p_k(x).
+///
+/// Draws and keys are those of NumPyro's `MixtureSameFamily`: a draw of every component, of which one is chosen. Gradients of draws
+/// flow to the chosen component only, none to the weights.
+public struct Mixture<Component: Distribution>: Distribution {
+  private let weights: Categorical
+  private let components: Component
+
+  /// A mixture of components that lie along the last batch axis of one distribution, as many as the weights' categories.
+  public init(_ weights: Categorical, of components: Component) {
+    self.weights = weights
+    self.components = components
+  }
+
+  public var shape: Shape {
+    let batch = Shape(components.batchShape.dropLast())
+    return (Shape.broadcast(weights.shape, batch) ?? batch).appending(components.eventShape)
+  }
+  public var eventRank: Int { components.eventRank }
+  public var parameters: [DistributionParameter] { weights.parameters + components.parameters }
+
+  public func sample(_ draw: Draw) -> Tensor {
+    guard components.batchShape.last == weights.count, draw.shape.rank >= eventRank else { return refused }
+    let (componentKey, choiceKey) = draw.key.split()
+    let event = Shape([weights.count]).appending(components.eventShape)
+    let samples = components.stretchedSample(
+      draw.with(key: componentKey).replacingAxes(last: eventRank, with: event))
+    return weights.chosen(among: samples, eventRank, draw.with(key: choiceKey))
+  }
+
+  public func logProb(of value: Tensor, reducing: Int) -> Tensor {
+    guard components.batchShape.last == weights.count else { return refused }
+    return weights.mixed(components.logProb(of: value.expandingAxis(at: -1 - eventRank)))
+      .summingLast(reducing)
+  }
+
+  private var refused: Tensor {
+    Tensor.mismatch(
+      "Mixture", [weights.shape.appending([weights.count]), components.shape],
+      "needs as many components, along the last batch axis, as weights")
+  }
+
+  public func mapParameters(_ transform: (Tensor) -> Tensor) -> Mixture {
+    Mixture(weights.mapParameters(transform), of: components.mapParameters(transform))
+  }
+}
+
+extension Categorical {
+  /// For each place of a draw one of the samples that lie along the axis before the event.
+  func chosen(among samples: Tensor, _ eventRank: Int, _ draw: Draw) -> Tensor {
+    let choice = stretchedSample(draw.replacingAxes(last: eventRank, with: .scalar)).oneHot(depth: count)
+    let mask = (0..<eventRank).reduce(choice) { mask, _ in mask.expandingAxis(at: -1) }
+    return select(mask, samples, 0).sum(axis: -1 - eventRank)
+  }
+
+  /// The mixture's log-density, from the components' along the last axis.
+  func mixed(_ densities: Tensor) -> Tensor {
+    (logProbabilities.logSoftmax(axis: -1) + densities).logSumExp(axis: -1)
+  }
+}

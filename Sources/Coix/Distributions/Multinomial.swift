@@ -1,0 +1,71 @@
+import CoixParallel
+
+/// How often each of K categories comes up in n independent trials: probability n! / Π x_k! · Π p_k^x_k, for counts x with sum n.
+///
+/// Counts are kept as floats; draws have no gradient. A draw is NumPyro's: n draws of a category by probabilities, each for the
+/// whole plate before the next, so that it depends on the number of the plate's rows.
+public struct Multinomial: Distribution {
+  /// The number of trials n, for each element of the batch.
+  public let totalCount: Tensor
+  private let categories: Categorical
+
+  private init(_ totalCount: Tensor, _ categories: Categorical) {
+    self.totalCount = totalCount
+    self.categories = categories
+  }
+
+  /// By probabilities that sum to 1 over the last axis; the axes before it broadcast against the counts'.
+  public init(_ totalCount: Tensor, probabilities: Tensor) {
+    self.init(totalCount, Categorical(probabilities: probabilities))
+  }
+
+  /// By unnormalised log-probabilities over the last axis; the axes before it broadcast against the counts'.
+  public init(_ totalCount: Tensor, logits: Tensor) {
+    self.init(totalCount, Categorical(logits: logits))
+  }
+
+  public var shape: Shape {
+    (Shape.broadcast(totalCount.shape, categories.shape) ?? categories.shape).appending([categories.count])
+  }
+  public var eventRank: Int { 1 }
+  public var parameters: [DistributionParameter] {
+    categories.parameters + [.init("totalCount", totalCount, .count)]
+  }
+
+  public func sample(_ draw: Draw) -> Tensor {
+    guard draw.shape.rank > 0, draw.shape.last == categories.count, categories.count > 0 else {
+      return refused
+    }
+    guard let greatest = totalCount.greatest, greatest >= 0, greatest < 0x1p24 else {
+      return Tensor.mismatch("Multinomial", [totalCount.shape], "the number of trials must be from 0 to 2^24")
+    }
+    let trials = Int(greatest)
+    let batch = draw.replacingAxes(last: 1, with: .scalar)
+    let uniform = batch.repeated(trials).appendingAxis(1).uniform()
+    let ordinal = Tensor((0..<trials).map(Float.init)).reshaped(
+      to: Shape([trials] + batch.shape.map { _ in 1 } + [1]))
+    let counts = ordinal .< totalCount.expandingAxis(at: -1)
+    // Per bound between categories: how many of the trials that count lie beyond it.
+    let beyond = (counts * (categories.bounds .< uniform)).sum(axis: 0)
+    let all = totalCount.detached.expandingAxis(at: -1).broadcast(to: batch.shape.appending([1]))
+    let none = Tensor.zeros(all.shape)
+    return Tensor.concatenate([all, beyond], axis: -1) - Tensor.concatenate([beyond, none], axis: -1)
+  }
+
+  public func logProb(of value: Tensor, reducing: Int) -> Tensor {
+    guard value.shape.last == categories.count, categories.count > 0 else { return refused }
+    let support = value.isCount.allOfLast(1) * (value.sum(axis: -1) .== totalCount)
+    let x = select(support.expandingAxis(at: -1), value, 0)
+    let logarithms = select(x .== 0, 0, categories.logProbabilities)
+    let density = logGamma(totalCount + 1) + (x * logarithms - logGamma(x + 1)).sum(axis: -1)
+    return density.supported(where: support).summingLast(reducing)
+  }
+
+  private var refused: Tensor {
+    Tensor.mismatch("Multinomial", [shape], "needs an axis of categories, as long as the event")
+  }
+
+  public func mapParameters(_ transform: (Tensor) -> Tensor) -> Multinomial {
+    Multinomial(totalCount, categories.mapParameters(transform))
+  }
+}

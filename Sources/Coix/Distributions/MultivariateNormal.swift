@@ -1,0 +1,63 @@
+import CoixParallel
+
+/// The normal distribution of vectors: density exp(-½ |L⁻¹(x - μ)|²) / ((2π)^(n/2) Π L_ii), with covariance L Lᵀ.
+///
+/// Draws are μ + L ε with standard normal ε, so gradients flow to both parameters.
+public struct MultivariateNormal: Distribution {
+  /// The mean μ: `[..., n]`, or a single number for all components.
+  public let location: Tensor
+  /// The covariance's lower triangular factor L, with a positive diagonal: `[..., n, n]`.
+  public let choleskyFactor: Tensor
+
+  /// A normal distribution by the Cholesky factor of its covariance; the axes before `[n]` and `[n, n]` broadcast.
+  public init(_ location: Tensor, choleskyFactor: Tensor) {
+    self.location = location
+    self.choleskyFactor = choleskyFactor
+  }
+
+  /// A normal distribution by its covariance `[..., n, n]`, symmetric and positive definite.
+  public init(_ location: Tensor, covariance: Tensor) {
+    self.init(location, choleskyFactor: cholesky(covariance))
+  }
+
+  public var shape: Shape {
+    let vector = Shape(choleskyFactor.shape.dropLast())
+    return Shape.broadcast(location.shape, vector) ?? vector
+  }
+  public var eventRank: Int { 1 }
+  public var parameters: [DistributionParameter] {
+    let upper = 1 - Tensor.lowerTriangle(choleskyFactor.shape.last ?? 0)
+    return [
+      .init("location", location, .real),
+      .init("diagonal of the Cholesky factor", choleskyFactor.diagonal, .positive),
+      .init("upper triangle of the Cholesky factor", select(upper, choleskyFactor, 0), .zero),
+    ]
+  }
+
+  public func sample(_ draw: Draw) -> Tensor {
+    let sizes = choleskyFactor.shape.suffix(2)
+    guard draw.shape.rank > 0, sizes.count == 2, sizes.first == sizes.last else { return refused }
+    return location + (choleskyFactor * draw.normal().expandingAxis(at: -2)).sum(axis: -1)
+  }
+
+  public func logProb(of value: Tensor, reducing: Int) -> Tensor {
+    guard value.shape.rank > 0, value.shape.last == choleskyFactor.shape.last else { return refused }
+    let isReal = value.isReal.allOfLast(1)
+    let x = select(isReal.expandingAxis(at: -1), value, 0)
+    let standard = solveLowerTriangular(choleskyFactor, x - location)
+    let dimension = Float(choleskyFactor.shape.last ?? 0)
+    let normalizer =
+      log(choleskyFactor.diagonal).sum(axis: -1) + dimension / 2 * log(Tensor(2 * .pi))
+    return (standard.squared.sum(axis: -1) / -2 - normalizer).supported(where: isReal).summingLast(reducing)
+  }
+
+  private var refused: Tensor {
+    Tensor.mismatch(
+      "MultivariateNormal", [location.shape, choleskyFactor.shape],
+      "needs vectors [..., n], matrices [..., n, n]")
+  }
+
+  public func mapParameters(_ transform: (Tensor) -> Tensor) -> MultivariateNormal {
+    MultivariateNormal(transform(location), choleskyFactor: transform(choleskyFactor))
+  }
+}

@@ -1,0 +1,29 @@
+import CoixParallel
+
+/// A distribution whose log-probability counts more than once, or less: as if what it stands for were observed that many times.
+public struct Scaled<Base: Distribution>: Distribution {
+  private let base: Base
+  private let factor: Tensor
+
+  init(_ base: Base, _ factor: Tensor) {
+    self.base = base
+    self.factor = factor
+  }
+
+  public var shape: Shape { base.shape }
+  public var eventRank: Int { base.eventRank }
+  public var parameters: [DistributionParameter] {
+    base.parameters + [.init("factor", factor, .positive)]
+  }
+  public func sample(_ draw: Draw) -> Tensor { base.sample(draw) }
+
+  public func logProb(of value: Tensor, reducing: Int) -> Tensor {
+    factor.shape == .scalar
+      ? factor * base.logProb(of: value, reducing: reducing)
+      : (factor * base.logProb(of: value)).summingLast(reducing)
+  }
+
+  public func mapParameters(_ transform: (Tensor) -> Tensor) -> Scaled {
+    Scaled(base.mapParameters(transform), factor)
+  }
+}

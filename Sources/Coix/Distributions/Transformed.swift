@@ -1,0 +1,52 @@
+import CoixParallel
+
+/// The distribution of y = f(x) for a bijector f and x from another distribution: density p(x) / |det dy/dx|.
+///
+/// If the bijector takes vectors (or matrices) and the distribution's events are smaller, its last batch axes become the event; if
+/// they are larger, the bijector is applied to each part. Gradients of draws flow as those of the distribution's do, and to the
+/// bijector's parameters. Outside of the bijector's codomain the log-density is -inf.
+public struct Transformed<Base: Distribution, B: Bijector>: Distribution {
+  private let base: Base
+  private let bijector: B
+
+  init(_ base: Base, _ bijector: B) {
+    self.base = base
+    self.bijector = bijector
+  }
+
+  public var shape: Shape { bijector.codomainShape(for: base.shape) ?? base.shape }
+  public var eventRank: Int { bijector.codomainRank + partRank }
+  public var parameters: [DistributionParameter] { base.parameters + bijector.parameters }
+
+  /// The axes of an event over which the bijector is applied part by part.
+  private var partRank: Int { max(base.eventRank - bijector.domainRank, 0) }
+  /// The batch axes that become part of the event.
+  private var joinedRank: Int { max(bijector.domainRank - base.eventRank, 0) }
+
+  public func sample(_ draw: Draw) -> Tensor {
+    guard draw.shape.rank >= eventRank, base.shape.rank >= bijector.domainRank else { return refused }
+    let event = Shape(base.shape.suffix(base.eventRank + joinedRank))
+    return bijector.forward(base.stretchedSample(draw.replacingAxes(last: eventRank, with: event)))
+  }
+
+  public func logProb(of value: Tensor, reducing: Int) -> Tensor {
+    guard value.shape.rank >= eventRank, base.shape.rank >= bijector.domainRank else { return refused }
+    let isInside = bijector.contains(value)
+    let mask = (0..<bijector.codomainRank).reduce(isInside) { mask, _ in mask.expandingAxis(at: -1) }
+    // Elsewhere any point of the codomain will do.
+    let point = bijector.forward(.zeros(Shape(base.shape.suffix(bijector.domainRank)))).detached
+    let y = select(mask, value, point)
+    let x = bijector.inverse(y)
+    let volume = bijector.logDeterminant(from: x, to: y).summingLast(partRank)
+    return (base.logProb(of: x, reducing: joinedRank) - volume)
+      .supported(where: isInside.allOfLast(partRank)).summingLast(reducing)
+  }
+
+  private var refused: Tensor {
+    Tensor.mismatch("Transformed", [base.shape], "needs events of \(bijector.domainRank) axes")
+  }
+
+  public func mapParameters(_ transform: (Tensor) -> Tensor) -> Transformed {
+    Transformed(base.mapParameters(transform), bijector.mapParameters(transform))
+  }
+}

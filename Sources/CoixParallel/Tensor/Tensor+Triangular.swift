@@ -1,0 +1,117 @@
+import CoixKernels
+
+// Triangular matrices along the last two axes; further axes before them are many matrices, and each particle may have its own.
+
+/// The vectors x with L x = b, for lower triangular matrices L.
+///
+/// - Parameters:
+///   - factor: `[..., n, n]`; what lies above the diagonal is not read, and its gradient is 0.
+///   - b: `[..., n]`; the axes before the last broadcast against those before the matrices'.
+/// - Returns: the broadcast axes, then `[n]`. Infinite or NaN where the diagonal has a 0. Poisoned if the shapes don't fit.
+public func solveLowerTriangular(_ factor: Tensor, _ b: Tensor) -> Tensor {
+  let name = "solveLowerTriangular"
+  if let refusal = factor.refusal(name) ?? b.refusal(name) { return refusal }
+  guard let size = factor.matrixSize, b.shape.last == size,
+    let batch = Shape.broadcast(Shape(factor.shape.dropLast(2)), Shape(b.shape.dropLast()))
+  else {
+    return Tensor.mismatch(name, [factor.shape, b.shape], "needs matrices [..., n, n] and vectors [..., n]")
+  }
+  let (vectors, matrices) = (batch.appending([size]), batch.appending([size, size]))
+  let batched = factor.isBatched ? factor : b
+  if let refusal = Tensor.refusal(name, toMake: vectors, like: batched) { return refusal }
+  // One matrix serves for all vectors; others must be there for each.
+  let isShared = factor.shape.rank == 2
+  if !isShared, let refusal = Tensor.refusal(name, toMake: matrices, like: factor) { return refusal }
+  let plain = isShared ? factor.detached : factor.stretched(to: matrices)
+  let step = isShared ? 0 : size * size * plain.rowCount
+
+  func solved(_ right: Tensor, transposed: Bool) -> Tensor {
+    let result = Tensor(undefined: vectors, like: batched)
+    // The right side in full: for each vector, and for each row if the matrices differ by row.
+    let full = right.stretched(to: vectors, like: batched)
+    coix_solve_triangular(
+      plain.pointer, step, plain.isBatched ? 1 : 0, full.pointer, result.pointer, batch.elementCount, size,
+      batched.rowCount, transposed ? 1 : 0)
+    return result
+  }
+  let x = solved(b, transposed: false)
+  guard let tape = Tape.recording(factor, b) else { return x }
+  let (factorNode, bNode) = (tape.node(of: factor), tape.node(of: b))
+  return tape.record(
+    x,
+    .many { gradient, tape in
+      // With L' y = gradient, b gets y and L gets -y x', below the diagonal and on it.
+      let y = solved(gradient, transposed: true)
+      tape.add(y, to: bNode)
+      guard factorNode >= 0 else { return }
+      let products = y.expandingAxis(at: -1) * x.expandingAxis(at: -2)
+      tape.add(select(.lowerTriangle(size), -products, 0), to: factorNode)
+    })
+}
+
+/// The lower triangular factors L with L Lᵀ = matrix and a positive diagonal.
+///
+/// - Parameter matrix: `[..., n, n]`, symmetric and positive definite; only the lower triangle is read. The gradient is symmetric,
+///   as that of JAX's `cholesky`.
+/// - Returns: the same shape, with zeros above the diagonal; NaN where a matrix is not positive definite. Poisoned if the last two
+///   axes differ.
+public func cholesky(_ matrix: Tensor) -> Tensor {
+  if let refusal = matrix.refusal("cholesky") { return refusal }
+  guard let size = matrix.matrixSize else {
+    return Tensor.mismatch("cholesky", [matrix.shape], "needs square matrices along the last two axes")
+  }
+  let count = matrix.shape.product(0..<matrix.shape.rank - 2)
+  let factor = Tensor(undefined: matrix.shape, like: matrix)
+  coix_cholesky(matrix.pointer, factor.pointer, count, size, matrix.rowCount)
+  return factor.recorded(from: matrix) { gradient in
+    let result = Tensor(undefined: gradient.shape, like: gradient)
+    result.pointer.update(from: gradient.pointer, count: gradient.shape.elementCount * gradient.rowCount)
+    coix_cholesky_backward(factor.pointer, result.pointer, count, size, gradient.rowCount)
+    return result
+  }
+}
+
+extension Tensor {
+  /// The diagonals of the matrices along the last two axes: `[..., n, n]` gives `[..., n]`.
+  ///
+  /// Poisoned if the last two axes differ.
+  public var diagonal: Tensor {
+    if let refusal = refusal("diagonal") { return refusal }
+    guard let size = matrixSize else {
+      return Self.mismatch("diagonal", [shape], "needs square matrices along the last two axes")
+    }
+    return select(.identity(size), self, 0).sum(axis: -1)
+  }
+
+  /// The matrix `[size, size]` with ones on the diagonal and zeros elsewhere; poisoned for a negative size.
+  public static func identity(_ size: Int) -> Tensor { matrix(size) { $0 == $1 } }
+
+  /// The matrix `[size, size]` with ones on the diagonal and below, zeros above; poisoned for a negative size.
+  public static func lowerTriangle(_ size: Int) -> Tensor { matrix(size) { $0 >= $1 } }
+
+  private static func matrix(_ size: Int, _ isOne: (_ row: Int, _ column: Int) -> Bool) -> Tensor {
+    let result = zeros([size, size])
+    guard !result.isPoisoned else { return result }
+    for row in 0..<size {
+      for column in 0..<size where isOne(row, column) { result.pointer[row * size + column] = 1 }
+    }
+    return result
+  }
+
+  /// The size of the square matrices along the last two axes, if that is what they are.
+  fileprivate var matrixSize: Int? {
+    guard shape.rank >= 2, shape[shape.rank - 1] == shape[shape.rank - 2] else { return nil }
+    return shape[shape.rank - 1]
+  }
+
+  /// A copy, without a gradient, that fills `newShape` and, if `other` is batched, its rows.
+  fileprivate func stretched(to newShape: Shape, like other: Tensor) -> Tensor {
+    if stride == other.stride { return stretched(to: newShape) }
+    let result = Tensor(undefined: newShape, like: other)
+    let elements = stretched(to: newShape)
+    for element in 0..<newShape.elementCount {
+      coix_fill(result.pointer + element * other.stride, elements.pointer[element], other.stride, 1)
+    }
+    return result
+  }
+}
