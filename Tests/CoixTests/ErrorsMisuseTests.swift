@@ -216,4 +216,76 @@ import Testing
     let evaluation = try evaluate(proposed, seed: 1).run([])
     #expect(evaluation.output.map(\.shape) == [[100]])
   }
+
+  /// What the compiler refuses of typed programs, combinators of programs put together at run time throw.
+  @Test func levelsAtRunTime() throws {
+    let kernel = try AnyProgram(
+      Kernel(tree: { (trace: KernelTrace, _: [Tensor]) in [trace.sample("z", from: Normal(0, 1))] })
+    ).inside(Self.plate)
+    let model = try AnyProgram(
+      Model(tree: { (trace: ModelTrace, _: [Tensor]) in [trace.sample("z", from: Normal(0, 1))] })
+    ).inside(Self.plate)
+    let extended = try AnyProgram.extend(model, kernel)
+    #expect(extended.level == .target)
+    let noTargets = [
+      try AnyProgram.propose(model, kernel), AnyProgram.resample(model),
+      AnyProgram.foriLoop(0..<2, initial: kernel) { _, program in program },
+      try AnyProgram.memoize(model, kernel, size: 2),
+      AnyProgram.compose(kernel, AnyProgram.resample(kernel)),
+      AnyProgram.detach(AnyProgram.resample(kernel)),
+      AnyProgram.empirical(try evaluate(kernel, seed: 1).run([])),
+    ]
+    for program in noTargets {
+      #expect(program.level == .inference)
+      #expect(
+        message { try AnyProgram.propose(program, kernel) }
+          == "propose needs a target with a density; an inference program has none to evaluate")
+      #expect(
+        message { try AnyProgram.memoize(program, kernel, size: 2) }
+          == "memoize needs a target with a density; an inference program has none to evaluate")
+      #expect(
+        message { try AnyProgram.extend(program, kernel) }
+          == "extend needs a target; an inference program has no density")
+      #expect(
+        message { try program.inside(Self.plate) }
+          == "a plate goes around kernels, models and targets, not around an inference program")
+    }
+    for program in noTargets + [model, extended, AnyProgram.compose(kernel, model)] {
+      #expect(
+        message { try AnyProgram.extend(model, program) }
+          == "extend needs a kernel, which only samples, for auxiliary variables")
+    }
+    for program in [AnyProgram.detach(kernel), .stickTheLanding(kernel), .suffix(kernel)] {
+      #expect(program.level == .kernel)
+      #expect(try AnyProgram.extend(model, program).level == .target)
+    }
+    // A loop's body that is refused is an error of the evaluation.
+    let loop = AnyProgram.foriLoop(0..<2, initial: kernel) { _, program in
+      try AnyProgram.propose(program, kernel)
+    }
+    #expect(
+      message { try evaluate(loop, seed: 1).run([]) }
+        == "propose needs a target with a density; an inference program has none to evaluate")
+  }
+
+  /// A program that says it takes and returns something else than it does.
+  private struct Mislabelled<Input: TensorTree, Output: TensorTree>: KernelProgram {
+    let node: ProgramNode
+  }
+
+  @Test func typesAtRunTime() throws {
+    let step = Kernel { (trace, z: Tensor) in trace.sample("y", from: Normal(z, 1)) }
+    let input = Mislabelled<Tuple<Tensor, Tensor>, Tuple<Tensor>>(node: step.node)
+    #expect(
+      message { try evaluate(input, seed: 1)(1, 2) }
+        == "a program that takes Tuple<Pack{Tensor}> was given Tuple<Pack{Tensor, Tensor}>")
+    let output = Mislabelled<Tuple<>, [Tensor]>(node: Self.kernel.node)
+    let list = AnyProgram(Kernel(tree: { (_: KernelTrace, list: [Tensor]) in list }))
+    #expect(
+      message { try evaluate(compose(list, output), seed: 1)() }
+        == "a program that takes Array<Tensor> was given Tuple<Pack{Tensor}>")
+    #expect(
+      message { try evaluate(output, seed: 1)() }?.hasPrefix("a program that takes Array<Tensor>") == true)
+    try expectThatEvaluationsWork()
+  }
 }

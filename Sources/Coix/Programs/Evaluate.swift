@@ -86,6 +86,14 @@ public struct Evaluator<Program: InferenceProgram> {
     try run(Tuple(repeat each input))
   }
 
+  /// Not with other arguments than those that the program takes.
+  @available(*, unavailable, message: "the arguments are not of the types that the program takes, its Input")
+  @_disfavoredOverload
+  public func callAsFunction<each A: TensorTree>(_ input: repeat each A) throws -> Evaluation<Program.Output>
+  {
+    throw CoixError.illFormedProgram("the arguments are not of the types that the program takes")
+  }
+
   /// Runs the program on a whole input tree.
   ///
   /// - Throws: as when it is called with the input's parts.

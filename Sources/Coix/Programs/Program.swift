@@ -247,6 +247,15 @@ extension Plate {
     Target(node: node(program))
   }
 
+  /// Not for inference programs.
+  @available(
+    *, unavailable,
+    message: "a plate goes around kernels, models and targets: put those of the inference program into it"
+  )
+  public func callAsFunction<I, O>(_ program: some InferenceProgram<I, O>) -> Inference<I, O> {
+    Inference(node: node(program))
+  }
+
   func node(_ program: some InferenceProgram) -> ProgramNode {
     ProgramNode(emitter: PlateEmitter(plate: self, program: program.node))
   }

@@ -1,0 +1,277 @@
+import Foundation
+import Testing
+
+/// Ill-formed typed programs do not compile, and the compiler's message says why.
+@Suite struct CompileFailureTests {
+  /// The body of a function over the programs of ``programs``.
+  struct Snippet: Sendable, CustomTestStringConvertible {
+    let name: String
+    /// The lines with errors end in `// refused`.
+    let body: String
+    /// What the errors say, or the notes below them.
+    let reasons: [String]
+
+    var testDescription: String { name }
+
+    /// The numbers of the lines that the compiler is to refuse, in the snippet's file.
+    var refused: Set<Int> {
+      Set(
+        source.split(separator: "\n", omittingEmptySubsequences: false).enumerated().compactMap {
+          $1.hasSuffix("// refused") ? $0 + 1 : nil
+        })
+    }
+
+    /// The snippet's file.
+    var source: String { "import Coix\nfunc \(name)() throws {\n\(body)\n}\n" }
+  }
+
+  /// Well-formed programs that the snippets use.
+  static let programs = """
+    import Coix
+    let particles = Plate("particle", count: 10)
+    let kernel = Kernel { trace in trace.sample("z", from: Normal(0, 1)) }
+    let step = Kernel { (trace, z: Tensor) in trace.sample("z", from: Normal(z, 1)) }
+    let pair = Kernel { (trace, z: Tensor) in (trace.sample("z", from: Normal(z, 1)), z) }
+    let model = Model { trace in
+      let z = trace.sample("z", from: Normal(0, 1))
+      trace.observe("x", 1, from: Normal(z, 1))
+      return z
+    }
+    let continuation = Model { (trace, z: Tensor) in
+      trace.observe("y", 1, from: Normal(z, 1))
+      return z
+    }
+    let ofTwo = Model { (trace, z: Tensor, x: Tensor) in
+      trace.observe("y", x, from: Normal(z, 1))
+      return z
+    }
+    let inference = propose(particles(model), particles(kernel))
+
+    """
+
+  static let illFormed = [
+    Snippet(
+      name: "kernelThatObserves",
+      body: """
+        _ = Kernel { (trace, x: Tensor) in
+          let z = trace.sample("z", from: Normal(0, 1))
+          trace.observe("x", x, from: Normal(z, 1))  // refused
+          return z
+        }
+        """,
+      reasons: ["a Kernel only samples: make it a Model to observe"]),
+    Snippet(
+      name: "kernelWithAFactor",
+      body: """
+        _ = Kernel { trace in
+          let z = trace.sample("z", from: Normal(0, 1))
+          trace.factor("weight", -z.squared)  // refused
+          return z
+        }
+        """,
+      reasons: ["a Kernel only samples: make it a Model to have factors"]),
+    Snippet(
+      name: "kernelThatObservesInALocalPlate",
+      body: """
+        _ = Kernel { (trace, x: Tensor) in
+          let points = trace.plate("points", 3)
+          points.observe("x", x, from: Normal(0, 1))  // refused
+          return x
+        }
+        """,
+      reasons: ["a Kernel only samples: make it a Model to observe"]),
+    Snippet(
+      name: "modelInPlaceOfAKernel",
+      body: "let _: Kernel<Tuple<>, Tuple<Tensor>> = model  // refused",
+      reasons: ["cannot convert value of type 'Model<Tuple<>, Tuple<Tensor>>'"]),
+    Snippet(
+      name: "kernelsComposedWithAModel",
+      body: "let _: Kernel<Tuple<>, Tuple<Tensor>> = compose(continuation, kernel)  // refused",
+      reasons: ["'KernelProgram'"]),
+    Snippet(
+      name: "extendByAModel",
+      body: "_ = extend(model, continuation)  // refused",
+      reasons: ["'Model<Tuple<Tensor>, Tuple<Tensor>>' conform to 'KernelProgram'"]),
+    Snippet(
+      name: "extendOfAnInferenceProgram",
+      body: "_ = extend(inference, particles(step))  // refused",
+      reasons: ["'Inference<Tuple<>, Tuple<Tensor>>' conform to 'TargetProgram'"]),
+    Snippet(
+      name: "extendByAKernelOfOtherInput",
+      body: """
+        let reverse = Kernel { (trace, z: Tensor, x: Tensor) in trace.sample("y", from: Normal(z, x)) }
+        _ = extend(model, reverse)  // refused
+        """,
+      reasons: ["the types 'Tuple<Tensor>' and 'Tuple<Tensor, Tensor>' be equivalent"]),
+    Snippet(
+      name: "proposeForAnInferenceProgram",
+      body: "_ = propose(inference, particles(kernel))  // refused",
+      reasons: ["'Inference<Tuple<>, Tuple<Tensor>>' conform to 'TargetProgram'"]),
+    Snippet(
+      name: "proposeForAResampledProgram",
+      body: "_ = propose(resample(particles(model)), particles(kernel))  // refused",
+      reasons: ["'Inference<Tuple<>, Tuple<Tensor>>' conform to 'TargetProgram'"]),
+    Snippet(
+      name: "proposeOfUnmatchedInputs",
+      body: "_ = propose(continuation, kernel)  // refused",
+      reasons: ["the types 'Tuple<Tensor>' and 'Tuple<>' be equivalent"]),
+    Snippet(
+      name: "proposeChainingAnUnmatchedOutput",
+      body: "_ = propose(ofTwo, chaining: kernel)  // refused",
+      reasons: ["the types 'Tuple<Tensor, Tensor>' and 'Tuple<Tensor>' be equivalent"]),
+    Snippet(
+      name: "memoizeForAnInferenceProgram",
+      body: "_ = memoize(inference, particles(kernel), size: 2)  // refused",
+      reasons: ["'Inference<Tuple<>, Tuple<Tensor>>' conform to 'TargetProgram'"]),
+    Snippet(
+      name: "composeOfUnmatchedKernels",
+      body: "_ = compose(step, pair)  // refused",
+      reasons: ["the types 'Tuple<Tensor>' and 'Tuple<Tensor, Tensor>' be equivalent"]),
+    Snippet(
+      name: "composeOfUnmatchedTargets",
+      body: "_ = compose(ofTwo, model, suffix: false)  // refused",
+      reasons: ["the types 'Tuple<Tensor, Tensor>' and 'Tuple<Tensor>' be equivalent"]),
+    Snippet(
+      name: "composeOntoAnUnmatchedInferenceProgram",
+      body: "_ = compose(particles(step), compose(particles(pair), inference))  // refused",
+      reasons: ["the types 'Tuple<Tensor>' and 'Tuple<Tensor, Tensor>' be equivalent"]),
+    Snippet(
+      name: "loopOfAnotherOutput",
+      body: """
+        _ = foriLoop(0..<2, initial: inference) { _, q in  // refused
+          propose(particles(compose(pair, model, suffix: false)), q)
+        }
+        """,
+      reasons: ["the types 'Tuple<Tensor, Tensor>' and 'Tuple<Tensor>' be equivalent"]),
+    Snippet(
+      name: "plateAroundAnInferenceProgram",
+      body: """
+        _ = particles(inference)  // refused
+        _ = particles(resample(particles(kernel)))  // refused
+        """,
+      reasons: [
+        "a plate goes around kernels, models and targets: put those of the inference program into it"
+      ]),
+    Snippet(
+      name: "closureArgumentWithoutAType",
+      body: "_ = Kernel { (trace, x) in trace.sample(\"z\", from: Normal(x[0], 1)) }  // refused",
+      reasons: ["cannot infer type of closure parameter 'x' without a type annotation"]),
+    Snippet(
+      name: "evaluationWithOtherArguments",
+      body: """
+        _ = try evaluate(inference, seed: 0)(Tensor(1))  // refused
+        _ = try evaluate(particles(step), seed: 0)()  // refused
+        """,
+      reasons: ["the arguments are not of the types that the program takes, its Input"]),
+  ]
+
+  /// The same combinators, rightly used.
+  static let wellFormed = Snippet(
+    name: "wellFormed",
+    body: """
+      let loop = foriLoop(0..<2, initial: inference) { _, q in
+        propose(extend(particles(model), particles(step)), compose(particles(step), resample(q)))
+      }
+      let inferred = Kernel { (trace, x) in trace.sample("z", from: Normal(x, 1)) }
+      let chained = propose(particles(compose(inferred, step)), chaining: particles(kernel))
+      let pairs: Target = compose(ofTwo, compose(pair, kernel), suffix: false)
+      let best = memoize(particles(pairs), particles(kernel), size: 2)
+      _ = try (evaluate(loop, seed: 0)(), evaluate(chained, seed: 0)(), evaluate(best, seed: 0)())
+      _ = try evaluate(particles(inferred), seed: 0)(0.5)
+      """,
+    reasons: [])
+
+  private static let refusal = Result { try TypeCheck(illFormed, programs: programs) }
+
+  @Test func wellFormedProgramsCompile() throws {
+    let check = try TypeCheck([Self.wellFormed], programs: Self.programs)
+    #expect(check.succeeded && check.output.isEmpty, "\(check.output)")
+  }
+
+  @Test(arguments: illFormed)
+  func isRefused(_ snippet: Snippet) throws {
+    let check = try Self.refusal.get()
+    #expect(!check.succeeded)
+    let errors = check.errors(in: snippet.name)
+    #expect(Set(errors.map(\.line)) == snippet.refused, "\(check.output)")
+    for reason in snippet.reasons {
+      #expect(errors.contains { $0.text.contains(reason) }, "\(errors.map(\.text).joined())")
+    }
+  }
+
+  /// Nothing is refused but the snippets.
+  @Test func nothingElseIsRefused() throws {
+    let files = Set(try Self.refusal.get().errors.map(\.file))
+    #expect(files == Set(Self.illFormed.map(\.name)))
+  }
+}
+
+/// What `swiftc -typecheck` says of snippets, against the modules that the tests were built with.
+private struct TypeCheck {
+  struct Diagnostic {
+    let file: String
+    let line: Int
+    /// The error and the notes below it.
+    var text: String
+  }
+
+  let output: String
+  let succeeded: Bool
+  /// The errors, each with the notes below it.
+  let errors: [Diagnostic]
+
+  func errors(in name: String) -> [Diagnostic] { errors.filter { $0.file == name } }
+
+  /// Type-checks the snippets as files of one module.
+  init(_ snippets: [CompileFailureTests.Snippet], programs: String) throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "coix-\(UUID())")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let sources = [("programs", programs)] + snippets.map { ($0.name, $0.source) }
+    let files = try sources.map { name, source in
+      let file = folder.appending(path: "\(name).swift")
+      try Data(source.utf8).write(to: file)
+      return file.path
+    }
+
+    // The test's resources lie beside what else the package's targets were built to.
+    let products = Bundle.module.bundleURL.deletingLastPathComponent()
+    let process = Process()
+    process.executableURL = try Self.compiler()
+    process.arguments =
+      [
+        "-typecheck", "-whole-module-optimization", "-parse-as-library", "-swift-version", "6",
+        "-module-name", "Snippets", "-diagnostic-style=llvm",
+        "-I", products.appending(path: "Modules").path,
+        "-Xcc", "-fmodule-map-file=\(products.appending(path: "CoixKernels.build/module.modulemap").path)",
+        "-module-cache-path", products.appending(path: "ModuleCache").path,
+      ] + files
+    let pipe = Pipe()
+    process.standardOutput = pipe
+    process.standardError = pipe
+    try process.run()
+    let output = String(decoding: try pipe.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
+    process.waitUntilExit()
+    self.output = output
+    succeeded = process.terminationStatus == 0
+
+    var errors: [Diagnostic] = []
+    for line in output.split(separator: "\n") {
+      if let match = line.wholeMatch(of: /(?:.*\/)?(\w+)\.swift:(\d+):\d+: error: .*/),
+        let number = Int(match.2)
+      {
+        errors.append(Diagnostic(file: String(match.1), line: number, text: ""))
+      }
+      if !errors.isEmpty { errors[errors.count - 1].text += line + "\n" }
+    }
+    self.errors = errors
+  }
+
+  /// The compiler: the first `swiftc` in PATH.
+  private static func compiler() throws -> URL {
+    let folders = ProcessInfo.processInfo.environment["PATH"]?.split(separator: ":") ?? []
+    let candidates = folders.map { URL(filePath: String($0)).appending(path: "swiftc") }
+    return try #require(
+      candidates.first { FileManager.default.isExecutableFile(atPath: $0.path) }, "swiftc is not in PATH")
+  }
+}
