@@ -74,7 +74,7 @@ struct AlgorithmExample: Sendable, CustomTestStringConvertible {
 
   /// With the locally optimal proposals z_t ~ p(z_t | z_{t-1}, y_t).
   static func stateSpace(_ algorithm: String, _ form: String, steps: Int) -> AlgorithmExample {
-    let model = KalmanModel(observations: Array(KalmanModel.observations.prefix(steps)))
+    let model = KalmanModel(observations: KalmanModel.observations(steps))
     return AlgorithmExample(
       algorithm: algorithm, form: [form] + (form == "list" ? ["states"] : []), family: StateSpaceFamily.self,
       count: steps, resamplings: steps - 1, constants: ["y": Tensor(model.observations.map { Float($0) })],
@@ -92,15 +92,15 @@ struct KalmanModel: Sendable {
   let firstScale = 1.5
 
   /// Observations that the model might make.
-  static let observations: [Double] = {
-    let noise = Draw(key: 12, shape: [2, 60]).normal().scalars.map(Double.init)
+  static func observations(_ steps: Int) -> [Double] {
+    let noise = Draw(key: 12, shape: [steps, 2]).normal().scalars.map(Double.init)
     let model = KalmanModel(observations: [])
-    var z = model.firstScale * noise[0]
-    return (0..<60).map { step in
-      if step > 0 { z = model.slope * z + model.scaleZ * noise[step] }
-      return model.emission * z + model.scaleY * noise[60 + step]
+    var z = 0.0
+    return (0..<steps).map { step in
+      z = step == 0 ? model.firstScale * noise[0] : model.slope * z + model.scaleZ * noise[2 * step]
+      return model.emission * z + model.scaleY * noise[2 * step + 1]
     }
-  }()
+  }
 
   /// The model's numbers, and those of its locally optimal proposals.
   var parameters: [String: Tensor] {
@@ -114,7 +114,7 @@ struct KalmanModel: Sendable {
       "log_sy": log(Tensor(Float(scaleY))),
       "pa": Tensor(variances.map { Float($0 * slope / (scaleZ * scaleZ)) }),
       "pb": Tensor(variances.map { Float($0 * gain) }),
-      "ps": Tensor(variances.map { Float($0) }).logarithmOfRoot,
+      "ps": 0.5 * log(Tensor(variances.map { Float($0) })),
     ]
   }
 
@@ -132,10 +132,6 @@ struct KalmanModel: Sendable {
     }
     return (logEvidence, mean, variance.squareRoot())
   }
-}
-
-extension Tensor {
-  fileprivate var logarithmOfRoot: Tensor { 0.5 * log(self) }
 }
 
 extension Bits {

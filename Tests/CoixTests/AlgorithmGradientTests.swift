@@ -3,8 +3,8 @@ import Testing
 
 /// Gradients against central differences, for the algorithms whose gradient estimate is a derivative.
 ///
-/// Left out are those that stop gradients on purpose: sviSTL, rws, apgs, nasmc, nviFKL and nviRKL; and aft and nviAVO of more than one step,
-/// where each hands on values without gradients.
+/// Left out are those that stop gradients on purpose: sviSTL, rws, apgs, nasmc, nviFKL and nviRKL; and aft and nviAVO of more than
+/// one step, where each step hands on values without gradients.
 @Suite struct AlgorithmGradientTests {
   static let plate = Plate("particle", count: 8, chunkRows: 16)
 
@@ -32,14 +32,16 @@ import Testing
     func result(_ parameters: [String: Tensor]) throws -> AlgosProgram.Result {
       try example.program(Self.plate, at: parameters).run(3, EvaluationOptions())
     }
-    try expectGradient(
-      at: example.parameters, ofLoss: { try required(try result($0).metrics.loss) }
-    ) { parameters in
+    func loss(_ parameters: [String: Tensor]) throws -> Tensor {
+      try required(try result(parameters).metrics.loss)
+    }
+    func evidence(_ parameters: [String: Tensor]) throws -> (value: Tensor, decisions: [Float]) {
       let result = try result(parameters)
       // Particles of one ancestor have its first state in common.
       let first = result.trace["z0"]?.value.scalars ?? []
       let families = first.map { z in Float(first.firstIndex(of: z) ?? -1) }
       return (-(try required(result.metrics.logZ)), families)
     }
+    try expectGradient(at: example.parameters, ofLoss: loss, evidence)
   }
 }
