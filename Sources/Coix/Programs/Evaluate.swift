@@ -16,7 +16,8 @@ public struct EvaluationOptions: Sendable {
   public var workers: Workers
   /// What of the result is wanted.
   public var keep: Keep
-  /// Whether inputs, values and parameters are looked through for NaN and numbers outside of their domain.
+  /// Whether inputs, parameters, values and log-probabilities are looked through for NaN and numbers outside of their domain. The
+  /// error names the site, the step (a walk through the particles, from 1) and the first particle.
   public var checks: Bool
   /// Whether effective sample sizes and evidence of each step are reported, see ``Evaluation/steps``.
   public var steps: Bool
@@ -156,11 +157,16 @@ struct EvaluationRun {
       if !latents.isEmpty { try machine.give(placed(latents, stage.plates)) }
       let isLast = number == code.stages.count - 1
       if stage.hasRowWork {
-        let (next, chunks) = try run(
-          stage, machine, batch: batch, isHot: isHot, output: isLast ? output : nil,
-          plateName: barrier.plateName)
-        machine = next
-        chunkCounts.append(chunks)
+        do {
+          let (next, chunks) = try run(
+            stage, machine, batch: batch, isHot: isHot, output: isLast ? output : nil,
+            plateName: barrier.plateName)
+          machine = next
+          chunkCounts.append(chunks)
+        } catch let error as CoixError {
+          // Chunks know their rows, not the step and the plates that these belong to.
+          throw error.located(step: number + 1, stage.plates)
+        }
       } else {
         machine = Machine(copying: machine, batch: batch, context: nil)
         for instruction in stage.instructions { try instruction(machine) }
@@ -169,7 +175,10 @@ struct EvaluationRun {
       try machine.resolveMetrics(barrier.resolve)
       try stage.barrier?(machine, barrier)
     }
-    return (try result(machine, output, barrier, chunkCounts), try machine.recorder(.root).path)
+    return (
+      try result(machine, output, barrier, code.stages.last?.plates ?? [], chunkCounts),
+      try machine.recorder(.root).path
+    )
   }
 
   /// The values given to sites, for a stage's plates. Whether those that don't fit them are in need shows at their sites.
@@ -225,10 +234,12 @@ struct EvaluationRun {
   }
 
   private func result<Output: TensorTree>(
-    _ machine: Machine, _ register: Register, _ barrier: BarrierContext, _ chunkCounts: [Int]
+    _ machine: Machine, _ register: Register, _ barrier: BarrierContext, _ plates: [Plate],
+    _ chunkCounts: [Int]
   ) throws -> Evaluation<Output> {
     let recorder = try machine.recorder(.root)
     var trace = try machine.finishedTrace(.root)
+    trace.plates = plates
     for index in trace.sites.indices {
       trace.sites[index].value = barrier.wholePlate(trace.sites[index].value)
       trace.sites[index].logProb = barrier.wholePlate(trace.sites[index].logProb)

@@ -63,8 +63,11 @@ package struct WeightMoments {
       logWeights.pointer, &greatest, &sums, &squares, particles, instances, Int32(workers.team))
     for instance in 0..<instances {
       if sums[instance].isNaN || greatest[instance] == .infinity {
+        let column = (0..<particles).map { logWeights.pointer[$0 * instances + instance] }
+        let particle = column.firstIndex { $0.isNaN || $0 == .infinity } ?? 0
         throw CoixError.weights(
-          step: step, instance: instance, reason: "a particle's log-weight is NaN or +inf")
+          step: step, instance: instance,
+          reason: "the log-weight of particle \(particle) is \(column[particle].isNaN ? "NaN" : "+inf")")
       }
       if greatest[instance] == -.infinity {
         throw CoixError.weights(
