@@ -63,11 +63,11 @@ package struct WeightMoments {
       logWeights.pointer, &greatest, &sums, &squares, particles, instances, Int32(workers.team))
     for instance in 0..<instances {
       if sums[instance].isNaN || greatest[instance] == .infinity {
-        let column = (0..<particles).map { logWeights.pointer[$0 * instances + instance] }
-        let particle = column.firstIndex { $0.isNaN || $0 == .infinity } ?? 0
+        func weight(_ particle: Int) -> Float { logWeights.pointer[particle * instances + instance] }
+        let particle = (0..<particles).first { weight($0).isNaN || weight($0) == .infinity } ?? 0
         throw CoixError.weights(
           step: step, instance: instance,
-          reason: "the log-weight of particle \(particle) is \(column[particle].isNaN ? "NaN" : "+inf")")
+          reason: "the log-weight of particle \(particle) is \(weight(particle).isNaN ? "NaN" : "+inf")")
       }
       if greatest[instance] == -.infinity {
         throw CoixError.weights(
