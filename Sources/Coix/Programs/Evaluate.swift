@@ -16,7 +16,8 @@ public struct EvaluationOptions: Sendable {
   public var workers: Workers
   /// What of the result is wanted.
   public var keep: Keep
-  /// Whether inputs, values and parameters are looked through for NaN and numbers outside of their domain.
+  /// Whether inputs, parameters, values and log-probabilities are looked through for NaN and numbers outside of their domain. The
+  /// error names the site, the step (a walk through the particles, from 1) and the first particle.
   public var checks: Bool
   /// Whether effective sample sizes and evidence of each step are reported, see ``Evaluation/steps``.
   public var steps: Bool
@@ -58,7 +59,7 @@ public struct Evaluation<Output: TensorTree>: Sendable {
   /// Weights, evidence, loss.
   public let metrics: Metrics
   /// The plates at the end, outermost first.
-  public let plates: [Plate]
+  public var plates: [Plate] { trace.plates }
   /// What was kept of the result.
   public let keep: EvaluationOptions.Keep
   /// The steps within plates that weighted or resampled particles, in the order in which they ran; empty unless
@@ -170,11 +171,16 @@ struct EvaluationRun {
       if !latents.isEmpty { try machine.give(placed(latents, stage.plates)) }
       let isLast = number == code.stages.count - 1
       if stage.hasRowWork {
-        let (next, chunks) = try run(
-          stage, machine, batch: batch, isHot: isHot, output: isLast ? output : nil,
-          plateName: barrier.plateName)
-        machine = next
-        chunkCounts.append(chunks)
+        do {
+          let (next, chunks) = try run(
+            stage, machine, batch: batch, isHot: isHot, output: isLast ? output : nil,
+            plateName: barrier.plateName)
+          machine = next
+          chunkCounts.append(chunks)
+        } catch let error as CoixError {
+          // Chunks know their rows, not the step and the plates that these belong to.
+          throw error.located(step: number + 1, stage.plates)
+        }
       } else {
         machine = Machine(copying: machine, batch: batch, context: nil)
         for instruction in stage.instructions { try instruction(machine) }
@@ -246,6 +252,7 @@ struct EvaluationRun {
   ) throws -> Evaluation<Output> {
     let recorder = try machine.recorder(.root)
     var trace = try machine.finishedTrace(.root)
+    trace.plates = plates
     for index in trace.sites.indices {
       trace.sites[index].value = barrier.wholePlate(trace.sites[index].value)
       trace.sites[index].logProb = barrier.wholePlate(trace.sites[index].logProb)
@@ -260,7 +267,7 @@ struct EvaluationRun {
       logZ: running.logZ?.tensor, logDensity: running.logDensity?.tensor, loss: running.loss,
       memory: running.memory)
     return Evaluation(
-      output: output, trace: trace, metrics: metrics, plates: plates, keep: options.keep,
+      output: output, trace: trace, metrics: metrics, keep: options.keep,
       steps: running.steps.compactMap(\.metrics),
       stageCount: chunkCounts.count, chunkCounts: chunkCounts)
   }

@@ -108,7 +108,8 @@ final class Machine: @unchecked Sendable {
     guard checks, let context else { return }
     for (name, tensor) in loaded.namedTensors {
       if let (row, _) = tensor.firstRow(where: \.isNaN) {
-        throw CoixError.notANumber(source: "input \(name)", row: tensor.isBatched ? row : context.firstRow)
+        throw CoixError.notANumber(
+          source: "input \(name)", at: RowLocation(row: tensor.isBatched ? row : context.firstRow))
       }
     }
   }

@@ -173,6 +173,7 @@ final class Recorder {
     let logProb =
       sticks
       ? distribution.mapParameters(\.detached).logProb(of: value) : distribution.logProb(of: value)
+    if checks { checkForNaN(logProb, "the log-probability of site \"\(name)\"") }
     var site = Site(
       name: name, value: value, logProb: logProb, eventRank: distribution.eventRank, isObserved: isObserved)
     site.isGiven = isGiven
@@ -215,13 +216,16 @@ final class Recorder {
       if let (row, number) = parameter.tensor.firstRow(where: { !parameter.requirement.holds(for: $0) }) {
         remember(
           .parameter(
-            site: name, parameter: parameter.name, requirement: parameter.requirement.rawValue, row: row,
-            value: number))
+            site: name, parameter: parameter.name, requirement: parameter.requirement.rawValue,
+            value: number, at: RowLocation(row: row)))
       }
     }
-    if let (row, _) = value.firstRow(where: \.isNaN) {
-      remember(.notANumber(source: "the \(isObserved ? "observed " : "")value of site \"\(name)\"", row: row))
-    }
+    checkForNaN(value, "the \(isObserved ? "observed " : "")value of site \"\(name)\"")
+  }
+
+  private func checkForNaN(_ tensor: Tensor, _ source: @autoclosure () -> String) {
+    guard let (row, _) = tensor.firstRow(where: \.isNaN) else { return }
+    remember(.notANumber(source: source(), at: RowLocation(row: row)))
   }
 }
 

@@ -63,8 +63,11 @@ package struct WeightMoments {
       logWeights.pointer, &greatest, &sums, &squares, particles, instances, Int32(workers.team))
     for instance in 0..<instances {
       if sums[instance].isNaN || greatest[instance] == .infinity {
+        func weight(_ particle: Int) -> Float { logWeights.pointer[particle * instances + instance] }
+        let particle = (0..<particles).first { weight($0).isNaN || weight($0) == .infinity } ?? 0
         throw CoixError.weights(
-          step: step, instance: instance, reason: "a particle's log-weight is NaN or +inf")
+          step: step, instance: instance,
+          reason: "the log-weight of particle \(particle) is \(weight(particle).isNaN ? "NaN" : "+inf")")
       }
       if greatest[instance] == -.infinity {
         throw CoixError.weights(
