@@ -178,6 +178,11 @@ import Testing
       let best = memoize(particles(pairs), particles(kernel), size: 2)
       _ = try (evaluate(loop, seed: 0)(), evaluate(chained, seed: 0)(), evaluate(best, seed: 0)())
       _ = try evaluate(particles(inferred), seed: 0)(0.5)
+      // Numbers stay numbers beside tensors.
+      let numbers: [Float] = [1, 2]
+      let (sum, product) = (numbers.reduce(0, +) / 2, numbers.reduce(1, *))
+      let _: Float = sum + product
+      let _: Tensor = 2 * Tensor(1) + sum - product * Tensor(3) / sum
       """,
     reasons: [])
 

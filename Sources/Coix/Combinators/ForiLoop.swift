@@ -3,7 +3,7 @@ import CoixParallel
 /// Runs `initial`, then for each round a program that `body` makes of the round's number and the program so far.
 ///
 /// What `body` gets is an empirical program: it replays output, trace and metrics of the round before, so that it may stand
-/// wherever a proposal may, inside of ``resample(_:count:)`` for instance. Keys are drawn once for the loop and folded by round, so
+/// wherever a proposal may, inside of ``resample(_:count:scheme:when:)`` for instance. Keys are drawn once for the loop and folded by round, so
 /// that a loop and the same combinators written out have different random numbers. Every program that `body` makes takes the loop's
 /// input.
 ///

@@ -75,22 +75,30 @@ extension Tensor {
   /// Divides in place.
   public static func /= (a: inout Tensor, b: Tensor) { a = a / b }
 
-  // A Float variable beside a tensor; literals are tensors already.
+  // A Float variable beside a tensor; literals are tensors already. Disfavoured, so that `[Float].reduce(0, +) / 2` remains a Float.
 
   /// Adds a number.
+  @_disfavoredOverload
   public static func + (a: Tensor, b: Float) -> Tensor { a + Tensor(b) }
   /// Adds to a number.
+  @_disfavoredOverload
   public static func + (a: Float, b: Tensor) -> Tensor { Tensor(a) + b }
   /// Subtracts a number.
+  @_disfavoredOverload
   public static func - (a: Tensor, b: Float) -> Tensor { a - Tensor(b) }
   /// Subtracts from a number.
+  @_disfavoredOverload
   public static func - (a: Float, b: Tensor) -> Tensor { Tensor(a) - b }
   /// Multiplies by a number.
+  @_disfavoredOverload
   public static func * (a: Tensor, b: Float) -> Tensor { a * Tensor(b) }
   /// Multiplies a number.
+  @_disfavoredOverload
   public static func * (a: Float, b: Tensor) -> Tensor { Tensor(a) * b }
   /// Divides by a number.
+  @_disfavoredOverload
   public static func / (a: Tensor, b: Float) -> Tensor { a / Tensor(b) }
   /// Divides a number.
+  @_disfavoredOverload
   public static func / (a: Float, b: Tensor) -> Tensor { Tensor(a) / b }
 }
