@@ -3,14 +3,37 @@
 #include "internal.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 /// Rows transposed at a time, so that both sides of the transposition stay in cache.
 #define TILE ((size_t)64)
 
+/// Rows of n elements to n runs of numbers; n is known when this is compiled, so that it becomes shuffles.
+#define TRANSPOSE(n)                                                                               \
+  for (size_t r = 0; r < valid_rows; r++)                                                          \
+    for (size_t e = 0; e < (n); e++) destination[e * rows + r] = source[r * (n) + e]
+
+/// The first rows of a transposition that needs no index; false for other lengths.
+static bool load_short_rows(const float *restrict source, float *restrict destination, size_t valid_rows, size_t rows,
+                            size_t elements) {
+  switch (elements) {
+    case 1: memcpy(destination, source, valid_rows * sizeof(float)); break;
+    case 2: TRANSPOSE(2); break;
+    case 3: TRANSPOSE(3); break;
+    case 4: TRANSPOSE(4); break;
+    default: return false;
+  }
+  for (size_t e = 0; e < elements; e++)
+    for (size_t r = valid_rows; r < rows; r++) destination[e * rows + r] = destination[e * rows + valid_rows - 1];
+  return true;
+}
+#undef TRANSPOSE
+
 void coix_load_rows(const float *source, const int32_t *index, float *destination,
                     size_t first_row, size_t valid_rows, size_t rows, size_t elements) {
   if (valid_rows == 0) return;
+  if (!index && load_short_rows(source + first_row * elements, destination, valid_rows, rows, elements)) return;
   for (size_t start = 0; start < rows; start += TILE) {
     size_t end = coix_min(start + TILE, rows);
     size_t at[TILE];
@@ -23,9 +46,27 @@ void coix_load_rows(const float *source, const int32_t *index, float *destinatio
   }
 }
 
+#define TRANSPOSE(n)                                                                               \
+  for (size_t r = 0; r < valid_rows; r++)                                                          \
+    for (size_t e = 0; e < (n); e++) destination[r * (n) + e] = source[e * rows + r]
+
+/// The same back.
+static bool store_short_rows(const float *restrict source, float *restrict destination, size_t valid_rows, size_t rows,
+                             size_t elements) {
+  switch (elements) {
+    case 1: memcpy(destination, source, valid_rows * sizeof(float)); return true;
+    case 2: TRANSPOSE(2); return true;
+    case 3: TRANSPOSE(3); return true;
+    case 4: TRANSPOSE(4); return true;
+    default: return false;
+  }
+}
+#undef TRANSPOSE
+
 void coix_store_rows(const float *source, float *destination,
                      size_t first_row, size_t valid_rows, size_t rows, size_t elements) {
   destination += first_row * elements;
+  if (store_short_rows(source, destination, valid_rows, rows, elements)) return;
   for (size_t start = 0; start < valid_rows; start += TILE) {
     size_t end = coix_min(start + TILE, valid_rows);
     for (size_t e = 0; e < elements; e++)

@@ -165,9 +165,9 @@ struct Weighing {
   init(_ machine: Machine, proposal scope: Scope, target: Trace) throws {
     let recorder = try machine.recorder(scope)
     proposal = try machine.finishedTrace(scope)
-    let inProposal = proposal.nameLookup
-    let inTarget = target.nameLookup
-    for site in target.sites where !site.isGiven && !site.isObserved && inProposal(site.name) {
+    let inProposal = proposal.nameSet
+    let inTarget = target.nameSet
+    for site in target.sites where !site.isGiven && !site.isObserved && inProposal.contains(site.name) {
       // The names met only after the target had run, when suffixes were taken off: it has drawn a value of its own.
       throw CoixError.site(
         name: site.name,
@@ -175,8 +175,8 @@ struct Weighing {
           "the target draws it anew instead of taking the proposal's value; where one program has it with "
           + "\(Trace.suffix), the other needs it, too")
     }
-    let gained = machine.sum(target.sites.filter { $0.isObserved || inProposal($0.name) })
-    let paid = machine.sum(proposal.sites.filter { $0.isObserved || inTarget($0.name) })
+    let gained = machine.sum(target.sites) { $0.isObserved || inProposal.contains($0.name) }
+    let paid = machine.sum(proposal.sites) { $0.isObserved || inTarget.contains($0.name) }
     incremental =
       switch (gained, paid) {
       case (let gained?, let paid?): gained - paid
@@ -189,24 +189,26 @@ struct Weighing {
     logWeight = weight.map { $0 + step } ?? step
     incoming = weight
     comesInEqual = weight.map { !$0.isBatched } ?? true
-    logDensity = machine.sum(target.marginal.sites) ?? Tensor(0)
+    logDensity = machine.sum(target.sites) { !$0.name.hasTraceSuffix } ?? Tensor(0)
   }
 }
 
 extension Machine {
-  /// The sum of the sites' log-probabilities, also over local plates: one number for each particle; nil for no sites.
-  func sum(_ sites: [Site]) -> Tensor? {
-    sites.reduce(nil as Tensor?) { sum, site in
+  /// The sum of some sites' log-probabilities, also over local plates: one number for each particle; nil for no sites.
+  func sum(_ sites: [Site], where isIncluded: (Site) -> Bool = { _ in true }) -> Tensor? {
+    var sum: Tensor?
+    for site in sites where isIncluded(site) {
       let logProb = local(site.logProb)
       let total = logProb.shape.rank == 0 ? logProb : logProb.sum()
-      return sum.map { $0 + total } ?? total
+      sum = sum.map { $0 + total } ?? total
     }
+    return sum
   }
 
   /// The log-weight of a program that has run: that of the weighted program within it, and the sum over other observed sites;
   /// nil if it has neither.
   func logWeight(_ metrics: RunningMetrics?, _ sites: [Site]) -> Tensor? {
-    let observed = sum(sites.filter { $0.isObserved && !$0.isWeighed })
+    let observed = sum(sites) { $0.isObserved && !$0.isWeighed }
     guard let weight = metrics?.logWeight.map({ local($0) }) else { return observed }
     return observed.map { weight + $0 } ?? weight
   }

@@ -19,14 +19,14 @@ extension Objective {
     let rank = axes.rank
     let globals = Set(
       inputs.target.sites.filter {
-        !$0.name.hasSuffix(Trace.suffix) && Shape($0.logProb.shape.prefix(rank)) != axes
+        !$0.name.hasTraceSuffix && Shape($0.logProb.shape.prefix(rank)) != axes
       }
       .map(\.name))
 
     let target = inputs.target.logProb(batchRank: rank) {
-      !$0.name.hasSuffix(Trace.suffix) && !globals.contains($0.name)
+      !$0.name.hasTraceSuffix && !globals.contains($0.name)
     }
-    let reverse = inputs.target.logProb(batchRank: rank) { $0.name.hasSuffix(Trace.suffix) }
+    let reverse = inputs.target.logProb(batchRank: rank) { $0.name.hasTraceSuffix }
     let forward = inputs.proposal.logProb(batchRank: rank) { block.contains($0.name) }
     let proposal = inputs.proposal.logProb(batchRank: rank) {
       !block.contains($0.name) && !globals.contains($0.name)

@@ -55,19 +55,30 @@ public struct Trace: Sendable {
   /// The names of the sites.
   public var names: [String] { sites.map(\.name) }
 
+  /// The names of the sites, to be asked for again and again.
+  var nameSet: NameSet { NameSet(self) }
+
   /// Whether a site of a name is there: looked for one by one in short traces, by hashing in long ones.
-  var nameLookup: (String) -> Bool {
-    if sites.count <= 16 { return { name in sites.contains { $0.name == name } } }
-    let names = Set(names)
-    return { names.contains($0) }
+  struct NameSet {
+    private let sites: [Site]
+    private let names: Set<String>
+
+    fileprivate init(_ trace: Trace) {
+      sites = trace.sites.count <= 16 ? trace.sites : []
+      names = sites.isEmpty ? Set(trace.names) : []
+    }
+
+    func contains(_ name: String) -> Bool {
+      sites.contains { $0.name == name } || (!names.isEmpty && names.contains(name))
+    }
   }
 
   /// The sites without those of auxiliary programs.
-  var marginal: Trace { Trace(sites.filter { !$0.name.hasSuffix(Trace.suffix) }) }
+  var marginal: Trace { Trace(sites.filter { !$0.name.hasTraceSuffix }) }
 
   /// Takes off, for each variable, the suffixes that all of its versions have, and flags what carried any.
   mutating func desuffix() {
-    guard sites.contains(where: { $0.name.hasSuffix(Trace.suffix) }) else { return }
+    guard sites.contains(where: { $0.name.hasTraceSuffix }) else { return }
     func parts(_ name: String) -> (raw: Substring, suffixes: Int) {
       var raw = name[...]
       var suffixes = 0
@@ -97,4 +108,9 @@ extension Trace: CustomStringConvertible {
       "\(site.name): value \(site.value.shape), log-prob \(site.logProb.shape)\(site.isObserved ? ", observed" : "")"
     }.joined(separator: "\n")
   }
+}
+
+extension String {
+  /// Whether a site of this name is auxiliary.
+  var hasTraceSuffix: Bool { utf8.last == UInt8(ascii: "_") && hasSuffix(Trace.suffix) }
 }

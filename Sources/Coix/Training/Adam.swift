@@ -35,7 +35,7 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
   public mutating func update(_ parameters: inout Parameters, along gradient: Parameters) throws -> Bool {
     let gradients = gradient.flattened
     guard gradients.count == firstMoments.count,
-      zip(gradients, firstMoments).allSatisfy({ $0.shape == $1.shape })
+      gradients.indices.allSatisfy({ gradients[$0].shape == firstMoments[$0].shape })
     else {
       throw CoixError.shape(
         operation: "Adam", shapes: gradients.map(\.shape), reason: "not what the optimiser was made for")

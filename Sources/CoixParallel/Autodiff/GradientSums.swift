@@ -52,14 +52,16 @@ final class GradientSums: @unchecked Sendable {
   static func deliver(_ tasks: Table<GradientSums>, scaledBy factor: Float, to tape: Tape, team: Int) {
     // All tasks mostly have the same nodes in the same order; a node is delivered where it is first met.
     for task in 0..<tasks.count {
-      for (position, sum) in tasks[task].sums.enumerated() where !sum.isDelivered {
-        var total = sum.first
-        if tasks.count > 1 || sum.values != nil {
-          let parts = (task..<tasks.count).compactMap { tasks[$0].take(sum.node, near: position) }
-          total = Tensor(undefined: sum.first.shape)
+      let own = tasks[task]
+      for position in own.sums.indices where !own.sums[position].isDelivered {
+        let node = own.sums[position].node
+        var total = own.sums[position].first
+        if tasks.count > 1 || own.sums[position].values != nil {
+          let parts = (task..<tasks.count).compactMap { tasks[$0].take(node, near: position) }
+          total = Tensor(undefined: total.shape)
           coix_merge_double(parts, parts.count, total.pointer, total.shape.elementCount, Int32(team))
         }
-        tape.add(factor == 1 ? total : total * Tensor(factor), to: sum.node)
+        tape.add(factor == 1 ? total : total * Tensor(factor), to: node)
       }
     }
   }

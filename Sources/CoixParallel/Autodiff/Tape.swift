@@ -140,10 +140,12 @@ final class Tape {
   }
 
   /// Adds to a node's gradient; what was broadcast from the node's shape is summed first.
-  func add(_ gradient: Tensor, to node: Int32) {
+  func add(_ gradient: consuming Tensor, to node: Int32) {
     guard node >= 0 else { return }
     let node = nodes + Int(node)
-    let reduced = gradient.summed(to: node.pointee.shape, stride: node.pointee.stride)
+    let isWhole = gradient.shape == node.pointee.shape && (gradient.stride == 0 || node.pointee.stride != 0)
+    let reduced =
+      isWhole ? gradient : gradient.summed(to: node.pointee.shape, stride: node.pointee.stride)
     guard var sum = node.pointee.gradient.take() else {
       node.pointee.gradient = reduced
       return

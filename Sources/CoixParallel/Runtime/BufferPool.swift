@@ -53,10 +53,12 @@ final class BufferPool: @unchecked Sendable {
 
   /// A buffer of `capacity` floats, from the current worker's pool if it has one.
   static func allocate(_ capacity: Int) -> UnsafeMutablePointer<Float> {
-    if let context = ExecutionContext.current, let pool = context.pool {
+    let pooled = ExecutionContext.withCurrent { context -> UnsafeMutablePointer<Float>? in
+      guard let context, let pool = context.pool else { return nil }
       context.allocatedFloats &+= capacity
-      if let buffer = pool.take(capacity) { return buffer }
+      return pool.take(capacity)
     }
+    if let pooled { return pooled }
     // Results leave evaluations, so that what comes back outside is wanted inside, too.
     if capacity <= outsideLimit, let buffer = outside.withLock({ $0.take(capacity) }) {
       return buffer
@@ -99,9 +101,13 @@ final class BufferPool: @unchecked Sendable {
 
   /// Gives a buffer back.
   static func release(_ pointer: UnsafeMutablePointer<Float>, capacity: Int) {
-    if let pool = ExecutionContext.current?.pool {
+    let isGiven = ExecutionContext.withCurrent { context in
+      guard let pool = context?.pool else { return false }
       pool.give(pointer, capacity: capacity)
-    } else if capacity <= outsideLimit {
+      return true
+    }
+    if isGiven { return }
+    if capacity <= outsideLimit {
       outside.withLock { $0.give(pointer, capacity: capacity) }
     } else {
       free(pointer)

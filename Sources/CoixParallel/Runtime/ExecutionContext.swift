@@ -102,6 +102,13 @@ package final class ExecutionContext {
     return Unmanaged<ExecutionContext>.fromOpaque(slot).takeUnretainedValue()
   }
 
+  /// The calling thread's context, for as long as `body` runs: without counting a reference.
+  @inline(__always)
+  static func withCurrent<Result>(_ body: (ExecutionContext?) -> Result) -> Result {
+    guard let slot = coix_get_thread_slot() else { return body(nil) }
+    return Unmanaged<ExecutionContext>.fromOpaque(slot)._withUnsafeGuaranteedRef { body($0) }
+  }
+
   /// Runs `body` with this context as the thread's.
   package func withCurrent<Result>(_ body: () throws -> Result) rethrows -> Result {
     let previous = coix_get_thread_slot()

@@ -28,17 +28,22 @@ public struct TensorVisitor {
   }
 
   @usableFromInline let action: Action
+  /// Whether the action wants names.
+  @usableFromInline let isNamed: Bool
   /// The names of the parts on the way to where the visitor is.
   @usableFromInline var path: [String] = []
 
-  init(_ action: Action) { self.action = action }
+  init(_ action: Action) {
+    self.action = action
+    isNamed = if case .named = action { true } else { false }
+  }
 
   /// Visits a part of a tree.
   ///
   /// - Throws: what the visit throws.
   @inlinable
   public mutating func visit<Part: TensorTree>(_ name: @autoclosure () -> String, _ part: inout Part) throws {
-    guard case .named = action else { return try part.visitTensors(&self) }
+    guard isNamed else { return try part.visitTensors(&self) }
     path.append(name())
     try part.visitTensors(&self)
     path.removeLast()
