@@ -211,6 +211,15 @@ import Testing
     #expect(result.metrics.ess != nil && result.metrics.logZ != nil && result.metrics.logDensity != nil)
   }
 
+  @Test func aRoundUsesTheProgramOnce() throws {
+    let loop = foriLoop(0..<1, initial: Self.particles(Self.step)) { _, q in compose(q, q) }
+    #expect(throws: CoixError.self) { try evaluate(loop, seed: 0)(0.5) }
+    #expect(
+      try evaluate(foriLoop(0..<1, initial: Self.particles(Self.step)) { $1 }, seed: 0)(0.5).trace.names == [
+        "x"
+      ])
+  }
+
   @Test func whatABodyThrowsIsThrown() throws {
     let loop = foriLoop(0..<3, initial: Self.particles(Self.model())) { round, q in
       guard round < 2 else { throw CoixError.argument("round \(round)") }

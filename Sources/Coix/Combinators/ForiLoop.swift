@@ -3,7 +3,7 @@ import CoixParallel
 /// Runs `initial`, then for each round a program that `body` makes of the round's number and the program so far.
 ///
 /// What `body` gets is an empirical program: it replays output, trace and metrics of the round before, so that it may stand
-/// wherever a proposal may, inside of ``resample(_:count:scheme:when:)`` for instance. Keys are drawn once for the loop and folded by round, so
+/// wherever a proposal may, inside of ``resample(_:count:scheme:when:)`` for instance, but only once. Keys are drawn once for the loop and folded by round, so
 /// that a loop and the same combinators written out have different random numbers. Every program that `body` makes takes the loop's
 /// input.
 ///
@@ -97,7 +97,7 @@ struct LoopEmitter: ProgramEmitter {
   }
 }
 
-/// The empirical program of a run that the same evaluation has finished.
+/// The empirical program of a run that the same evaluation has finished; it can stand in one place only.
 struct FinishedEmitter: ProgramEmitter {
   let scope: Scope
   let output: Register
@@ -106,6 +106,8 @@ struct FinishedEmitter: ProgramEmitter {
   func emit(into code: inout StageCode, _ place: Place) throws {
     code.appendBookkeeping { machine in
       let (sites, metrics) = try machine.finished(scope)
+      // Handed on rather than copied, so that barriers to come complete its metrics once.
+      machine.close(scope)
       try machine.replay(sites, metrics, into: place.scope, place.handlers)
       try machine.checkFailure()
     }
