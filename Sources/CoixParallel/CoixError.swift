@@ -25,12 +25,14 @@ public enum CoixError: Error, Equatable, Sendable {
   case emptyPlate(name: String, count: Int)
   /// Data mapped over a plate has another number of rows than the plate.
   case rowCount(plate: String, expected: Int, found: Int)
-  /// A NaN in a program's input, found because checks were on.
-  case notANumber(source: String, row: Int)
+  /// A NaN in a program's input, in a site's value or in its log-probability, found because checks were on.
+  case notANumber(source: String, at: RowLocation)
   /// A parameter outside a distribution's domain, found because checks were on.
-  case parameter(site: String, parameter: String, requirement: String, row: Int, value: Float)
+  case parameter(site: String, parameter: String, requirement: String, value: Float, at: RowLocation)
   /// All of an instance's weights are -inf, or one is NaN or +inf.
   case weights(step: String, instance: Int, reason: String)
+  /// A finite program has more runs than an enumeration may take.
+  case tooManyAssignments(limit: Int)
   /// A program that the combinators' grammar does not allow.
   case illFormedProgram(String)
   /// Memory that cannot be had.
@@ -72,12 +74,14 @@ extension CoixError: CustomStringConvertible {
       return "plate \"\(name)\": needs at least one row, has \(count)"
     case .rowCount(let plate, let expected, let found):
       return "plate \"\(plate)\" has \(expected) rows, the data mapped over it \(found)"
-    case .notANumber(let source, let row):
-      return "\(source) is NaN in row \(row)"
-    case .parameter(let site, let parameter, let requirement, let row, let value):
-      return "site \"\(site)\": \(parameter) must be \(requirement), is \(value) in row \(row)"
+    case .notANumber(let source, let location):
+      return location.message("\(source) is NaN")
+    case .parameter(let site, let parameter, let requirement, let value, let location):
+      return location.message("site \"\(site)\": \(parameter) must be \(requirement), is \(value)")
     case .weights(let step, let instance, let reason):
       return "\(step): \(reason) (instance \(instance))"
+    case .tooManyAssignments(let limit):
+      return "enumerate: the latent sites have more than \(limit) joint assignments; allow for more by limit:"
     case .illFormedProgram(let reason):
       return reason
     case .memory(let what, let bytes):

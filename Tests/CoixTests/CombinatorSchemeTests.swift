@@ -182,7 +182,7 @@ import Testing
       for number in [Float.nan, .infinity] {
         #expect(
           message { try run([0, 0, number], condition) }
-            == "step 1: a particle's log-weight is NaN or +inf (instance 2)")
+            == "step 1: the log-weight of particle 0 is \(number.isNaN ? "NaN" : "+inf") (instance 2)")
       }
     }
   }

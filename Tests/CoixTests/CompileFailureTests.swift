@@ -138,11 +138,11 @@ import Testing
     Snippet(
       name: "loopOfAnotherOutput",
       body: """
-        _ = foriLoop(0..<2, initial: inference) { _, q in  // refused
-          propose(particles(compose(pair, model, suffix: false)), q)
+        _ = foriLoop(0..<2, initial: inference) { _, q in
+          propose(particles(compose(pair, model, suffix: false)), q)  // refused
         }
         """,
-      reasons: ["the types 'Tuple<Tensor, Tensor>' and 'Tuple<Tensor>' be equivalent"]),
+      reasons: ["the types 'Tuple<Tensor>' and 'Tuple<Tensor, Tensor>' be equivalent"]),
     Snippet(
       name: "plateAroundAnInferenceProgram",
       body: """

@@ -17,18 +17,20 @@ import Testing
 ///   - parameters: where.
 ///   - function: the number, and decisions that were taken on the way to it (ancestors, say). A derivative is
 ///     only defined where small steps don't change those, so that is an issue of its own.
+///   - loss: another number, whose gradient is to be the function's: a surrogate.
 func expectGradient<Parameters: TensorTree>(
-  at parameters: Parameters, sourceLocation: SourceLocation = #_sourceLocation,
+  at parameters: Parameters, ofLoss loss: ((Parameters) throws -> Tensor)? = nil,
+  sourceLocation: SourceLocation = #_sourceLocation,
   _ function: (Parameters) throws -> (value: Tensor, decisions: [Float])
 ) throws {
   let (result, decisions) = try valueWithGradient(at: parameters) { parameters in
     let (value, decisions) = try function(parameters)
-    return (value, decisions)
+    return (try loss?(parameters) ?? value, decisions)
   }
   let plain = try function(parameters).value.scalar
   #expect(plain.isFinite, sourceLocation: sourceLocation)
   #expect(
-    plain.bitPattern == result.value.bitPattern, "the value with and without a gradient",
+    loss != nil || plain.bitPattern == result.value.bitPattern, "the value with and without a gradient",
     sourceLocation: sourceLocation)
   let gradients = result.gradient.namedTensors
   for (position, (name, gradient)) in gradients.enumerated() {

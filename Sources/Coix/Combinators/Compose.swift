@@ -34,6 +34,7 @@ struct ComposeEmitter: ProgramEmitter {
   let outer: ProgramNode
   let inner: ProgramNode
   let suffix: Bool
+  var programs: [ProgramNode] { [outer, inner] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
     var inside = place
@@ -44,5 +45,10 @@ struct ComposeEmitter: ProgramEmitter {
       after.input = code.output
       code.run(outer, after)
     }
+  }
+
+  func outline() -> ProgramOutline {
+    ProgramOutline(
+      suffix ? "compose" : "compose, suffix: false", [.init(outer, "outer"), .init(inner, "inner")])
   }
 }

@@ -16,6 +16,8 @@ struct EmpiricalEmitter: ProgramEmitter {
   private let sites: [Site]
   private let metrics: Metrics
 
+  var programs: [ProgramNode] { [] }
+
   init(_ evaluation: Evaluation<some TensorTree>) {
     plates = evaluation.plates
     isWhole = evaluation.keep == .everything
@@ -51,6 +53,8 @@ struct EmpiricalEmitter: ProgramEmitter {
     }
     code.output = register
   }
+
+  func outline() -> ProgramOutline { ProgramOutline("empirical") }
 
   /// A tensor over the plates, `[particles, instances…, event…]`, as programs in them read it.
   private func mapped(_ tensor: Tensor) -> Tensor { tensor.mapped(over: plates) }

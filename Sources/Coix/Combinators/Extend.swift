@@ -14,6 +14,7 @@ public func extend<I, O>(
 struct ExtendEmitter: ProgramEmitter {
   let target: ProgramNode
   let kernel: ProgramNode
+  var programs: [ProgramNode] { [target, kernel] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
     code.run(target, place)
@@ -28,5 +29,9 @@ struct ExtendEmitter: ProgramEmitter {
         code.output = output
       }
     }
+  }
+
+  func outline() -> ProgramOutline {
+    ProgramOutline("extend", [.init(target, "target"), .init(kernel, "kernel")])
   }
 }

@@ -15,10 +15,10 @@ import CoixParallel
 ///   propose(extend(particles(target(round + 1)), particles(reverse)), compose(particles(forward), resample(q)))
 /// }
 /// ```
-public func foriLoop<I, O, Body: InferenceProgram>(
+public func foriLoop<I, O>(
   _ rounds: Range<Int>, initial: some InferenceProgram<I, O>,
-  body: @escaping @Sendable (_ round: Int, _ program: Inference<I, O>) throws -> Body
-) -> Inference<I, O> where Body.Input == I, Body.Output == O {
+  body: @escaping @Sendable (_ round: Int, _ program: Inference<I, O>) throws -> Inference<I, O>
+) -> Inference<I, O> {
   Inference(
     node: ProgramNode(
       emitter: LoopEmitter(rounds: rounds, initial: initial.node) { round, node in
@@ -30,6 +30,7 @@ struct LoopEmitter: ProgramEmitter {
   let rounds: Range<Int>
   let initial: ProgramNode
   let body: @Sendable (Int, ProgramNode) throws -> ProgramNode
+  var programs: [ProgramNode] { [initial] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
     let plates = Handlers(plates: place.handlers.plates)
@@ -45,6 +46,16 @@ struct LoopEmitter: ProgramEmitter {
       code.append { try $0.completeMetrics(scope) }
       try emitRound(rounds.lowerBound, into: &code, place, plates, loop: loop, before: scope)
     }
+  }
+
+  func outline() throws -> ProgramOutline {
+    var outline = ProgramOutline(
+      "foriLoop \(rounds.lowerBound)..<\(rounds.upperBound)", [.init(initial, "initial")])
+    if !rounds.isEmpty {
+      let round = try body(rounds.lowerBound, ProgramNode(emitter: EarlierRoundEmitter()))
+      outline.parts.append(.init(round, "round \(rounds.lowerBound)"))
+    }
+    return outline
   }
 
   /// One round, which schedules the next.
@@ -90,6 +101,7 @@ struct LoopEmitter: ProgramEmitter {
 struct FinishedEmitter: ProgramEmitter {
   let scope: Scope
   let output: Register
+  var programs: [ProgramNode] { [] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
     code.appendBookkeeping { machine in
@@ -100,6 +112,23 @@ struct FinishedEmitter: ProgramEmitter {
     code.discard(place.input)
     code.output = code.copy(output)
   }
+
+  func outline() -> ProgramOutline { .earlierRound }
+}
+
+/// What stands for the program so far where a round is only looked at.
+private struct EarlierRoundEmitter: ProgramEmitter {
+  var programs: [ProgramNode] { [] }
+
+  func emit(into code: inout StageCode, _ place: Place) throws {
+    throw CoixError.illFormedProgram("foriLoop: a round's program is evaluated outside of its loop")
+  }
+
+  func outline() -> ProgramOutline { .earlierRound }
+}
+
+extension ProgramOutline {
+  fileprivate static let earlierRound = ProgramOutline("the program so far")
 }
 
 extension Machine {

@@ -31,6 +31,8 @@ struct MemoizeEmitter: ProgramEmitter {
   let memory: [String: Tensor]
   let size: Int?
 
+  var programs: [ProgramNode] { [target, proposal] }
+
   func emit(into code: inout StageCode, _ place: Place) throws {
     let sizes = Set(memory.values.map { $0.shape.first ?? 0 })
     guard sizes.count <= 1 else {
@@ -85,6 +87,12 @@ struct MemoizeEmitter: ProgramEmitter {
         code.output = output
       }
     }
+  }
+}
+
+extension MemoizeEmitter {
+  func outline() -> ProgramOutline {
+    ProgramOutline("memoize", [.init(target, "target"), .init(proposal, "proposal")])
   }
 }
 

@@ -42,6 +42,7 @@ struct ProposeEmitter: ProgramEmitter {
   let objective: Objective?
   let detach: Bool
   let isChained: Bool
+  var programs: [ProgramNode] { [target, proposal] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
     let scope = place.scope
@@ -62,11 +63,12 @@ struct ProposeEmitter: ProgramEmitter {
       guard detach && objective != nil else {
         code.run(target, Place(input: input, scope: targetScope, handlers: plates))
         code.then { code in
+          let number = code.nextNumber(of: .propose)
           code.append { machine in
             let target = try machine.finishedTrace(targetScope)
             let weighing = try Weighing(machine, proposal: proposalScope, target: target)
             try finish(
-              machine, weighing, handedOn: target, proposalScope, targetScope, scope, place.handlers)
+              machine, weighing, number, handedOn: target, proposalScope, targetScope, scope, place.handlers)
           }
           code.free(proposalScope)
           code.free(targetScope)
@@ -82,6 +84,14 @@ struct ProposeEmitter: ProgramEmitter {
     }
   }
 
+  func outline() -> ProgramOutline {
+    var title = "propose"
+    if let objective { title += ", loss: \(objective.name)" }
+    if detach { title += ", detach" }
+    return ProgramOutline(
+      title, [.init(target, "target"), .init(proposal, isChained ? "chained proposal" : "proposal")])
+  }
+
   /// The second run of the target, at its own values without gradients.
   private func emitDetached(
     into code: inout StageCode, input: Register, _ targetScope: Scope, _ proposalScope: Scope, _ place: Place
@@ -95,25 +105,33 @@ struct ProposeEmitter: ProgramEmitter {
     code.run(
       target, Place(input: input, scope: detachedScope, handlers: Handlers(plates: place.handlers.plates)))
     code.then { code in
+      let number = code.nextNumber(of: .propose)
       code.append { machine in
         let weighing = try Weighing(
           machine, proposal: proposalScope, target: try machine.finishedTrace(targetScope))
         let detached = try machine.finishedTrace(detachedScope)
         machine.close(detachedScope)
         try finish(
-          machine, weighing, handedOn: detached, proposalScope, targetScope, place.scope, place.handlers)
+          machine, weighing, number, handedOn: detached, proposalScope, targetScope, place.scope,
+          place.handlers)
       }
       for scope in [detachedScope, proposalScope, targetScope] { code.free(scope) }
     }
   }
 
   private func finish(
-    _ machine: Machine, _ weighing: Weighing, handedOn: Trace, _ proposalScope: Scope, _ targetScope: Scope,
-    _ scope: Scope, _ handlers: Handlers
+    _ machine: Machine, _ weighing: Weighing, _ number: Int, handedOn: Trace, _ proposalScope: Scope,
+    _ targetScope: Scope, _ scope: Scope, _ handlers: Handlers
   ) throws {
     var metrics = try machine.recorder(proposalScope).metrics ?? RunningMetrics()
     metrics.logWeight = weighing.logWeight
-    if machine.isPlated { metrics.summarize(weighing.logWeight) }
+    if machine.isPlated {
+      metrics.summarize(weighing.logWeight)
+      if machine.reportsSteps {
+        metrics.steps.append(
+          .pending(number, logWeight: weighing.logWeight, incremental: weighing.incremental))
+      }
+    }
     metrics.logDensity = .pending(weighing.logDensity)
     if let objective {
       if let rowLoss = objective.rowLoss, weighing.comesInEqual || !objective.needsEqualWeights {

@@ -34,6 +34,7 @@ struct ResampleEmitter: ProgramEmitter {
   let count: ParticleCount
   let scheme: ResamplingScheme
   let condition: ResamplingCondition
+  var programs: [ProgramNode] { [program] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
     if case .exactly(let count) = count, count < 1 {
@@ -61,8 +62,9 @@ struct ResampleEmitter: ProgramEmitter {
       }
       if code.isPlated {
         let output = code.output
+        let number = code.nextNumber(of: .resample)
         code.appendBarrier(count) { machine, barrier in
-          try resample(machine, barrier, output, inner)
+          try resample(machine, barrier, output, inner, number)
         }
       }
       code.appendBookkeeping { machine in
@@ -75,10 +77,22 @@ struct ResampleEmitter: ProgramEmitter {
     }
   }
 
+  func outline() -> ProgramOutline {
+    var title = "resample"
+    switch count {
+    case .same: break
+    case .exactly(let count): title += ", count: \(count)"
+    case .one: title += ", count: one"
+    }
+    if scheme != .systematic { title += ", \(scheme.rawValue)" }
+    if case .ess(let fraction) = condition { title += ", when ESS below \(fraction)" }
+    return ProgramOutline(title, [.init(program)])
+  }
+
   /// At the barrier: chooses ancestors, and has everything that came out of the program read by them from now on.
-  private func resample(_ machine: Machine, _ barrier: BarrierContext, _ output: Register, _ scope: Scope)
-    throws
-  {
+  private func resample(
+    _ machine: Machine, _ barrier: BarrierContext, _ output: Register, _ scope: Scope, _ number: Int
+  ) throws {
     let recorder = try machine.recorder(scope)
     guard var metrics = recorder.metrics, let key = machine.keys.removeValue(forKey: scope),
       let weights = metrics.logWeight
@@ -123,6 +137,13 @@ struct ResampleEmitter: ProgramEmitter {
       metrics.ess = .value(try barrier.summary(of: metrics.logWeight ?? weights).ess)
     }
     if metrics.logZ == nil { metrics.logZ = .value(logMeans.sum()) }
+    if machine.reportsSteps {
+      metrics.steps.append(
+        .done(
+          StepMetrics(
+            kind: .resample, number: number, stage: barrier.stage, incrementalESS: nil,
+            ess: metrics.ess?.tensor.scalar, logZ: metrics.logZ?.tensor.scalar ?? .nan)))
+    }
     recorder.metrics = metrics
   }
 }

@@ -31,6 +31,8 @@ public struct Bernoulli: Distribution {
     }
   }
 
+  public var finiteSupport: FiniteSupport? { FiniteSupport([0, 1], shape: shape) }
+
   public func sample(_ draw: Draw) -> Tensor {
     let probability =
       switch form {

@@ -39,6 +39,8 @@ public struct Categorical: Distribution {
     }
   }
 
+  public var finiteSupport: FiniteSupport? { FiniteSupport((0..<count).map(Float.init), shape: shape) }
+
   public func sample(_ draw: Draw) -> Tensor {
     guard count > 0 else { return refused }
     switch form {

@@ -17,6 +17,7 @@ public struct Delta: Distribution {
 
   public var shape: Shape { value.shape }
   public var parameters: [DistributionParameter] { [] }
+  public var finiteSupport: FiniteSupport? { FiniteSupport(points: [value], elementRank: eventRank) }
 
   /// The point itself; gradients flow to it.
   public func sample(_ draw: Draw) -> Tensor {

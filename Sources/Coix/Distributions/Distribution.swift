@@ -24,6 +24,9 @@ public protocol Distribution: Sendable {
 
   /// The parameters, with what they must satisfy; asked for when checks are on.
   var parameters: [DistributionParameter] { get }
+
+  /// The values that a draw may take; nil, as by default, if they are not finitely many.
+  var finiteSupport: FiniteSupport? { get }
 }
 
 /// A distribution's parameter and its domain.
@@ -70,6 +73,8 @@ public struct DistributionParameter: Sendable {
 }
 
 extension Distribution {
+  public var finiteSupport: FiniteSupport? { nil }
+
   /// The axes that are not event axes.
   public var batchShape: Shape { shape.leading(shape.rank - eventRank) }
 

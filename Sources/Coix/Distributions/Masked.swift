@@ -16,6 +16,7 @@ public struct Masked<Base: Distribution>: Distribution {
   }
   public var eventRank: Int { base.eventRank }
   public var parameters: [DistributionParameter] { base.parameters }
+  public var finiteSupport: FiniteSupport? { base.finiteSupport?.expanded(to: shape) }
   public func sample(_ draw: Draw) -> Tensor { base.sample(draw) }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {

@@ -19,7 +19,7 @@ public struct AnyProgram: InferenceProgram {
   /// What the program may do.
   public let level: Level
 
-  private init(_ emitter: any ProgramEmitter, _ level: Level) {
+  private init(_ emitter: some ProgramEmitter, _ level: Level) {
     self.init(ProgramNode(emitter: emitter), level)
   }
 
@@ -29,16 +29,16 @@ public struct AnyProgram: InferenceProgram {
   }
 
   /// A kernel with its types erased.
-  public init(_ program: some KernelProgram<[Tensor], [Tensor]>) { self.init(program.node.emitter, .kernel) }
+  public init(_ program: some KernelProgram<[Tensor], [Tensor]>) { self.init(program.node, .kernel) }
   /// A model with its types erased.
   public init(_ program: some PrimitiveProgram<[Tensor], [Tensor]>) {
-    self.init(program.node.emitter, .primitive)
+    self.init(program.node, .primitive)
   }
   /// A target with its types erased.
-  public init(_ program: some TargetProgram<[Tensor], [Tensor]>) { self.init(program.node.emitter, .target) }
+  public init(_ program: some TargetProgram<[Tensor], [Tensor]>) { self.init(program.node, .target) }
   /// An inference program with its types erased.
   public init(_ program: some InferenceProgram<[Tensor], [Tensor]>) {
-    self.init(program.node.emitter, .inference)
+    self.init(program.node, .inference)
   }
 
   /// The program for each row of a plate; see ``Plate``.
@@ -99,7 +99,7 @@ public struct AnyProgram: InferenceProgram {
   ) -> AnyProgram {
     AnyProgram(
       LoopEmitter(rounds: rounds, initial: initial.node) { round, node in
-        try body(round, AnyProgram(node.emitter, .inference)).node
+        try body(round, AnyProgram(node, .inference)).node
       }, .inference)
   }
 
@@ -123,17 +123,17 @@ public struct AnyProgram: InferenceProgram {
 
   /// The program with non-reparameterised latent variables; see ``detach(_:)``.
   public static func detach(_ program: AnyProgram) -> AnyProgram {
-    AnyProgram(.handling(program) { $0.isDetached = true }, program.level)
+    AnyProgram(.handling("detach", program) { $0.isDetached = true }, program.level)
   }
 
   /// The program without gradients to its distributions' parameters; see ``stickTheLanding(_:)``.
   public static func stickTheLanding(_ program: AnyProgram) -> AnyProgram {
-    AnyProgram(.handling(program) { $0.sticksTheLanding = true }, program.level)
+    AnyProgram(.handling("stickTheLanding", program) { $0.sticksTheLanding = true }, program.level)
   }
 
   /// The program with its sites marked as auxiliary; see ``suffix(_:)``.
   public static func suffix(_ program: AnyProgram) -> AnyProgram {
-    AnyProgram(.handling(program) { $0.suffixes += 1 }, program.level)
+    AnyProgram(.handling("suffix", program) { $0.suffixes += 1 }, program.level)
   }
 
   private func require(_ condition: Bool, _ reason: String) throws {

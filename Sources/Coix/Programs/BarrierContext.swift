@@ -31,6 +31,7 @@ struct BarrierContext {
       metrics.ess = .value(summary.ess)
       metrics.logZ = .value(summary.logZ)
     }
+    for index in metrics.steps.indices { try metrics.steps[index].resolve(self) }
     if let density = metrics.logDensity, density.isPending {
       metrics.logDensity = .value(
         batch.isEmpty ? density.tensor : density.tensor * Tensor(1 / Float(particles)))

@@ -16,14 +16,20 @@ public struct EvaluationOptions: Sendable {
   public var workers: Workers
   /// What of the result is wanted.
   public var keep: Keep
-  /// Whether inputs, values and parameters are looked through for NaN and numbers outside of their domain.
+  /// Whether inputs, parameters, values and log-probabilities are looked through for NaN and numbers outside of their domain. The
+  /// error names the site, the step (a walk through the particles, from 1) and the first particle.
   public var checks: Bool
+  /// Whether effective sample sizes and evidence of each step are reported, see ``Evaluation/steps``.
+  public var steps: Bool
 
   /// Options.
-  public init(workers: Workers = .standard, keep: Keep = .everything, checks: Bool = false) {
+  public init(
+    workers: Workers = .standard, keep: Keep = .everything, checks: Bool = false, steps: Bool = false
+  ) {
     self.workers = workers
     self.keep = keep
     self.checks = checks
+    self.steps = steps
   }
 }
 
@@ -53,9 +59,12 @@ public struct Evaluation<Output: TensorTree>: Sendable {
   /// Weights, evidence, loss.
   public let metrics: Metrics
   /// The plates at the end, outermost first.
-  public let plates: [Plate]
+  public var plates: [Plate] { trace.plates }
   /// What was kept of the result.
   public let keep: EvaluationOptions.Keep
+  /// The steps within plates that weighted or resampled particles, in the order in which they ran; empty unless
+  /// ``EvaluationOptions/steps`` asks for them.
+  public let steps: [StepMetrics]
   /// How many times the particles were walked through: one more than there were barriers.
   public let stageCount: Int
   /// The chunks of each stage.
@@ -91,7 +100,7 @@ public struct Evaluator<Program: InferenceProgram> {
   /// - Throws: as when it is called with the input's parts.
   public func run(_ input: Program.Input) throws -> Evaluation<Program.Output> {
     let run = EvaluationRun(options: options)
-    return try run.evaluate(program.node, input: input, latents: latents, key: key)
+    return try run.evaluate(program.node, input: input, latents: latents, key: key).evaluation
   }
 }
 
@@ -109,28 +118,31 @@ public func evaluate<Program: InferenceProgram>(
 }
 
 /// The run of an evaluation's stages.
-private struct EvaluationRun {
+struct EvaluationRun {
   let options: EvaluationOptions
 
+  /// Runs a program; with a path, on the values that the path has for its sites.
   func evaluate<Output: TensorTree>(
-    _ node: ProgramNode, input: some TensorTree, latents: [String: Tensor], key: PRNGKey
-  ) throws -> Evaluation<Output> {
+    _ node: ProgramNode, input: some TensorTree, latents: [String: Tensor], key: PRNGKey,
+    path: SupportPath? = nil
+  ) throws -> (evaluation: Evaluation<Output>, path: SupportPath?) {
     guard ExecutionContext.current?.isCaller ?? true else {
       throw CoixError.illFormedProgram(
         "a program cannot be evaluated within a program's closure; use the combinators")
     }
-    if ExecutionContext.current != nil { return try run(node, input, latents, key) }
+    if ExecutionContext.current != nil { return try run(node, input, latents, key, path) }
     let caller = ExecutionContext.caller(team: options.workers.team)
     return try caller.withCurrent {
-      let evaluation: Evaluation<Output> = try run(node, input, latents, key)
+      let result: (Evaluation<Output>, SupportPath?) = try run(node, input, latents, key, path)
       try caller.throwFailure()
-      return evaluation
+      return result
     }
   }
 
   private func run<Output: TensorTree>(
-    _ node: ProgramNode, _ input: some TensorTree, _ latents: [String: Tensor], _ key: PRNGKey
-  ) throws -> Evaluation<Output> {
+    _ node: ProgramNode, _ input: some TensorTree, _ latents: [String: Tensor], _ key: PRNGKey,
+    _ path: SupportPath?
+  ) throws -> (Evaluation<Output>, SupportPath?) {
     let given = input.flattened + latents.values
     for tensor in given { _ = try tensor.validated() }
     var code = StageCode(hasLatents: !latents.isEmpty)
@@ -141,7 +153,14 @@ private struct EvaluationRun {
       code.stages.count == 1 && code.hasRowLosses && !code.hasOtherLosses
       && !given.contains(where: \.isTrackedByRow)
     let value = Typed(input)
-    var machine = Machine(for: code, input: value, key: key, checks: options.checks)
+    var machine = Machine(for: code, input: value, key: key, options: options)
+    if let path {
+      guard !code.isPlated else {
+        throw CoixError.illFormedProgram(
+          "enumerate: the program stands within a plate; enumerate it as it is for one row")
+      }
+      try machine.recorder(.root).path = path
+    }
     var chunkCounts: [Int] = []
     var barrier = BarrierContext(batch: [], plateName: "", workers: options.workers, stage: 1)
     for (number, stage) in code.stages.enumerated() {
@@ -152,11 +171,16 @@ private struct EvaluationRun {
       if !latents.isEmpty { try machine.give(placed(latents, stage.plates)) }
       let isLast = number == code.stages.count - 1
       if stage.hasRowWork {
-        let (next, chunks) = try run(
-          stage, machine, batch: batch, isHot: isHot, output: isLast ? output : nil,
-          plateName: barrier.plateName)
-        machine = next
-        chunkCounts.append(chunks)
+        do {
+          let (next, chunks) = try run(
+            stage, machine, batch: batch, isHot: isHot, output: isLast ? output : nil,
+            plateName: barrier.plateName)
+          machine = next
+          chunkCounts.append(chunks)
+        } catch let error as CoixError {
+          // Chunks know their rows, not the step and the plates that these belong to.
+          throw error.located(step: number + 1, stage.plates)
+        }
       } else {
         machine = Machine(copying: machine, batch: batch, context: nil)
         for instruction in stage.instructions { try instruction(machine) }
@@ -165,7 +189,9 @@ private struct EvaluationRun {
       try machine.resolveMetrics(barrier.resolve)
       try stage.barrier?(machine, barrier)
     }
-    return try result(machine, output, barrier, code.lastPlates, chunkCounts)
+    return (
+      try result(machine, output, barrier, code.lastPlates, chunkCounts), try machine.recorder(.root).path
+    )
   }
 
   /// The values given to sites, for a stage's plates. Whether those that don't fit them are in need shows at their sites.
@@ -226,6 +252,7 @@ private struct EvaluationRun {
   ) throws -> Evaluation<Output> {
     let recorder = try machine.recorder(.root)
     var trace = try machine.finishedTrace(.root)
+    trace.plates = plates
     for index in trace.sites.indices {
       trace.sites[index].value = barrier.wholePlate(trace.sites[index].value)
       trace.sites[index].logProb = barrier.wholePlate(trace.sites[index].logProb)
@@ -240,7 +267,8 @@ private struct EvaluationRun {
       logZ: running.logZ?.tensor, logDensity: running.logDensity?.tensor, loss: running.loss,
       memory: running.memory)
     return Evaluation(
-      output: output, trace: trace, metrics: metrics, plates: plates, keep: options.keep,
+      output: output, trace: trace, metrics: metrics, keep: options.keep,
+      steps: running.steps.compactMap(\.metrics),
       stageCount: chunkCounts.count, chunkCounts: chunkCounts)
   }
 }

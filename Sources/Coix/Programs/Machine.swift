@@ -30,15 +30,17 @@ final class Machine: @unchecked Sendable {
   /// The context of the chunk; nil at a barrier.
   private var context: ExecutionContext?
   let checks: Bool
+  /// Whether steps are reported.
+  let reportsSteps: Bool
 
-  init(for code: StageCode, input: Value, key: PRNGKey, checks: Bool) {
+  init(for code: StageCode, input: Value, key: PRNGKey, options: EvaluationOptions) {
+    (checks, reportsSteps) = (options.checks, options.steps)
     registers = Array(repeating: nil, count: code.registerCount)
     recorders = Array(repeating: nil, count: code.scopeCount)
     registers[Register.input.index] = Slot(value: input, isLocal: false)
     recorders[Scope.root.index] = Recorder(key: key, machine: id, checks: checks)
     batch = []
     context = nil
-    self.checks = checks
   }
 
   /// A copy for a chunk, or for a barrier with other plates.
@@ -47,6 +49,7 @@ final class Machine: @unchecked Sendable {
     recorders = other.recorders
     keys = other.keys
     checks = other.checks
+    reportsSteps = other.reportsSteps
     self.batch = batch
     self.context = context
   }
@@ -105,7 +108,8 @@ final class Machine: @unchecked Sendable {
     guard checks, let context else { return }
     for (name, tensor) in loaded.namedTensors {
       if let (row, _) = tensor.firstRow(where: \.isNaN) {
-        throw CoixError.notANumber(source: "input \(name)", row: tensor.isBatched ? row : context.firstRow)
+        throw CoixError.notANumber(
+          source: "input \(name)", at: RowLocation(row: tensor.isBatched ? row : context.firstRow))
       }
     }
   }

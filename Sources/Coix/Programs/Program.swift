@@ -23,7 +23,37 @@ public protocol KernelProgram<Input, Output>: PrimitiveProgram {}
 
 /// A program as combinators see it: its types erased.
 public struct ProgramNode: Sendable {
-  let emitter: any ProgramEmitter
+  private var link: Link
+
+  init(emitter: some ProgramEmitter) { link = Link(emitter) }
+
+  func emit(into code: inout StageCode, _ place: Place) throws { try link.emitter?.emit(into: &code, place) }
+
+  /// The program's emitter, which only a program that is being let go of lacks.
+  var emitter: (any ProgramEmitter)? { link.emitter }
+
+  /// What keeps a program alive. Programs are nested as deep as there are steps, so that the last one to go lets go of those within it
+  /// one after another: if each did so for its own, that would take a stack as deep.
+  private final class Link: @unchecked Sendable {
+    // @unchecked: changes only where nobody else has it.
+    var emitter: (any ProgramEmitter)?
+
+    init(_ emitter: any ProgramEmitter) { self.emitter = emitter }
+
+    deinit {
+      var pending = takePrograms()
+      while var program = pending.popLast() {
+        // One that others have, too, goes with them.
+        if isKnownUniquelyReferenced(&program.link) { pending += program.link.takePrograms() }
+      }
+    }
+
+    /// Lets go of the emitter, and hands over what was within it.
+    func takePrograms() -> [ProgramNode] {
+      defer { emitter = nil }
+      return emitter?.programs ?? []
+    }
+  }
 }
 
 /// What a combinator is made of: it adds its instructions to the stages of an evaluation.
@@ -33,6 +63,14 @@ protocol ProgramEmitter: Sendable {
   /// Programs within it are not emitted at once but scheduled (``StageCode/run(_:_:)``), and so is what comes after them
   /// (``StageCode/then(_:)``): a program may be nested as deep as memory allows.
   func emit(into code: inout StageCode, _ place: Place) throws
+
+  /// The programs within it.
+  var programs: [ProgramNode] { get }
+
+  /// What the program is and which programs it is made of, for diagrams.
+  ///
+  /// - Throws: what a closure that makes programs throws.
+  func outline() throws -> ProgramOutline
 }
 
 /// Where a program stands in an evaluation.
@@ -47,7 +85,10 @@ struct Place: Sendable {
 
 /// A closure that runs once for each chunk.
 struct PrimitiveEmitter: ProgramEmitter {
+  /// "kernel" or "model".
+  let kind: String
   let body: @Sendable (Recorder, Handlers, Value) throws -> Value
+  var programs: [ProgramNode] { [] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
     try code.require(place.handlers.plates)
@@ -61,17 +102,24 @@ struct PrimitiveEmitter: ProgramEmitter {
     code.free(place.input)
     code.output = output
   }
+
+  func outline() -> ProgramOutline { ProgramOutline(kind) }
 }
 
 /// A program inside of a plate.
 struct PlateEmitter: ProgramEmitter {
   let plate: Plate
   let program: ProgramNode
+  var programs: [ProgramNode] { [program] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
     var inside = place
     inside.handlers.plates.append(plate)
     code.run(program, inside)
+  }
+
+  func outline() -> ProgramOutline {
+    ProgramOutline("plate \(plate.description)", [.init(program)])
   }
 }
 
@@ -93,6 +141,16 @@ public struct Target<Input: TensorTree, Output: TensorTree>: TargetProgram {
 /// A program that gives properly weighted samples.
 public struct Inference<Input: TensorTree, Output: TensorTree>: InferenceProgram {
   public let node: ProgramNode
+}
+
+extension Target {
+  /// A kernel, model or target as a target: so that they fit into one list.
+  public init(_ program: some TargetProgram<Input, Output>) { node = program.node }
+}
+
+extension Inference {
+  /// Any program as an inference program.
+  public init(_ program: some InferenceProgram<Input, Output>) { node = program.node }
 }
 
 extension Kernel {
@@ -128,7 +186,7 @@ extension Kernel {
   public init(tree body: @escaping @Sendable (KernelTrace, Input) throws -> Output) {
     self.init(
       node: ProgramNode(
-        emitter: PrimitiveEmitter { recorder, handlers, input in
+        emitter: PrimitiveEmitter(kind: "kernel") { recorder, handlers, input in
           Typed(try body(KernelTrace(recorder: recorder, handlers: handlers), input.typed()))
         }))
   }
@@ -167,7 +225,7 @@ extension Model {
   public init(tree body: @escaping @Sendable (ModelTrace, Input) throws -> Output) {
     self.init(
       node: ProgramNode(
-        emitter: PrimitiveEmitter { recorder, handlers, input in
+        emitter: PrimitiveEmitter(kind: "model") { recorder, handlers, input in
           Typed(try body(ModelTrace(recorder: recorder, handlers: handlers), input.typed()))
         }))
   }

@@ -14,6 +14,8 @@ final class Recorder {
   let machine: UInt64
   /// Whether parameters and values are checked.
   let checks: Bool
+  /// Where the sites' values come from in an enumeration.
+  var path: SupportPath?
 
   private var positions: [String: Int] = [:]
   private var givenPositions: [String: Int] = [:]
@@ -40,6 +42,7 @@ final class Recorder {
     detachesGiven = other.detachesGiven
     metrics = other.metrics
     checks = other.checks
+    path = other.path
   }
 
   /// Gives values to latent sites that come from now on, in place of those given before.
@@ -119,10 +122,25 @@ final class Recorder {
     noteFailure(at: name, in: context)
     guard isDeclared(name, distribution, within: local) else { return .nan }
     let given = givenValue(name, shape: distribution.shape, plateSizes: handlers.plates.map(\.count))
-    var value = given ?? distribution.sample(Draw(key: stream.next(), shape: distribution.shape))
+    var value =
+      given ?? enumeratedValue(name, distribution)
+      ?? distribution.sample(Draw(key: stream.next(), shape: distribution.shape))
     if handlers.isDetached && given == nil { value = value.detached }
     record(name, value, distribution, handlers, isObserved: false, isGiven: given != nil, in: context)
     return value
+  }
+
+  /// The value that an enumeration gives to the next latent site.
+  private func enumeratedValue(_ name: String, _ distribution: some Distribution) -> Tensor? {
+    guard path != nil else { return nil }
+    do {
+      return try path?.take(name, distribution)
+    } catch let error as CoixError {
+      remember(error)
+    } catch {
+      // take throws nothing else.
+    }
+    return Tensor(repeating: .nan, shape: distribution.shape)
   }
 
   /// An observed site.
@@ -155,6 +173,7 @@ final class Recorder {
     let logProb =
       sticks
       ? distribution.mapParameters(\.detached).logProb(of: value) : distribution.logProb(of: value)
+    if checks { checkForNaN(logProb, "the log-probability of site \"\(name)\"") }
     var site = Site(
       name: name, value: value, logProb: logProb, eventRank: distribution.eventRank, isObserved: isObserved)
     site.isGiven = isGiven
@@ -197,13 +216,16 @@ final class Recorder {
       if let (row, number) = parameter.tensor.firstRow(where: { !parameter.requirement.holds(for: $0) }) {
         remember(
           .parameter(
-            site: name, parameter: parameter.name, requirement: parameter.requirement.rawValue, row: row,
-            value: number))
+            site: name, parameter: parameter.name, requirement: parameter.requirement.rawValue,
+            value: number, at: RowLocation(row: row)))
       }
     }
-    if let (row, _) = value.firstRow(where: \.isNaN) {
-      remember(.notANumber(source: "the \(isObserved ? "observed " : "")value of site \"\(name)\"", row: row))
-    }
+    checkForNaN(value, "the \(isObserved ? "observed " : "")value of site \"\(name)\"")
+  }
+
+  private func checkForNaN(_ tensor: Tensor, _ source: @autoclosure () -> String) {
+    guard let (row, _) = tensor.firstRow(where: \.isNaN) else { return }
+    remember(.notANumber(source: source(), at: RowLocation(row: row)))
   }
 }
 

@@ -41,6 +41,9 @@ struct RunningMetrics {
   /// What ``memoize(_:_:memory:size:)`` keeps, over the whole plate.
   var memory: [String: Tensor]?
 
+  /// The steps so far, if they are to be reported.
+  var steps: [RunningStep] = []
+
   /// Whether any loss was asked for.
   var hasLoss: Bool { loss != nil || lossRows != nil || !lossTerms.isEmpty }
 
@@ -62,6 +65,7 @@ struct RunningMetrics {
       lossRows = later.lossRows
       lossTerms = later.lossTerms
     }
+    steps += later.steps
   }
 
   mutating func addLossRows(_ rows: Tensor) {
@@ -76,6 +80,7 @@ struct RunningMetrics {
     if let logDensity { try self.logDensity?.tensor.visited(logDensity.isPending ? .sum : .rows, body) }
     try loss?.visited(.rows, body)
     try lossRows?.visited(.loss, body)
+    for index in steps.indices { try steps[index].visitPending { try $0.visited(.rows, body) } }
     for index in lossTerms.indices {
       try lossTerms[index].incremental.visited(.rows, body)
       try lossTerms[index].incoming?.visited(.rows, body)

@@ -55,6 +55,9 @@ struct StageCode: Sendable {
   private(set) var hasRowLosses = false
   private(set) var hasOtherLosses = false
 
+  private var proposeCount = 0
+  private var resampleCount = 0
+
   /// Whether values are given to sites, so that handing sites on may have to look at rows.
   private let hasLatents: Bool
 
@@ -70,7 +73,7 @@ struct StageCode: Sendable {
     var pending = [Task.program(program, place)]
     while let task = pending.popLast() {
       switch task {
-      case .program(let program, let place): try program.emitter.emit(into: &self, place)
+      case .program(let program, let place): try program.emit(into: &self, place)
       case .rest(let emit): try emit(&self)
       }
       while let next = scheduled.popLast() { pending.append(next) }
@@ -169,6 +172,18 @@ struct StageCode: Sendable {
 
   /// Whether a program that comes next runs within a plate.
   var isPlated: Bool { !(plates ?? []).isEmpty }
+
+  /// The number of a step of some kind, from 1, for its name.
+  mutating func nextNumber(of kind: StepMetrics.Kind) -> Int {
+    switch kind {
+    case .propose:
+      proposeCount += 1
+      return proposeCount
+    case .resample:
+      resampleCount += 1
+      return resampleCount
+    }
+  }
 
   /// Notes the plates around a primitive program: they must be those of the others.
   mutating func require(_ found: [Plate]) throws {

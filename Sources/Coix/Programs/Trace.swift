@@ -37,12 +37,17 @@ public struct Site: Sendable {
 public struct Trace: Sendable {
   /// The sites.
   public internal(set) var sites: [Site]
+  /// The plates around the program, outermost first: the first axes of values and log-probabilities.
+  public internal(set) var plates: [Plate]
 
   /// What a combinator appends to the name of an auxiliary program's site.
   public static let suffix = "_PREV_"
 
   /// A trace of given sites.
-  public init(_ sites: [Site] = []) { self.sites = sites }
+  public init(_ sites: [Site] = [], plates: [Plate] = []) {
+    self.sites = sites
+    self.plates = plates
+  }
 
   /// The site of the given name.
   public subscript(name: String) -> Site? { sites.first { $0.name == name } }

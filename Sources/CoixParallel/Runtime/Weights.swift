@@ -21,9 +21,7 @@ package struct WeightSummary {
     var logZ = 0.0
     for instance in 0..<instances {
       ess += moments.sampleSize(instance)
-      logZ +=
-        moments.greatest[instance] + Foundation.log(moments.sums[instance])
-        - Foundation.log(Double(particles))
+      logZ += moments.logSum(instance) - Foundation.log(Double(particles))
     }
     let flat: Shape = [particles, instances]
     self.logZ = Tensor(Float(logZ)).recorded(from: logWeights) { gradient in
@@ -50,6 +48,9 @@ package struct WeightMoments {
     sums[instance] * sums[instance] / squares[instance]
   }
 
+  /// The log of the sum of an instance's weights.
+  package func logSum(_ instance: Int) -> Double { greatest[instance] + Foundation.log(sums[instance]) }
+
   /// Of weights `[particles, instances]`.
   ///
   /// - Throws: ``CoixError/weights(step:instance:reason:)`` if an instance's weights are all -inf, or one is NaN or +inf.
@@ -62,8 +63,11 @@ package struct WeightMoments {
       logWeights.pointer, &greatest, &sums, &squares, particles, instances, Int32(workers.team))
     for instance in 0..<instances {
       if sums[instance].isNaN || greatest[instance] == .infinity {
+        func weight(_ particle: Int) -> Float { logWeights.pointer[particle * instances + instance] }
+        let particle = (0..<particles).first { weight($0).isNaN || weight($0) == .infinity } ?? 0
         throw CoixError.weights(
-          step: step, instance: instance, reason: "a particle's log-weight is NaN or +inf")
+          step: step, instance: instance,
+          reason: "the log-weight of particle \(particle) is \(weight(particle).isNaN ? "NaN" : "+inf")")
       }
       if greatest[instance] == -.infinity {
         throw CoixError.weights(

@@ -67,6 +67,7 @@ public struct Shape: Hashable, Sendable {
   public func appending(_ other: Shape) -> Shape {
     var result = self
     for size in other { result.append(size) }
+    if !other.isValid { result.elementCount = -1 }
     return result
   }
 

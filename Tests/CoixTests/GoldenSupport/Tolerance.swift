@@ -5,12 +5,15 @@ enum Tolerance: Sendable {
   case mixed(Float)
   /// |a - b| <= t |b|, or less than the least normal float: the reference's processor takes such numbers for 0.
   case relative(Float)
+  /// |a - b| <= t.
+  case absolute(Float)
 
   func allowance(for expected: Float) -> Float {
     switch self {
     case .exact: 0
     case .mixed(let t): t * (1 + expected.magnitude)
     case .relative(let t): Swift.max(t * expected.magnitude, .leastNormalMagnitude)
+    case .absolute(let t): t
     }
   }
 

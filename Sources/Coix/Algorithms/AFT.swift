@@ -1,0 +1,35 @@
+import CoixParallel
+
+/// Annealed flow transport: resampled particles go from target to target by normalising flows, each of which learns from its own step's
+/// evidence lower bound.
+///
+/// Arbel, Matthews and Doucet, "Annealed flow transport Monte Carlo", 2021.
+///
+/// - Parameters:
+///   - targets: K distributions, the first of which can be sampled.
+///   - flows: K - 1 deterministic kernels, from each target to the next: `Delta` sites with the flow's log-determinant, negated, as
+///     log-density.
+/// - Throws: ``CoixError/argument(_:)`` without a target, or for another number of flows.
+public func aft<I, O>(
+  targets: [some TargetProgram<I, O>], flows: [some KernelProgram<O, some TensorTree>]
+) throws -> Inference<I, O> {
+  try requireSteps("aft", targets: targets.count, ["flows": flows.count])
+  var q = Inference(targets[0])
+  for (target, flow) in zip(targets.dropFirst(), flows) {
+    q = propose(target, compose(flow, resample(q)), loss: .elbo, detach: true)
+  }
+  return q
+}
+
+/// The same as a loop: `target` is asked for 0..<count, `flow` for 0..<count - 1, the flows from a target to the next.
+///
+/// - Throws: ``CoixError/argument(_:)`` for a count below one, and what the first target throws; the evaluation what others do.
+public func aft<I, O>(
+  count: Int, target: @escaping @Sendable (_ step: Int) throws -> some TargetProgram<I, O>,
+  flow: @escaping @Sendable (_ step: Int) throws -> some KernelProgram<O, some TensorTree>
+) throws -> Inference<I, O> {
+  try requireSteps("aft", targets: count)
+  return foriLoop(0..<count - 1, initial: try target(0)) { step, q in
+    propose(try target(step + 1), compose(try flow(step), resample(q)), loss: .elbo, detach: true)
+  }
+}

@@ -1,0 +1,44 @@
+import CoixParallel
+
+/// Nested variational inference with the reverse Kullback-Leibler divergence: forward and reverse kernels, and targets in between, learn
+/// to bridge the way from the first target to the last.
+///
+/// The last target has no parameters, as a rule.
+///
+/// Zimmermann, Wu, Esmaeili and van de Meent, "Nested variational inference", 2021.
+///
+/// - Parameters:
+///   - targets: K distributions, the first of which can be sampled.
+///   - forwards: K - 1 kernels, from each target to the next.
+///   - reverses: K - 1 kernels, from each target but the first to the one before.
+/// - Throws: ``CoixError/argument(_:)`` without a target, or for another number of kernels.
+public func nviRKL<I, O>(
+  targets: [some TargetProgram<I, O>], forwards: [some KernelProgram<O, some TensorTree>],
+  reverses: [some KernelProgram<O, some TensorTree>]
+) throws -> Inference<I, O> {
+  try requireSteps(
+    "nviRKL", targets: targets.count, ["forwards": forwards.count, "reverses": reverses.count])
+  var q = Inference(targets[0])
+  for (target, (forward, reverse)) in zip(targets.dropFirst(), zip(forwards, reverses)) {
+    q = propose(
+      extend(target, reverse), compose(stickTheLanding(forward), resample(q)), loss: .rkl, detach: true)
+  }
+  return q
+}
+
+/// The same as a loop: `target` is asked for 0..<count; `forward` and `reverse` for 0..<count - 1, the kernels between a target and
+/// the next.
+///
+/// - Throws: ``CoixError/argument(_:)`` for a count below one, and what the first target throws; the evaluation what others do.
+public func nviRKL<I, O>(
+  count: Int, target: @escaping @Sendable (_ step: Int) throws -> some TargetProgram<I, O>,
+  forward: @escaping @Sendable (_ step: Int) throws -> some KernelProgram<O, some TensorTree>,
+  reverse: @escaping @Sendable (_ step: Int) throws -> some KernelProgram<O, some TensorTree>
+) throws -> Inference<I, O> {
+  try requireSteps("nviRKL", targets: count)
+  return foriLoop(0..<count - 1, initial: try target(0)) { step, q in
+    propose(
+      extend(try target(step + 1), try reverse(step)),
+      compose(stickTheLanding(try forward(step)), resample(q)), loss: .rkl, detach: true)
+  }
+}

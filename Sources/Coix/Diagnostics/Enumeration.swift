@@ -1,0 +1,105 @@
+import CoixParallel
+import Foundation
+
+/// Every run that a program with finitely many can have: exact evidence, posterior and expectations, to hold estimates against.
+public struct Enumeration<Output: TensorTree>: Sendable {
+  /// A value for each latent site, and what the program makes of it.
+  public struct Assignment: Sendable {
+    /// What the program returns.
+    public let output: Output
+    /// The sites, latent and observed.
+    public let trace: Trace
+    /// The log-probability of all sites, a single number; -inf for what is impossible.
+    public let logJoint: Tensor
+  }
+
+  /// Depth first: the first site's value changes slowest.
+  public let assignments: [Assignment]
+
+  /// The assignments' log-probabilities. Like what follows from them, differentiable within ``valueWithGradient(at:_:)``.
+  public var logJoint: Tensor { Tensor.stack(assignments.map(\.logJoint)) }
+
+  /// log p(observations): logsumexp of ``logJoint``.
+  public var logEvidence: Tensor { logJoint.logSumExp() }
+
+  /// p(assignment | observations): softmax of ``logJoint``. NaN if all assignments are impossible.
+  public var probabilities: Tensor { logJoint.softmax(axis: 0) }
+
+  /// The posterior expectation of a function of assignments to numbers or tensors, element by element.
+  ///
+  /// - Throws: what `function` throws.
+  public func expectation(of function: (Assignment) throws -> Tensor) rethrows -> Tensor {
+    let probabilities = self.probabilities
+    var sum: Tensor?
+    for (index, assignment) in assignments.enumerated() {
+      let term = try probabilities.selecting(index, axis: 0) * function(assignment)
+      sum = sum.map { $0 + term } ?? term
+    }
+    return sum ?? .nan
+  }
+}
+
+/// A finite program that is ready to be called with its input.
+public struct Enumerator<Program: InferenceProgram> {
+  let program: Program
+  let latents: [String: Tensor]
+  let key: PRNGKey
+  let limit: Int
+
+  /// Runs the program under every assignment.
+  ///
+  /// - Throws: ``CoixError/site(name:reason:)`` for a site without finite support; ``CoixError/tooManyAssignments(limit:)``;
+  ///   ``CoixError/illFormedProgram(_:)`` for a program within a plate; what its evaluation throws.
+  @inlinable
+  public func callAsFunction<each A: TensorTree>(_ input: repeat each A) throws -> Enumeration<Program.Output>
+  where Program.Input == Tuple<repeat each A> {
+    try run(Tuple(repeat each input))
+  }
+
+  /// Runs the program on a whole input tree.
+  ///
+  /// - Throws: as when it is called with the input's parts.
+  public func run(_ input: Program.Input) throws -> Enumeration<Program.Output> {
+    var assignments: [Enumeration<Program.Output>.Assignment] = []
+    var path: SupportPath? = SupportPath(limit: limit)
+    let run = EvaluationRun(options: EvaluationOptions())
+    while let following = path {
+      guard assignments.count < limit else { throw CoixError.tooManyAssignments(limit: limit) }
+      try Task.checkCancellation()
+      let (evaluation, taken): (Evaluation<Program.Output>, SupportPath?) = try run.evaluate(
+        program.node, input: input, latents: latents, key: key, path: following)
+      let logJoint = evaluation.trace.sites.reduce(Tensor(0)) { $0 + $1.logProb.sum() }
+      assignments.append(.init(output: evaluation.output, trace: evaluation.trace, logJoint: logJoint))
+      path = taken?.next
+    }
+    return Enumeration(assignments: assignments)
+  }
+}
+
+/// Runs a finite program under every joint assignment of its latent sites: `try enumerate(program)(input)`.
+///
+/// The sites' distributions need a ``Distribution/finiteSupport``. A later site's may depend on earlier values. The program stands
+/// outside of plates, and is evaluated once for each assignment.
+///
+/// - Parameters:
+///   - latents: sites that are not enumerated but have these values.
+///   - seed: for programs that ask for keys of their own.
+///   - limit: the greatest number of assignments.
+public func enumerate<Program: TargetProgram>(
+  _ program: Program, latents: [String: Tensor] = [:], seed: PRNGKey = 0, limit: Int = 100_000
+) -> Enumerator<Program> {
+  Enumerator(program: program, latents: latents, key: seed, limit: limit)
+}
+
+/// The same for a program whose level is known only when it runs.
+///
+/// - Throws: ``CoixError/illFormedProgram(_:)`` for an inference program, which has no density.
+public func enumerate(
+  _ program: AnyProgram, latents: [String: Tensor] = [:], seed: PRNGKey = 0, limit: Int = 100_000
+) throws -> Enumerator<AnyProgram> {
+  guard program.level <= .target else {
+    throw CoixError.illFormedProgram(
+      "enumerate needs a target with a density; an inference program has none to evaluate")
+  }
+  return Enumerator(program: program, latents: latents, key: seed, limit: limit)
+}

@@ -1,0 +1,61 @@
+import CoixParallel
+
+/// What a step did to the particles' weights: one ``propose(_:_:loss:detach:)`` or ``resample(_:count:scheme:when:)``.
+public struct StepMetrics: Hashable, Sendable {
+  /// The combinator.
+  public enum Kind: String, Hashable, Sendable {
+    case propose, resample
+  }
+
+  /// The combinator.
+  public let kind: Kind
+  /// Which of the evaluation's steps of this kind it was, from 1.
+  public let number: Int
+  /// Which walk through the particles it belongs to, from 1: the step that messages name.
+  public let stage: Int
+  /// The effective sample size of the step's own weights, mean over instances; nil for a resampling, which has none.
+  public let incrementalESS: Float?
+  /// The effective sample size after the step, mean over instances; nil after ``ParticleCount/one``.
+  public let ess: Float?
+  /// The log of the estimated evidence after the step, summed over instances.
+  public let logZ: Float
+
+  /// "propose 2", say.
+  public var name: String { "\(kind.rawValue) \(number)" }
+}
+
+extension StepMetrics: CustomStringConvertible {
+  public var description: String {
+    let incremental = incrementalESS.map { ", incremental \($0)" } ?? ""
+    return "\(name): ESS \(ess.map { "\($0)" } ?? "none")\(incremental), log Z \(logZ)"
+  }
+}
+
+/// A step while the evaluation runs.
+enum RunningStep {
+  /// A proposal whose weights wait for all particles.
+  case pending(_ number: Int, logWeight: Tensor, incremental: Tensor)
+  case done(StepMetrics)
+
+  /// What became of the step.
+  var metrics: StepMetrics? { if case .done(let metrics) = self { metrics } else { nil } }
+
+  /// Visits weights that are yet to be merged.
+  mutating func visitPending(_ body: (inout Tensor) throws -> Void) rethrows {
+    guard case .pending(let number, var logWeight, var incremental) = self else { return }
+    try body(&logWeight)
+    try body(&incremental)
+    self = .pending(number, logWeight: logWeight, incremental: incremental)
+  }
+
+  /// Computes what waited for all particles.
+  mutating func resolve(_ barrier: BarrierContext) throws {
+    guard case .pending(let number, let logWeight, let incremental) = self else { return }
+    let cumulative = try barrier.summary(of: logWeight.detached)
+    self = .done(
+      StepMetrics(
+        kind: .propose, number: number, stage: barrier.stage,
+        incrementalESS: try barrier.summary(of: incremental.detached).ess.scalar, ess: cumulative.ess.scalar,
+        logZ: cumulative.logZ.scalar))
+  }
+}

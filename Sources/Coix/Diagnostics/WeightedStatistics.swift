@@ -1,0 +1,127 @@
+import CoixParallel
+import Foundation
+
+/// The mean under log-weights `[particles, instances…]` of values `[particles, instances…, event…]`: `[instances…, event…]`.
+///
+/// Sums are taken in double. The result is a constant.
+///
+/// - Throws: ``CoixError/shape(operation:shapes:reason:)`` if the shapes don't fit; ``CoixError/weights(step:instance:reason:)`` where
+///   an instance's weights are all -inf, or one is NaN or +inf.
+public func weightedMean(of values: Tensor, logWeights: Tensor) throws -> Tensor {
+  try WeightedColumns("weightedMean", values, logWeights).map { values, weights in [mean(values, weights)] }
+}
+
+/// The variance, Σ w (x - mean)² with weights that sum to 1; see ``weightedMean(of:logWeights:)``.
+///
+/// - Throws: as for the mean.
+public func weightedVariance(of values: Tensor, logWeights: Tensor) throws -> Tensor {
+  try WeightedColumns("weightedVariance", values, logWeights).map { values, weights in
+    let center = mean(values, weights)
+    return [mean(values.map { ($0 - center) * ($0 - center) }, weights)]
+  }
+}
+
+/// Quantiles `[levels, instances…, event…]`; see ``weightedMean(of:logWeights:)``.
+///
+/// The quantile of a level is the smallest value x for which the values up to x have at least that weight together.
+///
+/// - Throws: as for the mean; ``CoixError/argument(_:)`` for levels outside of 0...1.
+public func weightedQuantiles(_ levels: [Double], of values: Tensor, logWeights: Tensor) throws -> Tensor {
+  if let level = levels.first(where: { !(0...1).contains($0) }) {
+    throw CoixError.argument("quantiles: levels must lie between 0 and 1, one is \(level)")
+  }
+  return try WeightedColumns("weightedQuantiles", values, logWeights).map(levels.count) { values, weights in
+    // Particles without weight have no part in it, also at levels 0 and 1.
+    let order = values.indices.filter { weights[$0] > 0 }.sorted { values[$0] < values[$1] }
+    var cumulative: [Double] = []
+    cumulative.reserveCapacity(order.count)
+    for row in order { cumulative.append((cumulative.last ?? 0) + weights[row]) }
+    let total = cumulative.last ?? 0
+    return levels.map { level in
+      var (low, high) = (0, max(order.count - 1, 0))
+      while low < high {
+        let middle = (low + high) / 2
+        if cumulative[middle] >= level * total { high = middle } else { low = middle + 1 }
+      }
+      return order.isEmpty || values.contains(where: \.isNaN) ? .nan : values[order[low]]
+    }
+  }
+}
+
+extension Evaluation {
+  /// A site's mean under the evaluation's weights; see ``weightedMean(of:logWeights:)``.
+  ///
+  /// - Throws: ``CoixError/site(name:reason:)`` if the trace has no such site; as for tensors.
+  public func weightedMean(of site: String) throws -> Tensor {
+    try Coix.weightedMean(of: value(of: site), logWeights: metrics.logWeight)
+  }
+
+  /// A site's variance; see ``weightedVariance(of:logWeights:)``.
+  ///
+  /// - Throws: as for the mean.
+  public func weightedVariance(of site: String) throws -> Tensor {
+    try Coix.weightedVariance(of: value(of: site), logWeights: metrics.logWeight)
+  }
+
+  /// A site's quantiles; see ``weightedQuantiles(_:of:logWeights:)``.
+  ///
+  /// - Throws: as for the mean; ``CoixError/argument(_:)`` for levels outside of 0...1.
+  public func weightedQuantiles(_ levels: [Double], of site: String) throws -> Tensor {
+    try Coix.weightedQuantiles(levels, of: value(of: site), logWeights: metrics.logWeight)
+  }
+
+  private func value(of site: String) throws -> Tensor {
+    guard let value = trace[site]?.value else {
+      throw CoixError.site(
+        name: site, reason: "the evaluation's trace has no such site, or was not kept; it has \(trace.names)")
+    }
+    return value
+  }
+}
+
+private func mean(_ values: [Double], _ weights: [Double]) -> Double {
+  // Particles without weight don't count, whatever their values.
+  var sum = 0.0
+  for (value, weight) in zip(values, weights) where weight > 0 { sum += weight * value }
+  return sum
+}
+
+/// Values under weights, to be taken one number of an instance's event at a time.
+private struct WeightedColumns {
+  private let weights: InstanceWeights
+  private let event: Shape
+  private let scalars: [Float]
+
+  init(_ operation: String, _ values: Tensor, _ logWeights: Tensor) throws {
+    weights = try InstanceWeights(logWeights)
+    let values = try values.validated()
+    guard values.shape.rank >= logWeights.shape.rank, !values.isBatched, !values.isMapped,
+      values.shape.leading(logWeights.shape.rank) == logWeights.shape
+    else {
+      throw CoixError.shape(
+        operation: operation, shapes: [values.shape, logWeights.shape],
+        reason: "the values' first axes must be those of the weights")
+    }
+    event = values.shape.dropping(logWeights.shape.rank)
+    scalars = values.scalars
+  }
+
+  /// `count` numbers of each column, given its values and weights: `[instances…, event…]`, with several numbers on a first axis.
+  func map(_ count: Int? = nil, _ numbers: ([Double], [Double]) -> [Double]) throws -> Tensor {
+    let instances = weights.instances.elementCount
+    let columns = instances * event.elementCount
+    var result = [Float](repeating: 0, count: columns * (count ?? 1))
+    for instance in 0..<instances {
+      let normalized = weights.normalized(instance)
+      for element in 0..<event.elementCount {
+        let column = instance * event.elementCount + element
+        let values = (0..<weights.particles).map { Double(scalars[$0 * columns + column]) }
+        for (index, number) in numbers(values, normalized).enumerated() {
+          result[index * columns + column] = Float(number)
+        }
+      }
+    }
+    let shape = weights.instances.appending(event)
+    return try Tensor(result, shape: count.map { Shape([$0]).appending(shape) } ?? shape).validated()
+  }
+}

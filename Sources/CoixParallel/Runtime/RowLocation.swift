@@ -1,0 +1,53 @@
+/// Where an evaluation met a number that cannot be.
+public struct RowLocation: Hashable, Sendable {
+  /// A row of one of the plates that the number stands in.
+  public struct PlateRow: Hashable, Sendable {
+    /// The plate's name.
+    public let plate: String
+    /// The row, from 0.
+    public let row: Int
+  }
+
+  /// Which of the evaluation's walks through the particles it was, from 1; nil if it is not known yet.
+  public private(set) var step: Int?
+  /// The row, counted through all plates, the outermost slowest.
+  public let row: Int
+  /// The same row, plate by plate, the outermost first.
+  public private(set) var plates: [PlateRow] = []
+
+  /// A row of which nothing else is known.
+  package init(row: Int) { self.row = row }
+
+  fileprivate func located(step: Int, _ plates: [Plate]) -> RowLocation {
+    guard self.step == nil else { return self }
+    var result = self
+    result.step = step
+    var rest = row
+    for plate in plates.reversed() {
+      result.plates.insert(PlateRow(plate: plate.name, row: rest % max(plate.count, 1)), at: 0)
+      rest /= max(plate.count, 1)
+    }
+    return result
+  }
+
+  /// A message with the place around it: "step 2: … (particle 3, instance 0)".
+  func message(_ text: String) -> String {
+    let rows = plates.map { "\($0.plate) \($0.row)" }.joined(separator: ", ")
+    return "\(step.map { "step \($0): " } ?? "")\(text)\(rows.isEmpty ? "" : " (\(rows))")"
+  }
+}
+
+extension CoixError {
+  /// The same error, its row told by step and plates.
+  package func located(step: Int, _ plates: [Plate]) -> CoixError {
+    switch self {
+    case .notANumber(let source, let location):
+      .notANumber(source: source, at: location.located(step: step, plates))
+    case .parameter(let site, let parameter, let requirement, let value, let location):
+      .parameter(
+        site: site, parameter: parameter, requirement: requirement, value: value,
+        at: location.located(step: step, plates))
+    default: self
+    }
+  }
+}

@@ -1,0 +1,55 @@
+import Coix
+import Testing
+
+/// Every algorithm on several chunks: the same bits on any number of threads, and one stage more than there are resamplings.
+@Suite struct AlgorithmThreadTests {
+  static let rows = 200
+  static let plate = Plate("particle", count: rows, chunkRows: 16)
+
+  /// Everything that an evaluation gives, with and without a gradient.
+  private func bits(_ example: AlgorithmExample, _ workers: Workers) throws -> Bits {
+    let options = EvaluationOptions(workers: workers)
+    var bits = Bits()
+    bits.add(try example.program(Self.plate, at: example.parameters).run(5, options))
+    let (gradient, tracked) = try valueWithGradient(at: example.parameters, workers: workers) { parameters in
+      let result = try example.program(Self.plate, at: parameters).run(5, options)
+      return (try required(result.metrics.loss), result)
+    }
+    bits.add(tracked)
+    bits.add("value", Tensor(gradient.value))
+    bits.addTree("gradient", gradient.gradient)
+    return bits
+  }
+
+  @Test(arguments: AlgorithmExample.all)
+  func everyNumberIsTheSame(_ example: AlgorithmExample) throws {
+    let reference = try bits(example, Workers(threads: 1))
+    #expect(reference.count > 10 * Self.rows)
+    let runs: [(threads: Int, shuffle: UInt64?)] = [(1, 1), (2, nil), (2, 2), (3, 3), (16, nil), (16, 4)]
+    for run in runs {
+      let other = try bits(example, Workers(threads: run.threads, shuffleSeed: run.shuffle))
+      let name: Comment = "\(run.threads) threads, shuffle seed \(run.shuffle.map(String.init) ?? "none")"
+      #expect(other.differences(from: reference) == [], name)
+    }
+  }
+
+  @Test(arguments: AlgorithmExample.all)
+  func eachResamplingEndsAStage(_ example: AlgorithmExample) throws {
+    let result = try example.program(Self.plate, at: example.parameters).run(5, EvaluationOptions())
+    #expect(result.stageCount == example.resamplings + 1)
+    #expect(result.chunkCounts == Array(repeating: 13, count: example.resamplings + 1))
+    #expect(result.metrics.logWeight.shape == [Self.rows])
+    #expect(result.metrics.loss?.scalar.isFinite == true)
+  }
+
+  /// An evaluation that keeps the metrics only computes the same.
+  @Test(arguments: AlgorithmExample.all)
+  func metricsDoNotDependOnWhatIsKept(_ example: AlgorithmExample) throws {
+    let program = try example.program(Self.plate, at: example.parameters)
+    let (all, some) = (try program.run(5, .init()), try program.run(5, .init(keep: .metrics)))
+    #expect(some.trace.sites.isEmpty)
+    for metric in [\Metrics.ess, \Metrics.logZ, \Metrics.logDensity, \Metrics.loss] {
+      #expect(all.metrics[keyPath: metric]?.scalars == some.metrics[keyPath: metric]?.scalars)
+    }
+  }
+}
