@@ -64,8 +64,10 @@ final class BufferPool: @unchecked Sendable {
       return buffer
     }
     guard let buffer = systemBuffer(capacity) else {
-      // Unreachable for sizes a caller chose: `allocateChecked` and `Tensor.refusal` check those first. A machine
-      // without memory for a chunk's scratch cannot go on, as with any Swift allocation.
+      // Justified: no input leads here. A size that a caller chose has been compared with the machine's memory before (by
+      // `allocateChecked`, `check` or `Tensor.refusal`), and is a thrown error if it is too large. What is left is a system that
+      // refuses a chunk's scratch although it has the memory; a poisoned tensor would need a buffer, too, and Swift's own
+      // allocations end the process in the same place.
       fatalError("out of memory: \(capacity) floats")
     }
     return buffer
