@@ -55,17 +55,19 @@ static float gamma_one(coix_key key, float alpha, int logarithmic) {
   return d * volume * boost;
 }
 
-/// Where the numbers of one element are: the row's key has index first + row * stride.
+/// Where the numbers of one element are: a row's key has index first + number * stride.
 typedef struct {
   coix_key key;
   uint64_t first, stride;
+  const uint64_t *row_numbers;
   const float *alpha;
   size_t alpha_stride;
   int logarithmic;
 } element;
 
 static inline float gamma_row(const element *e, size_t row) {
-  return gamma_one(coix_threefry(e->key, e->first + row * e->stride), e->alpha[row * e->alpha_stride], e->logarithmic);
+  const uint64_t number = e->row_numbers ? e->row_numbers[row] : row;
+  return gamma_one(coix_threefry(e->key, e->first + number * e->stride), e->alpha[row * e->alpha_stride], e->logarithmic);
 }
 
 void coix_draw_gamma(coix_key key, coix_draw draw, const float *alpha, size_t alpha_element_stride,
@@ -75,8 +77,9 @@ void coix_draw_gamma(coix_key key, coix_draw draw, const float *alpha, size_t al
   int threads = coix_team_for((double)rows * (double)draw.elements * 400.0, team);
   for (size_t i = 0; i < draw.elements; i++) {
     float *target = out + i * draw.rows;
-    const element e = {key, draw.first_row * draw.row_stride + i * draw.element_stride + draw.offset, draw.row_stride,
-                       alpha + i * alpha_element_stride, alpha_row_stride, logarithmic};
+    const uint64_t first = draw.row_numbers ? 0 : draw.first_row;
+    const element e = {key, first * draw.row_stride + i * draw.element_stride + draw.offset, draw.row_stride,
+                       draw.row_numbers, alpha + i * alpha_element_stride, alpha_row_stride, logarithmic};
     if (threads <= 1) {
       for (size_t r = 0; r < rows; r++) target[r] = gamma_row(&e, r);
     } else {

@@ -30,20 +30,32 @@ static bool load_short_rows(const float *restrict source, float *restrict destin
 }
 #undef TRANSPOSE
 
-void coix_load_rows(const float *source, const int32_t *index, float *destination,
-                    size_t first_row, size_t valid_rows, size_t rows, size_t elements) {
-  if (valid_rows == 0) return;
-  if (!index && load_short_rows(source + first_row * elements, destination, valid_rows, rows, elements)) return;
+/// The rows that have a number in `row_numbers`, or follow `first_row`, through an index if there is one.
+static void load_tiles(const float *source, const int32_t *index, const uint64_t *row_numbers, float *destination,
+                       size_t first_row, size_t valid_rows, size_t rows, size_t elements) {
   for (size_t start = 0; start < rows; start += TILE) {
     size_t end = coix_min(start + TILE, rows);
     size_t at[TILE];
     for (size_t r = start; r < end; r++) {
-      size_t s = first_row + coix_min(r, valid_rows - 1);
+      size_t lane = coix_min(r, valid_rows - 1);
+      size_t s = row_numbers ? (size_t)row_numbers[lane] : first_row + lane;
       at[r - start] = (index ? (size_t)index[s] : s) * elements;
     }
     for (size_t e = 0; e < elements; e++)
       for (size_t r = start; r < end; r++) destination[e * rows + r] = source[at[r - start] + e];
   }
+}
+
+void coix_load_rows(const float *source, const int32_t *index, float *destination,
+                    size_t first_row, size_t valid_rows, size_t rows, size_t elements) {
+  if (valid_rows == 0) return;
+  if (!index && load_short_rows(source + first_row * elements, destination, valid_rows, rows, elements)) return;
+  load_tiles(source, index, NULL, destination, first_row, valid_rows, rows, elements);
+}
+
+void coix_load_numbered_rows(const float *source, const int32_t *index, const uint64_t *row_numbers, float *destination,
+                             size_t valid_rows, size_t rows, size_t elements) {
+  if (valid_rows > 0) load_tiles(source, index, row_numbers, destination, 0, valid_rows, rows, elements);
 }
 
 #define TRANSPOSE(n)                                                                               \
@@ -74,13 +86,43 @@ void coix_store_rows(const float *source, float *destination,
   }
 }
 
-void coix_accumulate_rows(const float *source, float *destination,
-                          size_t first_row, size_t valid_rows, size_t rows, size_t elements) {
-  destination += first_row * elements;
+void coix_store_numbered_rows(const float *source, const uint64_t *row_numbers, float *destination,
+                              size_t valid_rows, size_t rows, size_t elements) {
   for (size_t start = 0; start < valid_rows; start += TILE) {
     size_t end = coix_min(start + TILE, valid_rows);
     for (size_t e = 0; e < elements; e++)
-      for (size_t r = start; r < end; r++) destination[r * elements + e] += source[e * rows + r];
+      for (size_t r = start; r < end; r++) destination[row_numbers[r] * elements + e] = source[e * rows + r];
+  }
+}
+
+void coix_spread_rows(const float *source, size_t source_rows, float *destination, size_t rows, size_t elements,
+                      size_t outer, size_t inner, int by_inner) {
+  for (size_t e = 0; e < elements; e++) {
+    const float *from = source + e * source_rows;
+    float *to = destination + e * rows;
+    for (size_t k = 0; k < outer; k++) {
+      float *run = to + k * inner;
+      if (by_inner) memcpy(run, from, inner * sizeof(float));
+      else for (size_t j = 0; j < inner; j++) run[j] = from[k];
+    }
+    for (size_t r = outer * inner; r < rows; r++) to[r] = to[outer * inner - 1];
+  }
+}
+
+void coix_fold_rows(const float *source, size_t rows, float *destination, size_t destination_rows, size_t elements,
+                    size_t outer, size_t inner, int by_inner) {
+  memset(destination, 0, elements * destination_rows * sizeof(float));
+  for (size_t e = 0; e < elements; e++) {
+    const float *from = source + e * rows;
+    float *to = destination + e * destination_rows;
+    for (size_t k = 0; k < outer; k++) {
+      const float *run = from + k * inner;
+      if (by_inner) {
+        for (size_t j = 0; j < inner; j++) to[j] += run[j];
+      } else {
+        for (size_t j = 0; j < inner; j++) to[k] += run[j];
+      }
+    }
   }
 }
 

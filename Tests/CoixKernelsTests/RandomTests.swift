@@ -7,7 +7,7 @@ func draw(_ count: Int) -> coix_draw {
   coix_draw(
     first_row: 0, valid_rows: UInt64(count), rows: UInt64(count), elements: 1, row_stride: 1,
     element_stride: 0,
-    offset: 0)
+    offset: 0, row_numbers: nil)
 }
 
 /// The bits of the given draw.
@@ -74,12 +74,41 @@ func bits(_ key: coix_key, at counter: UInt64) -> UInt32 {
       for valid in [rows, (rows + 1) / 2] {
         let draw = coix_draw(
           first_row: 4_294_967_290, valid_rows: valid, rows: rows, elements: 3, row_stride: rowStride,
-          element_stride: elementStride, offset: 11)
+          element_stride: elementStride, offset: 11, row_numbers: nil)
         let got = bits(Self.key, draw)
         for e in 0..<3 as Range<UInt64> {
           for r in 0..<rows {
             let counter = (draw.first_row + min(r, valid - 1)) &* rowStride &+ e * elementStride &+ 11
             #expect(got[Int(e * rows + r)] == bits(Self.key, at: counter))
+          }
+        }
+      }
+    }
+  }
+
+  @Test(arguments: [1, 3, 1 << 33] as [UInt64]) func rowsMayHaveNumbers(rowStride: UInt64) {
+    var random = SplitMix(seed: 54)
+    for rows in oddSizes.map(UInt64.init) {
+      for valid in [rows, (rows + 1) / 2] {
+        let numbers = (0..<Int(valid)).map { _ in UInt64.random(in: 0..<1 << 30, using: &random) }
+        numbers.withUnsafeBufferPointer { numbers in
+          let draw = coix_draw(
+            first_row: 99, valid_rows: valid, rows: rows, elements: 2, row_stride: rowStride,
+            element_stride: 7,
+            offset: 5, row_numbers: numbers.baseAddress)
+          let got = bits(Self.key, draw)
+          // One gamma number for each, too, from a key of its own.
+          let alpha: [Float] = [1.5, 1.5]
+          let gamma = output(Int(2 * rows)) { coix_draw_gamma(Self.key, draw, alpha, 1, 0, 0, $0, 1) }
+          for e in 0..<2 as Range<UInt64> {
+            for r in 0..<rows {
+              let counter = numbers[Int(min(r, valid - 1))] &* rowStride &+ e * 7 &+ 5
+              #expect(got[Int(e * rows + r)] == bits(Self.key, at: counter))
+              var single = CoixKernelsTests.draw(1)
+              single.offset = counter
+              let one = output(1) { coix_draw_gamma(Self.key, single, alpha, 1, 0, 0, $0, 1) }
+              #expect(gamma[Int(e * rows + r)] == one[0])
+            }
           }
         }
       }

@@ -20,12 +20,6 @@ import Testing
         coix_store_rows(chunk, out, first, valid, rows, elements)
       }
       #expect(Array(stored[(first * elements)...]) == Array(table[(first * elements)...]))
-
-      let doubled = output(table.count) { out in
-        for (at, value) in table.enumerated() { out[at] = value }
-        coix_accumulate_rows(chunk, out, first, valid, rows, elements)
-      }
-      for at in table.indices { #expect(doubled[at] == (at < first * elements ? 1 : 2) * table[at]) }
     }
   }
 
@@ -34,6 +28,68 @@ import Testing
     let chunk = output(2 * 16) { coix_load_rows(table, [9, 3, 3, 0], $0, 1, 3, 16, 2) }
     #expect(chunk[..<4] == [30, 30, 0, 0])
     #expect(chunk[16..<20] == [31, 31, 1, 1])
+  }
+
+  @Test(arguments: [1, 3, 70]) func rowsWithNumbers(elements: Int) {
+    var random = SplitMix(seed: 52)
+    for valid in oddSizes {
+      let rows = (valid + 15) / 16 * 16
+      let numbers = (0..<UInt64(2 * valid)).shuffled(using: &random).prefix(valid)
+      let index = (0..<Int32(2 * valid)).shuffled(using: &random)
+      let table = random.floats(2 * valid * elements)
+      for index in [nil, index] {
+        let chunk = output(elements * rows) {
+          coix_load_numbered_rows(table, index, Array(numbers), $0, valid, rows, elements)
+        }
+        for e in 0..<elements {
+          for r in 0..<rows {
+            let number = Int(numbers[min(r, valid - 1)])
+            #expect(chunk[e * rows + r] == table[(index.map { Int($0[number]) } ?? number) * elements + e])
+          }
+        }
+        guard index == nil else { continue }
+        let stored = output(table.count) { out in
+          coix_fill(out, .nan, table.count, 1)
+          coix_store_numbered_rows(chunk, Array(numbers), out, valid, rows, elements)
+        }
+        for row in 0..<2 * valid {
+          for e in 0..<elements {
+            let (got, want) = (stored[row * elements + e], table[row * elements + e])
+            #expect(numbers.contains(UInt64(row)) ? got == want : got.isNaN)
+          }
+        }
+      }
+    }
+  }
+
+  @Test(arguments: [(1, 1), (2, 1), (1, 3), (3, 5), (20, 40), (65, 17)] as [(Int, Int)])
+  func spreadingAndFolding(outer: Int, inner: Int) {
+    func padded(_ rows: Int) -> Int { (rows + 15) / 16 * 16 }
+    let (elements, rows) = (3, padded(outer * inner))
+    var random = SplitMix(seed: 53)
+    for isByInner in [true, false] {
+      let sourceRows = padded(isByInner ? inner : outer)
+      let source = random.floats(elements * sourceRows)
+      let spread = output(elements * rows) {
+        coix_spread_rows(source, sourceRows, $0, rows, elements, outer, inner, isByInner ? 1 : 0)
+      }
+      func at(_ row: Int) -> Int { isByInner ? row % inner : row / inner }
+      for e in 0..<elements {
+        for r in 0..<rows {
+          #expect(spread[e * rows + r] == source[e * sourceRows + at(min(r, outer * inner - 1))])
+        }
+      }
+
+      let gradient = random.floats(elements * rows)
+      let folded = output(elements * sourceRows) {
+        coix_fold_rows(gradient, rows, $0, sourceRows, elements, outer, inner, isByInner ? 1 : 0)
+      }
+      var want = [Float](repeating: 0, count: elements * sourceRows)
+      for e in 0..<elements {
+        for r in 0..<outer * inner { want[e * sourceRows + at(r)] += gradient[e * rows + r] }
+      }
+      #expect(folded == want)
+    }
   }
 
   @Test(arguments: [1, 2, 7]) func gatheringAndScattering(elements: Int) {

@@ -203,7 +203,8 @@ import Testing
   }
 
   @Test func mappedTensorsHaveNoValuesOutside() {
-    let mapping = PlateMapping(plate: "particle", rows: 2, index: nil, sourceRows: 2, sourceNode: -1)
+    let mapping = PlateMapping(
+      plate: "particle", rows: PlateRows(particles: 2), index: nil, sourceRows: 2, sourceNode: -1)
     let mapped = Tensor(storage: Storage(viewing: Tensor([1, 2]).storage, mapping: mapping), shape: [])
     #expect(
       (mapped + 1).failure?.description

@@ -58,12 +58,15 @@ import Testing
     }
   }
 
-  /// The rows of nested plates are cut as one sequence; the outermost plate's choice holds.
-  @Test func nestedPlatesAreCutAsOne() throws {
+  /// The rows of nested plates are cut together, into rectangles of equal size; the outermost plate's choice holds.
+  @Test func nestedPlatesAreCutTogether() throws {
     let kernel = Kernel { (trace) in trace.sample("z", from: Normal(0, 1)) }
     let particles = Plate("particle", count: 30, chunkRows: 100)
     let instances = Plate("instance", count: 20, chunkRows: 7)
     #expect(try evaluate(particles(instances(kernel)), seed: 1)().chunkCounts == [6])
+    let many = Plate("instance", count: 10_000)
+    #expect(try evaluate(Plate("particle", count: 3)(many(kernel)), seed: 1)().chunkCounts == [15])
+    #expect(try evaluate(Plate("particle", count: 100)(many(kernel)), seed: 1)().chunkCounts == [628])
   }
 
   /// Stages with work for each row, and nothing else, are walked through.

@@ -32,11 +32,11 @@ public struct Expanded<Base: Distribution>: Distribution {
     let batchRank = sizes.rank - base.eventRank
     let leading = batchRank - original.rank
     let isLocal = isLocal || draw.isLocal
-    let varies = isLocal && base.parameters.contains { $0.tensor.isBatched }
+    let varies = isLocal ? PlateAxes(of: base.parameters.map(\.tensor)) : nil
     var stretched = (leading..<batchRank).filter { original[$0 - leading] == 1 && sizes[$0] != 1 }
-    if varies { stretched = Array(0..<leading) + stretched }
+    if varies != nil { stretched = Array(0..<leading) + stretched }
     guard !stretched.isEmpty else {
-      return base.sample(Draw(key: draw.key, shape: sizes, isLocal: isLocal))
+      return base.sample(draw.ordered(sizes, isLocal: isLocal))
     }
     // From the sequence's fastest axis: event, original batch, (rows,) stretched from left to right, leading (rows).
     var strides = [Int](repeating: 0, count: sizes.rank)
@@ -50,15 +50,33 @@ public struct Expanded<Base: Distribution>: Distribution {
     lay((batchRank..<sizes.rank).reversed())
     lay((leading..<batchRank).reversed().filter { !stretched.contains($0) })
     let beforeRows = step
-    if varies {
-      step *= max(ExecutionContext.current?.plateRows ?? 1, 1)
-      lay(stretched)
-      return base.sample(
-        Draw(key: draw.key, shape: sizes, strides: strides, rowStride: beforeRows, isLocal: isLocal))
+    let plate = ExecutionContext.current?.plate ?? PlateRows(particles: 1)
+    func sample(rowStride: Int, particleStride: Int? = nil) -> Tensor {
+      base.sample(
+        Draw(
+          key: draw.key, shape: sizes, strides: strides, rowStride: rowStride, particleStride: particleStride,
+          isLocal: isLocal))
     }
-    lay(stretched)
-    lay((0..<leading).reversed())
-    return base.sample(Draw(key: draw.key, shape: sizes, strides: strides, rowStride: step, isLocal: isLocal))
+    switch varies {
+    case .all:
+      step *= plate.count
+      lay(stretched)
+      return sample(rowStride: beforeRows)
+    case .particles:
+      step *= plate.particles
+      let rowStride = step
+      step *= plate.instances
+      lay(stretched)
+      return sample(rowStride: rowStride, particleStride: beforeRows)
+    case .instances:
+      step *= plate.instances
+      lay(stretched)
+      return sample(rowStride: beforeRows, particleStride: step)
+    case nil:
+      lay(stretched)
+      lay((0..<leading).reversed())
+      return base.sample(draw.ordered(sizes, strides: strides, rowStride: step, isLocal: isLocal))
+    }
   }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {

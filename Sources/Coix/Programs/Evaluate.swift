@@ -214,13 +214,22 @@ struct EvaluationRun {
       throw CoixError.rowCount(plate: name, expected: plate.count, found: rows)
     }
     guard plates.count > 1 else { return tensor }
-    let inner = plates[(position + 1)...].reduce(1) { $0 * $1.count }
-    let total = plates.reduce(1) { $0 * $1.count }
-    guard total <= Int32.max else {
+    let nest = PlateRows(
+      particles: plates[0].count, instances: plates.dropFirst().reduce(1) { $0 * $1.count })
+    guard nest.count <= Int32.max else {
       throw CoixError.memory(what: "mapping data over nested plates", bytes: .max)
     }
-    return RowGather(
-      RowIndex((0..<total).map { Int32($0 / inner % plate.count) }), plate: plates[0].name)(tensor)
+    let inner = plates[(position + 1)...].reduce(1) { $0 * $1.count }
+    func index(_ rows: Int) -> RowIndex { RowIndex((0..<rows).map { Int32($0 / inner % plate.count) }) }
+    if nest.isNested, !tensor.isTrackedByRow {
+      // What only some plates' rows differ in stays so in the chunks.
+      let whole = tensor.unmapped()
+      return position == 0
+        ? whole.mapped(plate: name, over: nest, along: .particles)
+        : whole.mapped(
+          plate: name, over: nest, along: .instances, index: plates.count > 2 ? index(nest.instances) : nil)
+    }
+    return RowGather(index(nest.count), plate: plates[0].name)(tensor)
   }
 
   /// Runs one stage on all chunks; the machine that comes out holds tensors of the whole plate.
@@ -229,7 +238,7 @@ struct EvaluationRun {
     plateName: String
   ) throws -> (Machine, Int) {
     let plan = StagePlan(
-      rows: batch.isEmpty ? nil : batch.reduce(1, *), chunkRows: stage.plates.first?.chunkRows,
+      rows: PlateRows(batch: batch), chunkRows: stage.plates.first?.chunkRows,
       workers: options.workers,
       isHot: isHot)
     let keep = options.keep
@@ -318,6 +327,11 @@ extension Machine {
       switch kind {
       case .rows:
         guard tensor.leavesChunk(context) else { return places.append(-1) }
+        if let mapped = mapped(tensor) {
+          // Data that is handed on need not be merged: it is there.
+          tensor = mapped
+          return places.append(-1)
+        }
         if let place = exports.firstIndex(where: { $0.isRows(of: tensor) }) { return places.append(place) }
         places.append(exports.count)
         exports.append(.rows(tensor))

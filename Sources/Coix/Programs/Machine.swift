@@ -97,6 +97,11 @@ final class Machine: @unchecked Sendable {
     return rows
   }
 
+  /// The mapped tensor that the chunk has loaded as this one; nil for a tensor that was computed.
+  func mapped(_ tensor: Tensor) -> Tensor? {
+    loaded.first { $0.rows.isSame(as: tensor) }?.mapped
+  }
+
   /// A tensor with its chunk's rows.
   func local(_ tensor: Tensor) -> Tensor { context.map { local(tensor, $0) } ?? tensor }
 

@@ -124,7 +124,10 @@ final class Recorder {
     let given = givenValue(name, shape: distribution.shape, plateSizes: handlers.plates.map(\.count))
     var value =
       given ?? enumeratedValue(name, distribution)
-      ?? distribution.sample(Draw(key: stream.next(), shape: distribution.shape))
+      ?? distribution.sample(
+        Draw(
+          key: stream.next(), shape: distribution.shape, forParameters: distribution.parameters.map(\.tensor))
+      )
     if handlers.isDetached && given == nil { value = value.detached }
     record(name, value, distribution, handlers, isObserved: false, isGiven: given != nil, in: context)
     return value

@@ -44,19 +44,35 @@ INLINE void COPY(counters)(uint64_t first, uint64_t stride, uint64_t valid, v16u
   }
 }
 
+/// The counters `base + number * stride` for sixteen numbers of rows.
+INLINE void COPY(numbered_counters)(uint64_t base, uint64_t stride, const uint64_t *numbers, v16u *high, v16u *low) {
+  UNROLL for (size_t l = 0; l < 16; l++) {
+    uint64_t index = base + numbers[l] * stride;
+    (*low)[l] = (uint32_t)index;
+    (*high)[l] = (uint32_t)(index >> 32);
+  }
+}
+
 /// Elements whose bits are drawn at a time.
 #define BATCH 256
 
 /// The bits of rows [start, start + BATCH) of element e, or of as many sixteens as cover `count`. Two sixteens at once:
 /// one alone would wait for its own results.
 static void COPY(batch_bits)(coix_key key, const coix_draw *draw, size_t e, size_t start, size_t count, uint32_t *out) {
-  const uint64_t base = draw->first_row * draw->row_stride + e * draw->element_stride + draw->offset;
+  const uint64_t first = draw->row_numbers ? 0 : draw->first_row;
+  const uint64_t base = first * draw->row_stride + e * draw->element_stride + draw->offset;
   const uint64_t last = draw->valid_rows - 1, stride = draw->row_stride;
   for (size_t i = 0; i < count; i += 32) {
     v16u high[2], low[2];
     UNROLL for (size_t h = 0; h < 2; h++) {
       uint64_t row = coix_min(start + i + 16 * h, last);
-      COPY(counters)(base + row * stride, stride, draw->valid_rows - row, &high[h], &low[h]);
+      if (draw->row_numbers) {
+        uint64_t numbers[16];
+        UNROLL for (size_t l = 0; l < 16; l++) numbers[l] = draw->row_numbers[coix_min(row + l, last)];
+        COPY(numbered_counters)(base, stride, numbers, &high[h], &low[h]);
+      } else {
+        COPY(counters)(base + row * stride, stride, draw->valid_rows - row, &high[h], &low[h]);
+      }
     }
     COPY(threefry_pair)(key, high, low);
     *(v16u_memory *)(out + i) = high[0] ^ low[0];

@@ -156,10 +156,12 @@ void coix_normal_log_density_backward(const float *g,
 typedef struct { uint32_t word0, word1; } coix_key;
 
 /// Where the elements of a draw lie: lane r of element e has flat index
-/// (first_row + min(r, valid_rows - 1)) * row_stride + e * element_stride + offset.
+/// row * row_stride + e * element_stride + offset, where row is that of lane min(r, valid_rows - 1): the number that
+/// row_numbers has for it, or, without those, first_row plus the lane.
 /// Outputs are [elements, rows]. Padding rows (r >= valid_rows) so repeat the last valid one.
 typedef struct {
   uint64_t first_row, valid_rows, rows, elements, row_stride, element_stride, offset;
+  const uint64_t *row_numbers;
 } coix_draw;
 
 /// The pair of words of one block on the counter (counter >> 32, counter & 0xffffffff).
@@ -210,12 +212,23 @@ void coix_cholesky_backward(const float *factor, float *gradient, size_t outer, 
 /// source: [n, elements] row-major; destination: [elements, rows].
 void coix_load_rows(const float *source, const int32_t *index, float *destination,
                     size_t first_row, size_t valid_rows, size_t rows, size_t elements);
+/// The same for the rows s = row_numbers[min(r, valid_rows - 1)].
+void coix_load_numbered_rows(const float *source, const int32_t *index, const uint64_t *row_numbers, float *destination,
+                             size_t valid_rows, size_t rows, size_t elements);
 /// destination[(first_row + r) * elements + e] = source[e, r] for r < valid_rows. The transposing merge.
 void coix_store_rows(const float *source, float *destination,
                      size_t first_row, size_t valid_rows, size_t rows, size_t elements);
-/// The same, adding to the destination.
-void coix_accumulate_rows(const float *source, float *destination,
-                     size_t first_row, size_t valid_rows, size_t rows, size_t elements);
+/// The same to the rows row_numbers[r].
+void coix_store_numbered_rows(const float *source, const uint64_t *row_numbers, float *destination,
+                              size_t valid_rows, size_t rows, size_t elements);
+/// destination[e, k * inner + j] = source[e, by_inner ? j : k] for k < outer, j < inner; padding rows repeat the last.
+/// source: [elements, source_rows]; destination: [elements, rows].
+void coix_spread_rows(const float *source, size_t source_rows, float *destination, size_t rows, size_t elements,
+                      size_t outer, size_t inner, int by_inner);
+/// The way back: destination[e, by_inner ? j : k] = the sum of source[e, k * inner + j] over k, or over j; padding rows get 0.
+/// source: [elements, rows]; destination: [elements, destination_rows].
+void coix_fold_rows(const float *source, size_t rows, float *destination, size_t destination_rows, size_t elements,
+                    size_t outer, size_t inner, int by_inner);
 /// destination[r, e] = source[index[r], e]; row-major, r < count.
 void coix_gather_rows(const float *source, const int32_t *index, float *destination,
                       size_t count, size_t elements, int team);

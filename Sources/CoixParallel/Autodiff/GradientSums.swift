@@ -93,9 +93,7 @@ final class RowGradients: Sendable {
         tensors[leaf.parentNode] = tensor
         return tensor
       }
-      coix_store_rows(
-        gradient.pointer, target.pointer, context.firstRow, context.rows, context.stride,
-        gradient.shape.elementCount)
+      context.store(gradient, into: target.pointer)
     }
   }
 

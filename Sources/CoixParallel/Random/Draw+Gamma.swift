@@ -43,6 +43,7 @@ extension Draw {
   private func gamma(_ concentration: Tensor, isLogarithmic: Bool) -> Tensor {
     let name = isLogarithmic ? "logGamma" : "gamma"
     if let refusal = concentration.refusal(name) { return refusal }
+    if concentration.lacksRows { return gamma(concentration.inAllRows, isLogarithmic: isLogarithmic) }
     guard Shape.broadcast(concentration.shape, shape) == shape else {
       return Tensor.mismatch(
         name, [concentration.shape, shape], "the parameter doesn't broadcast to the draw")

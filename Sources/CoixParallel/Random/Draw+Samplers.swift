@@ -45,7 +45,7 @@ extension Draw {
     let fromEnd = position - logits.shape.rank
     let noise =
       fromEnd == -1
-      ? appendingAxis(count) : Draw(key: key, shape: shape.inserting(count, at: shape.rank + 1 + fromEnd))
+      ? appendingAxis(count) : ordered(shape.inserting(count, at: shape.rank + 1 + fromEnd))
     return (noise.gumbel() + logits.detached).argmax(axis: fromEnd)
   }
 }

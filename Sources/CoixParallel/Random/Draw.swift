@@ -3,7 +3,7 @@ import CoixKernels
 /// A draw to be made: its key, its shape, and where its elements lie in the sequence that the key gives.
 ///
 /// Element (row, e) has index row · rowStride + Σ e_a · strides[a]. Row-major order over `[rows, event...]` is the rule;
-/// distributions that were expanded over inner axes follow NumPyro's order instead.
+/// distributions that were expanded over inner axes or plates follow NumPyro's order instead.
 public struct Draw: Sendable {
   /// The key.
   public let key: PRNGKey
@@ -11,8 +11,10 @@ public struct Draw: Sendable {
   public let shape: Shape
   /// The index step along each axis of the shape.
   public let strides: [Int]
-  /// The index step from row to row.
+  /// The index step from row to row; in nested plates, from instance to instance.
   public let rowStride: Int
+  /// The index step from particle to particle in nested plates; nil if particles follow one after another, with all their instances.
+  package let particleStride: Int?
   /// Whether a site within a local plate is drawn, which matters for the order of expanded axes.
   package let isLocal: Bool
 
@@ -20,13 +22,18 @@ public struct Draw: Sendable {
   public init(key: PRNGKey, shape: Shape) { self.init(key: key, shape: shape, isLocal: false) }
 
   package init(key: PRNGKey, shape: Shape, isLocal: Bool) {
+    let (strides, rowStride) = Self.rowMajor(shape)
+    self.init(key: key, shape: shape, strides: strides, rowStride: rowStride, isLocal: isLocal)
+  }
+
+  private static func rowMajor(_ shape: Shape) -> (strides: [Int], rowStride: Int) {
     var strides = [Int](repeating: 1, count: shape.rank)
     var step = 1
     for axis in shape.indices.reversed() {
       strides[axis] = step
       step *= shape[axis]
     }
-    self.init(key: key, shape: shape, strides: strides, rowStride: step, isLocal: isLocal)
+    return (strides, step)
   }
 
   /// A draw in another order.
@@ -34,19 +41,51 @@ public struct Draw: Sendable {
     self.init(key: key, shape: shape, strides: strides, rowStride: rowStride, isLocal: false)
   }
 
-  package init(key: PRNGKey, shape: Shape, strides: [Int], rowStride: Int, isLocal: Bool) {
+  package init(
+    key: PRNGKey, shape: Shape, strides: [Int], rowStride: Int, particleStride: Int? = nil, isLocal: Bool
+  ) {
     self.key = key
     self.shape = shape
     self.strides = strides
     self.rowStride = rowStride
+    self.particleStride = particleStride
     self.isLocal = isLocal
+  }
+
+  /// A site's draw, in row-major order but for instances: where parameters vary over particles only, NumPyro draws all particles for
+  /// one instance after the other.
+  package init(key: PRNGKey, shape: Shape, forParameters parameters: @autoclosure () -> [Tensor]) {
+    let plate = ExecutionContext.current?.plate
+    guard let plate, plate.isNested, PlateAxes(of: parameters()) == .particles else {
+      self.init(key: key, shape: shape)
+      return
+    }
+    let (strides, step) = Self.rowMajor(shape)
+    self.init(
+      key: key, shape: shape, strides: strides, rowStride: plate.particles * step, particleStride: step,
+      isLocal: false)
+  }
+
+  /// Another shape's elements in a given order, or else row-major, with this draw's order of the plates.
+  package func ordered(
+    _ shape: Shape, strides: [Int]? = nil, rowStride: Int? = nil, isLocal: Bool? = nil
+  ) -> Draw {
+    let natural = Self.rowMajor(shape)
+    let (strides, step) = (strides ?? natural.strides, rowStride ?? natural.rowStride)
+    let isLocal = isLocal ?? self.isLocal
+    let particles = ExecutionContext.current?.plate.particles ?? 1
+    return particleStride == nil
+      ? Draw(key: key, shape: shape, strides: strides, rowStride: step, isLocal: isLocal)
+      : Draw(
+        key: key, shape: shape, strides: strides, rowStride: particles * step, particleStride: step,
+        isLocal: isLocal)
   }
 
   /// The same draw with an inner axis of `size`, whose elements follow each other.
   public func appendingAxis(_ size: Int) -> Draw {
     Draw(
       key: key, shape: shape.appending([size]), strides: strides.map { $0 * size } + [1],
-      rowStride: rowStride * size, isLocal: isLocal)
+      rowStride: rowStride * size, particleStride: particleStride.map { $0 * size }, isLocal: isLocal)
   }
 
   /// The same draw with other inner axes in place of its last `count`, which must be its fastest.
@@ -59,21 +98,24 @@ public struct Draw: Sendable {
     return Draw(
       key: key, shape: newShape,
       strides: strides.prefix(kept).map { $0 / old * new } + Draw(key: key, shape: inner).strides,
-      rowStride: rowStride / old * new)
+      rowStride: rowStride / old * new, particleStride: particleStride.map { $0 / old * new },
+      isLocal: isLocal)
   }
 
   /// As many such draws one after the other, along a new first axis: each in full, for the whole plate, before the next.
   public func repeated(_ count: Int) -> Draw {
-    let plateRows = max(ExecutionContext.current?.plateRows ?? 1, 1)
+    let plateRows = max(ExecutionContext.current?.plate.count ?? 1, 1)
     return Draw(
       key: key, shape: Shape([count]).appending(shape),
       strides: [plateRows &* max(shape.elementCount, 0)] + strides,
-      rowStride: rowStride)
+      rowStride: rowStride, particleStride: particleStride, isLocal: isLocal)
   }
 
   /// The same places, under another key.
   public func with(key: PRNGKey) -> Draw {
-    Draw(key: key, shape: shape, strides: strides, rowStride: rowStride, isLocal: isLocal)
+    Draw(
+      key: key, shape: shape, strides: strides, rowStride: rowStride, particleStride: particleStride,
+      isLocal: isLocal)
   }
 
   /// Numbers uniform in [low, high).
@@ -95,15 +137,20 @@ public struct Draw: Sendable {
   public func normal(location: Tensor, scale: Tensor) -> Tensor {
     let name = "Normal.sample"
     if let refusal = location.refusal(name) ?? scale.refusal(name) { return refusal }
+    if location.lacksRows || scale.lacksRows {
+      return normal(location: location.inAllRows, scale: scale.inAllRows)
+    }
     func fits(_ operand: Tensor) -> Bool { operand.shape == shape || operand.shape.elementCount == 1 }
     if let refusal { return refusal }
     guard fits(location), fits(scale), let runs, runs.count == 1 else { return location + scale * normal() }
     let result = makeResult()
     let noise = Tape.recording(scale) == nil ? nil : makeResult()
     let (mean, deviation) = (operand(location, at: 0), operand(scale, at: 0))
-    coix_draw_normal_affine(
-      key.words, place(runs[0]), mean.pointer, mean.elementStride, mean.rowStride, deviation.pointer,
-      deviation.elementStride, deviation.rowStride, noise?.pointer, result.pointer, 1)
+    withPlace(runs[0]) { place in
+      coix_draw_normal_affine(
+        key.words, place, mean.pointer, mean.elementStride, mean.rowStride, deviation.pointer,
+        deviation.elementStride, deviation.rowStride, noise?.pointer, result.pointer, 1)
+    }
     guard let noise else { return result.recorded(from: location) { $0 } }
     return result.recorded(from: location, scale, { $0 }, { $0 * noise })
   }
@@ -173,12 +220,26 @@ public struct Draw: Sendable {
     return offsets.map { Run(offset: $0, count: count, step: step) }
   }
 
-  private func place(_ run: Run) -> coix_draw {
-    guard let context = ExecutionContext.current, context.stride > 0 else { return uniformPlace(run) }
-    return coix_draw(
+  /// Calls `body` with a run's place in the chunk.
+  private func withPlace(_ run: Run, _ body: (coix_draw) -> Void) {
+    guard let context = ExecutionContext.current, context.stride > 0 else { return body(uniformPlace(run)) }
+    var place = coix_draw(
       first_row: UInt64(context.firstRow), valid_rows: UInt64(context.rows), rows: UInt64(context.stride),
       elements: UInt64(run.count), row_stride: UInt64(rowStride), element_stride: UInt64(run.step),
-      offset: UInt64(run.offset))
+      offset: UInt64(run.offset), row_numbers: nil)
+    let numbers: [UInt64]?
+    if let particleStride {
+      // The numbers hold the strides already.
+      place.row_stride = 1
+      numbers = context.chunk.numbers(particleStride: particleStride, instanceStride: rowStride)
+    } else {
+      numbers = context.rowNumbers
+    }
+    guard let numbers else { return body(place) }
+    numbers.withUnsafeBufferPointer {
+      place.row_numbers = $0.baseAddress
+      body(place)
+    }
   }
 
   /// Without rows, the elements take the lanes.
@@ -186,7 +247,7 @@ public struct Draw: Sendable {
     coix_draw(
       first_row: 0, valid_rows: UInt64(run.count), rows: UInt64(run.count), elements: 1,
       row_stride: UInt64(run.step),
-      element_stride: 0, offset: UInt64(run.offset))
+      element_stride: 0, offset: UInt64(run.offset), row_numbers: nil)
   }
 
   /// How a parameter lies for a kernel that fills a run.
@@ -236,7 +297,7 @@ public struct Draw: Sendable {
     let result = makeResult()
     var element = 0
     for run in runs where run.count > 0 {
-      fill(place(run), element, result.pointer + element * result.rowCount)
+      withPlace(run) { fill($0, element, result.pointer + element * result.rowCount) }
       element += run.count
     }
     return result

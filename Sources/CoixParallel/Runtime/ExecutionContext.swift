@@ -8,16 +8,21 @@ import Synchronization
 package final class ExecutionContext {
   /// Buffers of the thread; nil on the caller, where the system's allocator serves.
   let pool: BufferPool?
-  /// Names this context, so that tensors of another chunk are noticed.
+  /// Names this context, so that tensors of another chunk are noticed. The next numbers name those of its tensors that vary over
+  /// some of the plates only, by ``PlateAxes``.
   private(set) var scope: UInt32
+  /// The rows of the chunk.
+  private(set) var chunk = ChunkRows.none
   /// The real rows of the chunk, 0 outside of a plate.
   package private(set) var rows = 0
   /// The padded rows: a multiple of `COIX_LANES`.
   package private(set) var stride = 0
   /// The first row of the chunk, counted in the plate.
   package private(set) var firstRow = 0
-  /// The rows of the whole plate, 0 outside of one.
-  package private(set) var plateRows = 0
+  /// The rows of the whole plate.
+  package var plate: PlateRows { chunk.plate }
+  /// The numbers of the chunk's rows in the plate, where they don't follow each other.
+  private(set) var rowNumbers: [UInt64]?
   /// Where operations on tracked tensors are recorded; nil while nothing is.
   var tape: Tape?
   /// The first shape error that happened here.
@@ -54,7 +59,11 @@ package final class ExecutionContext {
     self.pool = pool
     self.tape = tape
     self.team = team
-    scope = Self.lastScope.wrappingAdd(1, ordering: .relaxed).newValue
+    scope = Self.nextScope()
+  }
+
+  private static func nextScope() -> UInt32 {
+    lastScope.wrappingAdd(PlateAxes.instances.rawValue + 1, ordering: .relaxed).oldValue &+ 1
   }
 
   /// A context for the caller of an evaluation, whose work outside of the workers may use `team` threads.
@@ -63,13 +72,10 @@ package final class ExecutionContext {
   }
 
   /// Makes the context that of another chunk.
-  func enter(rows: Int, firstRow: Int, of plateRows: Int, tape: Tape?, mayBeCut: Bool = false) {
-    self.plateRows = plateRows
-    scope = Self.lastScope.wrappingAdd(1, ordering: .relaxed).newValue
-    self.rows = rows
-    self.firstRow = firstRow
+  func enter(_ chunk: ChunkRows, tape: Tape?, mayBeCut: Bool = false) {
+    scope = Self.nextScope()
+    take(chunk)
     self.tape = tape
-    stride = Self.paddedRows(rows)
     firstFailure = nil
     allocatedFloats = 0
     hasOutgrown = false
@@ -77,14 +83,27 @@ package final class ExecutionContext {
   }
 
   /// Makes the context that of a chunk that ran before, for its backward pass.
-  func reenter(rows: Int, firstRow: Int, scope: UInt32) {
+  func reenter(_ chunk: ChunkRows, scope: UInt32) {
     self.scope = scope
-    self.rows = rows
-    self.firstRow = firstRow
-    stride = Self.paddedRows(rows)
+    take(chunk)
     tape = nil
     firstFailure = nil
   }
+
+  private func take(_ chunk: ChunkRows) {
+    self.chunk = chunk
+    rows = chunk.count
+    firstRow = chunk.first
+    stride = Self.paddedRows(rows)
+    rowNumbers =
+      chunk.isConsecutive ? nil : chunk.numbers(particleStride: chunk.plate.instances, instanceStride: 1)
+  }
+
+  /// What a tensor with values for some of the plates is marked with; see ``Tensor/scope``.
+  func scope(of axes: PlateAxes) -> UInt32 { scope &+ axes.rawValue }
+
+  /// The plates that one of the chunk's tensors varies over; nil for a tensor of another chunk.
+  func axes(of tensor: Tensor) -> PlateAxes? { PlateAxes(rawValue: tensor.scope &- scope) }
 
   /// Throws the first error that happened here.
   package func throwFailure() throws {

@@ -3,6 +3,10 @@
 /// A program is written for one row; the plate runs it for all of them, cut into chunks of consecutive rows that workers
 /// take one after another. How it is cut depends on the row count, the program and ``chunkRows``, never on the number of
 /// threads.
+///
+/// Plates nest: `particles(instances(program))`. What a program computes from data mapped over the instances alone, a network's
+/// features say, is computed once for an instance in each chunk of particles (of which there are 32 or more in a chunk, if the plate has
+/// them), and what it computes from data mapped over the particles alone once for a particle.
 public struct Plate: Hashable, Sendable {
   /// The plate's name, for mapped data and messages.
   public let name: String

@@ -2,12 +2,21 @@
 struct PlateMapping: Sendable {
   /// The plate's name, for messages.
   let plate: String
-  /// The number of the plate's rows.
-  let rows: Int
-  /// The buffer's row for each of the plate's rows; nil where they are the same.
+  /// The plate's rows.
+  let rows: PlateRows
+  /// The plates that the buffer has rows for.
+  var axes = PlateAxes.all
+  /// The buffer's row for each row along those plates; nil where they are the same.
   let index: RowIndex?
   /// The buffer's rows.
   let sourceRows: Int
   /// The node of the whole buffer on the caller's tape, -1 for a constant; the tensor's own node is that of the rows it reads.
   let sourceNode: Int32
+
+  /// The buffer's row for each of the plate's rows; nil where they are the same.
+  var rowIndex: RowIndex? {
+    guard axes != .all else { return index }
+    let numbers = rows.index(along: axes)
+    return index.map { RowIndex($0, then: numbers) } ?? numbers
+  }
 }

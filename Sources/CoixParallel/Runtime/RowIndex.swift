@@ -80,7 +80,7 @@ struct SortedRows: Sendable {
   }
 }
 
-/// One gather of many tensors by the same rows.
+/// One gather of many tensors by the same rows, each of which stays in its instance.
 ///
 /// Tensors that were read through one index before are read through one product afterwards, and a tensor that occurs twice stays
 /// one tensor. Over T gathers of tensors that join one after another there are T multiplications, not T² / 2.
@@ -112,9 +112,20 @@ package final class RowGather {
       storage: Storage(viewing: tensor.storage, mapping: nil),
       shape: Shape([mapping.sourceRows]).appending(tensor.shape), tape: tensor.tape,
       node: tensor.node < 0 ? -1 : mapping.sourceNode)
-    let view = whole.mapped(plate: plate, index: mapping.index.map(product) ?? index)
+    let view = view(of: whole, mapping)
     views[name] = (tensor, view)
     return view
+  }
+
+  private func view(of whole: Tensor, _ mapping: PlateMapping) -> Tensor {
+    guard mapping.axes == .instances else {
+      return whole.mapped(plate: plate, index: mapping.rowIndex.map(product) ?? index)
+    }
+    // A row goes on as a row of the same instance.
+    let rows = PlateRows(particles: index.count / mapping.rows.instances, instances: mapping.rows.instances)
+    return rows.isNested
+      ? whole.mapped(plate: plate, over: rows, along: .instances, index: mapping.index)
+      : whole.mapped(plate: plate, index: mapping.index)
   }
 
   /// Ends the gather. Where most factors have no readers of their own, products are computed, which lets go of the factors.

@@ -38,6 +38,14 @@ public struct RowLocation: Hashable, Sendable {
 }
 
 extension CoixError {
+  /// Whether the error is about one row.
+  var namesRow: Bool {
+    switch self {
+    case .notANumber, .parameter: true
+    default: false
+    }
+  }
+
   /// The same error, its row told by step and plates.
   package func located(step: Int, _ plates: [Plate]) -> CoixError {
     switch self {

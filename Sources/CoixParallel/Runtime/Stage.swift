@@ -7,14 +7,14 @@ import Synchronization
 /// How a plate is cut and run.
 package struct StagePlan: Sendable {
   /// The plate's rows; nil for a stage outside of any plate.
-  package var rows: Int?
+  package var rows: PlateRows?
   /// Rows a chunk, if the user chose them.
   package var chunkRows: Int?
   package var workers: Workers
   /// Whether each chunk goes backward at once, from its row sums marked so.
   package var isHot: Bool
 
-  package init(rows: Int?, chunkRows: Int?, workers: Workers, isHot: Bool) {
+  package init(rows: PlateRows?, chunkRows: Int?, workers: Workers, isHot: Bool) {
     self.rows = rows
     self.chunkRows = chunkRows
     self.workers = workers
@@ -39,7 +39,14 @@ package struct ChunkOutcome {
     /// Whether this merges the rows of `other`: merging it again would be the same.
     package func isRows(of other: Tensor) -> Bool {
       guard case .rows(let tensor) = self else { return false }
-      return tensor.storage === other.storage && tensor.node == other.node && tensor.shape == other.shape
+      return tensor.isSame(as: other)
+    }
+    /// Gives a tensor that varies over some of the plates only a value for each row.
+    mutating func takeAllRows() {
+      switch self {
+      case .rows(let tensor): self = .rows(tensor.inAllRows)
+      case .sum(let tensor, let isLoss): self = .sum(tensor.inAllRows, isLoss: isLoss)
+      }
     }
     var isSum: Bool { if case .sum = self { true } else { false } }
     var isLoss: Bool { if case .sum(_, let isLoss) = self { isLoss } else { false } }
@@ -92,36 +99,58 @@ extension ExecutionContext {
   /// The chunk's rows of a mapped tensor; other tensors as they are. A tracked one becomes a leaf of the chunk's tape.
   package func local(_ tensor: Tensor) -> Tensor {
     guard !tensor.storage.isPlain, let mapping = tensor.storage.mapping else { return tensor }
-    guard rows > 0, firstRow + rows <= mapping.rows else {
+    let axes = mapping.axes
+    guard rows > 0, axes == .all ? chunk.number(rows - 1) < mapping.rows.count : plate == mapping.rows else {
       return Tensor(
         failure: .misplacedTensor(
           operation: "plate \"\(mapping.plate)\"", reason: "mapped data is read outside of the plate"))
     }
-    let result = Tensor(undefinedRows: tensor.shape, in: self)
-    let elements = tensor.shape.elementCount
+    let result = Tensor(undefinedRows: tensor.shape, in: self, along: axes)
     if let index = mapping.index {
-      index.rows.withUnsafeBufferPointer {
-        coix_load_rows(tensor.pointer, $0.baseAddress, result.pointer, firstRow, rows, stride, elements)
-      }
+      index.rows.withUnsafeBufferPointer { load(tensor.pointer, $0.baseAddress, into: result, axes) }
     } else {
-      coix_load_rows(tensor.pointer, nil, result.pointer, firstRow, rows, stride, elements)
+      load(tensor.pointer, nil, into: result, axes)
     }
     guard tensor.node >= 0, let tape else { return result }
     return result.tracked(
       node: tape.leaf(forParentNode: tensor.node, shape: tensor.shape, stride: stride), tape: tape.id)
   }
 
+  /// Fills a tensor with the chunk's rows of a row-major buffer.
+  private func load(
+    _ source: UnsafePointer<Float>, _ index: UnsafePointer<Int32>?, into result: Tensor,
+    _ axes: PlateAxes = .all
+  ) {
+    let elements = result.shape.elementCount
+    if axes == .all, let rowNumbers {
+      coix_load_numbered_rows(source, index, rowNumbers, result.pointer, rows, stride, elements)
+    } else {
+      coix_load_rows(
+        source, index, result.pointer, chunk.first(along: axes), chunk.count(along: axes), result.stride,
+        elements)
+    }
+  }
+
+  /// Puts a tensor's values at the chunk's rows of a row-major buffer.
+  func store(_ tensor: Tensor, into target: UnsafeMutablePointer<Float>) {
+    let elements = tensor.shape.elementCount
+    if let rowNumbers {
+      coix_store_numbered_rows(tensor.pointer, rowNumbers, target, rows, stride, elements)
+    } else {
+      coix_store_rows(tensor.pointer, target, firstRow, rows, stride, elements)
+    }
+  }
+
   /// A seed for the chunk's backward pass: `gradient`'s rows, or one number for every row; zero on padding rows.
   func seed(from gradient: Tensor, like node: (shape: Shape, stride: Int)) -> Tensor {
     guard node.stride > 0 else { return gradient }
     let result = Tensor(undefinedRows: node.shape, in: self)
-    let elements = node.shape.elementCount
     if gradient.shape.elementCount == 1 && gradient.shape.rank == 0 {
       coix_fill(result.pointer, gradient.scalar, result.bufferCount, 1)
     } else {
-      coix_load_rows(gradient.pointer, nil, result.pointer, firstRow, rows, stride, elements)
+      load(gradient.pointer, nil, into: result)
     }
-    for element in 0..<elements {
+    for element in 0..<node.shape.elementCount {
       (result.pointer + element * stride + rows).update(repeating: 0, count: stride - rows)
     }
     return result
@@ -139,24 +168,37 @@ extension Tensor {
     let source = tape != nil && tape?.id == self.tape ? node : -1
     let targets = shape[0]
     let mapping = PlateMapping(
-      plate: plate, rows: index?.count ?? targets, index: index, sourceRows: targets, sourceNode: source)
+      plate: plate, rows: PlateRows(particles: index?.count ?? targets), index: index, sourceRows: targets,
+      sourceNode: source)
     let view = Tensor(storage: Storage(viewing: storage, mapping: mapping), shape: event)
     guard source >= 0, let tape else { return view }
     guard let index else { return view.tracked(node: source, tape: tape.id) }
     let team = self.team
     let gathered = tape.append(
-      shape: Shape(mapping.rows).appending(event), stride: 0,
+      shape: Shape(mapping.rows.count).appending(event), stride: 0,
       .many { gradient, tape in
         tape.add(gradient.scatteredRows(to: targets, index: index, team: team), to: source)
       })
     return view.tracked(node: gathered, tape: tape.id)
   }
 
+  /// A constant over the rows of some of a nest's plates, `[rows, event...]`, as programs of the nest read it.
+  ///
+  /// - Parameter index: for each row along those plates, the tensor's row; nil where they are the same.
+  package func mapped(plate: String, over rows: PlateRows, along axes: PlateAxes, index: RowIndex? = nil)
+    -> Tensor
+  {
+    guard shape.rank > 0, !isPoisoned, !isBatched else { return self }
+    let mapping = PlateMapping(
+      plate: plate, rows: rows, axes: axes, index: index, sourceRows: shape[0], sourceNode: -1)
+    return Tensor(storage: Storage(viewing: storage, mapping: mapping), shape: shape.dropping(1))
+  }
+
   /// A mapped tensor's values for all rows of its plate, `[rows, event...]`, as a uniform tensor.
   package func unmapped() -> Tensor {
     guard !storage.isPlain, let mapping = storage.mapping else { return self }
-    let shape = Shape(mapping.rows).appending(self.shape)
-    guard let index = mapping.index else {
+    let shape = Shape(mapping.rows.count).appending(self.shape)
+    guard let index = mapping.rowIndex else {
       return Tensor(storage: Storage(viewing: storage, mapping: nil), shape: shape, tape: tape, node: node)
     }
     ExecutionContext.current?.rowWork.gathers += 1
@@ -181,10 +223,15 @@ extension Tensor {
 
 extension Tensor {
   /// The plate that a mapped tensor belongs to, and its rows there.
-  package var mappedOver: (plate: String, rows: Int)? { storage.mapping.map { ($0.plate, $0.rows) } }
+  package var mappedOver: (plate: String, rows: Int)? { storage.mapping.map { ($0.plate, $0.rows.count) } }
 
   /// Whether this is mapped data that a gradient is taken with respect to.
   package var isTrackedByRow: Bool { isMapped && node >= 0 }
+
+  /// Whether two tensors are the same numbers with the same history.
+  package func isSame(as other: Tensor) -> Bool {
+    storage === other.storage && node == other.node && shape == other.shape
+  }
 
   /// Whether two mapped tensors are the same rows of the same buffer, with or without a gradient.
   package func isSameMapped(as other: Tensor) -> Bool {
@@ -199,11 +246,12 @@ extension Tensor {
   /// The first row (counted in the plate; 0 for a uniform tensor) with an element for which `predicate` holds, and the element.
   package func firstRow(where predicate: (Float) -> Bool) -> (row: Int, value: Float)? {
     guard !isPoisoned, !isMapped else { return nil }
-    let context = ExecutionContext.current
-    for row in 0..<(isBatched ? context?.rows ?? 0 : 1) {
+    let whole = inAllRows
+    let chunk = ExecutionContext.current?.chunk ?? .none
+    for row in 0..<(isBatched ? chunk.count : 1) {
       for element in 0..<shape.elementCount {
-        let value = pointer[element * rowCount + row]
-        if predicate(value) { return ((isBatched ? context?.firstRow ?? 0 : 0) + row, value) }
+        let value = whole.pointer[element * whole.rowCount + row]
+        if predicate(value) { return (isBatched ? chunk.number(row) : 0, value) }
       }
     }
     return nil

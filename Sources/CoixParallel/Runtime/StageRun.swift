@@ -13,19 +13,25 @@ package func runStage(
   _ plan: StagePlan, _ body: @escaping @Sendable (ExecutionContext) throws -> ChunkOutcome
 ) throws -> StageResult {
   // One number a row is the least that a stage leaves behind.
-  if let rows = plan.rows { try BufferPool.check(rows, for: "a plate of \(rows) rows") }
+  if let rows = plan.rows?.count { try BufferPool.check(rows, for: "a plate of \(rows) rows") }
   let tape = ExecutionContext.current?.tape
-  let rows = max(plan.rows ?? 1, 1)
+  let rows = max(plan.rows?.count ?? 1, 1)
   var chunkRows = plan.chunkRows.map { min($0, rows) } ?? StageRun.chunkRows(for: rows)
   while true {
     // What is noted of each chunk takes memory, too: about sixteen floats.
-    let chunks = 1 + (rows - 1) / chunkRows
+    let grid = plan.rows.map { ChunkGrid($0, chunkRows: chunkRows) }
+    let chunks = grid?.chunkCount ?? 1
     try BufferPool.check(16 * chunks, for: "a plate cut into \(chunks) chunks")
-    let run = StageRun(plan: plan, chunkRows: chunkRows, parent: tape, body: body)
     do {
-      return try run.forward()
+      return try StageRun(plan: plan, grid: grid, parent: tape, body: body).forward()
     } catch is ChunkOutgrown {
       chunkRows = ExecutionContext.paddedRows(chunkRows / 2)
+    } catch let error as CoixError where error.namesRow {
+      // The first row is meant: it is in the first chunk that fails if chunks follow each other.
+      guard let rows = plan.rows, rows.isNested else { throw error }
+      let consecutive = ChunkGrid(consecutive: rows, chunkRows: chunkRows)
+      _ = try StageRun(plan: plan, grid: consecutive, parent: nil, body: body).forward()
+      throw error
     }
   }
 }
@@ -68,7 +74,8 @@ private final class StageRun: @unchecked Sendable {
   }
 
   private let plan: StagePlan
-  private let chunkRows: Int
+  /// How the plate is cut; nil outside of plates.
+  private let grid: ChunkGrid?
   private let parent: Tape?
   private let body: @Sendable (ExecutionContext) throws -> ChunkOutcome
   private let chunkCount: Int
@@ -85,14 +92,14 @@ private final class StageRun: @unchecked Sendable {
   private let hotSums: Table<GradientSums>
 
   init(
-    plan: StagePlan, chunkRows: Int, parent: Tape?,
+    plan: StagePlan, grid: ChunkGrid?, parent: Tape?,
     body: @escaping @Sendable (ExecutionContext) throws -> ChunkOutcome
   ) {
     self.plan = plan
-    self.chunkRows = chunkRows
+    self.grid = grid
     self.parent = parent
     self.body = body
-    chunkCount = plan.rows.map { max(1, ($0 + chunkRows - 1) / chunkRows) } ?? 1
+    chunkCount = grid?.chunkCount ?? 1
     chunksPerTask = (chunkCount + Self.taskLimit - 1) / Self.taskLimit
     taskCount = (chunkCount + chunksPerTask - 1) / chunksPerTask
     chunkSums = Table(count: chunkCount) { [] }
@@ -100,10 +107,7 @@ private final class StageRun: @unchecked Sendable {
     hotSums = Table(count: taskCount) { GradientSums() }
   }
 
-  private func firstRow(_ chunk: Int) -> Int { chunk * chunkRows }
-  private func rowCount(_ chunk: Int) -> Int {
-    plan.rows.map { min(chunkRows, $0 - chunk * chunkRows) } ?? 0
-  }
+  private func rows(of chunk: Int) -> ChunkRows { grid?[chunk] ?? .none }
 
   /// Runs `work` on each chunk; a task's chunks in order, on one worker.
   private func forEachChunk(_ work: @Sendable (_ chunk: Int, _ task: Int, ExecutionContext) throws -> Void)
@@ -117,6 +121,13 @@ private final class StageRun: @unchecked Sendable {
     }
   }
 
+  /// What a chunk leaves behind, with a value for each of its rows.
+  private func outcome(_ context: ExecutionContext) throws -> ChunkOutcome {
+    var outcome = try body(context)
+    for index in outcome.exports.indices { outcome.exports[index].takeAllRows() }
+    return outcome
+  }
+
   // MARK: Forward
 
   func forward() throws -> StageResult {
@@ -125,10 +136,8 @@ private final class StageRun: @unchecked Sendable {
       let pool = plan.isHot ? context.pool : nil
       let tape = parent.map { pool?.takeTape(parent: $0) ?? Tape(parent: $0) }
       defer { if let tape { pool?.giveTape(tape) } }
-      context.enter(
-        rows: rowCount(chunk), firstRow: firstRow(chunk), of: plan.rows ?? 0, tape: tape,
-        mayBeCut: plan.chunkRows == nil)
-      let outcome = try body(context)
+      context.enter(rows(of: chunk), tape: tape, mayBeCut: plan.chunkRows == nil)
+      let outcome = try outcome(context)
       if context.hasOutgrown { throw ChunkOutgrown() }
       try context.throwFailure()
       chunkSums[chunk] = try merge(outcome, chunk: chunk, context)
@@ -179,9 +188,7 @@ private final class StageRun: @unchecked Sendable {
             ? coix_sum_double(tensor.pointer, context.rows)
             : Double(tensor.scalar) * Double(max(context.rows, 1)))
       } else if let target = destination.tensor, tensor.isBatched {
-        coix_store_rows(
-          tensor.pointer, target.pointer, context.firstRow, context.rows, context.stride,
-          tensor.shape.elementCount)
+        context.store(tensor, into: target.pointer)
       }
     }
     return sums
@@ -192,15 +199,16 @@ private final class StageRun: @unchecked Sendable {
     let perRow = exports.reduce(0.0) {
       $0 + ($1.isSum || !$1.tensor.isBatched ? 0 : Double($1.tensor.shape.elementCount))
     }
-    let floats = perRow * Double(plan.rows ?? 0)
-    try BufferPool.check(floats < 0x1p62 ? Int(floats) : .max, for: "what is kept of \(plan.rows ?? 0) rows")
+    let rows = plan.rows?.count ?? 0
+    let floats = perRow * Double(rows)
+    try BufferPool.check(floats < 0x1p62 ? Int(floats) : .max, for: "what is kept of \(rows) rows")
   }
 
   private func destination(for export: ChunkOutcome.Export) throws -> Destination {
     let tensor = export.tensor
     var merged: Tensor?
     if !export.isSum {
-      if tensor.isBatched, let rows = plan.rows {
+      if tensor.isBatched, let rows = plan.rows?.count {
         let (count, overflow) = rows.multipliedReportingOverflow(by: tensor.shape.elementCount)
         let capacity = overflow ? Int.max : max(BufferPool.roundedCapacity(min(count, Int.max / 2)), 1)
         let shape = Shape(rows).appending(tensor.shape)
@@ -256,11 +264,11 @@ private final class StageRun: @unchecked Sendable {
     guard seeds.contains(where: { $0 != nil }) else { return }
     let given = seeds
     let sums = Table(count: taskCount) { GradientSums() }
-    let rowGradients = RowGradients(rows: plan.rows ?? 0)
+    let rowGradients = RowGradients(rows: plan.rows?.count ?? 0)
     try forEachChunk { chunk, task, context in
       let record = try records[chunk] ?? recordAgain(chunk, context)
       records[chunk] = nil
-      context.reenter(rows: rowCount(chunk), firstRow: firstRow(chunk), scope: record.scope)
+      context.reenter(rows(of: chunk), scope: record.scope)
       for (export, seed) in zip(record.exports, given) where export.tensor.node >= 0 {
         guard let seed else { continue }
         // A uniform output is the first chunk's.
@@ -281,9 +289,8 @@ private final class StageRun: @unchecked Sendable {
   /// A chunk's tape, from running it again.
   private func recordAgain(_ chunk: Int, _ context: ExecutionContext) throws -> Record {
     let tape = parent.map { Tape(parent: $0) } ?? Tape()
-    context.enter(
-      rows: rowCount(chunk), firstRow: firstRow(chunk), of: plan.rows ?? 0, tape: tape, mayBeCut: false)
-    let outcome = try body(context)
+    context.enter(rows(of: chunk), tape: tape, mayBeCut: false)
+    let outcome = try outcome(context)
     return Record(tape: tape, exports: outcome.exports, scope: context.scope)
   }
 }

@@ -11,6 +11,10 @@ import CoixKernels
 package func normalLogDensity(_ x: Tensor, location: Tensor, scale: Tensor, reducing: Int) -> Tensor {
   let name = "Normal.logProb"
   if let refusal = x.refusal(name) ?? location.refusal(name) ?? scale.refusal(name) { return refusal }
+  if Tensor.differInRows(x, location, scale) {
+    return normalLogDensity(
+      x.inAllRows, location: location.inAllRows, scale: scale.inAllRows, reducing: reducing)
+  }
   guard let parameters = Shape.broadcast(location.shape, scale.shape),
     let shape = Shape.broadcast(x.shape, parameters),
     reducing <= shape.rank

@@ -6,6 +6,7 @@ extension Tensor {
     -> Tensor
   {
     if let refusal = a.refusal(name()) ?? b.refusal(name()) { return refusal }
+    if differInRows(a, b) { return binary(operation, a.inAllRows, b.inAllRows, name()) }
     let batched = a.isBatched ? a : b
     if a.shape == b.shape {
       // One loop over everything, or one row of `b` or `a` against all rows: no plan needed.
@@ -47,21 +48,25 @@ extension Tensor {
 
   /// The elementwise sum; event shapes broadcast.
   public static func + (a: Tensor, b: Tensor) -> Tensor {
-    binary(COIX_ADD, a, b, "+").recordedSum(of: a, b, isDifference: false)
+    if differInRows(a, b) { return a.inAllRows + b.inAllRows }
+    return binary(COIX_ADD, a, b, "+").recordedSum(of: a, b, isDifference: false)
   }
 
   /// The elementwise difference; event shapes broadcast.
   public static func - (a: Tensor, b: Tensor) -> Tensor {
-    binary(COIX_SUBTRACT, a, b, "-").recordedSum(of: a, b, isDifference: true)
+    if differInRows(a, b) { return a.inAllRows - b.inAllRows }
+    return binary(COIX_SUBTRACT, a, b, "-").recordedSum(of: a, b, isDifference: true)
   }
 
   /// The elementwise product; event shapes broadcast.
   public static func * (a: Tensor, b: Tensor) -> Tensor {
-    binary(COIX_MULTIPLY, a, b, "*").recorded(from: a, b, { $0 * b }, { $0 * a })
+    if differInRows(a, b) { return a.inAllRows * b.inAllRows }
+    return binary(COIX_MULTIPLY, a, b, "*").recorded(from: a, b, { $0 * b }, { $0 * a })
   }
 
   /// The elementwise quotient; event shapes broadcast.
   public static func / (a: Tensor, b: Tensor) -> Tensor {
+    if differInRows(a, b) { return a.inAllRows / b.inAllRows }
     let quotient = binary(COIX_DIVIDE, a, b, "/")
     return quotient.recorded(from: a, b, { $0 / b }, { -($0 * quotient) / b })
   }

@@ -86,7 +86,10 @@ extension Tensor {
 /// *within* the other side can still turn a zero into NaN, as in `select(x .> 0, log(x), 0)` at 0; then
 /// choose before: `log(select(x .> 0, x, 1))`.)
 public func select(_ condition: Tensor, _ a: Tensor, _ b: Tensor) -> Tensor {
-  Tensor.selected(condition, a, b).recorded(
+  if Tensor.differInRows(condition, a, b) {
+    return select(condition.inAllRows, a.inAllRows, b.inAllRows)
+  }
+  return Tensor.selected(condition, a, b).recorded(
     from: a, b, { Tensor.selected(condition, $0, 0) }, { Tensor.selected(condition, 0, $0) })
 }
 
@@ -94,7 +97,8 @@ public func select(_ condition: Tensor, _ a: Tensor, _ b: Tensor) -> Tensor {
 ///
 /// The gradient flows to the larger one, half to each at a tie (as in JAX).
 public func maximum(_ a: Tensor, _ b: Tensor) -> Tensor {
-  Tensor.binary(COIX_MAXIMUM, a, b, "maximum").recorded(
+  if Tensor.differInRows(a, b) { return maximum(a.inAllRows, b.inAllRows) }
+  return Tensor.binary(COIX_MAXIMUM, a, b, "maximum").recorded(
     from: a, b, { $0 * Tensor.preference(COIX_GREATER, a, b) }, { $0 * Tensor.preference(COIX_LESS, a, b) })
 }
 
@@ -102,7 +106,8 @@ public func maximum(_ a: Tensor, _ b: Tensor) -> Tensor {
 ///
 /// The gradient flows to the smaller one, half to each at a tie (as in JAX).
 public func minimum(_ a: Tensor, _ b: Tensor) -> Tensor {
-  Tensor.binary(COIX_MINIMUM, a, b, "minimum").recorded(
+  if Tensor.differInRows(a, b) { return minimum(a.inAllRows, b.inAllRows) }
+  return Tensor.binary(COIX_MINIMUM, a, b, "minimum").recorded(
     from: a, b, { $0 * Tensor.preference(COIX_LESS, a, b) }, { $0 * Tensor.preference(COIX_GREATER, a, b) })
 }
 

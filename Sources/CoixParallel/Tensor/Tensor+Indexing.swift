@@ -14,6 +14,7 @@ extension Tensor {
       return Self.mismatch("gathered", [shape, index.shape], "the index must be a single number")
     }
     guard shape[axis] > 0 else { return Self.mismatch("gathered", [shape], "axis \(axis) has no elements") }
+    if Tensor.differInRows(self, index) { return inAllRows.gathered(at: index.inAllRows, axis: axis) }
     let xShape = shape
     if index.isBatched && !isBatched {
       return gatheredFromTable(at: index, axis)

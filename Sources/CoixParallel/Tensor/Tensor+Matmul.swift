@@ -33,6 +33,7 @@ private struct ProductSizes {
 extension Tensor {
   fileprivate static func product(_ name: String, _ a: Tensor, _ b: Tensor) -> Tensor {
     if let refusal = a.refusal(name) ?? b.refusal(name) { return refusal }
+    if differInRows(a, b) { return product(name, a.inAllRows, b.inAllRows) }
     guard 1...2 ~= a.shape.rank, 1...2 ~= b.shape.rank else {
       return mismatch(name, [a.shape, b.shape], "the operands must be matrices or vectors")
     }

@@ -11,7 +11,9 @@ extension Tensor {
   }
 
   private func refused(_ operation: String) -> Tensor? {
-    if !isPoisoned && !isMapped && (stride == 0 || scope == ExecutionContext.current?.scope) { return nil }
+    if !isPoisoned && !isMapped && (stride == 0 || ExecutionContext.current?.axes(of: self) != nil) {
+      return nil
+    }
     if let failure = storage.failure {
       ExecutionContext.remember(failure)
       return self
@@ -21,6 +23,55 @@ extension Tensor {
       ? "a tensor mapped over plate \"\(storage.mapping?.plate ?? "")\" has values only inside of the plate's programs"
       : "a tensor of another chunk or evaluation is used here; programs must not keep tensors in outer variables"
     return Tensor(failure: .misplacedTensor(operation: operation, reason: reason))
+  }
+
+  /// Whether two operands of the chunk have values for rows of different plates. They then meet ``inAllRows``.
+  @inline(__always)
+  static func differInRows(_ a: Tensor, _ b: Tensor) -> Bool {
+    a.scope != b.scope && a.stride > 0 && b.stride > 0 && differInRows([a, b])
+  }
+
+  /// The same for three operands.
+  @inline(__always)
+  static func differInRows(_ a: Tensor, _ b: Tensor, _ c: Tensor) -> Bool {
+    differInRows(a, b) || differInRows(a, c) || differInRows(b, c)
+  }
+
+  /// The same for several operands.
+  static func differInRows(_ operands: [Tensor]) -> Bool {
+    let batched = operands.filter(\.isBatched)
+    guard batched.contains(where: { $0.scope != batched[0].scope }) else { return false }
+    // What is of another chunk, operations refuse.
+    return batched.allSatisfy { ExecutionContext.current?.axes(of: $0) != nil }
+  }
+
+  /// Whether a tensor of the chunk varies over some of its plates only.
+  @inline(__always)
+  var lacksRows: Bool { stride > 0 && scope != ExecutionContext.current?.scope }
+
+  /// The tensor with a value for each row of the chunk, if it varies over some of its plates only; any other as it is.
+  var inAllRows: Tensor {
+    guard lacksRows, let context = ExecutionContext.current, let axes = context.axes(of: self) else {
+      return self
+    }
+    if let refusal = Tensor.refusal("plate", toMake: shape, rows: context.stride) { return refusal }
+    let result = Tensor(undefinedRows: shape, in: context)
+    let (particles, instances) = (context.chunk.particles.count, context.chunk.instances.count)
+    coix_spread_rows(
+      pointer, stride, result.pointer, result.stride, shape.elementCount, particles, instances,
+      axes == .instances ? 1 : 0)
+    let input = self
+    return result.recorded(from: self) { gradient in
+      guard gradient.isBatched else {
+        return gradient * Tensor(Float(axes == .instances ? particles : instances))
+      }
+      let sum = Tensor(undefined: input.shape, like: input)
+      coix_fold_rows(
+        gradient.pointer, gradient.stride, sum.pointer, sum.stride, input.shape.elementCount, particles,
+        instances,
+        axes == .instances ? 1 : 0)
+      return sum
+    }
   }
 
   /// The poisoned result for operands whose shapes don't fit.

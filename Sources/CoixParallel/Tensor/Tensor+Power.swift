@@ -16,6 +16,7 @@ public func pow(_ base: Tensor, _ exponent: Tensor) -> Tensor {
   {
     return pow(base, exponent.scalar)
   }
+  if Tensor.differInRows(base, exponent) { return pow(base.inAllRows, exponent.inAllRows) }
   let power = Tensor.binary(COIX_POWER, base, exponent, "pow")
   return power.recorded(
     from: base, exponent,

@@ -111,6 +111,7 @@ extension Tensor {
 
   private static func joined(_ tensors: [Tensor], _ axis: Int, _ name: String) -> Tensor {
     for tensor in tensors { if let refusal = tensor.refusal(name) { return refusal } }
+    if differInRows(tensors) { return joined(tensors.map(\.inAllRows), axis, name) }
     guard let first = tensors.first else {
       return Tensor(failure: .argument("\(name): there are no tensors to join"))
     }

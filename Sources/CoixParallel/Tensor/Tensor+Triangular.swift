@@ -11,6 +11,7 @@ import CoixKernels
 public func solveLowerTriangular(_ factor: Tensor, _ b: Tensor) -> Tensor {
   let name = "solveLowerTriangular"
   if let refusal = factor.refusal(name) ?? b.refusal(name) { return refusal }
+  if Tensor.differInRows(factor, b) { return solveLowerTriangular(factor.inAllRows, b.inAllRows) }
   guard let size = factor.matrixSize, b.shape.last == size,
     let batch = Shape.broadcast(Shape(factor.shape.dropLast(2)), Shape(b.shape.dropLast()))
   else {

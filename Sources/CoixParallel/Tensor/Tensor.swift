@@ -13,9 +13,10 @@ public struct Tensor: Sendable {
   var storage: Storage
   /// The event shape.
   public let shape: Shape
-  /// Padded rows of the chunk, 0 for a uniform tensor.
+  /// Padded rows of the chunk, 0 for a uniform tensor. Of the chunk's particles or instances alone, if the tensor varies over no
+  /// other plates.
   let stride: Int
-  /// The context that a batched tensor belongs to.
+  /// The context that a batched tensor belongs to, and the plates that it varies over: ``ExecutionContext/scope(of:)``.
   let scope: UInt32
   /// The tape that tracks the tensor, and its node there; -1 for a constant.
   let tape: UInt32
@@ -46,11 +47,12 @@ public struct Tensor: Sendable {
   }
 
   /// A batched tensor of the chunk that runs, with undefined contents.
-  init(undefinedRows shape: Shape, in context: ExecutionContext) {
+  init(undefinedRows shape: Shape, in context: ExecutionContext, along axes: PlateAxes = .all) {
+    let stride =
+      axes == .all ? context.stride : ExecutionContext.paddedRows(context.chunk.count(along: axes))
     self.init(
-      storage: Storage(count: shape.elementCount * Swift.max(context.stride, 1)), shape: shape,
-      stride: context.stride,
-      scope: context.scope)
+      storage: Storage(count: shape.elementCount * Swift.max(stride, 1)), shape: shape, stride: stride,
+      scope: context.scope(of: axes))
   }
 
   /// A poisoned tensor: the error is remembered for the evaluation that runs.

@@ -43,7 +43,10 @@ import Testing
   /// A chunk's numbers, `[rows, event...]`.
   private func drawn(_ sampler: Sampler, _ draw: Draw, from first: Int, rows: Int) -> [Float] {
     let context = ExecutionContext(pool: BufferPool(), tape: nil, team: 1)
-    context.enter(rows: rows, firstRow: first, of: rows, tape: nil)
+    context.enter(
+      ChunkRows(
+        particles: first..<first + rows, instances: 0..<1, plate: PlateRows(particles: first + rows)),
+      tape: nil)
     return context.withCurrent { Chunk(context: context, rows: rows).values(sampler.sample(draw)) }
   }
 
@@ -98,7 +101,8 @@ import Testing
   /// Repetitions are each for the whole plate: element (k, row) has index k * rows + row.
   @Test func repetitions() {
     let context = ExecutionContext(pool: BufferPool(), tape: nil, team: 1)
-    context.enter(rows: 7, firstRow: 20, of: 40, tape: nil)
+    context.enter(
+      ChunkRows(particles: 20..<27, instances: 0..<1, plate: PlateRows(particles: 40)), tape: nil)
     let found = context.withCurrent {
       Chunk(context: context, rows: 7).values(Draw(key: Self.key, shape: []).repeated(3).uniform())
     }

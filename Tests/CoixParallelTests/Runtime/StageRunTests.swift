@@ -19,7 +19,9 @@ import Testing
   private func plan(_ rows: Int?, chunkRows: Int? = nil, threads: Int = 2, isHot: Bool = false) throws
     -> StagePlan
   {
-    StagePlan(rows: rows, chunkRows: chunkRows, workers: try Workers(threads: threads), isHot: isHot)
+    StagePlan(
+      rows: rows.map { PlateRows(particles: $0) }, chunkRows: chunkRows,
+      workers: try Workers(threads: threads), isHot: isHot)
   }
 
   // MARK: The cut

@@ -39,7 +39,8 @@ func inChunk<Result>(rows: Int, tape: Tape? = nil, _ body: (Chunk) throws -> Res
   let pool = BufferPool.borrow()
   defer { BufferPool.handBack(pool) }
   let context = ExecutionContext(pool: pool, tape: nil, team: 1)
-  context.enter(rows: rows, firstRow: 0, of: rows, tape: tape)
+  context.enter(
+    ChunkRows(particles: 0..<rows, instances: 0..<1, plate: PlateRows(particles: rows)), tape: tape)
   return try context.withCurrent { try body(Chunk(context: context, rows: rows)) }
 }
 
