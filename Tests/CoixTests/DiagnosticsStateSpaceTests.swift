@@ -49,7 +49,8 @@ import Testing
     filter.transition.values.flatMap { $0.map { Float($0) } }, shape: [5, 5])
   private static let initial = Normal(0, 1).expanded(to: [5]).event(1)
 
-  private static func mean(_ x: Tensor) -> Tensor { matmul(transition, x) }
+  /// The mean of a state given the one before.
+  static func mean(_ x: Tensor) -> Tensor { matmul(transition, x) }
 
   private static func observe(_ trace: ModelTrace, _ step: Int, _ x: Tensor) {
     trace.observe(
@@ -68,6 +69,13 @@ import Testing
       observe(trace, step, x)
       return x
     }
+  }
+
+  /// The joint density of the states and observations up to each step; the output is the last of the states.
+  static let joints: [Target<Tuple<>, Tuple<Tensor>>] = observations.indices.dropFirst().reduce(
+    into: [Target(first)]
+  ) { joints, step in
+    joints.append(compose(next(step), joints[step - 1], suffix: false))
   }
 
   /// The bootstrap filter of Gordon, Salmond and Smith 1993: each step moves particles by the model and weights them by what it
@@ -98,14 +106,12 @@ import Testing
   @Test func proposedFilter() throws {
     let plate = Plate("particle", count: 10_000)
     let guess = Kernel { (trace) in trace.sample("x0", from: Self.initial) }
-    var joint: Target<Tuple<>, Tuple<Tensor>> = compose(Self.next(1), Self.first, suffix: false)
     var program: Inference<Tuple<>, Tuple<Tensor>> = propose(plate(Self.first), plate(guess))
     for step in 1..<10 {
       let move = Kernel { (trace, previous: Tensor) in
         trace.sample("x\(step)", from: Normal(Self.mean(previous), 1).event(1))
       }
-      if step > 1 { joint = compose(Self.next(step), joint, suffix: false) }
-      program = propose(plate(joint), compose(plate(move), resample(program), suffix: false))
+      program = propose(plate(Self.joints[step]), compose(plate(move), resample(program), suffix: false))
     }
     let options = EvaluationOptions(keep: .metrics, steps: true)
     let result = try evaluate(program, seed: 4, options: options)()

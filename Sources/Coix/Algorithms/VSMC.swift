@@ -1,7 +1,12 @@
 import CoixParallel
 
 /// Variational sequential Monte Carlo: particles go from target to target by proposals and are resampled on the way; the objective is
-/// the evidence that the last weights estimate. Gradients flow through samples, but not through the choice of ancestors.
+/// the evidence that the last weights estimate.
+///
+/// Gradients flow through samples, but not through the choice of ancestors. What they leave out is a bias, for all proposals but the
+/// last. It does not fall with the number of particles, as the bound's own gradient does: proposals that are trained with few
+/// particles may be the better ones, also for a run with many. The loss has the bound's gradient in this sense, not its value; that
+/// is estimated by ``Metrics/logZ``, summed over instances.
 ///
 /// With a single target this is ``sviIWAE(_:_:)``: the bound is the same formula. (The reference's list form has no loss there.)
 ///
