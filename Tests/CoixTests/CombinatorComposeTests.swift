@@ -93,6 +93,35 @@ import Testing
     #expect(result.metrics.logWeight.scalars == (a + b).scalars)
   }
 
+  /// Effective sample size and evidence are those of the weight, also where sites observed around a weighted program have changed it.
+  @Test(arguments: [false, true]) func metricsAreThoseOfTheWeight(_ isNested: Bool) throws {
+    func plated(
+      _ program: some TargetProgram<Tuple<Tensor>, Tuple<Tensor>>
+    ) -> Target<Tuple<Tensor>, Tuple<Tensor>> {
+      isNested ? Self.plate(Plate("instance", count: 3)(program)) : Self.plate(program)
+    }
+    let target = compose(Self.observing("x"), Self.step("z"), suffix: false)
+    let weighted = propose(plated(target), plated(Self.step("z")))
+    let observing = compose(plated(Self.observing("y")), weighted)
+
+    func check(_ program: some InferenceProgram<Tuple<Tensor>, Tuple<Tensor>>) throws -> Metrics {
+      let metrics = try evaluate(program, seed: 3)(0).metrics
+      let evidence = try logEvidence(metrics.logWeight).scalars.reduce(0, +)
+      let sizes = try effectiveSampleSize(metrics.logWeight).scalars
+      #expect(abs((metrics.logZ?.scalar ?? .nan) - evidence) < 1e-5)
+      #expect(abs((metrics.ess?.scalar ?? .nan) - sizes.reduce(0, +) / Float(sizes.count)) < 1e-4)
+      return metrics
+    }
+    let inner = try check(weighted)
+    #expect(try check(observing).logZ?.scalar != inner.logZ?.scalar)
+    // All weights are equal after a resampling: the evidence is theirs.
+    let resampled = try check(resample(observing))
+    #expect(Set(resampled.logWeight.scalars).count == (isNested ? 3 : 1))
+    // The same through a second one.
+    _ = try check(compose(plated(Self.observing("w")), resample(observing)))
+    _ = try check(resample(compose(plated(Self.observing("w")), resample(observing))))
+  }
+
   @Test func outputsOfSeveralTensors() throws {
     let pair = Kernel { (trace, x: Tensor) in
       let a = trace.sample("a", from: Normal(x, 1))

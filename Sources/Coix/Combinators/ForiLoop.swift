@@ -145,9 +145,8 @@ extension Machine {
     let recorder = try recorder(scope)
     let sites = try finishedTrace(scope).sites
     var metrics = recorder.metrics ?? RunningMetrics()
-    let weight = logWeight(metrics, sites) ?? Tensor(0)
-    metrics.logWeight = weight
-    if isPlated && metrics.ess == nil { metrics.summarize(weight) }
+    completeWeight(&metrics, sites)
+    if isPlated, metrics.ess == nil, let weight = metrics.logWeight { metrics.summarize(weight) }
     metrics.logDensity = metrics.logDensity ?? .pending(sum(sites) ?? Tensor(0))
     if !metrics.hasLoss { metrics.loss = Tensor(0) }
     recorder.metrics = metrics

@@ -213,6 +213,18 @@ extension Machine {
     return observed.map { weight + $0 } ?? weight
   }
 
+  /// Completes the weight of a program that has run.
+  ///
+  /// Sites that are observed around a weighted program change its weight; effective sample size and evidence then are those of the
+  /// new one.
+  func completeWeight(_ metrics: inout RunningMetrics, _ sites: [Site]) {
+    let isChanged = metrics.logWeight != nil && sites.contains { $0.isObserved && !$0.isWeighed }
+    let weight = logWeight(metrics, sites) ?? Tensor(0)
+    metrics.logWeight = weight
+    // A single particle has no effective sample size, before or after.
+    if isChanged && isPlated && metrics.ess != nil { metrics.summarize(weight) }
+  }
+
   /// Adds sites as they are to a scope, as the empirical program of a finished run does: each latent site draws once.
   ///
   /// All probability is at the values they have, so that at another, given, value the log-probability is -inf.

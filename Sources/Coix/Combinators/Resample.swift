@@ -54,7 +54,7 @@ struct ResampleEmitter: ProgramEmitter {
         let recorder = try machine.recorder(inner)
         var metrics = recorder.metrics ?? RunningMetrics()
         let trace = try machine.finishedTrace(inner)
-        metrics.logWeight = machine.logWeight(metrics, trace.sites) ?? Tensor(0)
+        machine.completeWeight(&metrics, trace.sites)
         recorder.metrics = metrics
         recorder.replaceSites {
           $0 = machine.isPlated ? trace.sites.sorted { $0.name < $1.name } : trace.sites

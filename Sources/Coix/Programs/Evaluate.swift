@@ -348,7 +348,7 @@ extension Machine {
   fileprivate func dropUnwanted(_ keep: EvaluationOptions.Keep, _ output: Register) throws {
     let root = try recorder(.root)
     var metrics = root.metrics ?? RunningMetrics()
-    metrics.logWeight = logWeight(metrics, root.sites) ?? Tensor(0)
+    completeWeight(&metrics, root.sites)
     root.metrics = metrics
     switch keep {
     case .everything: break
