@@ -204,7 +204,7 @@ import Testing
 
   @Test func mappedTensorsHaveNoValuesOutside() {
     let mapping = PlateMapping(
-      plate: "particle", rows: PlateRows(particles: 2), index: nil, sourceRows: 2, sourceNode: -1)
+      plate: "particle", rows: PlateRows(particles: 2), index: nil, sourceRows: 2)
     let mapped = Tensor(storage: Storage(viewing: Tensor([1, 2]).storage, mapping: mapping), shape: [])
     #expect(
       (mapped + 1).failure?.description

@@ -77,20 +77,35 @@ final class GradientSums: @unchecked Sendable {
 
 /// The gradients of the parent tape's tensors over a plate's rows: each chunk writes its own rows.
 final class RowGradients: Sendable {
+  /// What the chunks' leaves of one name collected.
+  private struct Collected {
+    let leaf: Tape.Leaf
+    let gradient: Tensor
+    /// The first place of the leaf among any chunk's, for an order that does not depend on the workers'.
+    var position: Int
+
+    static func precedes(_ a: Collected, _ b: Collected) -> Bool {
+      (a.position, a.leaf.parentNode) < (b.position, b.leaf.parentNode)
+    }
+  }
+
   private let rows: Int
-  private let tensors = Mutex<[Int32: Tensor]>([:])
+  private let collected = Mutex<[Tape.Leaf.Name: Collected]>([:])
 
   init(rows: Int) { self.rows = rows }
 
   /// Stores what a chunk's leaves collected at the chunk's rows.
   func store(_ tape: Tape, _ context: ExecutionContext) {
-    for leaf in tape.leaves {
+    for (position, leaf) in tape.leaves.enumerated() {
       guard let gradient = tape.gradient(of: leaf.node), gradient.isBatched else { continue }
-      let target = tensors.withLock { tensors -> Tensor in
-        if let tensor = tensors[leaf.parentNode] { return tensor }
+      let target = collected.withLock { collected -> Tensor in
+        if let known = collected[leaf.name] {
+          collected[leaf.name]?.position = min(known.position, position)
+          return known.gradient
+        }
         // Chunks that don't read the tensor leave zeros.
         let tensor = Tensor.zeros(Shape([rows]).appending(gradient.shape))
-        tensors[leaf.parentNode] = tensor
+        collected[leaf.name] = Collected(leaf: leaf, gradient: tensor, position: position)
         return tensor
       }
       context.store(gradient, into: target.pointer)
@@ -98,10 +113,10 @@ final class RowGradients: Sendable {
   }
 
   /// Adds the gradients to the parent's.
-  func deliver(to tape: Tape) {
-    let collected = tensors.withLock { $0 }
-    for node in collected.keys.sorted() {
-      if let gradient = collected[node] { tape.add(gradient, to: node) }
+  func deliver(to tape: Tape, team: Int) {
+    for part in collected.withLock({ $0.values.sorted(by: Collected.precedes) }) {
+      let gradient = part.leaf.scatter.map { $0(part.gradient, team: team) } ?? part.gradient
+      tape.add(gradient, to: part.leaf.parentNode)
     }
   }
 }

@@ -31,7 +31,16 @@ final class Tape {
   /// A tensor of the parent tape, as it was read by this one.
   struct Leaf {
     let parentNode: Int32
+    /// How its rows were gathered, if they were.
+    let scatter: RowScatter?
     let node: Int32
+
+    /// Leaves of the same name are one.
+    struct Name: Hashable {
+      let parentNode: Int32
+      let index: ObjectIdentifier?
+    }
+    var name: Name { Name(parentNode: parentNode, index: scatter.map { ObjectIdentifier($0.index) }) }
   }
 
   private(set) var id: UInt32
@@ -41,8 +50,11 @@ final class Tape {
   private var capacity: Int
   private(set) var count = 0
   private(set) var leaves: [Leaf] = []
-  /// The leaf of each node of the parent tape, -1 where it has none.
-  private var leafOfParentNode: [Int32] = []
+  /// The leaf of each of the parent's first nodes, which parameters are; -1 where it has none.
+  private var leafOfFirstNode: [Int32] = []
+  private static let firstNodes = 1 << 10
+  /// The leaves of later nodes, of which a program of many steps has very many, and of gathered rows.
+  private var laterLeaves: [Leaf.Name: Int32] = [:]
 
   private static let lastID = Atomic<UInt32>(0)
 
@@ -63,7 +75,8 @@ final class Tape {
     nodes.deinitialize(count: count)
     count = 0
     leaves.removeAll(keepingCapacity: true)
-    leafOfParentNode.removeAll(keepingCapacity: true)
+    leafOfFirstNode.removeAll(keepingCapacity: true)
+    laterLeaves.removeAll(keepingCapacity: true)
     id = Self.lastID.wrappingAdd(1, ordering: .relaxed).newValue
     parentID = parent?.id ?? 0
   }
@@ -107,17 +120,27 @@ final class Tape {
     return leaf(forParentNode: tensor.node, shape: tensor.shape, stride: tensor.stride)
   }
 
-  /// The leaf for a node of the parent.
-  func leaf(forParentNode parent: Int32, shape: Shape, stride: Int) -> Int32 {
+  /// The leaf for a node of the parent, or for rows gathered from it.
+  func leaf(forParentNode parent: Int32, scatter: RowScatter? = nil, shape: Shape, stride: Int) -> Int32 {
+    func makeLeaf() -> Leaf {
+      let leaf = Leaf(
+        parentNode: parent, scatter: scatter, node: append(shape: shape, stride: stride, .none))
+      leaves.append(leaf)
+      return leaf
+    }
     let index = Int(parent)
-    if index >= leafOfParentNode.count {
-      leafOfParentNode.append(contentsOf: repeatElement(-1, count: index + 1 - leafOfParentNode.count))
+    guard index < Self.firstNodes, scatter == nil else {
+      let name = Leaf.Name(parentNode: parent, index: scatter.map { ObjectIdentifier($0.index) })
+      if let node = laterLeaves[name] { return node }
+      let leaf = makeLeaf()
+      laterLeaves[name] = leaf.node
+      return leaf.node
     }
-    if leafOfParentNode[index] < 0 {
-      leafOfParentNode[index] = append(shape: shape, stride: stride, .none)
-      leaves.append(Leaf(parentNode: parent, node: leafOfParentNode[index]))
+    if index >= leafOfFirstNode.count {
+      leafOfFirstNode.append(contentsOf: repeatElement(-1, count: index + 1 - leafOfFirstNode.count))
     }
-    return leafOfParentNode[index]
+    if leafOfFirstNode[index] < 0 { leafOfFirstNode[index] = makeLeaf().node }
+    return leafOfFirstNode[index]
   }
 
   /// Adds a node and returns its number.

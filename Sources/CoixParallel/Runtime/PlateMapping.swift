@@ -10,8 +10,9 @@ struct PlateMapping: Sendable {
   let index: RowIndex?
   /// The buffer's rows.
   let sourceRows: Int
-  /// The node of the whole buffer on the caller's tape, -1 for a constant; the tensor's own node is that of the rows it reads.
-  let sourceNode: Int32
+
+  /// The rows that a gradient goes back to, by an index; nil where they are the plate's. The tensor's node is that of the whole buffer.
+  var scatter: RowScatter? { index.map { RowScatter(index: $0, targets: sourceRows) } }
 
   /// The buffer's row for each of the plate's rows; nil where they are the same.
   var rowIndex: RowIndex? {

@@ -110,8 +110,7 @@ package final class RowGather {
     // A detached tensor stays detached.
     let whole = Tensor(
       storage: Storage(viewing: tensor.storage, mapping: nil),
-      shape: Shape([mapping.sourceRows]).appending(tensor.shape), tape: tensor.tape,
-      node: tensor.node < 0 ? -1 : mapping.sourceNode)
+      shape: Shape([mapping.sourceRows]).appending(tensor.shape), tape: tensor.tape, node: tensor.node)
     let view = view(of: whole, mapping)
     views[name] = (tensor, view)
     return view

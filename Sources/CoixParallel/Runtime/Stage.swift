@@ -113,7 +113,9 @@ extension ExecutionContext {
     }
     guard tensor.node >= 0, let tape else { return result }
     return result.tracked(
-      node: tape.leaf(forParentNode: tensor.node, shape: tensor.shape, stride: stride), tape: tape.id)
+      node: tape.leaf(
+        forParentNode: tensor.node, scatter: mapping.scatter, shape: tensor.shape, stride: result.stride),
+      tape: tape.id)
   }
 
   /// Fills a tensor with the chunk's rows of a row-major buffer.
@@ -168,18 +170,10 @@ extension Tensor {
     let source = tape != nil && tape?.id == self.tape ? node : -1
     let targets = shape[0]
     let mapping = PlateMapping(
-      plate: plate, rows: PlateRows(particles: index?.count ?? targets), index: index, sourceRows: targets,
-      sourceNode: source)
+      plate: plate, rows: PlateRows(particles: index?.count ?? targets), index: index, sourceRows: targets)
     let view = Tensor(storage: Storage(viewing: storage, mapping: mapping), shape: event)
     guard source >= 0, let tape else { return view }
-    guard let index else { return view.tracked(node: source, tape: tape.id) }
-    let team = self.team
-    let gathered = tape.append(
-      shape: Shape(mapping.rows.count).appending(event), stride: 0,
-      .many { gradient, tape in
-        tape.add(gradient.scatteredRows(to: targets, index: index, team: team), to: source)
-      })
-    return view.tracked(node: gathered, tape: tape.id)
+    return view.tracked(node: source, tape: tape.id)
   }
 
   /// A constant over the rows of some of a nest's plates, `[rows, event...]`, as programs of the nest read it.
@@ -190,7 +184,7 @@ extension Tensor {
   {
     guard shape.rank > 0, !isPoisoned, !isBatched else { return self }
     let mapping = PlateMapping(
-      plate: plate, rows: rows, axes: axes, index: index, sourceRows: shape[0], sourceNode: -1)
+      plate: plate, rows: rows, axes: axes, index: index, sourceRows: shape[0])
     return Tensor(storage: Storage(viewing: storage, mapping: mapping), shape: shape.dropping(1))
   }
 
@@ -207,16 +201,26 @@ extension Tensor {
       guard let base = rows.baseAddress else { return }
       coix_gather_rows(pointer, base, result.pointer, rows.count, self.shape.elementCount, Int32(result.team))
     }
-    return result.tracked(node: node, tape: tape)
+    guard let scatter = mapping.scatter else { return result }
+    let team = result.team
+    return result.recorded(from: self) { scatter($0, team: team) }
   }
+}
 
-  /// Rows added up by target: the gradient of a gather.
-  fileprivate func scatteredRows(to targets: Int, index: RowIndex, team: Int) -> Tensor {
-    let result = Tensor.zeros(Shape(targets).appending(shape.dropping(1)))
-    let elements = self.shape.product(1..<self.shape.rank)
+/// The way back of a gather: rows are added up by the rows that they were read from.
+struct RowScatter: Sendable {
+  let index: RowIndex
+  /// How many rows it was read from.
+  let targets: Int
+
+  /// The gradient of the rows that were read, from that of the rows that read them.
+  func callAsFunction(_ gradient: Tensor, team: Int) -> Tensor {
+    let event = gradient.shape.dropping(1)
+    let result = Tensor.zeros(Shape(targets).appending(event))
     let sorted = index.sorted(targets: targets)
     coix_scatter_add_rows(
-      pointer, sorted.order, sorted.offsets, result.pointer, targets, elements, Int32(team))
+      gradient.pointer, sorted.order, sorted.offsets, result.pointer, targets, event.elementCount, Int32(team)
+    )
     return result
   }
 }

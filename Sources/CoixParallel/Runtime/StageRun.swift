@@ -283,7 +283,7 @@ private final class StageRun: @unchecked Sendable {
       rowGradients.store(record.tape, context)
     }
     GradientSums.deliver(sums, scaledBy: 1, to: tape, team: plan.workers.team)
-    rowGradients.deliver(to: tape)
+    rowGradients.deliver(to: tape, team: plan.workers.team)
   }
 
   /// A chunk's tape, from running it again.
