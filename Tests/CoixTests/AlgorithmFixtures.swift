@@ -137,14 +137,6 @@ struct KalmanModel: Sendable {
 extension Bits {
   mutating func add(_ result: AlgosProgram.Result) {
     for (name, tensor) in result.outputs { add("output \(name)", tensor) }
-    for site in result.trace.sites {
-      add("value of \(site.name)", site.value)
-      add("log-probability of \(site.name)", site.logProb)
-    }
-    add("log-weight", result.metrics.logWeight)
-    add("ess", result.metrics.ess)
-    add("logZ", result.metrics.logZ)
-    add("logDensity", result.metrics.logDensity)
-    add("loss", result.metrics.loss)
+    add(result.trace, result.metrics)
   }
 }
