@@ -67,13 +67,8 @@ static void slope(coix_activation activation, const float *y, const float *dy, f
 }
 
 static void row_sums(const float *x, float *sums, size_t count, size_t rows, int team) {
-  int threads = coix_team_for((double)count * (double)rows * 0.1, team);
-  if (threads <= 1) {
-    for (size_t o = 0; o < count; o++) sums[o] = kernels->row_sum(x + o * rows, rows);
-    return;
-  }
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (size_t o = 0; o < count; o++) sums[o] = kernels->row_sum(x + o * rows, rows);
+  COIX_FOR(o, count, coix_team_for((double)count * (double)rows * 0.1, team),
+           sums[o] = kernels->row_sum(x + o * rows, rows));
 }
 
 /// Few inputs: the kernel's gradient is split by outputs; that of the inputs, a sum over outputs, by rows.

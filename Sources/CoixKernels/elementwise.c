@@ -2,10 +2,14 @@
 
 #include "internal.h"
 
+// The last of each, and one.
+#define UNARY_OPS (COIX_NORMAL_QUANTILE + 1)
+#define BINARY_OPS (COIX_NOT_EQUAL + 1)
+
 typedef struct {
-  void (*unary[23])(const float *x, float *y, size_t count);
-  void (*slope[23])(const float *x, const float *y, const float *dy, float *dx, size_t count);
-  void (*binary[13])(const float *a, size_t as, const float *b, size_t bs, float *out, size_t count);
+  void (*unary[UNARY_OPS])(const float *x, float *y, size_t count);
+  void (*slope[UNARY_OPS])(const float *x, const float *y, const float *dy, float *dx, size_t count);
+  void (*binary[BINARY_OPS])(const float *a, size_t as, const float *b, size_t bs, float *out, size_t count);
   void (*select)(const float *c, size_t cs, const float *a, size_t as, const float *b, size_t bs, float *out, size_t count);
   void (*accumulate)(float *y, const float *x, size_t count);
   void (*accumulate_scaled)(float *y, const float *x, float factor, size_t count);
@@ -38,9 +42,8 @@ COIX_CHOOSE(elementwise_table, kernels)
   } while (0)
 
 /// Nanoseconds an element, roughly, of each unary operation: decides only whether a team is worth waking.
-static const float unary_cost[23] = {0.2f, 0.6f, 0.8f, 0.8f, 1.2f, 0.4f, 1.2f, 0.8f, 1.8f, 0.2f,
-                                     0.2f, 0.2f, 0.4f, 2.0f, 2.0f, 0.2f, 0.2f, 8.0f, 12.0f, 1.5f, 20.0f,
-                                     25.0f, 60.0f};
+static const float unary_cost[UNARY_OPS] = {0.2f, 0.6f, 0.8f, 0.8f, 1.2f, 0.4f,  1.2f, 0.8f,  1.8f,  0.2f, 0.2f, 0.2f,
+                                            0.4f, 2.0f, 2.0f, 0.2f, 0.2f, 8.0f, 12.0f, 1.5f, 20.0f, 25.0f, 60.0f};
 
 void coix_unary(coix_unary_op op, const float *x, float *y, size_t count, int team) {
   FOR_BLOCKS(unary_cost[op], kernels->unary[op](x + start, y + start, length));
@@ -81,15 +84,8 @@ void coix_binary(coix_binary_op op, const float *a, size_t a_outer_stride, size_
     FOR_BLOCKS(cost, kernels->binary[op](a + start * as, as, b + start * bs, bs, out + start, length));
     return;
   }
-  int threads = coix_team_for((double)outer * (double)rows * cost, team);
-  if (threads <= 1) {
-    for (size_t o = 0; o < outer; o++)
-      kernels->binary[op](AT(q[0], o), a_row_stride, AT(q[1], o), b_row_stride, out + o * rows, rows);
-    return;
-  }
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (size_t o = 0; o < outer; o++)
-    kernels->binary[op](AT(q[0], o), a_row_stride, AT(q[1], o), b_row_stride, out + o * rows, rows);
+  COIX_FOR(o, outer, coix_team_for((double)outer * (double)rows * cost, team),
+           kernels->binary[op](AT(q[0], o), a_row_stride, AT(q[1], o), b_row_stride, out + o * rows, rows));
 }
 
 void coix_select(const float *condition, size_t c_outer_stride, size_t c_row_stride,
@@ -104,17 +100,9 @@ void coix_select(const float *condition, size_t c_outer_stride, size_t c_row_str
                                     out + start, length));
     return;
   }
-  int threads = coix_team_for((double)outer * (double)rows * 0.4, team);
-  if (threads <= 1) {
-    for (size_t o = 0; o < outer; o++)
-      kernels->select(AT(q[0], o), c_row_stride, AT(q[1], o), a_row_stride, AT(q[2], o), b_row_stride,
-                      out + o * rows, rows);
-    return;
-  }
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (size_t o = 0; o < outer; o++)
-    kernels->select(AT(q[0], o), c_row_stride, AT(q[1], o), a_row_stride, AT(q[2], o), b_row_stride,
-                    out + o * rows, rows);
+  COIX_FOR(o, outer, coix_team_for((double)outer * (double)rows * 0.4, team),
+           kernels->select(AT(q[0], o), c_row_stride, AT(q[1], o), a_row_stride, AT(q[2], o), b_row_stride,
+                           out + o * rows, rows));
 }
 
 static void fill(float *y, float value, size_t count) {

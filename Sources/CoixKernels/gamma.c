@@ -80,12 +80,7 @@ void coix_draw_gamma(coix_key key, coix_draw draw, const float *alpha, size_t al
     const uint64_t first = draw.row_numbers ? 0 : draw.first_row;
     const element e = {key, first * draw.row_stride + i * draw.element_stride + draw.offset, draw.row_stride,
                        draw.row_numbers, alpha + i * alpha_element_stride, alpha_row_stride, logarithmic};
-    if (threads <= 1) {
-      for (size_t r = 0; r < rows; r++) target[r] = gamma_row(&e, r);
-    } else {
-#pragma omp parallel for schedule(static) num_threads(threads)
-      for (size_t r = 0; r < rows; r++) target[r] = gamma_row(&e, r);
-    }
+    COIX_FOR(r, rows, threads, target[r] = gamma_row(&e, r));
     for (size_t r = rows; r < draw.rows; r++) target[r] = target[rows - 1];
   }
 }

@@ -16,6 +16,19 @@ int coix_level(void);
 /// waking threads would cost more than it saves. Where more than 1, idle OpenMP threads are told not to spin.
 int coix_team_for(double nanoseconds, int team);
 
+/// Runs a statement for each i < count, shared out to `team` threads; for one of them without a parallel region, which workers
+/// never enter.
+#define COIX_FOR(i, count, team, ...)                                                              \
+  do {                                                                                             \
+    const int threads_ = (team);                                                                   \
+    if (threads_ <= 1) {                                                                           \
+      for (size_t i = 0; i < (count); i++) __VA_ARGS__;                                            \
+    } else {                                                                                       \
+      _Pragma("omp parallel for schedule(static) num_threads(threads_)")                           \
+      for (size_t i = 0; i < (count); i++) __VA_ARGS__;                                            \
+    }                                                                                              \
+  } while (0)
+
 /// Points `kernels` at the table of the instruction set in use, once, at load.
 #if defined(__x86_64__)
 #define COIX_CHOOSE(type, kernels)                                                                 \

@@ -22,17 +22,6 @@ COIX_CHOOSE(resampling_table, kernels)
 
 static inline size_t block_size(size_t n) { return coix_max(LEAST_BLOCK, coix_blocks(n, MOST_BLOCKS)); }
 
-/// Runs `statement` for each block b, by a team where there is one.
-#define FOR_BLOCKS(statement)                                                                      \
-  do {                                                                                             \
-    if (threads <= 1) {                                                                            \
-      for (size_t b = 0; b < blocks; b++) statement;                                               \
-    } else {                                                                                       \
-      _Pragma("omp parallel for schedule(static) num_threads(threads)")                            \
-      for (size_t b = 0; b < blocks; b++) statement;                                               \
-    }                                                                                              \
-  } while (0)
-
 // MARK: Weights
 
 /// What of a row's weight the positions are laid on.
@@ -95,8 +84,7 @@ static double block_sum(const column *c, size_t b) {
 /// Sums before each block, `blocks` + 1 of them. Returns the total.
 static double sums(const column *c, double *before) {
   const size_t blocks = c->blocks;
-  const int threads = c->threads;
-  FOR_BLOCKS(before[b + 1] = block_sum(c, b));
+  COIX_FOR(b, blocks, c->threads, before[b + 1] = block_sum(c, b));
   before[0] = 0.0;
   for (size_t b = 0; b < blocks; b++) before[b + 1] += before[b];
   return before[blocks];
@@ -151,7 +139,7 @@ static size_t positions_before_block(double bound, const positions *p) {
 static double sort_uniform(const float *exponential, size_t stride, size_t count, double *sorted, int threads) {
   double before[MOST_BLOCKS + 1];
   const size_t n = count + 1, size = block_size(n), blocks = coix_blocks(n, size);
-  FOR_BLOCKS({
+  COIX_FOR(b, blocks, threads, {
     double sum = 0.0;
     for (size_t i = b * size; i < coix_min((b + 1) * size, n); i++) {
       sum += (double)exponential[i * stride];
@@ -161,7 +149,8 @@ static double sort_uniform(const float *exponential, size_t stride, size_t count
   });
   before[0] = 0.0;
   for (size_t b = 0; b < blocks; b++) before[b + 1] += before[b];
-  FOR_BLOCKS(for (size_t i = b * size; i < coix_min((b + 1) * size, count); i++) sorted[i] += before[b]);
+  COIX_FOR(b, blocks, threads,
+           for (size_t i = b * size; i < coix_min((b + 1) * size, count); i++) sorted[i] += before[b]);
   return before[blocks] > 0.0 ? before[blocks] : 1.0;
 }
 
@@ -199,7 +188,6 @@ static void block_pick(const column *c, size_t b, double before, const positions
 static void pick(const column *c, const double *before, positions *p, int32_t *index) {
   size_t starts[MOST_BLOCKS + 1];
   const size_t blocks = c->blocks;
-  const int threads = c->threads;
   p->step = before[blocks] / p->span;
   p->per_step = p->span / before[blocks];
   size_t last = 0; // the last block with any weight takes what rounding leaves
@@ -208,8 +196,8 @@ static void pick(const column *c, const double *before, positions *p, int32_t *i
   // Position 0 belongs to the first row with any weight, though nothing lies before it.
   for (size_t b = 0; b <= blocks; b++)
     starts[b] = b > last ? p->count : before[b] == 0.0 ? 0 : positions_before_block(before[b], p);
-  FOR_BLOCKS(if (before[b + 1] > before[b])
-               block_pick(c, b, before[b], p, starts[b], starts[b + 1], index));
+  COIX_FOR(b, blocks, c->threads,
+           if (before[b + 1] > before[b]) block_pick(c, b, before[b], p, starts[b], starts[b + 1], index));
 }
 
 // MARK: Schemes
@@ -242,7 +230,7 @@ static int resample_column(coix_resampling_scheme scheme, const float *log_weigh
   float largest[MOST_BLOCKS];
   double before[MOST_BLOCKS + 1];
   const size_t size = block_size(n), blocks = coix_blocks(n, size);
-  FOR_BLOCKS(largest[b] = block_max(log_weight, columns, b * size, coix_min((b + 1) * size, n)));
+  COIX_FOR(b, blocks, threads, largest[b] = block_max(log_weight, columns, b * size, coix_min((b + 1) * size, n)));
   const float greatest = block_max(largest, 1, 0, blocks);
   if (!isfinite(greatest)) return 1;
 

@@ -168,13 +168,7 @@ void coix_scatter_add_rows(const float *source, const int32_t *order, const int3
                            size_t targets, size_t elements, int team) {
   if (targets == 0) return;
   double work = ((double)targets + (double)(offsets[targets] - offsets[0])) * (2.0 + 0.5 * (double)elements);
-  int threads = coix_team_for(work, team);
-  if (threads <= 1) {
-    for (size_t t = 0; t < targets; t++) scatter_target(source, order, offsets, destination, t, elements);
-    return;
-  }
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (size_t t = 0; t < targets; t++) scatter_target(source, order, offsets, destination, t, elements);
+  COIX_FOR(t, targets, coix_team_for(work, team), scatter_target(source, order, offsets, destination, t, elements));
 }
 
 void coix_sort_rows(const int32_t *index, size_t count, size_t targets, int32_t *order, int32_t *offsets) {

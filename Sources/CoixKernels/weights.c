@@ -44,13 +44,7 @@ static void one_column(const float *x, double *greatest, double *sum, double *su
   const size_t size = coix_max(LEAST_BLOCK, coix_blocks(coix_blocks(n, MOST_BLOCKS), COIX_LANES) * COIX_LANES);
   const size_t blocks = coix_blocks(n, size);
   block_moments parts[MOST_BLOCKS];
-  const int threads = coix_team_for((double)n, team);
-  if (threads <= 1) {
-    for (size_t b = 0; b < blocks; b++) block(x + b * size, coix_min(size, n - b * size), parts + b);
-  } else {
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (size_t b = 0; b < blocks; b++) block(x + b * size, coix_min(size, n - b * size), parts + b);
-  }
+  COIX_FOR(b, blocks, coix_team_for((double)n, team), block(x + b * size, coix_min(size, n - b * size), parts + b));
   float m = parts[0].greatest;
   for (size_t b = 1; b < blocks; b++) m = m != m || m > parts[b].greatest ? m : parts[b].greatest;
   double s = 0, q = 0;
@@ -74,14 +68,8 @@ static void one_group(const float *x, double *greatest, double *sum, double *sum
                       size_t width, int threads) {
   const size_t size = coix_max(LEAST_GROUP_BLOCK, coix_blocks(n, MOST_GROUP_BLOCKS)), blocks = coix_blocks(n, size);
   group_moments parts[MOST_GROUP_BLOCKS];
-#define BLOCK kernels->group(x + b * size * columns, coix_min(size, n - b * size), columns, width, parts + b)
-  if (threads <= 1) {
-    for (size_t b = 0; b < blocks; b++) BLOCK;
-  } else {
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (size_t b = 0; b < blocks; b++) BLOCK;
-  }
-#undef BLOCK
+  COIX_FOR(b, blocks, threads,
+           kernels->group(x + b * size * columns, coix_min(size, n - b * size), columns, width, parts + b));
   for (size_t c = 0; c < width; c++) {
     float m = parts[0].greatest[c];
     for (size_t b = 1; b < blocks; b++) m = m != m || m > parts[b].greatest[c] ? m : parts[b].greatest[c];
@@ -109,14 +97,7 @@ void coix_weight_moments(const float *log_weight, double *greatest, double *sum,
   const size_t groups = coix_blocks(columns, GROUP);
   const int within = coix_team_for((double)(n * coix_min(columns, GROUP)), team);
   const int across = within > 1 ? 1 : coix_team_for((double)n * (double)columns, team);
-#define ONE                                                                                                        \
-  one_group(log_weight + g * GROUP, greatest + g * GROUP, sum + g * GROUP, sum_of_squares + g * GROUP, n, columns, \
-            coix_min(GROUP, columns - g * GROUP), within)
-  if (across <= 1) {
-    for (size_t g = 0; g < groups; g++) ONE;
-  } else {
-#pragma omp parallel for schedule(static) num_threads(across)
-    for (size_t g = 0; g < groups; g++) ONE;
-  }
-#undef ONE
+  COIX_FOR(g, groups, across,
+           one_group(log_weight + g * GROUP, greatest + g * GROUP, sum + g * GROUP, sum_of_squares + g * GROUP, n,
+                     columns, coix_min(GROUP, columns - g * GROUP), within));
 }

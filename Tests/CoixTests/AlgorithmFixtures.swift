@@ -118,33 +118,19 @@ struct KalmanModel: Sendable {
     ]
   }
 
-  /// The Kalman filter: the log-evidence of all observations, and mean and scale of the last state.
+  /// The log-evidence of all observations, and mean and scale of the last state.
   var filtered: (logEvidence: Double, mean: Double, scale: Double) {
-    var (logEvidence, mean, variance) = (0.0, 0.0, 0.0)
-    for (step, y) in observations.enumerated() {
-      let predicted = step == 0 ? 0 : slope * mean
-      let spread = step == 0 ? firstScale * firstScale : slope * slope * variance + scaleZ * scaleZ
-      let total = emission * emission * spread + scaleY * scaleY
-      logEvidence += normalLogDensity(y, emission * predicted, total.squareRoot())
-      let gain = spread * emission / total
-      mean = predicted + gain * (y - emission * predicted)
-      variance = (1 - gain * emission) * spread
-    }
-    return (logEvidence, mean, variance.squareRoot())
+    let filter = KalmanFilter(
+      transition: Matrix([[slope]]), emission: Matrix([[emission]]), prior: firstScale * firstScale,
+      drift: scaleZ * scaleZ, noise: scaleY * scaleY)
+    let (logEvidence, mean, covariance) = filter.filtered(observations.map { [$0] })
+    return (logEvidence, mean[0, 0], covariance[0, 0].squareRoot())
   }
 }
 
 extension Bits {
   mutating func add(_ result: AlgosProgram.Result) {
     for (name, tensor) in result.outputs { add("output \(name)", tensor) }
-    for site in result.trace.sites {
-      add("value of \(site.name)", site.value)
-      add("log-probability of \(site.name)", site.logProb)
-    }
-    add("log-weight", result.metrics.logWeight)
-    add("ess", result.metrics.ess)
-    add("logZ", result.metrics.logZ)
-    add("logDensity", result.metrics.logDensity)
-    add("loss", result.metrics.loss)
+    add(result.trace, result.metrics)
   }
 }

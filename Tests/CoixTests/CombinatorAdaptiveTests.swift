@@ -40,21 +40,12 @@ struct LinearGaussian: Sendable {
     return filter
   }
 
-  /// log p(y), by the Kalman filter.
+  /// log p(y).
   func logEvidence(until last: Int) -> Double {
-    var (mean, variance, logEvidence) = (0.0, 1.0, 0.0)
-    for t in 0...last {
-      if t > 0 {
-        mean *= Double(slope)
-        variance = Double(slope * slope) * variance + Double(drift * drift)
-      }
-      let total = variance + Double(noise * noise)
-      logEvidence += normalLogDensity(Double(y[t]), mean, total.squareRoot())
-      let gain = variance / total
-      mean += gain * (Double(y[t]) - mean)
-      variance *= 1 - gain
-    }
-    return logEvidence
+    let filter = KalmanFilter(
+      transition: Matrix([[Double(slope)]]), emission: .identity(1), drift: Double(drift * drift),
+      noise: Double(noise * noise))
+    return filter.logEvidence(y[...last].map { [Double($0)] })
   }
 }
 

@@ -75,6 +75,8 @@ import Testing
       trace.sample("z", from: Bernoulli(probabilities: [0.1, 0.7]).masked(Tensor([1, 0])).event(1))
     }
     #expect(abs(try enumerate(masked)().logEvidence.scalar - log(2)) < 1e-6)
+    let scaled = Kernel { (trace) in trace.sample("z", from: Bernoulli(probabilities: 0.3).scaled(by: 2)) }
+    #expect(abs(try enumerate(scaled)().logEvidence.scalar - log(0.58)) < 1e-6)
     let plated = Kernel { (trace) in
       trace.plate("N", 3).sample("z", from: Bernoulli(probabilities: 0.5))
     }

@@ -38,7 +38,7 @@ import Testing
     #expect(abs(simple.logEvidence([[0.3]]) - one) < 1e-14)
     let other = KalmanFilter(
       transition: Matrix([[0.5, -0.2], [0.9, 0.1]]), emission: Matrix([[1, 2], [0.3, -1], [0, 0.5]]),
-      noise: 0.7)
+      prior: 2, drift: 0.4, noise: 0.7)
     let data = [[0.1, 0.2, -1], [2, 0.5, 0], [-1, 1, 0.3], [0.5, 0.5, 0.5]]
     #expect(abs(other.logEvidence(data) - other.denseLogEvidence(data)) < 1e-12)
   }

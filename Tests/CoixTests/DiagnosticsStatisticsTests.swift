@@ -17,10 +17,12 @@ import Testing
     let levels = [0, 0.1, 0.3, 0.5, 0.6, 0.9, 0.99, 1]
     let quantiles = try weightedQuantiles(levels, of: Self.values, logWeights: Self.logWeights)
     #expect(quantiles.scalars == [-1, -1, 0, 0, 2, 3, 5, 5])
-    // Particles of weight zero are not there, not even a NaN of theirs in a mean.
+    // Particles of weight zero are not there, not even a NaN of theirs.
     let some = Tensor([-.infinity, 0, 0, -.infinity, -.infinity])
     #expect(try weightedQuantiles([0, 0.5, 1], of: Self.values, logWeights: some).scalars == [-1, -1, 2])
     #expect(try weightedMean(of: [.nan, 1, 2, .infinity, 0], logWeights: some).scalar == 1.5)
+    #expect(try weightedQuantiles([0, 1], of: [.nan, 1, 2, 3, 0], logWeights: some).scalars == [1, 2])
+    #expect(try weightedQuantiles([0], of: [0, 1, .nan, 3, 0], logWeights: some).scalar.isNaN)
     // Large log-weights, small differences.
     let huge = Tensor([1e4, 1e4, -1e4, -1e4, -1e4])
     #expect(try weightedMean(of: Self.values, logWeights: huge).scalar == 1)

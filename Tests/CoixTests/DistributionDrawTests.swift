@@ -55,6 +55,19 @@ import Testing
     #expect(test.distribution.logProb(of: draws).scalars.allSatisfy { $0 > -.infinity })
   }
 
+  /// Where what is drawn lies closer to an end of the support than any float.
+  @Test func drawsStayInTheSupport() throws {
+    func check(_ distribution: some Distribution, _ key: PRNGKey = 12) throws {
+      let draws = try drawInPlate(distribution, key, rows: 10_000)
+      #expect(distribution.logProb(of: draws).scalars.allSatisfy { $0.isFinite })
+    }
+    // The uniform number of row 9,926 is 0.
+    try check(Exponential(1), 46)
+    try check(Gamma(0.01, 1))
+    try check(Normal(0, 20).transformed(by: Tanh()))
+    try check(Normal(0, 50).transformed(by: Sigmoid()))
+  }
+
   /// The same in programs: log-probabilities in a plate are those outside of it.
   @Test(arguments: all)
   func densitiesInPlates(_ test: DistributionCase) throws {

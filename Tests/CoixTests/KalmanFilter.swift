@@ -1,41 +1,47 @@
 import Foundation
 
-/// The exact evidence of a linear-Gaussian state-space model, in double:
-/// x(0) ~ Normal(0, I), x(t) ~ Normal(A x(t-1), I), y(t) ~ Normal(C x(t), r I).
+/// The exact answers of a linear-Gaussian state-space model, in double, by variances p, q and r:
+/// x(0) ~ Normal(0, p I), x(t) ~ Normal(A x(t-1), q I), y(t) ~ Normal(C x(t), r I).
 ///
 /// Kalman, "A new approach to linear filtering and prediction problems", 1960.
 struct KalmanFilter {
   let transition: Matrix
   let emission: Matrix
+  var prior = 1.0
+  var drift = 1.0
   let noise: Double
 
-  func logEvidence(_ observations: [[Double]]) -> Double {
+  func logEvidence(_ observations: [[Double]]) -> Double { filtered(observations).logEvidence }
+
+  /// The log-evidence of all observations, and the last state's mean and covariance.
+  func filtered(_ observations: [[Double]]) -> (logEvidence: Double, mean: Matrix, covariance: Matrix) {
     var mean = Matrix.zeros(transition.rows, 1)
-    var covariance = Matrix.identity(transition.rows)
-    var result = 0.0
+    var covariance = prior * .identity(transition.rows)
+    var logEvidence = 0.0
     for (time, observation) in observations.enumerated() {
       if time > 0 {
         mean = transition * mean
-        covariance = transition * covariance * transition.transposed + .identity(transition.rows)
+        covariance = transition * covariance * transition.transposed + drift * .identity(transition.rows)
       }
       let residual = Matrix(observation.map { [$0] }) - emission * mean
       let innovation = emission * covariance * emission.transposed + noise * .identity(emission.rows)
-      result += innovation.logDensity(residual)
+      logEvidence += innovation.logDensity(residual)
       let gain = covariance * emission.transposed * innovation.inverse
       mean = mean + gain * residual
       covariance = covariance - gain * emission * covariance
     }
-    return result
+    return (logEvidence, mean, covariance)
   }
 
   /// The same from the joint density of all observations: log Normal(y; 0, Σ) with the whole of Σ.
   func denseLogEvidence(_ observations: [[Double]]) -> Double {
     let (steps, size) = (observations.count, emission.rows)
     // The state's covariance at each time, and Cov(x(t), x(s)) = A^(t - s) Var x(s) for t ≥ s.
-    var variances = [Matrix.identity(transition.rows)]
+    var variances = [prior * .identity(transition.rows)]
     for _ in 1..<max(steps, 1) {
       variances.append(
-        transition * variances[variances.count - 1] * transition.transposed + .identity(transition.rows))
+        transition * variances[variances.count - 1] * transition.transposed
+          + drift * .identity(transition.rows))
     }
     var joint = Matrix.zeros(steps * size, steps * size)
     for earlier in 0..<steps {

@@ -126,15 +126,19 @@ struct Bits: Sendable {
 
   mutating func add<Output: TensorTree>(_ evaluation: Evaluation<Output>) {
     addTree("output", evaluation.output)
-    for site in evaluation.trace.sites {
+    add(evaluation.trace, evaluation.metrics)
+  }
+
+  mutating func add(_ trace: Trace, _ metrics: Metrics) {
+    for site in trace.sites {
       add("value of \(site.name)", site.value)
       add("log-probability of \(site.name)", site.logProb)
     }
-    add("log-weight", evaluation.metrics.logWeight)
-    add("ess", evaluation.metrics.ess)
-    add("logZ", evaluation.metrics.logZ)
-    add("logDensity", evaluation.metrics.logDensity)
-    add("loss", evaluation.metrics.loss)
+    add("log-weight", metrics.logWeight)
+    add("ess", metrics.ess)
+    add("logZ", metrics.logZ)
+    add("logDensity", metrics.logDensity)
+    add("loss", metrics.loss)
   }
 
   /// How many numbers there are.

@@ -34,15 +34,15 @@ struct EmpiricalEmitter: ProgramEmitter {
     code.discard(place.input)
     let register = code.makeRegister()
     code.appendBookkeeping { machine in
-      machine.set(register, try output.mapTensors(mapped), isLocal: false)
+      machine.set(register, try output.mapTensors { $0.mapped(over: plates) }, isLocal: false)
       let sites = sites.map { site in
         var site = site
-        site.value = mapped(site.value)
-        site.logProb = mapped(site.logProb)
+        site.value = site.value.mapped(over: plates)
+        site.logProb = site.logProb.mapped(over: plates)
         return site
       }
       var running = RunningMetrics()
-      running.logWeight = mapped(metrics.logWeight)
+      running.logWeight = metrics.logWeight.mapped(over: plates)
       running.ess = metrics.ess.map { .value($0) }
       running.logZ = metrics.logZ.map { .value($0) }
       running.logDensity = metrics.logDensity.map { .value($0) }
@@ -55,14 +55,11 @@ struct EmpiricalEmitter: ProgramEmitter {
   }
 
   func outline() -> ProgramOutline { ProgramOutline("empirical") }
-
-  /// A tensor over the plates, `[particles, instances…, event…]`, as programs in them read it.
-  private func mapped(_ tensor: Tensor) -> Tensor { tensor.mapped(over: plates) }
 }
 
 extension Tensor {
   /// A tensor over plates, `[particles, instances…, event…]`, as programs in them read it.
-  func mapped(over plates: [Plate]) -> Tensor {
+  fileprivate func mapped(over plates: [Plate]) -> Tensor {
     guard let particles = plates.first else { return self }
     let rows = plates.reduce(1) { $0 * $1.count }
     return reshaped(to: Shape([rows]).appending(shape.dropping(plates.count))).mapped(plate: particles.name)

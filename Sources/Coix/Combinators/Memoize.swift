@@ -61,38 +61,41 @@ struct MemoizeEmitter: ProgramEmitter {
         try machine.open(joined, from: place.scope, given: try machine.recorder(scope).sites)
       }
       code.run(target, Place(input: place.input, scope: joined, handlers: plates))
-      code.then { code in
-        let output = code.output
-        code.append { machine in
-          let recorder = try machine.recorder(joined)
-          var metrics = try machine.recorder(scope).metrics ?? RunningMetrics()
-          let sites = try machine.finishedTrace(joined).sites
-          metrics.logWeight = machine.sum(sites) ?? Tensor(0)
-          recorder.metrics = metrics
-          recorder.replaceSites { $0 = sites.filter { !$0.isObserved } }
-          machine.close(scope)
-        }
-        code.appendBarrier(.exactly(kept)) { machine, barrier in
-          try machine.keepBest(kept, output, joined, barrier)
-        }
-        code.appendBookkeeping { machine in
-          let recorder = try machine.recorder(joined)
-          machine.close(joined)
-          try machine.replay(
-            recorder.sites, recorder.metrics ?? RunningMetrics(), into: place.scope, place.handlers)
-          try machine.checkFailure()
-        }
-        code.free(scope)
-        code.free(joined)
-        code.output = output
-      }
+      code.then { code in emitChoice(of: kept, into: &code, place, proposal: scope, joined) }
     }
   }
-}
 
-extension MemoizeEmitter {
   func outline() -> ProgramOutline {
     ProgramOutline("memoize", [.init(target, "target"), .init(proposal, "proposal")])
+  }
+
+  /// Keeps the best of the particles that the target has run on, and hands them on.
+  private func emitChoice(
+    of count: Int, into code: inout StageCode, _ place: Place, proposal: Scope, _ joined: Scope
+  ) {
+    let output = code.output
+    code.append { machine in
+      let recorder = try machine.recorder(joined)
+      var metrics = try machine.recorder(proposal).metrics ?? RunningMetrics()
+      let sites = try machine.finishedTrace(joined).sites
+      metrics.logWeight = machine.sum(sites) ?? Tensor(0)
+      recorder.metrics = metrics
+      recorder.replaceSites { $0 = sites.filter { !$0.isObserved } }
+      machine.close(proposal)
+    }
+    code.appendBarrier(.exactly(count)) { machine, barrier in
+      try machine.keepBest(count, output, joined, barrier)
+    }
+    code.appendBookkeeping { machine in
+      let recorder = try machine.recorder(joined)
+      machine.close(joined)
+      try machine.replay(
+        recorder.sites, recorder.metrics ?? RunningMetrics(), into: place.scope, place.handlers)
+      try machine.checkFailure()
+    }
+    code.free(proposal)
+    code.free(joined)
+    code.output = output
   }
 }
 

@@ -97,9 +97,6 @@ public func enumerate<Program: TargetProgram>(
 public func enumerate(
   _ program: AnyProgram, latents: [String: Tensor] = [:], seed: PRNGKey = 0, limit: Int = 100_000
 ) throws -> Enumerator<AnyProgram> {
-  guard program.level <= .target else {
-    throw CoixError.illFormedProgram(
-      "enumerate needs a target with a density; an inference program has none to evaluate")
-  }
+  try program.requireDensity(for: "enumerate")
   return Enumerator(program: program, latents: latents, key: seed, limit: limit)
 }

@@ -37,13 +37,14 @@ public func weightedQuantiles(_ levels: [Double], of values: Tensor, logWeights:
     cumulative.reserveCapacity(order.count)
     for row in order { cumulative.append((cumulative.last ?? 0) + weights[row]) }
     let total = cumulative.last ?? 0
+    guard !order.contains(where: { values[$0].isNaN }) else { return levels.map { _ in .nan } }
     return levels.map { level in
       var (low, high) = (0, max(order.count - 1, 0))
       while low < high {
         let middle = (low + high) / 2
         if cumulative[middle] >= level * total { high = middle } else { low = middle + 1 }
       }
-      return order.isEmpty || values.contains(where: \.isNaN) ? .nan : values[order[low]]
+      return order.isEmpty ? .nan : values[order[low]]
     }
   }
 }

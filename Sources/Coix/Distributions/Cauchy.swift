@@ -3,7 +3,7 @@ import CoixParallel
 /// The Cauchy distribution: density 1 / (π γ (1 + ((x - x₀)/γ)²)).
 ///
 /// Gradients of draws flow to both parameters.
-public struct Cauchy: Distribution {
+public struct Cauchy: Distribution, LocationScale {
   /// The median x₀.
   public let location: Tensor
   /// The half width γ > 0 at half the maximum.
@@ -15,21 +15,11 @@ public struct Cauchy: Distribution {
     self.scale = scale
   }
 
-  public var shape: Shape { Shape.broadcast(location.shape, scale.shape) ?? location.shape }
-  public var eventRank: Int { 0 }
-  public var parameters: [DistributionParameter] {
-    [.init("location", location, .real), .init("scale", scale, .positive)]
-  }
-
   public func sample(_ draw: Draw) -> Tensor { location + draw.cauchy() * scale }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
     value.logDensity(where: value.isReal, standIn: 0) { x in
       -log(Tensor(.pi)) - log(scale) - log1p(((x - location) / scale).squared)
     }.summingLast(reducing)
-  }
-
-  public func mapParameters(_ transform: (Tensor) -> Tensor) -> Cauchy {
-    Cauchy(transform(location), transform(scale))
   }
 }

@@ -96,15 +96,15 @@ extension Distribution {
   /// The same distribution with log-probability 0 where the mask is 0.
   public func masked(_ mask: Tensor) -> Masked<Self> { Masked(self, mask) }
 
+  /// The same distribution, its log-probability 0 throughout if `isCounted` is false.
+  public func masked(_ isCounted: Bool) -> Masked<Self> { Masked(self, Tensor(isCounted ? 1 : 0)) }
+
   /// The same distribution with its log-probability times `factor` > 0: for a plate's subsample, the plate's size over the
   /// sample's.
   public func scaled(by factor: Tensor) -> Scaled<Self> { Scaled(self, factor) }
 
   /// What a bijector makes of the distribution's draws.
   public func transformed<B: Bijector>(by bijector: B) -> Transformed<Self, B> { Transformed(self, bijector) }
-
-  /// The same distribution, its log-probability 0 throughout if `isCounted` is false.
-  public func masked(_ isCounted: Bool) -> Masked<Self> { Masked(self, Tensor(isCounted ? 1 : 0)) }
 }
 
 extension Tensor {

@@ -2,7 +2,7 @@ import CoixParallel
 
 /// The exponential distribution: density λ exp(-λ x) on x > 0.
 ///
-/// Gradients of draws flow to the rate.
+/// Draws are kept above 0 by as little as a float can tell. Gradients of draws flow to the rate.
 public struct Exponential: Distribution {
   /// The rate λ > 0.
   public let rate: Tensor
@@ -14,7 +14,9 @@ public struct Exponential: Distribution {
   public var eventRank: Int { 0 }
   public var parameters: [DistributionParameter] { [.init("rate", rate, .positive)] }
 
-  public func sample(_ draw: Draw) -> Tensor { draw.exponential() / rate }
+  public func sample(_ draw: Draw) -> Tensor {
+    maximum(draw.exponential() / rate, Tensor(.leastNormalMagnitude))
+  }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
     value.logDensity(where: value.isPositive, standIn: 1) { x in

@@ -2,7 +2,8 @@ import CoixParallel
 
 /// The gamma distribution: density β^α x^(α - 1) exp(-β x) / Γ(α) on x > 0.
 ///
-/// Gradients of draws flow to both parameters; see ``Draw/gamma(_:)``.
+/// Draws are kept above 0 by as little as a float can tell: small concentrations give smaller numbers than there are floats. Gradients
+/// of draws flow to both parameters; see ``Draw/gamma(_:)``.
 public struct Gamma: Distribution {
   /// The concentration (or shape) α > 0.
   public let concentration: Tensor
@@ -21,7 +22,9 @@ public struct Gamma: Distribution {
     [.init("concentration", concentration, .positive), .init("rate", rate, .positive)]
   }
 
-  public func sample(_ draw: Draw) -> Tensor { draw.gamma(concentration) / rate }
+  public func sample(_ draw: Draw) -> Tensor {
+    maximum(draw.gamma(concentration) / rate, Tensor(.leastNormalMagnitude))
+  }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
     value.logDensity(where: value.isPositive, standIn: 1) { x in

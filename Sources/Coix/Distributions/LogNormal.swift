@@ -3,7 +3,7 @@ import CoixParallel
 /// The log-normal distribution, that of exp(y) for a normal y: density exp(-½((log x - μ)/σ)²) / (√(2π) σ x) on x > 0.
 ///
 /// Gradients of draws flow to both parameters.
-public struct LogNormal: Distribution {
+public struct LogNormal: Distribution, LocationScale {
   /// The mean μ of the logarithm.
   public let location: Tensor
   /// The standard deviation σ > 0 of the logarithm.
@@ -15,12 +15,6 @@ public struct LogNormal: Distribution {
     self.scale = scale
   }
 
-  public var shape: Shape { Shape.broadcast(location.shape, scale.shape) ?? location.shape }
-  public var eventRank: Int { 0 }
-  public var parameters: [DistributionParameter] {
-    [.init("location", location, .real), .init("scale", scale, .positive)]
-  }
-
   public func sample(_ draw: Draw) -> Tensor { exp(draw.normal(location: location, scale: scale)) }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
@@ -28,9 +22,5 @@ public struct LogNormal: Distribution {
       let y = log(x)
       return normalLogDensity(y, location: location, scale: scale, reducing: 0) - y
     }.summingLast(reducing)
-  }
-
-  public func mapParameters(_ transform: (Tensor) -> Tensor) -> LogNormal {
-    LogNormal(transform(location), transform(scale))
   }
 }

@@ -3,7 +3,7 @@ import CoixParallel
 /// The normal distribution: density exp(-½((x - μ)/σ)²) / (√(2π) σ).
 ///
 /// Draws are μ + σ ε with standard normal ε, so gradients flow to both parameters.
-public struct Normal: Distribution {
+public struct Normal: Distribution, LocationScale {
   /// The mean μ.
   public let location: Tensor
   /// The standard deviation σ > 0.
@@ -15,20 +15,9 @@ public struct Normal: Distribution {
     self.scale = scale
   }
 
-  public var shape: Shape { Shape.broadcast(location.shape, scale.shape) ?? location.shape }
-  public var eventRank: Int { 0 }
-
-  public var parameters: [DistributionParameter] {
-    [.init("location", location, .real), .init("scale", scale, .positive)]
-  }
-
   public func sample(_ draw: Draw) -> Tensor { draw.normal(location: location, scale: scale) }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
     normalLogDensity(value, location: location, scale: scale, reducing: reducing)
-  }
-
-  public func mapParameters(_ transform: (Tensor) -> Tensor) -> Normal {
-    Normal(transform(location), transform(scale))
   }
 }

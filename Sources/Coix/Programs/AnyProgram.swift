@@ -74,9 +74,7 @@ public struct AnyProgram: InferenceProgram {
     _ target: AnyProgram, _ proposal: AnyProgram, loss: Objective? = nil, detach: Bool = false,
     chain: Bool = false
   ) throws -> AnyProgram {
-    try target.require(
-      target.level <= .target,
-      "propose needs a target with a density; an inference program has none to evaluate")
+    try target.requireDensity(for: "propose")
     return AnyProgram(
       ProposeEmitter(
         target: target.node, proposal: proposal.node, objective: loss, detach: detach, isChained: chain),
@@ -109,9 +107,7 @@ public struct AnyProgram: InferenceProgram {
   public static func memoize(
     _ target: AnyProgram, _ proposal: AnyProgram, memory: [String: Tensor] = [:], size: Int? = nil
   ) throws -> AnyProgram {
-    try target.require(
-      target.level <= .target,
-      "memoize needs a target with a density; an inference program has none to evaluate")
+    try target.requireDensity(for: "memoize")
     return AnyProgram(
       MemoizeEmitter(target: target.node, proposal: proposal.node, memory: memory, size: size), .inference)
   }
@@ -134,6 +130,13 @@ public struct AnyProgram: InferenceProgram {
   /// The program with its sites marked as auxiliary; see ``suffix(_:)``.
   public static func suffix(_ program: AnyProgram) -> AnyProgram {
     AnyProgram(.handling("suffix", program) { $0.suffixes += 1 }, program.level)
+  }
+
+  /// Throws unless the program's density can be evaluated.
+  func requireDensity(for combinator: String) throws {
+    try require(
+      level <= .target,
+      "\(combinator) needs a target with a density; an inference program has none to evaluate")
   }
 
   private func require(_ condition: Bool, _ reason: String) throws {

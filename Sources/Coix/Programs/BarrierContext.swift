@@ -18,9 +18,9 @@ struct BarrierContext {
   /// A tensor over the plate's rows in the plates' shape, `[particles, instances…, event…]`; a uniform one spread over it.
   func wholePlate(_ tensor: Tensor) -> Tensor {
     guard !batch.isEmpty else { return tensor }
-    let whole = tensor.unmapped()
     let shape = Shape(batch).appending(tensor.shape)
     guard tensor.isMapped else { return tensor.broadcast(to: shape) }
+    let whole = tensor.unmapped()
     return whole.shape == shape ? whole : whole.reshaped(to: shape)
   }
 

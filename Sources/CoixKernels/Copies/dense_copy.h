@@ -49,7 +49,7 @@ static float COPY(row_sum)(const float *x, size_t rows) {
   for (; r + 16 <= rows; r += 16) sum += v_widen(v_load(x + r));
   double rest = 0.0;
   for (; r < rows; r++) rest += (double)x[r];
-  return (float)(v_sum_wide(sum) + rest);
+  return (float)(v_wide_sum(sum) + rest);
 }
 
 static void COPY(batched_matmul)(const float *a, const float *b, float *out, size_t m, size_t k, size_t n, size_t rows) {

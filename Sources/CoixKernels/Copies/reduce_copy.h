@@ -21,7 +21,7 @@ static double COPY(sum)(const float *x, size_t n) {
   }
   double rest = 0.0;
   for (; i < n; i++) rest += (double)x[i];
-  return v_sum_wide(a + b) + rest;
+  return v_wide_sum(a + b) + rest;
 }
 
 /// The largest of n >= 1 floats, or of their negatives; NaN if one is.
@@ -50,7 +50,7 @@ static double COPY(sum_exp)(const float *x, size_t n, float shift) {
   v16d a = (v16d)(0.0);
   size_t i = 0;
   for (; i + 16 <= n; i += 16) a += v_widen(v_exp(v_load(x + i) - shift));
-  double sum = v_sum_wide(a);
+  double sum = v_wide_sum(a);
   if (i < n) {
     v16 v = v_exp(v_load_part(x + i, n - i) - shift);
     for (size_t l = 0; l < n - i; l++) sum += (double)v[l];

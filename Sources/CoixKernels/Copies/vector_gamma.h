@@ -4,11 +4,7 @@
 #define v_loggamma COPY(v_loggamma)
 #define v_digamma COPY(v_digamma)
 #define v_trigamma COPY(v_trigamma)
-#define v_wide_log COPY(v_wide_log)
 #define v_sine_of_pi COPY(v_sine_of_pi)
-
-/// Rounds to the nearest integer, for |x| < 2^51.
-#define NEAREST(x) (((x) + 6755399441055744.0) - 6755399441055744.0)
 
 static __attribute__((noinline)) void COPY(sine_lanes)(float *y, const float *x, int cosine) {
   for (int i = 0; i < 16; i++)
@@ -20,9 +16,9 @@ static __attribute__((noinline)) void COPY(sine_lanes)(float *y, const float *x,
 INLINE v16 v_sine(v16 x, int cosine) {
   v16i large = !(v_abs(x) <= 1e6f);
   v16d w = v_widen(large ? (v16)(0.0f) : x);
-  v16d t = w * 0.63661977236758134 + 6755399441055744.0;
+  v16d t = w * 0.63661977236758134 + WIDE_ROUNDER;
   v16l quadrant = __builtin_bit_cast(v16l, t) + (cosine ? 1 : 0);
-  v16d n = t - 6755399441055744.0;
+  v16d n = t - WIDE_ROUNDER;
   v16d r = (w - n * 1.5707963267341256) - n * 6.0771005065061922e-11;
   v16d z = r * r;
   v16d s = r + r * z * (-1.0 / 6 + z * (1.0 / 120 + z * (-1.0 / 5040 + z * (1.0 / 362880 - z * (1.0 / 39916800)))));
@@ -33,27 +29,6 @@ INLINE v16 v_sine(v16 x, int cosine) {
   if (!cosine) y = x == 0.0f ? x : y;
   if (__builtin_reduce_or(large)) COPY(sine_lanes)((float *)&y, (const float *)&x, cosine);
   return y;
-}
-
-/// log x in double for finite positive normal x: log m = 2 artanh((m - 1) / (m + 1)), eleven terms.
-INLINE v16d v_wide_log(v16d x) {
-  v16l bits = __builtin_bit_cast(v16l, x) - 0x3fe6a09e667f3bcdll;
-  v16l exponent = bits >> 52;
-  v16d m = __builtin_bit_cast(v16d, (bits & 0xfffffffffffffll) + 0x3fe6a09e667f3bcdll);
-  // Small integers to double without a 64-bit conversion instruction.
-  v16d e = __builtin_bit_cast(v16d, exponent + 0x4338000000000000ll) - 6755399441055744.0;
-  v16d s = (m - 1.0) / (m + 1.0), z = s * s;
-  v16d p = (v16d)(1.0 / 21);
-  p = p * z + 1.0 / 19;
-  p = p * z + 1.0 / 17;
-  p = p * z + 1.0 / 15;
-  p = p * z + 1.0 / 13;
-  p = p * z + 1.0 / 11;
-  p = p * z + 1.0 / 9;
-  p = p * z + 1.0 / 7;
-  p = p * z + 1.0 / 5;
-  p = p * z + 1.0 / 3;
-  return 2.0 * s + 2.0 * s * z * p + e * 0.69314718055994531;
 }
 
 /// sin(pi d) (or cos) for |d| <= 1/2, by Taylor's series.
@@ -80,7 +55,7 @@ INLINE v16 v_loggamma(v16 x) {
   v16d series = u * (1.0 / 12 + z * (-1.0 / 360 + z * (1.0 / 1260 + z * (-1.0 / 1680 + z * (1.0 / 1188 - z * (691.0 / 360360))))));
   v16d y = (shifted - 0.5) * v_wide_log(shifted) - shifted + 0.91893853320467274 + series;
   y = small ? y - v_wide_log(product) : y;
-  v16d d = w - NEAREST(w);
+  v16d d = w - v_wide_nearest(w);
   v16d sine = v_sine_of_pi(d, 0);
   sine = sine < 0.0 ? -sine : sine;
   v16l pole = sine == 0.0;
@@ -104,7 +79,7 @@ INLINE v16 v_digamma(v16 x) {
   v16d y = v_wide_log(shifted) - 0.5 * u
            - z * (1.0 / 12 - z * (1.0 / 120 - z * (1.0 / 252 - z * (1.0 / 240 - z * (1.0 / 132 - z * (691.0 / 32760))))));
   y = small ? y - before : y;
-  v16d d = w - NEAREST(w);
+  v16d d = w - v_wide_nearest(w);
   v16d sine = v_sine_of_pi(d, 0);
   v16d cotangent = v_sine_of_pi(d, 1) / sine;
   y = mirrored ? (sine == 0.0 ? (v16d)(NAN) : y - 3.1415926535897932 * cotangent) : y;
@@ -129,10 +104,8 @@ INLINE v16 v_trigamma(v16 x) {
   v16d y = u + 0.5 * z
            + u * z * (1.0 / 6 - z * (1.0 / 30 - z * (1.0 / 42 - z * (1.0 / 30 - z * (5.0 / 66 - z * (691.0 / 2730))))));
   y = small ? y + before : y;
-  v16d ratio = 3.1415926535897932 / v_sine_of_pi(w - NEAREST(w), 0);
+  v16d ratio = 3.1415926535897932 / v_sine_of_pi(w - v_wide_nearest(w), 0);
   y = mirrored ? ratio * ratio - y : y;
   v16 result = v_narrow(y);
   return finite ? result : x == INFINITY ? (v16)(0.0f) : (v16)(NAN);
 }
-
-#undef NEAREST

@@ -53,7 +53,7 @@ INLINE float v_sum(v16 v) {
   v4 b = a.lo + a.hi;
   return (b[0] + b[2]) + (b[1] + b[3]);
 }
-INLINE double v_sum_wide(v16d v) {
+INLINE double v_wide_sum(v16d v) {
   typedef double v8 __attribute__((ext_vector_type(8)));
   typedef double v4 __attribute__((ext_vector_type(4)));
   v8 a = v.lo + v.hi;
@@ -63,15 +63,13 @@ INLINE double v_sum_wide(v16d v) {
 
 // MARK: Exponential
 
-/// exp x = 2^n exp r with n = round(x / log 2) and |r| <= log(2) / 2. 1 ulp; denormal results included.
-INLINE v16 v_exp(v16 x) {
-  x = x > 89.0f ? (v16)(89.0f) : x;
-  x = x < -104.0f ? (v16)(-104.0f) : x;
+/// exp r - 1 for x = n log 2 + r, with an integer n and |r| <= log(2) / 2.
+INLINE v16 v_exp_reduced(v16 x, v16i *integer) {
   // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
   const float magic = 12582912.0f;
   v16 t = v_fma(x, (v16)(1.44269504f), (v16)(magic));
   v16 n = t - magic;
-  v16i k = __builtin_bit_cast(v16i, t) - 0x4b400000;
+  *integer = __builtin_bit_cast(v16i, t) - 0x4b400000;
   v16 r = v_fma(n, (v16)(-0.693359375f), x);
   r = v_fma(n, (v16)(2.12194440e-4f), r);
   v16 p = (v16)(1.9875691500e-4f);
@@ -80,11 +78,19 @@ INLINE v16 v_exp(v16 x) {
   p = v_fma(p, r, (v16)(4.1665795894e-2f));
   p = v_fma(p, r, (v16)(1.6666665459e-1f));
   p = v_fma(p, r, (v16)(5.0000001201e-1f));
-  p = v_fma(p, r * r, r) + 1.0f;
+  return v_fma(p, r * r, r);
+}
+
+/// exp x = 2^n exp r. 1 ulp; denormal results included.
+INLINE v16 v_exp(v16 x) {
+  x = x > 89.0f ? (v16)(89.0f) : x;
+  x = x < -104.0f ? (v16)(-104.0f) : x;
+  v16i n;
+  v16 p = v_exp_reduced(x, &n) + 1.0f;
   // Two factors, so that neither overflows where the product does not.
-  v16i half = k >> 1;
+  v16i half = n >> 1;
   v16 first = __builtin_bit_cast(v16, (half + 127) << 23);
-  v16 second = __builtin_bit_cast(v16, (k - half + 127) << 23);
+  v16 second = __builtin_bit_cast(v16, (n - half + 127) << 23);
   return p * first * second;
 }
 
@@ -92,21 +98,10 @@ INLINE v16 v_exp(v16 x) {
 INLINE v16 v_expm1(v16 x) {
   v16 c = x > 89.0f ? (v16)(89.0f) : x;
   c = c < -20.0f ? (v16)(-20.0f) : c;
-  const float magic = 12582912.0f;
-  v16 t = v_fma(c, (v16)(1.44269504f), (v16)(magic));
-  v16 n = t - magic;
-  v16i k = __builtin_bit_cast(v16i, t) - 0x4b400000;
-  v16 r = v_fma(n, (v16)(-0.693359375f), c);
-  r = v_fma(n, (v16)(2.12194440e-4f), r);
-  v16 p = (v16)(1.9875691500e-4f);
-  p = v_fma(p, r, (v16)(1.3981999507e-3f));
-  p = v_fma(p, r, (v16)(8.3334519073e-3f));
-  p = v_fma(p, r, (v16)(4.1665795894e-2f));
-  p = v_fma(p, r, (v16)(1.6666665459e-1f));
-  p = v_fma(p, r, (v16)(5.0000001201e-1f));
-  p = v_fma(p, r * r, r);
+  v16i n;
+  v16 p = v_exp_reduced(c, &n);
   // Half the scale, doubled at the end: 2^128 is no float.
-  v16 half = __builtin_bit_cast(v16, (k + 126) << 23);
+  v16 half = __builtin_bit_cast(v16, (n + 126) << 23);
   v16 y = v_fma(half, p, half - 0.5f) * 2.0f;
   return x == 0.0f ? x : y;
 }
@@ -161,6 +156,60 @@ INLINE v16 v_log1p(v16 x) {
   y = u == 0.0f ? (v16)(-INFINITY) : y;
   y = x == 0.0f ? x : y;
   return u >= 0.0f ? y : (v16)(NAN);
+}
+
+// MARK: In double
+
+/// 1.5 * 2^52: adding it rounds to an integer and leaves that in the low bits.
+#define WIDE_ROUNDER 6755399441055744.0
+#define WIDE_ROUNDER_BITS 0x4338000000000000ll
+
+/// The nearest integer, for |x| < 2^51.
+INLINE v16d v_wide_nearest(v16d x) { return (x + WIDE_ROUNDER) - WIDE_ROUNDER; }
+
+/// exp d for d <= 0, as v_exp does it, in double; 0 below exp -708. 2 ulp.
+INLINE v16d v_wide_exp(v16d d) {
+  v16d x = d < -708.0 ? (v16d)(-708.0) : d;
+  v16d t = x * 1.4426950408889634 + WIDE_ROUNDER;
+  v16d n = t - WIDE_ROUNDER;
+  v16l k = __builtin_bit_cast(v16l, t) - WIDE_ROUNDER_BITS;
+  v16d r = (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;
+  v16d p = (v16d)(1.0 / 479001600.0);
+  p = p * r + 1.0 / 39916800.0;
+  p = p * r + 1.0 / 3628800.0;
+  p = p * r + 1.0 / 362880.0;
+  p = p * r + 1.0 / 40320.0;
+  p = p * r + 1.0 / 5040.0;
+  p = p * r + 1.0 / 720.0;
+  p = p * r + 1.0 / 120.0;
+  p = p * r + 1.0 / 24.0;
+  p = p * r + 1.0 / 6.0;
+  p = p * r + 0.5;
+  p = p * r + 1.0;
+  p = p * r + 1.0;
+  v16d y = p * __builtin_bit_cast(v16d, (k + 1023) << 52);
+  return d < -708.0 ? (v16d)(0.0) : y;
+}
+
+/// log x in double for finite positive normal x: log m = 2 artanh((m - 1) / (m + 1)), eleven terms.
+INLINE v16d v_wide_log(v16d x) {
+  v16l bits = __builtin_bit_cast(v16l, x) - 0x3fe6a09e667f3bcdll;
+  v16l exponent = bits >> 52;
+  v16d m = __builtin_bit_cast(v16d, (bits & 0xfffffffffffffll) + 0x3fe6a09e667f3bcdll);
+  // Small integers to double without a 64-bit conversion instruction.
+  v16d e = __builtin_bit_cast(v16d, exponent + WIDE_ROUNDER_BITS) - WIDE_ROUNDER;
+  v16d s = (m - 1.0) / (m + 1.0), z = s * s;
+  v16d p = (v16d)(1.0 / 21);
+  p = p * z + 1.0 / 19;
+  p = p * z + 1.0 / 17;
+  p = p * z + 1.0 / 15;
+  p = p * z + 1.0 / 13;
+  p = p * z + 1.0 / 11;
+  p = p * z + 1.0 / 9;
+  p = p * z + 1.0 / 7;
+  p = p * z + 1.0 / 5;
+  p = p * z + 1.0 / 3;
+  return 2.0 * s + 2.0 * s * z * p + e * 0.69314718055994531;
 }
 
 // MARK: Activations

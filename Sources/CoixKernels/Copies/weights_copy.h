@@ -24,8 +24,8 @@ static void COPY(moments)(const float *x, size_t n, float shift, double *sums) {
     a += v_widen(e);
     b += v_widen(e * e);
   }
-  sums[0] += v_sum_wide(a);
-  sums[1] += v_sum_wide(b);
+  sums[0] += v_wide_sum(a);
+  sums[1] += v_wide_sum(b);
   if (i < n) {
     v16 e = v_exp(v_load_part(x + i, n - i) - shift);
     for (size_t l = 0; l < n - i; l++) {

@@ -158,3 +158,34 @@ extension AlgosFamily {
     throw GoldenError("no number of sweeps in \(form)")
   }
 }
+
+extension AlgosFamily {
+  /// An algorithm whose proposals lead from target to target, as a loop or from lists.
+  func sequential<State>(
+    _ algorithm: String, _ form: [String], count: Int,
+    target: @escaping @Sendable (Int) -> some TargetProgram<Tuple<>, State>,
+    initial: some InferenceProgram<Tuple<>, some TensorTree>,
+    proposal: @escaping @Sendable (Int) -> some KernelProgram<State, some TensorTree>
+  ) throws -> AlgosProgram {
+    let isLoop = form.contains("loop")
+    let (targets, proposals) = ((0..<count).map(target), (1..<count).map(proposal))
+    return switch algorithm {
+    case "nasmc":
+      AlgosProgram(
+        try isLoop
+          ? nasmc(count: count, target: target, initial: initial, proposal: proposal)
+          : nasmc(targets: targets, initial: initial, proposals: proposals))
+    case "nvi_fkl":
+      AlgosProgram(
+        try isLoop
+          ? nviFKL(count: count, target: target, initial: initial, proposal: proposal)
+          : nviFKL(targets: targets, initial: initial, proposals: proposals))
+    case "vsmc":
+      AlgosProgram(
+        try isLoop
+          ? vsmc(count: count, target: target, initial: initial, proposal: proposal)
+          : vsmc(targets: targets, initial: initial, proposals: proposals))
+    default: throw GoldenError("there is no \(algorithm) from target to target")
+    }
+  }
+}

@@ -136,25 +136,24 @@ struct AnnealedFamily: AlgosFamily {
   // MARK: Algorithms
 
   func program(_ algorithm: String, _ form: [String]) throws -> AlgosProgram {
-    switch form.first {
-    case "list": try listed(algorithm)
-    case "loop": try looped(algorithm)
+    switch (algorithm, form.first) {
+    case ("nasmc", _), ("nvi_fkl", _), ("vsmc", _):
+      try sequential(
+        algorithm, form, count: count, target: { extended($0) }, initial: firstProposal,
+        proposal: { proposal($0) })
+    case (_, "list"): try listed(algorithm)
+    case (_, "loop"): try looped(algorithm)
     default: throw GoldenError("family A has no form \(form)")
     }
   }
 
   private func listed(_ algorithm: String) throws -> AlgosProgram {
     let targets = (0..<count).map(target)
-    let extended = (0..<count).map(extended)
     let (forwards, reverses) = ((0..<count - 1).map(forward), (0..<count - 1).map(reverse))
-    let proposals = (1..<count).map(proposal)
     return switch algorithm {
     case "aft": AlgosProgram(try aft(targets: targets, flows: (0..<count - 1).map(flow)))
     case "nvi_avo": AlgosProgram(try nviAVO(targets: targets, forwards: forwards, reverses: reverses))
     case "nvi_rkl": AlgosProgram(try nviRKL(targets: targets, forwards: forwards, reverses: reverses))
-    case "nasmc": AlgosProgram(try nasmc(targets: extended, initial: firstProposal, proposals: proposals))
-    case "nvi_fkl": AlgosProgram(try nviFKL(targets: extended, initial: firstProposal, proposals: proposals))
-    case "vsmc": AlgosProgram(try vsmc(targets: extended, initial: firstProposal, proposals: proposals))
     case "dais":
       AlgosProgram(
         try dais(targets: targets, momentum: momentum, leapfrog: leapfrog, refreshment: refreshment))
@@ -173,18 +172,6 @@ struct AnnealedFamily: AlgosFamily {
       AlgosProgram(
         try nviRKL(
           count: count, target: { target($0) }, forward: { forward($0) }, reverse: { reverse($0) }))
-    case "nasmc":
-      AlgosProgram(
-        try nasmc(
-          count: count, target: { extended($0) }, initial: firstProposal, proposal: { proposal($0) }))
-    case "nvi_fkl":
-      AlgosProgram(
-        try nviFKL(
-          count: count, target: { extended($0) }, initial: firstProposal, proposal: { proposal($0) }))
-    case "vsmc":
-      AlgosProgram(
-        try vsmc(
-          count: count, target: { extended($0) }, initial: firstProposal, proposal: { proposal($0) }))
     case "dais":
       AlgosProgram(
         try dais(

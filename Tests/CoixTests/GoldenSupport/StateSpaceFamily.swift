@@ -51,32 +51,8 @@ struct StateSpaceFamily: AlgosFamily {
   }
 
   func program(_ algorithm: String, _ form: [String]) throws -> AlgosProgram {
-    form == ["loop"] ? try looped(algorithm) : try listed(algorithm)
-  }
-
-  private func listed(_ algorithm: String) throws -> AlgosProgram {
-    let targets = (0..<count).map(target)
-    let proposals = (1..<count).map(proposal)
-    return switch algorithm {
-    case "nasmc": AlgosProgram(try nasmc(targets: targets, initial: firstProposal, proposals: proposals))
-    case "nvi_fkl": AlgosProgram(try nviFKL(targets: targets, initial: firstProposal, proposals: proposals))
-    case "vsmc": AlgosProgram(try vsmc(targets: targets, initial: firstProposal, proposals: proposals))
-    default: throw GoldenError("family L has no \(algorithm)")
-    }
-  }
-
-  private func looped(_ algorithm: String) throws -> AlgosProgram {
-    switch algorithm {
-    case "nasmc":
-      AlgosProgram(
-        try nasmc(count: count, target: { target($0) }, initial: firstProposal, proposal: { proposal($0) }))
-    case "nvi_fkl":
-      AlgosProgram(
-        try nviFKL(count: count, target: { target($0) }, initial: firstProposal, proposal: { proposal($0) }))
-    case "vsmc":
-      AlgosProgram(
-        try vsmc(count: count, target: { target($0) }, initial: firstProposal, proposal: { proposal($0) }))
-    default: throw GoldenError("family L has no \(algorithm)")
-    }
+    try sequential(
+      algorithm, form, count: count, target: { target($0) }, initial: firstProposal,
+      proposal: { proposal($0) })
   }
 }

@@ -1,11 +1,15 @@
 import CoixParallel
 
 /// y = tanh(x), onto the numbers between -1 and 1.
+///
+/// Images are kept away from both by as little as a float can tell, as ``Sigmoid``'s are.
 public struct Tanh: Bijector {
   /// The hyperbolic tangent.
   public init() {}
 
-  public func forward(_ x: Tensor) -> Tensor { tanh(x) }
+  public func forward(_ x: Tensor) -> Tensor {
+    tanh(x).clamped(to: (-1 + .ulpOfOne)...(1 - .ulpOfOne))
+  }
   public func inverse(_ y: Tensor) -> Tensor { (log1p(y) - log1p(-y)) / 2 }
   public func logDeterminant(from x: Tensor, to y: Tensor) -> Tensor {
     2 * (log(Tensor(2)) - x - softplus(-2 * x))
