@@ -12,6 +12,8 @@ struct SupportPath {
   private let prescribed: [Int]
   /// The sites that have run.
   private var turns: [Turn] = []
+  /// The names of the latent sites in this run and those before it, if values are given to any.
+  var names: Set<String> = []
   /// The greatest number of runs.
   let limit: Int
 
@@ -44,6 +46,9 @@ struct SupportPath {
   /// What comes before the site that changes is as it was, so that a later site's support may depend on it.
   var next: SupportPath? {
     guard let last = turns.lastIndex(where: { $0.number + 1 < $0.count }) else { return nil }
-    return SupportPath(prescribed: turns[..<last].map(\.number) + [turns[last].number + 1], limit: limit)
+    var next = SupportPath(
+      prescribed: turns[..<last].map(\.number) + [turns[last].number + 1], limit: limit)
+    next.names = names
+    return next
   }
 }
