@@ -15,6 +15,7 @@ public struct Scaled<Base: Distribution>: Distribution {
   public var parameters: [DistributionParameter] {
     base.parameters + [.init("factor", factor, .positive)]
   }
+  public var finiteSupport: FiniteSupport? { base.finiteSupport }
   public func sample(_ draw: Draw) -> Tensor { base.sample(draw) }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
