@@ -16,7 +16,7 @@ public struct Enumeration<Output: TensorTree>: Sendable {
   /// Depth first: the first site's value changes slowest.
   public let assignments: [Assignment]
 
-  /// The assignments' log-probabilities. Like what follows from them, differentiable within ``valueWithGradient(at:_:)``.
+  /// The assignments' log-probabilities. Like what follows from them, differentiable within `valueWithGradient(at:_:)`.
   public var logJoint: Tensor { Tensor.stack(assignments.map(\.logJoint)) }
 
   /// log p(observations): logsumexp of ``logJoint``.
@@ -48,9 +48,9 @@ public struct Enumerator<Program: InferenceProgram> {
 
   /// Runs the program under every assignment.
   ///
-  /// - Throws: ``CoixError/site(name:reason:)`` for a site without finite support, and for a value that is given to a site that no run
-  ///   has; ``CoixError/tooManyAssignments(limit:)``;
-  ///   ``CoixError/illFormedProgram(_:)`` for a program within a plate; what its evaluation throws.
+  /// - Throws: `CoixError.site(name:reason:)` for a site without finite support, and for a value that is given to a site that no run
+  ///   has; `CoixError.tooManyAssignments(limit:)`;
+  ///   `CoixError.illFormedProgram(_:)` for a program within a plate; what its evaluation throws.
   @inlinable
   public func callAsFunction<each A: TensorTree>(_ input: repeat each A) throws -> Enumeration<Program.Output>
   where Program.Input == Tuple<repeat each A> {
@@ -86,6 +86,7 @@ public struct Enumerator<Program: InferenceProgram> {
 /// outside of plates, and is evaluated once for each assignment.
 ///
 /// - Parameters:
+///   - program: a kernel, model or target.
 ///   - latents: sites that are not enumerated but have these values. Each must be a latent site of some run.
 ///   - seed: for programs that ask for keys of their own.
 ///   - limit: the greatest number of assignments.
@@ -97,7 +98,7 @@ public func enumerate<Program: TargetProgram>(
 
 /// The same for a program whose level is known only when it runs.
 ///
-/// - Throws: ``CoixError/illFormedProgram(_:)`` for an inference program, which has no density.
+/// - Throws: `CoixError.illFormedProgram(_:)` for an inference program, which has no density.
 public func enumerate(
   _ program: AnyProgram, latents: [String: Tensor] = [:], seed: PRNGKey = 0, limit: Int = 100_000
 ) throws -> Enumerator<AnyProgram> {

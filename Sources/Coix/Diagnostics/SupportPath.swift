@@ -27,7 +27,7 @@ struct SupportPath {
 
   /// The value of the next site.
   ///
-  /// - Throws: ``CoixError/site(name:reason:)`` if there are not finitely many; ``CoixError/tooManyAssignments(limit:)``.
+  /// - Throws: `CoixError.site(name:reason:)` if there are not finitely many; `CoixError.tooManyAssignments(limit:)`.
   mutating func take(_ name: String, _ distribution: some Distribution) throws -> Tensor {
     guard let support = distribution.finiteSupport, let first = support.points.first else {
       throw CoixError.site(name: name, reason: "its distribution has no finite support to enumerate")

@@ -2,7 +2,7 @@ import CoixParallel
 
 /// The gamma distribution: density β^α x^(α - 1) exp(-β x) / Γ(α) on x > 0.
 ///
-/// Gradients of draws flow to both parameters; see ``Draw/gamma(_:)``.
+/// Gradients of draws flow to both parameters; see `Draw.gamma(_:)`.
 public struct Gamma: Distribution {
   /// The concentration (or shape) α > 0.
   public let concentration: Tensor
