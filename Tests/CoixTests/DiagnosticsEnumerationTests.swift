@@ -83,6 +83,148 @@ import Testing
     #expect(try enumerate(plated)().assignments.count == 8)
   }
 
+  /// The values that an enumeration gives a site, and their probabilities.
+  private func table(_ distribution: some Distribution) throws -> [[Float]: Double] {
+    let kernel = Kernel { (trace) in
+      trace.sample("z", from: distribution.event(distribution.batchShape.rank))
+    }
+    let enumeration = try enumerate(kernel)()
+    let entries = enumeration.assignments.map { ($0.output.values.scalars, exp(Double($0.logJoint.scalar))) }
+    return try Dictionary(entries) { _, _ in throw CoixError.argument("a value twice") }
+  }
+
+  private func expect(
+    _ table: [[Float]: Double], _ expected: [[Float]: Double], location: SourceLocation = #_sourceLocation
+  ) {
+    #expect(Set(table.keys) == Set(expected.keys), sourceLocation: location)
+    for (value, probability) in expected {
+      #expect(abs((table[value] ?? .nan) - probability) < 1e-6, "\(value)", sourceLocation: location)
+    }
+  }
+
+  @Test func mixturesOfOneFamily() throws {
+    let weights = Categorical(probabilities: [0.3, 0.7])
+    let p = 0.3 * 0.1 + 0.7 * 0.6
+    let coin = Mixture(weights, of: Bernoulli(probabilities: [0.1, 0.6]))
+    expect(try table(coin), [[0]: 1 - p, [1]: p])
+    expect(
+      try table(coin.expanded(to: [2])),
+      [[0, 0]: (1 - p) * (1 - p), [0, 1]: (1 - p) * p, [1, 0]: p * (1 - p), [1, 1]: p * p])
+    // A batch of two, whose weights differ.
+    let batch = Mixture(
+      Categorical(probabilities: Tensor([0.3, 0.7, 1, 0], shape: [2, 2])),
+      of: Bernoulli(probabilities: [0.1, 0.6]))
+    expect(
+      try table(batch), [[0, 0]: (1 - p) * 0.9, [0, 1]: (1 - p) * 0.1, [1, 0]: p * 0.9, [1, 1]: p * 0.1])
+    // Faces of two dice; an event of two coins, which are not independent.
+    let faces = Mixture(
+      weights, of: Categorical(probabilities: Tensor([0.2, 0.3, 0.5, 0.6, 0.4, 0], shape: [2, 3])))
+    expect(
+      try table(faces), [[0]: 0.3 * 0.2 + 0.7 * 0.6, [1]: 0.3 * 0.3 + 0.7 * 0.4, [2]: 0.3 * 0.5])
+    let pair = Mixture(
+      weights, of: Bernoulli(probabilities: Tensor([0.1, 0.2, 0.6, 0.9], shape: [2, 2])).event(1))
+    expect(
+      try table(pair),
+      [
+        [0, 0]: 0.3 * 0.9 * 0.8 + 0.7 * 0.4 * 0.1, [0, 1]: 0.3 * 0.9 * 0.2 + 0.7 * 0.4 * 0.9,
+        [1, 0]: 0.3 * 0.1 * 0.8 + 0.7 * 0.6 * 0.1, [1, 1]: 0.3 * 0.1 * 0.2 + 0.7 * 0.6 * 0.9,
+      ])
+    // Three points, of which two are one; vectors as points.
+    let three = Categorical(probabilities: [0.2, 0.3, 0.5])
+    expect(try table(Mixture(three, of: Delta([4, -1, 4]))), [[4]: 0.7, [-1]: 0.3])
+    let corners = Delta(Tensor([1, 0, 0, 1, 0, 0], shape: [3, 2]), eventRank: 1)
+    expect(try table(Mixture(three, of: corners)), [[1, 0]: 0.2, [0, 1]: 0.3, [0, 0]: 0.5])
+    // Points of their own for each place of the batch.
+    expect(
+      try table(Mixture(weights, of: Delta(Tensor([1, 2, 2, 5], shape: [2, 2])))),
+      [[1, 2]: 0.09, [1, 5]: 0.21, [2, 2]: 0.21, [2, 5]: 0.49])
+  }
+
+  @Test func mixturesOfSeveralFamilies() throws {
+    let weights = Categorical(probabilities: [0.5, 0.3, 0.2])
+    let mixture = GeneralMixture(
+      weights,
+      of: [Categorical(probabilities: [0.2, 0.3, 0.5]), Bernoulli(probabilities: 0.4), Delta(5)])
+    expect(
+      try table(mixture),
+      [[0]: 0.5 * 0.2 + 0.3 * 0.6, [1]: 0.5 * 0.3 + 0.3 * 0.4, [2]: 0.5 * 0.5, [5]: 0.2])
+    // Zeros besides those of the coins; the components' batches broadcast.
+    let inflated = GeneralMixture(
+      Categorical(probabilities: [0.25, 0.75]), of: [Delta(0), Bernoulli(probabilities: [0.2, 0.8])])
+    let (a, b) = (0.75 * 0.2, 0.75 * 0.8)
+    expect(
+      try table(inflated),
+      [[0, 0]: (1 - a) * (1 - b), [0, 1]: (1 - a) * b, [1, 0]: a * (1 - b), [1, 1]: a * b])
+    // A vector, or coins each for itself.
+    let vector = GeneralMixture(
+      Categorical(probabilities: [0.25, 0.75]),
+      of: [Delta([1, 0], eventRank: 1), Bernoulli(probabilities: [0.2, 0.8]).event(1)])
+    expect(
+      try table(vector),
+      [
+        [0, 0]: 0.75 * 0.8 * 0.2, [0, 1]: 0.75 * 0.8 * 0.8, [1, 0]: 0.25 + 0.75 * 0.2 * 0.2,
+        [1, 1]: 0.75 * 0.2 * 0.8,
+      ])
+    // Vectors that share an element.
+    let shared = GeneralMixture(
+      Categorical(probabilities: [0.25, 0.75]), of: [Delta([1, 0]).event(1), Delta([2, 0]).event(1)])
+    #expect(throws: CoixError.self, "one element has two points, the other one") { try table(shared) }
+    let whole = GeneralMixture(
+      Categorical(probabilities: [0.25, 0.75]),
+      of: [Delta([1, 0], eventRank: 1), Delta([2, 0], eventRank: 1)])
+    expect(try table(whole), [[1, 0]: 0.25, [2, 0]: 0.75])
+  }
+
+  @Test func mixturesWithoutFiniteSupport() throws {
+    let weights = Categorical(probabilities: [0.3, 0.7])
+    func text(_ distribution: some Distribution) -> String? { message { try table(distribution) } }
+    let infinite = #"site "z": its distribution has no finite support to enumerate"#
+    #expect(text(Mixture(weights, of: Normal([0, 1], 1))) == infinite)
+    #expect(text(GeneralMixture(weights, of: [Normal(0, 1), Delta(0)])) == infinite)
+    #expect(text(Normal(0, 1).scaled(by: 2)) == infinite)
+    // One place of the batch would have two points, the other one.
+    #expect(text(Mixture(weights, of: Delta(Tensor([1, 2, 3, 3], shape: [2, 2])))) == infinite)
+    #expect(text(Mixture(weights, of: Bernoulli(logits: [0, 0, 0])))?.contains("Mixture: ") == true)
+    #expect(
+      text(GeneralMixture(weights, of: [Bernoulli(logits: 0)]))?.contains("GeneralMixture: ") == true)
+    #expect(
+      text(GeneralMixture(weights, of: [Delta(Tensor([1, 2]) + Tensor([1, 2, 3])), Delta(0)])) != nil)
+    try expectThatEvaluationsWork()
+  }
+
+  /// log Σ p^f: what is observed several times.
+  @Test func scaledDistributions() throws {
+    let coins = Bernoulli(probabilities: [0.1, 0.7])
+    let values = try table(coins.scaled(by: 3))
+    #expect(values.count == 4)
+    for (x, p) in [(0, 0.9), (1, 0.1)] {
+      for (y, q) in [(0, 0.3), (1, 0.7)] {
+        #expect(abs((values[[Float(x), Float(y)]] ?? .nan) - pow(p * q, 3)) < 1e-6)
+      }
+    }
+    let each = try table(coins.scaled(by: Tensor([1, 2])))
+    #expect(abs((each[[1, 0]] ?? .nan) - 0.1 * 0.09) < 1e-6)
+  }
+
+  /// Points of mixtures pass on gradients as a point alone does.
+  @Test func gradientsOfPoints() throws {
+    let result = try valueWithGradient(at: Tensor([0.2, 1.5])) { points in
+      let kernel = Kernel { (trace) in
+        trace.sample(
+          "z",
+          from: Mixture(Categorical(probabilities: [0.3, 0.7]), of: Delta(points)).expanded(to: [2]).event(1))
+      }
+      return try enumerate(kernel)().expectation {
+        $0.output.values.selecting(0, axis: 0) * 3 + $0.output.values.selecting(1, axis: 0).squared
+      }
+    }
+    let exact = 3 * (0.3 * 0.2 + 0.7 * 1.5) + (0.3 * 0.04 + 0.7 * 2.25)
+    #expect(abs(Double(result.value) - exact) < 1e-5)
+    for (gradient, expected) in zip(result.gradient.scalars, [0.3 * (3 + 0.4), 0.7 * (3 + 3)]) {
+      #expect(abs(Double(gradient) - expected) < 1e-5)
+    }
+  }
+
   @Test func combinedTargets() throws {
     let extended = try enumerate(extend(Self.model, Self.reverse))(0.5)
     #expect(extended.assignments.count == 12)

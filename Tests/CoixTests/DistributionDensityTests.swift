@@ -86,6 +86,28 @@ import Testing
     }
   }
 
+  /// The gradients to value, location and scale that JAX has for ((x - μ) / σ)² where it overflows; NaN where there is no number.
+  @Test func normalDensitiesThatOverflow() throws {
+    let infinity = Float.infinity
+    let cases: [(x: [Float], gradient: [Float])] = [
+      ([infinity, 0, 1], [-infinity, infinity, infinity]),
+      ([-infinity, 0, 2], [infinity, -infinity, infinity]),
+      ([1, infinity, 1], [infinity, -infinity, infinity]),
+      ([1, 0, infinity], [0, 0, 0]),
+      ([1e30, 0, 1], [-1e30, 1e30, infinity]),
+      ([1, 0, 1e-30], [-infinity, infinity, infinity]),
+    ]
+    for (x, gradient) in cases {
+      let result = try valueWithGradient(at: Tensor(x)) { Normal($0[1], $0[2]).logProb(of: $0[0]) }
+      #expect(result.value == -.infinity)
+      #expect(result.gradient.scalars == gradient, "at \(x)")
+    }
+    let both = try valueWithGradient(at: Tensor([infinity, infinity, 1])) {
+      Normal($0[1], $0[2]).logProb(of: $0[0])
+    }
+    #expect(both.value.isNaN && both.gradient.scalars.allSatisfy(\.isNaN))
+  }
+
   @Test func edges() {
     // Where a concentration of 1 leaves a density at the edge, and others none or infinity.
     #expect(Beta(1, 1).logProb(of: [0, 1]).scalars == [0, 0])

@@ -9,7 +9,7 @@ import CoixParallel
 ///   - targets: K distributions, the first of which can be sampled.
 ///   - flows: K - 1 deterministic kernels, from each target to the next: `Delta` sites with the flow's log-determinant, negated, as
 ///     log-density.
-/// - Throws: ``CoixError/argument(_:)`` without a target, or for another number of flows.
+/// - Throws: `CoixError.argument(_:)` without a target, or for another number of flows.
 public func aft<I, O>(
   targets: [some TargetProgram<I, O>], flows: [some KernelProgram<O, some TensorTree>]
 ) throws -> Inference<I, O> {
@@ -23,7 +23,7 @@ public func aft<I, O>(
 
 /// The same as a loop: `target` is asked for 0..<count, `flow` for 0..<count - 1, the flows from a target to the next.
 ///
-/// - Throws: ``CoixError/argument(_:)`` for a count below one, and what the first target throws; the evaluation what others do.
+/// - Throws: `CoixError.argument(_:)` for a count below one, and what the first target throws; the evaluation what others do.
 public func aft<I, O>(
   count: Int, target: @escaping @Sendable (_ step: Int) throws -> some TargetProgram<I, O>,
   flow: @escaping @Sendable (_ step: Int) throws -> some KernelProgram<O, some TensorTree>

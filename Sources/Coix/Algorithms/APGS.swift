@@ -12,7 +12,7 @@ import CoixParallel
 ///   - initial: the first sweep, which proposes every block: as a rule the kernels composed, with the input in place of a state.
 ///   - kernels: for each block a kernel, the block's forward and reverse proposal at once.
 ///   - sweeps: how many times to go through the kernels after the first sweep.
-/// - Throws: ``CoixError/argument(_:)`` without a kernel or for a negative number of sweeps.
+/// - Throws: `CoixError.argument(_:)` without a kernel or for a negative number of sweeps.
 public func apgs<I, O>(
   _ target: some TargetProgram<I, O>, initial: some InferenceProgram<I, some TensorTree>,
   kernels: [some KernelProgram<O, some TensorTree>], sweeps: Int = 1

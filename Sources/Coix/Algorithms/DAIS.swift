@@ -11,7 +11,7 @@ import CoixParallel
 ///   - momentum: draws a momentum, and returns the state: position and momentum.
 ///   - leapfrog: moves the state, by `Delta` sites.
 ///   - refreshment: partly draws the momentum anew; its own reverse.
-/// - Throws: ``CoixError/argument(_:)`` without a target.
+/// - Throws: `CoixError.argument(_:)` without a target.
 public func dais<I, X, State>(
   targets: [some TargetProgram<I, X>], momentum: some KernelProgram<X, State>,
   leapfrog: some KernelProgram<State, State>, refreshment: some KernelProgram<State, State>
@@ -29,7 +29,7 @@ public func dais<I, X, State>(
 
 /// The same as a loop: `target` is asked for 0..<count.
 ///
-/// - Throws: ``CoixError/argument(_:)`` for a count below one, and what the first and last targets throw; the evaluation what others
+/// - Throws: `CoixError.argument(_:)` for a count below one, and what the first and last targets throw; the evaluation what others
 ///   do.
 public func dais<I, X, State>(
   count: Int, target: @escaping @Sendable (_ step: Int) throws -> some TargetProgram<I, X>,

@@ -9,7 +9,7 @@ import CoixParallel
 ///   - targets: K filtering distributions.
 ///   - initial: the proposal for the first of them.
 ///   - proposals: K - 1 kernels; each takes what a target returns, and proposes for the next one.
-/// - Throws: ``CoixError/argument(_:)`` without a target, or for another number of proposals.
+/// - Throws: `CoixError.argument(_:)` without a target, or for another number of proposals.
 public func nasmc<I, O>(
   targets: [some TargetProgram<I, O>], initial: some InferenceProgram<I, some TensorTree>,
   proposals: [some KernelProgram<O, some TensorTree>]
@@ -24,7 +24,7 @@ public func nasmc<I, O>(
 
 /// The same as a loop: `target` is asked for 0..<count, `proposal` for 1..<count.
 ///
-/// - Throws: ``CoixError/argument(_:)`` for a count below one, and what the first target throws; the evaluation what others do.
+/// - Throws: `CoixError.argument(_:)` for a count below one, and what the first target throws; the evaluation what others do.
 public func nasmc<I, O>(
   count: Int, target: @escaping @Sendable (_ step: Int) throws -> some TargetProgram<I, O>,
   initial: some InferenceProgram<I, some TensorTree>,

@@ -9,7 +9,7 @@ import CoixParallel
 ///   - targets: K distributions, the first of which can be sampled.
 ///   - forwards: K - 1 kernels, from each target to the next.
 ///   - reverses: K - 1 kernels, from each target but the first to the one before.
-/// - Throws: ``CoixError/argument(_:)`` without a target, or for another number of kernels.
+/// - Throws: `CoixError.argument(_:)` without a target, or for another number of kernels.
 public func nviAVO<I, O>(
   targets: [some TargetProgram<I, O>], forwards: [some KernelProgram<O, some TensorTree>],
   reverses: [some KernelProgram<O, some TensorTree>]
@@ -26,7 +26,7 @@ public func nviAVO<I, O>(
 /// The same as a loop: `target` is asked for 0..<count; `forward` and `reverse` for 0..<count - 1, the kernels between a target and
 /// the next.
 ///
-/// - Throws: ``CoixError/argument(_:)`` for a count below one, and what the first target throws; the evaluation what others do.
+/// - Throws: `CoixError.argument(_:)` for a count below one, and what the first target throws; the evaluation what others do.
 public func nviAVO<I, O>(
   count: Int, target: @escaping @Sendable (_ step: Int) throws -> some TargetProgram<I, O>,
   forward: @escaping @Sendable (_ step: Int) throws -> some KernelProgram<O, some TensorTree>,

@@ -19,7 +19,7 @@ import CoixParallel
 ///   - targets: K filtering or smoothing distributions.
 ///   - initial: the proposal for the first of them.
 ///   - proposals: K - 1 kernels; each takes what a target returns, and proposes for the next one.
-/// - Throws: ``CoixError/argument(_:)`` without a target, or for another number of proposals.
+/// - Throws: `CoixError.argument(_:)` without a target, or for another number of proposals.
 public func vsmc<I, O>(
   targets: [some TargetProgram<I, O>], initial: some InferenceProgram<I, some TensorTree>,
   proposals: [some KernelProgram<O, some TensorTree>]
@@ -35,7 +35,7 @@ public func vsmc<I, O>(
 
 /// The same as a loop: `target` is asked for 0..<count, `proposal` for 1..<count.
 ///
-/// - Throws: ``CoixError/argument(_:)`` for a count below one, and what the first and last programs throw; the evaluation what
+/// - Throws: `CoixError.argument(_:)` for a count below one, and what the first and last programs throw; the evaluation what
 ///   others do.
 public func vsmc<I, O>(
   count: Int, target: @escaping @Sendable (_ step: Int) throws -> some TargetProgram<I, O>,

@@ -13,9 +13,11 @@ import CoixParallel
 /// Tenenbaum, "Learning to learn generative programs with memoised wake-sleep", 2020.
 ///
 /// - Parameters:
+///   - target: what the values are kept for.
+///   - proposal: what draws fresh ones.
 ///   - memory: for each latent site of the proposal its values, `[samples, instances…, event…]`; empty at first.
 ///   - size: how many particles to keep; by default as many as the memory has.
-/// - Returns: an inference program whose evaluation throws ``CoixError/argument(_:)`` without a size, or if `memory` does not fit.
+/// - Returns: an inference program whose evaluation throws `CoixError.argument(_:)` without a size, or if `memory` does not fit.
 public func memoize<I, O>(
   _ target: some TargetProgram<I, O>, _ proposal: some InferenceProgram<I, some TensorTree>,
   memory: [String: Tensor] = [:], size: Int? = nil

@@ -13,6 +13,9 @@ import CoixParallel
 /// probabilistic programs with inference combinators", 2021.
 ///
 /// - Parameters:
+///   - target: the program with the density that is wanted.
+///   - proposal: the program that the values come from.
+///   - loss: an objective, to train either.
 ///   - detach: with a loss, runs the target once more with gradients stopped at all of its latent values, and hands that run on.
 public func propose<I, O>(
   _ target: some TargetProgram<I, O>, _ proposal: some InferenceProgram<I, some TensorTree>,

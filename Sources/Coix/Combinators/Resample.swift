@@ -16,6 +16,7 @@ import CoixParallel
 /// after ``ParticleCount/one``.
 ///
 /// - Parameters:
+///   - program: whose particles are drawn from.
 ///   - count: how many particles to draw. Under a condition, as many as there are.
 ///   - scheme: how they are drawn.
 ///   - condition: when they are drawn.

@@ -2,7 +2,7 @@ import CoixParallel
 
 /// The program with `_PREV_` appended to the names of its sites, which marks them as auxiliary.
 ///
-/// ``compose(_:_:suffix:)`` and ``extend(_:_:)`` do it by themselves. An evaluation takes off suffixes that all versions of a variable
+/// `compose` and ``extend(_:_:)`` do it by themselves. An evaluation takes off suffixes that all versions of a variable
 /// have in common, so that alone this changes a trace only by a flag.
 public func suffix<I, O>(_ program: some KernelProgram<I, O>) -> Kernel<I, O> {
   Kernel(node: .handling("suffix", program) { $0.suffixes += 1 })

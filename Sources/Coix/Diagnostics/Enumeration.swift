@@ -16,7 +16,7 @@ public struct Enumeration<Output: TensorTree>: Sendable {
   /// Depth first: the first site's value changes slowest.
   public let assignments: [Assignment]
 
-  /// The assignments' log-probabilities. Like what follows from them, differentiable within ``valueWithGradient(at:_:)``.
+  /// The assignments' log-probabilities. Like what follows from them, differentiable within `valueWithGradient(at:_:)`.
   public var logJoint: Tensor { Tensor.stack(assignments.map(\.logJoint)) }
 
   /// log p(observations): logsumexp of ``logJoint``.
@@ -48,8 +48,9 @@ public struct Enumerator<Program: InferenceProgram> {
 
   /// Runs the program under every assignment.
   ///
-  /// - Throws: ``CoixError/site(name:reason:)`` for a site without finite support; ``CoixError/tooManyAssignments(limit:)``;
-  ///   ``CoixError/illFormedProgram(_:)`` for a program within a plate; what its evaluation throws.
+  /// - Throws: `CoixError.site(name:reason:)` for a site without finite support, and for a value that is given to a site that no run
+  ///   has; `CoixError.tooManyAssignments(limit:)`;
+  ///   `CoixError.illFormedProgram(_:)` for a program within a plate; what its evaluation throws.
   @inlinable
   public func callAsFunction<each A: TensorTree>(_ input: repeat each A) throws -> Enumeration<Program.Output>
   where Program.Input == Tuple<repeat each A> {
@@ -62,6 +63,7 @@ public struct Enumerator<Program: InferenceProgram> {
   public func run(_ input: Program.Input) throws -> Enumeration<Program.Output> {
     var assignments: [Enumeration<Program.Output>.Assignment] = []
     var path: SupportPath? = SupportPath(limit: limit)
+    var names: Set<String> = []
     let run = EvaluationRun(options: EvaluationOptions())
     while let following = path {
       guard assignments.count < limit else { throw CoixError.tooManyAssignments(limit: limit) }
@@ -70,8 +72,10 @@ public struct Enumerator<Program: InferenceProgram> {
         program.node, input: input, latents: latents, key: key, path: following)
       let logJoint = evaluation.trace.sites.reduce(Tensor(0)) { $0 + $1.logProb.sum() }
       assignments.append(.init(output: evaluation.output, trace: evaluation.trace, logJoint: logJoint))
+      names = taken?.names ?? []
       path = taken?.next
     }
+    try Recorder.requireSites(of: latents.keys.sorted(), among: names.sorted())
     return Enumeration(assignments: assignments)
   }
 }
@@ -82,7 +86,8 @@ public struct Enumerator<Program: InferenceProgram> {
 /// outside of plates, and is evaluated once for each assignment.
 ///
 /// - Parameters:
-///   - latents: sites that are not enumerated but have these values.
+///   - program: a kernel, model or target.
+///   - latents: sites that are not enumerated but have these values. Each must be a latent site of some run.
 ///   - seed: for programs that ask for keys of their own.
 ///   - limit: the greatest number of assignments.
 public func enumerate<Program: TargetProgram>(
@@ -93,7 +98,7 @@ public func enumerate<Program: TargetProgram>(
 
 /// The same for a program whose level is known only when it runs.
 ///
-/// - Throws: ``CoixError/illFormedProgram(_:)`` for an inference program, which has no density.
+/// - Throws: `CoixError.illFormedProgram(_:)` for an inference program, which has no density.
 public func enumerate(
   _ program: AnyProgram, latents: [String: Tensor] = [:], seed: PRNGKey = 0, limit: Int = 100_000
 ) throws -> Enumerator<AnyProgram> {

@@ -9,8 +9,8 @@ struct InstanceWeights {
   private let logWeights: [Float]
   private let moments: WeightMoments
 
-  /// - Throws: ``CoixError/weights(step:instance:reason:)`` where an instance's weights are all -inf, or one is NaN or +inf;
-  ///   ``CoixError/argument(_:)`` without a particle axis or particles.
+  /// - Throws: `CoixError.weights(step:instance:reason:)` where an instance's weights are all -inf, or one is NaN or +inf;
+  ///   `CoixError.argument(_:)` without a particle axis or particles.
   init(_ tensor: Tensor) throws {
     let tensor = try tensor.validated()
     guard tensor.shape.rank > 0, !tensor.isBatched, !tensor.isMapped, tensor.shape[0] > 0 else {
@@ -53,7 +53,7 @@ struct InstanceWeights {
 /// Of a step's incremental log-weights it is the incremental, of cumulative ones the cumulative effective sample size. Kong, "A note
 /// on importance sampling using standardized weights", 1992.
 ///
-/// - Throws: ``CoixError/weights(step:instance:reason:)`` where an instance's weights are all -inf, or one is NaN or +inf.
+/// - Throws: `CoixError.weights(step:instance:reason:)` where an instance's weights are all -inf, or one is NaN or +inf.
 public func effectiveSampleSize(_ logWeights: Tensor) throws -> Tensor {
   let weights = try InstanceWeights(logWeights)
   return weights.map(weights.sampleSize)

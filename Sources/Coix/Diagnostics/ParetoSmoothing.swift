@@ -12,7 +12,7 @@ import Foundation
 /// k is shrunk towards 1/2 by a prior worth ten of them. The fit is that of Zhang and Stephens, "A new and efficient
 /// estimation method for the generalized Pareto distribution", 2009.
 ///
-/// - Throws: ``CoixError/weights(step:instance:reason:)`` where an instance's weights are all -inf, or one is NaN or +inf.
+/// - Throws: `CoixError.weights(step:instance:reason:)` where an instance's weights are all -inf, or one is NaN or +inf.
 public func paretoK(_ logWeights: Tensor) throws -> Tensor {
   let weights = try InstanceWeights(logWeights)
   return weights.map { ParetoTail(weights.logWeights($0))?.fit.shape ?? .infinity }

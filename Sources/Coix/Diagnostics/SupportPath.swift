@@ -12,6 +12,8 @@ struct SupportPath {
   private let prescribed: [Int]
   /// The sites that have run.
   private var turns: [Turn] = []
+  /// The names of the latent sites in this run and those before it, if values are given to any.
+  var names: Set<String> = []
   /// The greatest number of runs.
   let limit: Int
 
@@ -25,7 +27,7 @@ struct SupportPath {
 
   /// The value of the next site.
   ///
-  /// - Throws: ``CoixError/site(name:reason:)`` if there are not finitely many; ``CoixError/tooManyAssignments(limit:)``.
+  /// - Throws: `CoixError.site(name:reason:)` if there are not finitely many; `CoixError.tooManyAssignments(limit:)`.
   mutating func take(_ name: String, _ distribution: some Distribution) throws -> Tensor {
     guard let support = distribution.finiteSupport, let first = support.points.first else {
       throw CoixError.site(name: name, reason: "its distribution has no finite support to enumerate")
@@ -44,6 +46,9 @@ struct SupportPath {
   /// What comes before the site that changes is as it was, so that a later site's support may depend on it.
   var next: SupportPath? {
     guard let last = turns.lastIndex(where: { $0.number + 1 < $0.count }) else { return nil }
-    return SupportPath(prescribed: turns[..<last].map(\.number) + [turns[last].number + 1], limit: limit)
+    var next = SupportPath(
+      prescribed: turns[..<last].map(\.number) + [turns[last].number + 1], limit: limit)
+    next.names = names
+    return next
   }
 }

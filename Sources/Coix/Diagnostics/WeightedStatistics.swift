@@ -5,7 +5,7 @@ import Foundation
 ///
 /// Sums are taken in double. The result is a constant.
 ///
-/// - Throws: ``CoixError/shape(operation:shapes:reason:)`` if the shapes don't fit; ``CoixError/weights(step:instance:reason:)`` where
+/// - Throws: `CoixError.shape(operation:shapes:reason:)` if the shapes don't fit; `CoixError.weights(step:instance:reason:)` where
 ///   an instance's weights are all -inf, or one is NaN or +inf.
 public func weightedMean(of values: Tensor, logWeights: Tensor) throws -> Tensor {
   try WeightedColumns("weightedMean", values, logWeights).map { values, weights in [mean(values, weights)] }
@@ -25,7 +25,7 @@ public func weightedVariance(of values: Tensor, logWeights: Tensor) throws -> Te
 ///
 /// The quantile of a level is the smallest value x for which the values up to x have at least that weight together.
 ///
-/// - Throws: as for the mean; ``CoixError/argument(_:)`` for levels outside of 0...1.
+/// - Throws: as for the mean; `CoixError.argument(_:)` for levels outside of 0...1.
 public func weightedQuantiles(_ levels: [Double], of values: Tensor, logWeights: Tensor) throws -> Tensor {
   if let level = levels.first(where: { !(0...1).contains($0) }) {
     throw CoixError.argument("quantiles: levels must lie between 0 and 1, one is \(level)")
@@ -52,7 +52,7 @@ public func weightedQuantiles(_ levels: [Double], of values: Tensor, logWeights:
 extension Evaluation {
   /// A site's mean under the evaluation's weights; see ``weightedMean(of:logWeights:)``.
   ///
-  /// - Throws: ``CoixError/site(name:reason:)`` if the trace has no such site; as for tensors.
+  /// - Throws: `CoixError.site(name:reason:)` if the trace has no such site; as for tensors.
   public func weightedMean(of site: String) throws -> Tensor {
     try Coix.weightedMean(of: value(of: site), logWeights: metrics.logWeight)
   }
@@ -66,7 +66,7 @@ extension Evaluation {
 
   /// A site's quantiles; see ``weightedQuantiles(_:of:logWeights:)``.
   ///
-  /// - Throws: as for the mean; ``CoixError/argument(_:)`` for levels outside of 0...1.
+  /// - Throws: as for the mean; `CoixError.argument(_:)` for levels outside of 0...1.
   public func weightedQuantiles(_ levels: [Double], of site: String) throws -> Tensor {
     try Coix.weightedQuantiles(levels, of: value(of: site), logWeights: metrics.logWeight)
   }

@@ -2,7 +2,7 @@ import CoixParallel
 
 /// A probability distribution: something a site can draw from.
 ///
-/// To add one, write one file: a structure that conforms to this protocol. ``expanded(to:)``, ``event(_:)`` and ``masked(_:)``
+/// To add one, write one file: a structure that conforms to this protocol. ``expanded(to:)``, ``event(_:)`` and `masked(_:)`
 /// come with it.
 public protocol Distribution: Sendable {
   /// The shape of one draw: batch axes, then event axes.

@@ -3,7 +3,7 @@ import CoixParallel
 /// The values that a draw may take, where there are finitely many.
 ///
 /// A draw has elements, one for each index of its leading axes, and each takes one of the same number of points by itself: three coins
-/// have two points and eight values.
+/// have two points and eight values. Values of probability 0 may be among them.
 public struct FiniteSupport: Sendable {
   /// Each of the draw's shape: element by element, the values it may take.
   public let points: [Tensor]
@@ -27,12 +27,17 @@ public struct FiniteSupport: Sendable {
       points: points.map { $0.shape == shape ? $0 : $0.broadcast(to: shape) }, elementRank: elementRank)
   }
 
+  /// The axes over which a draw's elements lie.
+  private var elements: Shape {
+    let shape = points.first?.shape ?? .scalar
+    return shape.leading(max(shape.rank - elementRank, 0))
+  }
+
   /// The number of values: points to the power of elements; nil where that is no `Int`.
   var count: Int? {
-    guard let shape = points.first?.shape else { return 0 }
+    guard points.count > 1 else { return points.count }
     var count = 1
-    guard points.count > 1 else { return 1 }
-    for _ in 0..<shape.leading(max(shape.rank - elementRank, 0)).elementCount {
+    for _ in 0..<elements.elementCount {
       let (product, overflow) = count.multipliedReportingOverflow(by: points.count)
       guard !overflow else { return nil }
       count = product
@@ -43,21 +48,54 @@ public struct FiniteSupport: Sendable {
   /// The value of a number below ``count``, in lexicographic order of the elements' points, the last fastest.
   func value(_ number: Int) -> Tensor {
     guard points.count > 1 else { return points.first ?? .nan }
-    let shape = points[0].shape
-    let elements = shape.leading(max(shape.rank - elementRank, 0)).elementCount
-    guard elements > 0 else { return points[0] }
-    let size = shape.elementCount / elements
-    var scalars = points[0].scalars
+    var choice = [Int](repeating: 0, count: elements.elementCount)
     var rest = number
-    for element in (0..<elements).reversed() {
-      let (quotient, point) = rest.quotientAndRemainder(dividingBy: points.count)
-      rest = quotient
-      points[point].withScalars { source in
-        for offset in element * size..<(element + 1) * size where offset < source.count {
-          scalars[offset] = source[offset]
+    for element in choice.indices.reversed() {
+      (rest, choice[element]) = rest.quotientAndRemainder(dividingBy: points.count)
+    }
+    return value(choice)
+  }
+
+  /// The value whose elements take the points of these numbers. Gradients flow to those points.
+  private func value(_ choice: [Int]) -> Tensor {
+    let used = Set(choice).sorted()
+    let mask = elements.appending(Shape((elements.rank..<points[0].shape.rank).map { _ in 1 }))
+    return used.dropFirst().reduce(points[used.first ?? 0]) { value, point in
+      select(Tensor(choice.map { $0 == point ? 1 : 0 }, shape: mask), points[point], value)
+    }
+  }
+
+  /// The values of draws that each come from one of several supports, for draws of a shape that theirs broadcast to: each element's
+  /// points are those of all supports, every one once. Elements are as small as in the support where they are smallest, so that values
+  /// may be among these that no support has.
+  ///
+  /// - Returns: nil if that gives elements different numbers of points.
+  static func union(_ supports: [FiniteSupport], shape: Shape) -> FiniteSupport? {
+    let all = FiniteSupport(
+      points: supports.flatMap { $0.expanded(to: shape).points },
+      elementRank: supports.map(\.elementRank).min() ?? 0)
+    if let poisoned = all.points.first(where: { $0.failure != nil }) {
+      return FiniteSupport(points: [poisoned])
+    }
+    guard !all.points.contains(where: { $0.isBatched || $0.isMapped }) else { return nil }
+    let elements = all.elements.elementCount
+    guard elements > 0 else { return FiniteSupport(points: Array(all.points.prefix(1))) }
+    let size = shape.elementCount / elements
+    var seen = [Set<[Float]>](repeating: [], count: elements)
+    // By element, the numbers of the points that are new to it.
+    var different = [[Int]](repeating: [], count: elements)
+    for (number, point) in all.points.enumerated() {
+      point.withScalars { scalars in
+        for element in 0..<elements
+        where seen[element].insert(Array(scalars[element * size..<(element + 1) * size])).inserted {
+          different[element].append(number)
         }
       }
     }
-    return Tensor(scalars, shape: shape)
+    let count = different[0].count
+    guard different.allSatisfy({ $0.count == count }) else { return nil }
+    return FiniteSupport(
+      points: (0..<count).map { point in all.value(different.map { $0[point] }) },
+      elementRank: all.elementRank)
   }
 }

@@ -22,6 +22,13 @@ public struct GeneralMixture: Distribution {
     weights.parameters + components.flatMap(\.parameters)
   }
 
+  /// The values of all components; nil if there are places of the batch that thereby have more of them than others.
+  public var finiteSupport: FiniteSupport? {
+    guard isConsistent else { return FiniteSupport(points: [refused]) }
+    let supports = components.compactMap(\.finiteSupport)
+    return supports.count == components.count ? .union(supports, shape: shape) : nil
+  }
+
   public func sample(_ draw: Draw) -> Tensor {
     guard isConsistent, draw.shape.rank >= eventRank else { return refused }
     let (componentKey, choiceKey) = draw.key.split()

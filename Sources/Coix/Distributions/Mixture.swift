@@ -21,6 +21,18 @@ public struct Mixture<Component: Distribution>: Distribution {
   public var eventRank: Int { components.eventRank }
   public var parameters: [DistributionParameter] { weights.parameters + components.parameters }
 
+  /// The values of all components; nil if there are places of the batch that thereby have more of them than others.
+  public var finiteSupport: FiniteSupport? {
+    guard let support = components.finiteSupport else { return nil }
+    guard components.batchShape.last == weights.count else { return FiniteSupport(points: [refused]) }
+    let supports = (0..<weights.count).map { component in
+      FiniteSupport(
+        points: support.points.map { $0.selecting(component, axis: -1 - eventRank) },
+        elementRank: support.elementRank)
+    }
+    return .union(supports, shape: shape)
+  }
+
   public func sample(_ draw: Draw) -> Tensor {
     guard components.batchShape.last == weights.count, draw.shape.rank >= eventRank else { return refused }
     let (componentKey, choiceKey) = draw.key.split()

@@ -2,7 +2,7 @@ import CoixParallel
 
 /// The Poisson distribution of counts 0, 1, 2, …, kept as floats: probability λ^x exp(-λ) / x!.
 ///
-/// Draws have no gradient; see ``Draw/poisson(_:)``. Values that are not whole are outside of the support.
+/// Draws have no gradient; see `Draw.poisson(_:)`. Values that are not whole are outside of the support.
 public struct Poisson: Distribution {
   /// The rate λ ≥ 0, which is mean and variance.
   public let rate: Tensor

@@ -4,7 +4,8 @@ import CoixParallel
 ///
 /// If the bijector takes vectors (or matrices) and the distribution's events are smaller, its last batch axes become the event; if
 /// they are larger, the bijector is applied to each part. Gradients of draws flow as those of the distribution's do, and to the
-/// bijector's parameters. Outside of the bijector's codomain the log-density is -inf.
+/// bijector's parameters. Outside of the bijector's codomain the log-density is -inf. The formula is that of densities: the
+/// probabilities of a discrete distribution do not change so, which is why there is no ``Distribution/finiteSupport``.
 public struct Transformed<Base: Distribution, B: Bijector>: Distribution {
   private let base: Base
   private let bijector: B

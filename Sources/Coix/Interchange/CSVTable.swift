@@ -17,14 +17,14 @@ public struct CSVTable: Equatable, Sendable {
 
   /// Reads a text file.
   ///
-  /// - Throws: ``CoixError/file(path:reason:)``, with line and column of what is wrong.
+  /// - Throws: `CoixError.file(path:reason:)`, with line and column of what is wrong.
   public init(contentsOf path: String) throws {
     self = try WholeFile.read(path) { try CSVTable(parsing: $0[...]) }
   }
 
   /// The numbers, `[rows, columns]`.
   ///
-  /// - Throws: ``CoixError/shape(operation:shapes:reason:)`` for more rows than tensors can have.
+  /// - Throws: `CoixError.shape(operation:shapes:reason:)` for more rows than tensors can have.
   public func tensor() throws -> Tensor {
     try Tensor(scalars, shape: [rowCount, columnCount]).validated()
   }

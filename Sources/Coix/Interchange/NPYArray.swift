@@ -42,7 +42,7 @@ public struct NPYArray: Equatable, Sendable {
 
   /// An array of given shape and numbers.
   ///
-  /// - Throws: ``CoixError/argument(_:)`` unless there are as many numbers as the shape has elements.
+  /// - Throws: `CoixError.argument(_:)` unless there are as many numbers as the shape has elements.
   public init(shape: [Int], scalars: Scalars) throws {
     guard shape.elementCount == scalars.count else {
       throw CoixError.argument("an array of shape \(shape) cannot have \(scalars.count) numbers")
@@ -57,7 +57,7 @@ public struct NPYArray: Equatable, Sendable {
 
   /// A tensor's numbers, as `<f4`.
   ///
-  /// - Throws: the error that poisoned the tensor; ``CoixError/argument(_:)`` for one whose numbers cannot be read outside of
+  /// - Throws: the error that poisoned the tensor; `CoixError.argument(_:)` for one whose numbers cannot be read outside of
   ///   its plate.
   public init(_ tensor: Tensor) throws {
     try self.init(shape: Array(tensor.validated().shape), scalars: .float32(tensor.scalars))
@@ -65,7 +65,7 @@ public struct NPYArray: Equatable, Sendable {
 
   /// The numbers as a tensor: rounded to `Float`, true as 1 and false as 0.
   ///
-  /// - Throws: ``CoixError/argument(_:)`` for a shape that tensors cannot have.
+  /// - Throws: `CoixError.argument(_:)` for a shape that tensors cannot have.
   public func tensor() throws -> Tensor {
     let tensorShape = Shape(shape)
     guard tensorShape.isValid else {
@@ -85,14 +85,14 @@ public struct NPYArray: Equatable, Sendable {
 
   /// Reads a `.npy` file.
   ///
-  /// - Throws: ``CoixError/file(path:reason:)``.
+  /// - Throws: `CoixError.file(path:reason:)`.
   public init(contentsOf path: String) throws {
     self = try WholeFile.read(path) { try NPYArray(decoding: $0[...]) }
   }
 
   /// Writes a `.npy` file, over one that is there.
   ///
-  /// - Throws: ``CoixError/file(path:reason:)``.
+  /// - Throws: `CoixError.file(path:reason:)`.
   public func write(to path: String) throws {
     try WholeFile.write(path) { encoded() }
   }

@@ -12,7 +12,7 @@ public struct NPZArchive: Equatable, Sendable {
 
   /// Reads a `.npz` file.
   ///
-  /// - Throws: ``CoixError/file(path:reason:)``.
+  /// - Throws: `CoixError.file(path:reason:)`.
   public init(contentsOf path: String) throws {
     arrays = try WholeFile.read(path) { bytes in
       var arrays: [String: NPYArray] = [:]
@@ -34,7 +34,7 @@ public struct NPZArchive: Equatable, Sendable {
 
   /// Writes a `.npz` file, over one that is there. The same arrays give the same bytes.
   ///
-  /// - Throws: ``CoixError/file(path:reason:)``.
+  /// - Throws: `CoixError.file(path:reason:)`.
   public func write(to path: String) throws {
     try WholeFile.write(path) {
       try ZipArchive.encode(

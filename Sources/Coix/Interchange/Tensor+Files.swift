@@ -3,7 +3,7 @@ import CoixParallel
 extension Tensor {
   /// The numbers of a file: of a `.npy` file if that is how its name ends, else of a text file as ``CSVTable`` reads it.
   ///
-  /// - Throws: ``CoixError/file(path:reason:)``.
+  /// - Throws: `CoixError.file(path:reason:)`.
   public init(contentsOf path: String) throws {
     do {
       self =
@@ -16,7 +16,7 @@ extension Tensor {
 
   /// Writes the numbers into a `.npy` file, over one that is there.
   ///
-  /// - Throws: ``CoixError/file(path:reason:)``; the error that poisoned the tensor.
+  /// - Throws: `CoixError.file(path:reason:)`; the error that poisoned the tensor.
   public func write(npy path: String) throws {
     try NPYArray(self).write(to: path)
   }

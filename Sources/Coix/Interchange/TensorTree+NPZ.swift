@@ -5,7 +5,7 @@ extension TensorTree {
   ///
   /// A tensor without a name (the tree is nothing but a tensor) is called `arr_0`, as `numpy.savez` does.
   ///
-  /// - Throws: ``CoixError/file(path:reason:)``; the error that poisoned a tensor.
+  /// - Throws: `CoixError.file(path:reason:)`; the error that poisoned a tensor.
   public func write(npz path: String) throws {
     var archive = NPZArchive()
     for (name, tensor) in namedTensors {
@@ -20,7 +20,7 @@ extension TensorTree {
   ///
   /// The file must have an array of the same shape for each tensor, and no others.
   ///
-  /// - Throws: ``CoixError/file(path:reason:)``.
+  /// - Throws: `CoixError.file(path:reason:)`.
   public func reading(npz path: String) throws -> Self {
     var arrays = try NPZArchive(contentsOf: path).arrays
     let result = try mapNamedTensors { name, tensor in

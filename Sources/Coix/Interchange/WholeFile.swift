@@ -1,7 +1,7 @@
 import CoixParallel
 import Foundation
 
-/// What is wrong with a file's contents; becomes a ``CoixError/file(path:reason:)`` where the path is known.
+/// What is wrong with a file's contents; becomes a `CoixError.file(path:reason:)` where the path is known.
 struct MalformedFile: Error {
   let reason: String
   init(_ reason: String) { self.reason = reason }
@@ -18,7 +18,7 @@ package enum WholeFile {
 
   /// Looks whether a file can be written, before anything takes its time. One that is there stays as it is.
   ///
-  /// - Throws: ``CoixError/file(path:reason:)``.
+  /// - Throws: `CoixError.file(path:reason:)`.
   package static func checkWritable(_ path: String) throws {
     let file = open(path, O_WRONLY | O_CREAT | O_NONBLOCK, 0o666)
     guard file >= 0 else {
@@ -29,7 +29,7 @@ package enum WholeFile {
 
   /// Writes what `encode` gives, over a file that is there.
   ///
-  /// - Throws: ``CoixError/file(path:reason:)``; what `encode` throws.
+  /// - Throws: `CoixError.file(path:reason:)`; what `encode` throws.
   package static func write(_ path: String, _ encode: () throws -> [UInt8]) throws {
     do { try put(encode(), path) } catch let problem as MalformedFile {
       throw CoixError.file(path: path, reason: problem.reason)

@@ -13,6 +13,7 @@ public struct MLP: TensorTree {
   /// - Parameters:
   ///   - sizes: the widths, from the input's to the output's.
   ///   - activation: after every layer but the last.
+  ///   - key: what the kernels are drawn with, each by a key split from it.
   public init(sizes: [Int], activation: Activation = .relu, key: PRNGKey) {
     let count = max(0, sizes.count - 1)
     layers = zip(key.split(into: count), 0..<count).map { key, layer in

@@ -41,16 +41,16 @@ public struct AnyProgram: InferenceProgram {
     self.init(program.node, .inference)
   }
 
-  /// The program for each row of a plate; see ``Plate``.
+  /// The program for each row of a plate; see `Plate`.
   ///
-  /// - Throws: ``CoixError/illFormedProgram(_:)`` for an inference program, whose plates are around its parts.
+  /// - Throws: `CoixError.illFormedProgram(_:)` for an inference program, whose plates are around its parts.
   public func inside(_ plate: Plate) throws -> AnyProgram {
     try require(
       level <= .target, "a plate goes around kernels, models and targets, not around an inference program")
     return AnyProgram(PlateEmitter(plate: plate, program: node), level)
   }
 
-  /// Runs `inner`, then `outer`; see ``compose(_:_:suffix:)``.
+  /// Runs `inner`, then `outer`; see <doc:Compose>.
   public static func compose(_ outer: AnyProgram, _ inner: AnyProgram, suffix: Bool = true) -> AnyProgram {
     let highest = max(outer.level, inner.level)
     let level: Level = highest == .kernel ? .kernel : highest <= .target ? .target : .inference
@@ -59,7 +59,7 @@ public struct AnyProgram: InferenceProgram {
 
   /// Runs `target`, then `kernel` on its output; see ``extend(_:_:)``.
   ///
-  /// - Throws: ``CoixError/illFormedProgram(_:)`` unless they are a target and a kernel.
+  /// - Throws: `CoixError.illFormedProgram(_:)` unless they are a target and a kernel.
   public static func extend(_ target: AnyProgram, _ kernel: AnyProgram) throws -> AnyProgram {
     try target.require(target.level <= .target, "extend needs a target; an inference program has no density")
     try kernel.require(
@@ -69,7 +69,7 @@ public struct AnyProgram: InferenceProgram {
 
   /// Weights a proposal for a target; see ``propose(_:_:loss:detach:)``. With `chain`, the target takes the proposal's output.
   ///
-  /// - Throws: ``CoixError/illFormedProgram(_:)`` if the target is an inference program.
+  /// - Throws: `CoixError.illFormedProgram(_:)` if the target is an inference program.
   public static func propose(
     _ target: AnyProgram, _ proposal: AnyProgram, loss: Objective? = nil, detach: Bool = false,
     chain: Bool = false
@@ -103,7 +103,7 @@ public struct AnyProgram: InferenceProgram {
 
   /// Proposes with samples from memory besides fresh ones; see ``memoize(_:_:memory:size:)``.
   ///
-  /// - Throws: ``CoixError/illFormedProgram(_:)`` if the target is an inference program.
+  /// - Throws: `CoixError.illFormedProgram(_:)` if the target is an inference program.
   public static func memoize(
     _ target: AnyProgram, _ proposal: AnyProgram, memory: [String: Tensor] = [:], size: Int? = nil
   ) throws -> AnyProgram {

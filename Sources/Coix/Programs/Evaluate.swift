@@ -80,7 +80,7 @@ public struct Evaluator<Program: InferenceProgram> {
 
   /// Runs the program.
   ///
-  /// - Throws: a ``CoixError`` that names the site, plate or shapes; what the program's closures throw; `CancellationError`.
+  /// - Throws: a `CoixError` that names the site, plate or shapes; what the program's closures throw; `CancellationError`.
   @inlinable
   public func callAsFunction<each A: TensorTree>(_ input: repeat each A) throws -> Evaluation<Program.Output>
   where Program.Input == Tuple<repeat each A> {
@@ -107,9 +107,13 @@ public struct Evaluator<Program: InferenceProgram> {
 /// Evaluates `program`: `try evaluate(program, seed: 0)(input)`.
 ///
 /// - Parameters:
+///   - program: a program of any level.
 ///   - latents: values for latent sites, by the names that the sites have after suffixing; mapped over a plate, or the same for
-///     all particles. A site that a combinator replays has log-probability -inf at any other value than its own.
+///     all particles. A site that a combinator replays has log-probability -inf at any other value than its own. The sites are
+///     those that reach the evaluation's trace: ``propose(_:_:loss:detach:)``, say, hands on those of its target. A name that none of
+///     them has in this run is an error.
 ///   - seed: a whole number or any key. The same seed gives the same numbers, on any number of threads.
+///   - options: threads, checks, and what of the result is wanted.
 public func evaluate<Program: InferenceProgram>(
   _ program: Program, latents: [String: Tensor] = [:], seed: PRNGKey,
   options: EvaluationOptions = EvaluationOptions()
@@ -345,8 +349,11 @@ extension Machine {
   }
 
   /// At the end of the last stage: completes the weight, and lets go of what nobody wants.
+  ///
+  /// - Throws: `CoixError.site(name:reason:)` for a value that is given to no site.
   fileprivate func dropUnwanted(_ keep: EvaluationOptions.Keep, _ output: Register) throws {
     let root = try recorder(.root)
+    try root.requireSitesOfGiven()
     var metrics = root.metrics ?? RunningMetrics()
     completeWeight(&metrics, root.sites)
     root.metrics = metrics

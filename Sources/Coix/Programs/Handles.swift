@@ -63,7 +63,10 @@ public struct ModelTrace {
 
   /// An observation: `value`'s log-probability enters the weight.
   ///
-  /// - Parameter value: of the distribution's shape.
+  /// - Parameters:
+  ///   - name: the site's name.
+  ///   - value: of the distribution's shape.
+  ///   - distribution: what the value counts as drawn from.
   public func observe(_ name: String, _ value: Tensor, from distribution: some Distribution) {
     recorder.observe(name, value, from: distribution, within: local.sizes, handlers: handlers)
   }

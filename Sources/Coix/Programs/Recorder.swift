@@ -84,6 +84,29 @@ final class Recorder {
     return detachesGiven ? value.detached : value
   }
 
+  /// Throws if a value is given to a name that no latent site has, once all sites have run; an enumeration looks at that after its
+  /// last run.
+  func requireSitesOfGiven() throws {
+    guard !given.isEmpty else { return }
+    let names = sites.filter { !$0.isObserved }.map(\.name)
+    guard path == nil else {
+      path?.names.formUnion(names)
+      return
+    }
+    try Self.requireSites(of: given.map(\.name), among: names)
+  }
+
+  /// Throws for the first name that values are given to but that is none of the latent sites'.
+  static func requireSites(of given: [String], among names: [String]) throws {
+    let known = Set(names)
+    guard let unknown = given.first(where: { !known.contains($0) }) else { return }
+    let listed = names.prefix(20).map { "\"\($0)\"" } + (names.count > 20 ? ["…"] : [])
+    throw CoixError.site(
+      name: unknown,
+      reason: "latents: gives it a value, but no latent site has this name; there are "
+        + (listed.isEmpty ? "none" : listed.joined(separator: ", ")))
+  }
+
   /// Whether there is a site of this name.
   func contains(_ name: String) -> Bool {
     if sites.count <= Self.scanLimit { return sites.contains { $0.name == name } }

@@ -19,7 +19,7 @@ class Value: @unchecked Sendable {
 
   /// The value, in the type that a program was written for.
   ///
-  /// - Throws: ``CoixError/illFormedProgram(_:)`` for another type.
+  /// - Throws: `CoixError.illFormedProgram(_:)` for another type.
   final func typed<Tree: TensorTree>(as type: Tree.Type = Tree.self) throws -> Tree {
     guard let typed = self as? Typed<Tree> else {
       throw CoixError.illFormedProgram(

@@ -10,7 +10,7 @@ public protocol Optimizer<Parameters>: Sendable {
   /// A gradient that is not finite leaves the parameters and the optimiser's state untouched and is counted.
   ///
   /// - Returns: whether the step was taken.
-  /// - Throws: ``CoixError/shape(operation:shapes:reason:)`` if the two trees don't match.
+  /// - Throws: `CoixError.shape(operation:shapes:reason:)` if the two trees don't match.
   @discardableResult
   mutating func update(_ parameters: inout Parameters, along gradient: Parameters) throws -> Bool
 

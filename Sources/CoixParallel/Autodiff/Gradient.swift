@@ -20,7 +20,9 @@ public struct ValueWithGradient<Parameters: TensorTree>: Sendable {
 /// ```
 ///
 /// - Parameters:
+///   - parameters: where the gradient is taken.
 ///   - workers: the threads that work outside of evaluations may use; as a rule those of the evaluations.
+///   - body: the function of the parameters.
 /// - Throws: what `body` throws; ``CoixError/shape(operation:shapes:reason:)`` unless it returns one number;
 ///   ``CoixError/gradient(_:)`` within another gradient computation.
 public func valueWithGradient<Parameters: TensorTree>(

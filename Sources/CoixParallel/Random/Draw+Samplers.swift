@@ -35,7 +35,9 @@ extension Draw {
   ///
   /// The draw's shape ends with that of the logits without the axis. This is the Gumbel-max trick.
   ///
-  /// - Parameter axis: the axis of categories. Any other than the last one is for draws in row-major order.
+  /// - Parameters:
+  ///   - logits: one number for each category.
+  ///   - axis: the axis of categories. Any other than the last one is for draws in row-major order.
   public func categorical(logits: Tensor, axis: Int = -1) -> Tensor {
     guard let position = logits.shape.normalizedAxis(axis), shape.rank >= logits.shape.rank - 1 else {
       return Tensor.mismatch(

@@ -22,8 +22,10 @@ public final class Workers: Sendable {
 
   /// Workers on `threads` threads.
   ///
-  /// - Parameter shuffleSeed: takes the tasks in an order drawn from this seed instead of their own. Results stay the same,
-  ///   which is what it is there to show.
+  /// - Parameters:
+  ///   - threads: how many, also where there are fewer cores.
+  ///   - shuffleSeed: takes the tasks in an order drawn from this seed instead of their own. Results stay the same,
+  ///     which is what it is there to show.
   /// - Throws: ``CoixError/threads(_:)`` for a number below one.
   public convenience init(threads: Int, shuffleSeed: UInt64? = nil) throws {
     guard threads >= 1 else { throw CoixError.threads(threads) }

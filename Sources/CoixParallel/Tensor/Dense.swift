@@ -21,6 +21,7 @@ public enum Activation: String, Sendable, CaseIterable {
 ///   - x: event shape `[in]`.
 ///   - kernel: `[in, out]`, uniform.
 ///   - bias: `[out]`, uniform; nil for none.
+///   - activation: applied to each number of the result.
 /// - Returns: event shape `[out]`, batched as `x`. Poisoned if the shapes don't fit.
 public func dense(_ x: Tensor, kernel: Tensor, bias: Tensor?, activation: Activation = .identity) -> Tensor {
   if let refusal = x.refusal("dense") ?? kernel.refusal("dense") ?? bias?.refusal("dense") { return refusal }
