@@ -114,6 +114,17 @@ import Testing
         + "use event(2) if they belong to one event")
   }
 
+  /// Neither may a log-density have axes that the value lacks.
+  @Test func undeclaredAxesOfTheLogDensity() throws {
+    let expected =
+      #"site "z": the distribution's axes [2] are neither event axes nor declared local; "#
+      + "use event(1) if they belong to one event"
+    #expect(
+      try message(Kernel { (trace) in trace.sample("z", from: Normal(0, 1).scaled(by: [1, 2])) }) == expected)
+    #expect(
+      try message(Kernel { (trace) in trace.sample("z", from: Delta(Tensor(0), logDensity: [1, 2])) }) == expected)
+  }
+
   @Test func moreEventAxesThanThereAre() throws {
     let kernel = Kernel { (trace) in trace.sample("z", from: Normal(0, 1).event(1)) }
     #expect(try message(kernel) == #"site "z": 1 event axes are asked of shape []"#)

@@ -102,7 +102,7 @@ struct ResampleEmitter: ProgramEmitter {
     let isSingle = if case .one = self.count { true } else { false }
     let instances = barrier.instances
     let logWeights = barrier.wholePlate(weights).reshaped(to: [barrier.particles, instances])
-    let logMeans = logWeights.logSumExp(axis: 0) - Tensor(Float(count)).logarithm
+    let logMeans = logWeights.logSumExp(axis: 0) - log(Tensor(Float(count)))
     let isMet = try condition.isMet(by: logWeights, barrier)
 
     if isMet.contains(true) {
@@ -147,8 +147,4 @@ struct ResampleEmitter: ProgramEmitter {
     }
     recorder.metrics = metrics
   }
-}
-
-extension Tensor {
-  fileprivate var logarithm: Tensor { log(self) }
 }

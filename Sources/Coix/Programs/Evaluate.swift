@@ -322,7 +322,6 @@ extension Machine {
 
   /// The chunk's tensors, to be merged with those of the others.
   fileprivate func leave(_ context: ExecutionContext) throws -> ChunkOutcome {
-    // A program without a weight of its own has that of its observed sites.
     var exports: [ChunkOutcome.Export] = []
     var places: [Int] = []
     exports.reserveCapacity(8)
@@ -355,6 +354,7 @@ extension Machine {
     let root = try recorder(.root)
     try root.requireSitesOfGiven()
     var metrics = root.metrics ?? RunningMetrics()
+    // A program without a weight of its own has that of its observed sites.
     completeWeight(&metrics, root.sites)
     root.metrics = metrics
     switch keep {

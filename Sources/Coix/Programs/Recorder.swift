@@ -152,7 +152,7 @@ final class Recorder {
           key: stream.next(), shape: distribution.shape, forParameters: distribution.parameters.map(\.tensor))
       )
     if handlers.isDetached && given == nil { value = value.detached }
-    record(name, value, distribution, handlers, isObserved: false, isGiven: given != nil, in: context)
+    record(name, value, distribution, local, handlers, isObserved: false, isGiven: given != nil, in: context)
     return value
   }
 
@@ -187,11 +187,11 @@ final class Recorder {
       remember(.eventShape(site: name, value: value.shape, distribution: distribution.shape))
       return
     }
-    record(name, value, distribution, handlers, isObserved: true, isGiven: false, in: context)
+    record(name, value, distribution, local, handlers, isObserved: true, isGiven: false, in: context)
   }
 
   private func record(
-    _ name: String, _ value: Tensor, _ distribution: some Distribution, _ handlers: Handlers,
+    _ name: String, _ value: Tensor, _ distribution: some Distribution, _ local: Shape, _ handlers: Handlers,
     isObserved: Bool, isGiven: Bool, in context: ExecutionContext?
   ) {
     if checks { check(name, value, distribution, isObserved: isObserved) }
@@ -199,6 +199,10 @@ final class Recorder {
     let logProb =
       sticks
       ? distribution.mapParameters(\.detached).logProb(of: value) : distribution.logProb(of: value)
+    // A scale or a log-density of its own may have axes that the value lacks.
+    if logProb.failure == nil, Shape.broadcast(logProb.shape, local) != local {
+      remember(.undeclaredAxes(site: name, shape: logProb.shape))
+    }
     if checks { checkForNaN(logProb, "the log-probability of site \"\(name)\"") }
     var site = Site(
       name: name, value: value, logProb: logProb, eventRank: distribution.eventRank, isObserved: isObserved)
