@@ -122,7 +122,8 @@ import Testing
     #expect(
       try message(Kernel { (trace) in trace.sample("z", from: Normal(0, 1).scaled(by: [1, 2])) }) == expected)
     #expect(
-      try message(Kernel { (trace) in trace.sample("z", from: Delta(Tensor(0), logDensity: [1, 2])) }) == expected)
+      try message(Kernel { (trace) in trace.sample("z", from: Delta(Tensor(0), logDensity: [1, 2])) })
+        == expected)
   }
 
   @Test func moreEventAxesThanThereAre() throws {
