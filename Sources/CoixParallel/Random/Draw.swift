@@ -15,6 +15,8 @@ public struct Draw: Sendable {
   public let rowStride: Int
   /// Whether a site within a local plate is drawn, which matters for the order of expanded axes.
   package let isLocal: Bool
+  /// The index of the first element.
+  private let offset: Int
 
   /// A draw in row-major order.
   public init(key: PRNGKey, shape: Shape) { self.init(key: key, shape: shape, isLocal: false) }
@@ -34,19 +36,22 @@ public struct Draw: Sendable {
     self.init(key: key, shape: shape, strides: strides, rowStride: rowStride, isLocal: false)
   }
 
-  package init(key: PRNGKey, shape: Shape, strides: [Int], rowStride: Int, isLocal: Bool) {
+  package init(
+    key: PRNGKey, shape: Shape, strides: [Int], rowStride: Int, isLocal: Bool, offset: Int = 0
+  ) {
     self.key = key
     self.shape = shape
     self.strides = strides
     self.rowStride = rowStride
     self.isLocal = isLocal
+    self.offset = offset
   }
 
   /// The same draw with an inner axis of `size`, whose elements follow each other.
   public func appendingAxis(_ size: Int) -> Draw {
     Draw(
       key: key, shape: shape.appending([size]), strides: strides.map { $0 * size } + [1],
-      rowStride: rowStride * size, isLocal: isLocal)
+      rowStride: rowStride * size, isLocal: isLocal, offset: offset &* size)
   }
 
   /// The same draw with other inner axes in place of its last `count`, which must be its fastest.
@@ -59,21 +64,23 @@ public struct Draw: Sendable {
     return Draw(
       key: key, shape: newShape,
       strides: strides.prefix(kept).map { $0 / old * new } + Draw(key: key, shape: inner).strides,
-      rowStride: rowStride / old * new)
+      rowStride: rowStride / old * new, isLocal: false, offset: offset / old &* new)
   }
 
   /// As many such draws one after the other, along a new first axis: each in full, for the whole plate, before the next.
-  public func repeated(_ count: Int) -> Draw {
-    let plateRows = max(ExecutionContext.current?.plateRows ?? 1, 1)
+  public func repeated(_ count: Int) -> Draw { repeated(0..<max(count, 0)) }
+
+  /// Some of them, by their numbers from 0: with the same random numbers as among all of them.
+  public func repeated(_ numbers: Range<Int>) -> Draw {
+    let step = max(ExecutionContext.current?.plateRows ?? 1, 1) &* max(shape.elementCount, 0)
     return Draw(
-      key: key, shape: Shape([count]).appending(shape),
-      strides: [plateRows &* max(shape.elementCount, 0)] + strides,
-      rowStride: rowStride)
+      key: key, shape: Shape([numbers.count]).appending(shape), strides: [step] + strides,
+      rowStride: rowStride, isLocal: false, offset: offset &+ step &* numbers.lowerBound)
   }
 
   /// The same places, under another key.
   public func with(key: PRNGKey) -> Draw {
-    Draw(key: key, shape: shape, strides: strides, rowStride: rowStride, isLocal: isLocal)
+    Draw(key: key, shape: shape, strides: strides, rowStride: rowStride, isLocal: isLocal, offset: offset)
   }
 
   /// Numbers uniform in [low, high).
@@ -165,10 +172,9 @@ public struct Draw: Sendable {
       count *= shape[axis - 1]
       axis -= 1
     }
-    if axis == 0 { return [Run(offset: 0, count: count, step: step)] }
-    var offsets = [0]
+    var offsets = [offset]
     for outer in 0..<axis {
-      offsets = offsets.flatMap { offset in (0..<shape[outer]).map { offset + $0 * strides[outer] } }
+      offsets = offsets.flatMap { offset in (0..<shape[outer]).map { offset &+ $0 &* strides[outer] } }
     }
     return offsets.map { Run(offset: $0, count: count, step: step) }
   }
@@ -178,7 +184,7 @@ public struct Draw: Sendable {
     return coix_draw(
       first_row: UInt64(context.firstRow), valid_rows: UInt64(context.rows), rows: UInt64(context.stride),
       elements: UInt64(run.count), row_stride: UInt64(rowStride), element_stride: UInt64(run.step),
-      offset: UInt64(run.offset))
+      offset: UInt64(truncatingIfNeeded: run.offset))
   }
 
   /// Without rows, the elements take the lanes.
@@ -186,7 +192,7 @@ public struct Draw: Sendable {
     coix_draw(
       first_row: 0, valid_rows: UInt64(run.count), rows: UInt64(run.count), elements: 1,
       row_stride: UInt64(run.step),
-      element_stride: 0, offset: UInt64(run.offset))
+      element_stride: 0, offset: UInt64(truncatingIfNeeded: run.offset))
   }
 
   /// How a parameter lies for a kernel that fills a run.
