@@ -44,8 +44,8 @@ public struct Multinomial: Distribution {
     let bounds = categories.bounds
     // Trials are counted some at a time, since all of them may not fit into memory.
     let rows = max(ExecutionContext.current?.rows ?? 1, 1)
-    let numbers = max(Double(batch.shape.elementCount) * Double(categories.count) * Double(rows), 1)
-    let trialsAtOnce = max(Int(0x1p18 / numbers), 1)
+    let numbersOfTrial = max(Double(batch.shape.elementCount) * Double(categories.count) * Double(rows), 1)
+    let trialsAtOnce = max(Int(0x1p18 / numbersOfTrial), 1)
     func counted(_ numbers: Range<Int>) -> Tensor {
       let uniform = batch.repeated(numbers).appendingAxis(1).uniform()
       let ordinal = Tensor(numbers.map(Float.init)).reshaped(
