@@ -29,8 +29,9 @@ public enum CoixError: Error, Equatable, Sendable {
   case notANumber(source: String, at: RowLocation)
   /// A parameter outside a distribution's domain, found because checks were on.
   case parameter(site: String, parameter: String, requirement: String, value: Float, at: RowLocation)
-  /// All of an instance's weights are -inf, or one is NaN or +inf.
-  case weights(step: String, instance: Int, reason: String)
+  /// All of an instance's weights are -inf, or one is NaN or +inf. The instance is counted through the plates within that of the
+  /// particles.
+  case weights(step: String, instance: RowLocation, reason: String)
   /// A finite program has more runs than an enumeration may take.
   case tooManyAssignments(limit: Int)
   /// A program that the combinators' grammar does not allow.
@@ -79,7 +80,8 @@ extension CoixError: CustomStringConvertible {
     case .parameter(let site, let parameter, let requirement, let value, let location):
       return location.message("site \"\(site)\": \(parameter) must be \(requirement), is \(value)")
     case .weights(let step, let instance, let reason):
-      return "\(step): \(reason) (instance \(instance))"
+      let rows = instance.plates.isEmpty ? "instance \(instance.row)" : instance.rows
+      return "\(step): \(reason) (\(rows))"
     case .tooManyAssignments(let limit):
       return "enumerate: the latent sites have more than \(limit) joint assignments; allow for more by limit:"
     case .illFormedProgram(let reason):

@@ -49,6 +49,23 @@ import Testing
     }
   }
 
+  /// More trials than are drawn at once; the first are NumPyro's numbers.
+  @Test func manyTrials() throws {
+    let probabilities = Tensor([0.2, 0.5, 0.3])
+    let one = Multinomial(200_000, probabilities: probabilities).sample(11)
+    #expect(one.scalars == [40_262, 100_218, 59_520])
+    let two = Multinomial([100_000, 3], probabilities: probabilities).sample(11)
+    #expect(two.scalars == [20_207, 50_157, 29_636, 1, 2, 0])
+    // Row r of trial t has number 50 t + r.
+    let trials = 5_000
+    let uniform = Draw(key: 11, shape: [trials, 50]).uniform().scalars
+    let rows = try drawInPlate(Multinomial(5_000, probabilities: [0.25, 0.75]), 11, rows: 50, chunkRows: 48)
+    for row in 0..<50 {
+      let count = Float((0..<trials).count { uniform[50 * $0 + row] > 0.25 })
+      #expect(Array(rows.scalars[2 * row..<2 * row + 2]) == [5_000 - count, count])
+    }
+  }
+
   @Test(arguments: all)
   func drawsAreInTheSupport(_ test: DistributionCase) throws {
     let draws = try drawInPlate(test.distribution, 11, rows: 2_000)

@@ -182,6 +182,35 @@ import Testing
     #expect(message { try evaluate(resample(proposed), seed: 1)(data) } == expected)
   }
 
+  /// Each plate within the particles' is named.
+  @Test func weightsWithinSeveralPlates() throws {
+    let model = Model { (trace, bound: Tensor, weight: Tensor) in
+      let z = trace.sample("z", from: Uniform(0, 1))
+      trace.factor("bound", select(bound * weight .== 12, Tensor(-.infinity), Tensor(0)))
+      return z
+    }
+    let kernel = Kernel { (trace, _: Tensor, _: Tensor) in trace.sample("z", from: Uniform(0, 1)) }
+    let (digits, strokes) = (Plate("digit", count: 3), Plate("stroke", count: 4))
+    let data = (digits.mapped(Tensor([1, 3, 5])), strokes.mapped(Tensor([1, 2, 3, 4])))
+    let proposed = propose(Self.plate(digits(strokes(model))), Self.plate(digits(strokes(kernel))))
+    let expected = "step 1: the log-weights of all particles are -inf (digit 1, stroke 3)"
+    #expect(message { try evaluate(proposed, seed: 1)(data.0, data.1) } == expected)
+    #expect(message { try evaluate(resample(proposed), seed: 1)(data.0, data.1) } == expected)
+    // Without weights before it, it is the resampling that finds them.
+    let resampled = resample(Self.plate(digits(strokes(model))))
+    #expect(message { try evaluate(resampled, seed: 1)(data.0, data.1) } == expected)
+    let single = resample(Self.plate(strokes(model)), when: .ess(below: 0.5))
+    #expect(
+      message { try evaluate(single, seed: 1)(4, strokes.mapped(Tensor([1, 2, 3, 4]))) }
+        == "step 1: the log-weights of all particles are -inf (stroke 2)")
+    do {
+      _ = try evaluate(proposed, seed: 1)(data.0, data.1)
+    } catch CoixError.weights(let step, let instance, _) {
+      #expect(step == "step 1" && instance.step == 1 && instance.row == 7)
+      #expect(instance.plates.map(\.row) == [1, 3])
+    }
+  }
+
   /// Some weights of -inf are legal, and have no gradient.
   @Test func someWeightsMinusInfinity() throws {
     let scaled = Kernel { (trace) in trace.sample("z", from: Uniform(0, 1)) }

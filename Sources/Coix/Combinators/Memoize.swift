@@ -178,7 +178,7 @@ private struct BestParticles {
       let own = (0..<particles).map { $0 * instances + instance }
       if let bad = own.first(where: { weights[$0].isNaN || weights[$0] == .infinity }) {
         throw CoixError.weights(
-          step: barrier.step, instance: instance,
+          step: barrier.step, instance: RowLocation(row: instance),
           reason: "the joint log-probability of particle \(bad / instances) is \(weights[bad])")
       }
       var seen: Set<[Float]> = []

@@ -41,12 +41,23 @@ public struct Multinomial: Distribution {
     }
     let trials = Int(greatest)
     let batch = draw.replacingAxes(last: 1, with: .scalar)
-    let uniform = batch.repeated(trials).appendingAxis(1).uniform()
-    let ordinal = Tensor((0..<trials).map(Float.init)).reshaped(
-      to: Shape([trials] + batch.shape.map { _ in 1 } + [1]))
-    let counts = ordinal .< totalCount.expandingAxis(at: -1)
+    let bounds = categories.bounds
+    // Trials are counted some at a time, since all of them may not fit into memory.
+    let rows = max(ExecutionContext.current?.rows ?? 1, 1)
+    let numbersOfTrial = max(Double(batch.shape.elementCount) * Double(categories.count) * Double(rows), 1)
+    let trialsAtOnce = max(Int(0x1p18 / numbersOfTrial), 1)
+    func counted(_ numbers: Range<Int>) -> Tensor {
+      let uniform = batch.repeated(numbers).appendingAxis(1).uniform()
+      let ordinal = Tensor(numbers.map(Float.init)).reshaped(
+        to: Shape([numbers.count] + batch.shape.map { _ in 1 } + [1]))
+      let counts = ordinal .< totalCount.expandingAxis(at: -1)
+      return (counts * (bounds .< uniform)).sum(axis: 0)
+    }
     // Per bound between categories: how many of the trials that count lie beyond it.
-    let beyond = (counts * (categories.bounds .< uniform)).sum(axis: 0)
+    var beyond = counted(0..<min(trialsAtOnce, trials))
+    for first in stride(from: trialsAtOnce, to: trials, by: trialsAtOnce) where beyond.failure == nil {
+      beyond = beyond + counted(first..<min(first + trialsAtOnce, trials))
+    }
     let all = totalCount.detached.expandingAxis(at: -1).broadcast(to: batch.shape.appending([1]))
     let none = Tensor.zeros(all.shape)
     return Tensor.concatenate([all, beyond], axis: -1) - Tensor.concatenate([beyond, none], axis: -1)

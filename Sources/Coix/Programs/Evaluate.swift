@@ -174,24 +174,24 @@ struct EvaluationRun {
       if stage.readsInput { machine.set(.input, try value.mapTensors { try place($0, stage.plates) }) }
       if !latents.isEmpty { try machine.give(placed(latents, stage.plates)) }
       let isLast = number == code.stages.count - 1
-      if stage.hasRowWork {
-        do {
+      do {
+        if stage.hasRowWork {
           let (next, chunks) = try run(
             stage, machine, batch: batch, isHot: isHot, output: isLast ? output : nil,
             plateName: barrier.plateName)
           machine = next
           chunkCounts.append(chunks)
-        } catch let error as CoixError {
-          // Chunks know their rows, not the step and the plates that these belong to.
-          throw error.located(step: number + 1, stage.plates)
+        } else {
+          machine = Machine(copying: machine, batch: batch, context: nil)
+          for instruction in stage.instructions { try instruction(machine) }
+          if isLast { try machine.dropUnwanted(options.keep, output) }
         }
-      } else {
-        machine = Machine(copying: machine, batch: batch, context: nil)
-        for instruction in stage.instructions { try instruction(machine) }
-        if isLast { try machine.dropUnwanted(options.keep, output) }
+        try machine.resolveMetrics(barrier.resolve)
+        try stage.barrier?(machine, barrier)
+      } catch let error as CoixError {
+        // Chunks and weights know their rows, not the step and the plates that these belong to.
+        throw error.located(step: number + 1, stage.plates)
       }
-      try machine.resolveMetrics(barrier.resolve)
-      try stage.barrier?(machine, barrier)
     }
     return (
       try result(machine, output, barrier, code.lastPlates, chunkCounts), try machine.recorder(.root).path

@@ -17,6 +17,8 @@ public struct Draw: Sendable {
   package let particleStride: Int?
   /// Whether a site within a local plate is drawn, which matters for the order of expanded axes.
   package let isLocal: Bool
+  /// The index of the first element.
+  private let offset: Int
 
   /// A draw in row-major order.
   public init(key: PRNGKey, shape: Shape) { self.init(key: key, shape: shape, isLocal: false) }
@@ -42,7 +44,8 @@ public struct Draw: Sendable {
   }
 
   package init(
-    key: PRNGKey, shape: Shape, strides: [Int], rowStride: Int, particleStride: Int? = nil, isLocal: Bool
+    key: PRNGKey, shape: Shape, strides: [Int], rowStride: Int, particleStride: Int? = nil, isLocal: Bool,
+    offset: Int = 0
   ) {
     self.key = key
     self.shape = shape
@@ -50,6 +53,7 @@ public struct Draw: Sendable {
     self.rowStride = rowStride
     self.particleStride = particleStride
     self.isLocal = isLocal
+    self.offset = offset
   }
 
   /// A site's draw, in row-major order but for instances: where parameters vary over particles only, NumPyro draws all particles for
@@ -85,7 +89,8 @@ public struct Draw: Sendable {
   public func appendingAxis(_ size: Int) -> Draw {
     Draw(
       key: key, shape: shape.appending([size]), strides: strides.map { $0 * size } + [1],
-      rowStride: rowStride * size, particleStride: particleStride.map { $0 * size }, isLocal: isLocal)
+      rowStride: rowStride * size, particleStride: particleStride.map { $0 * size }, isLocal: isLocal,
+      offset: offset &* size)
   }
 
   /// The same draw with other inner axes in place of its last `count`, which must be its fastest.
@@ -99,23 +104,26 @@ public struct Draw: Sendable {
       key: key, shape: newShape,
       strides: strides.prefix(kept).map { $0 / old * new } + Draw(key: key, shape: inner).strides,
       rowStride: rowStride / old * new, particleStride: particleStride.map { $0 / old * new },
-      isLocal: isLocal)
+      isLocal: isLocal, offset: offset / old &* new)
   }
 
   /// As many such draws one after the other, along a new first axis: each in full, for the whole plate, before the next.
-  public func repeated(_ count: Int) -> Draw {
-    let plateRows = max(ExecutionContext.current?.plate.count ?? 1, 1)
+  public func repeated(_ count: Int) -> Draw { repeated(0..<max(count, 0)) }
+
+  /// Some of them, by their numbers from 0: with the same random numbers as among all of them.
+  public func repeated(_ numbers: Range<Int>) -> Draw {
+    let step = max(ExecutionContext.current?.plate.count ?? 1, 1) &* max(shape.elementCount, 0)
     return Draw(
-      key: key, shape: Shape([count]).appending(shape),
-      strides: [plateRows &* max(shape.elementCount, 0)] + strides,
-      rowStride: rowStride, particleStride: particleStride, isLocal: isLocal)
+      key: key, shape: Shape([numbers.count]).appending(shape), strides: [step] + strides,
+      rowStride: rowStride, particleStride: particleStride, isLocal: isLocal,
+      offset: offset &+ step &* numbers.lowerBound)
   }
 
   /// The same places, under another key.
   public func with(key: PRNGKey) -> Draw {
     Draw(
       key: key, shape: shape, strides: strides, rowStride: rowStride, particleStride: particleStride,
-      isLocal: isLocal)
+      isLocal: isLocal, offset: offset)
   }
 
   /// Numbers uniform in [low, high).
@@ -212,10 +220,9 @@ public struct Draw: Sendable {
       count *= shape[axis - 1]
       axis -= 1
     }
-    if axis == 0 { return [Run(offset: 0, count: count, step: step)] }
-    var offsets = [0]
+    var offsets = [offset]
     for outer in 0..<axis {
-      offsets = offsets.flatMap { offset in (0..<shape[outer]).map { offset + $0 * strides[outer] } }
+      offsets = offsets.flatMap { offset in (0..<shape[outer]).map { offset &+ $0 &* strides[outer] } }
     }
     return offsets.map { Run(offset: $0, count: count, step: step) }
   }
@@ -226,7 +233,7 @@ public struct Draw: Sendable {
     var place = coix_draw(
       first_row: UInt64(context.firstRow), valid_rows: UInt64(context.rows), rows: UInt64(context.stride),
       elements: UInt64(run.count), row_stride: UInt64(rowStride), element_stride: UInt64(run.step),
-      offset: UInt64(run.offset), row_numbers: nil)
+      offset: UInt64(truncatingIfNeeded: run.offset), row_numbers: nil)
     let numbers: [UInt64]?
     if let particleStride {
       // The numbers hold the strides already.
@@ -247,7 +254,7 @@ public struct Draw: Sendable {
     coix_draw(
       first_row: 0, valid_rows: UInt64(run.count), rows: UInt64(run.count), elements: 1,
       row_stride: UInt64(run.step),
-      element_stride: 0, offset: UInt64(run.offset), row_numbers: nil)
+      element_stride: 0, offset: UInt64(truncatingIfNeeded: run.offset), row_numbers: nil)
   }
 
   /// How a parameter lies for a kernel that fills a run.

@@ -46,7 +46,7 @@ extension ResamplingScheme {
     if status != 0 {
       _ = try WeightMoments(weights, particles: particles, instances: instances, step: step, workers)
       throw CoixError.weights(
-        step: step, instance: Int(status - 1), reason: "the weights cannot be resampled")
+        step: step, instance: RowLocation(row: Int(status - 1)), reason: "the weights cannot be resampled")
     }
     if instances > 1 {
       for row in index.indices { index[row] = index[row] * Int32(instances) + Int32(row % instances) }

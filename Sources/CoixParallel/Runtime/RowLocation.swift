@@ -10,7 +10,7 @@ public struct RowLocation: Hashable, Sendable {
 
   /// Which of the evaluation's walks through the particles it was, from 1; nil if it is not known yet.
   public private(set) var step: Int?
-  /// The row, counted through all plates, the outermost slowest.
+  /// The row, counted through all plates that it stands in, the outermost slowest.
   public let row: Int
   /// The same row, plate by plate, the outermost first.
   public private(set) var plates: [PlateRow] = []
@@ -30,10 +30,12 @@ public struct RowLocation: Hashable, Sendable {
     return result
   }
 
+  /// The row of each plate: "particle 3, instance 0".
+  var rows: String { plates.map { "\($0.plate) \($0.row)" }.joined(separator: ", ") }
+
   /// A message with the place around it: "step 2: … (particle 3, instance 0)".
   func message(_ text: String) -> String {
-    let rows = plates.map { "\($0.plate) \($0.row)" }.joined(separator: ", ")
-    return "\(step.map { "step \($0): " } ?? "")\(text)\(rows.isEmpty ? "" : " (\(rows))")"
+    "\(step.map { "step \($0): " } ?? "")\(text)\(rows.isEmpty ? "" : " (\(rows))")"
   }
 }
 
@@ -55,6 +57,8 @@ extension CoixError {
       .parameter(
         site: site, parameter: parameter, requirement: requirement, value: value,
         at: location.located(step: step, plates))
+    case .weights(let name, let instance, let reason):
+      .weights(step: name, instance: instance.located(step: step, Array(plates.dropFirst())), reason: reason)
     default: self
     }
   }

@@ -66,12 +66,13 @@ package struct WeightMoments {
         func weight(_ particle: Int) -> Float { logWeights.pointer[particle * instances + instance] }
         let particle = (0..<particles).first { weight($0).isNaN || weight($0) == .infinity } ?? 0
         throw CoixError.weights(
-          step: step, instance: instance,
+          step: step, instance: RowLocation(row: instance),
           reason: "the log-weight of particle \(particle) is \(weight(particle).isNaN ? "NaN" : "+inf")")
       }
       if greatest[instance] == -.infinity {
         throw CoixError.weights(
-          step: step, instance: instance, reason: "the log-weights of all particles are -inf")
+          step: step, instance: RowLocation(row: instance),
+          reason: "the log-weights of all particles are -inf")
       }
     }
   }

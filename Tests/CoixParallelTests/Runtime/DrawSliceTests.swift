@@ -108,7 +108,26 @@ import Testing
     }
     let all = Draw(key: Self.key, shape: [3, 40]).uniform().scalars
     #expect(found == (20..<27).flatMap { row in (0..<3).map { all[$0 * 40 + row] } })
+    let last = context.withCurrent {
+      Chunk(context: context, rows: 7).values(Draw(key: Self.key, shape: []).repeated(2..<3).uniform())
+    }
+    #expect(last == Array(all[100..<107]))
     #expect(Draw(key: Self.key, shape: [40]).repeated(3).uniform().scalars == all)
+  }
+
+  /// Some repetitions are the same as among all, also with other axes and keys than those that were repeated.
+  @Test(arguments: [
+    Sampler("in order") { $0.uniform() },
+    Sampler("with an inner axis") { $0.appendingAxis(2).uniform() },
+    Sampler("with other inner axes") { $0.replacingAxes(last: 1, with: [4]).uniform() },
+    Sampler("with another key") { $0.with(key: 5).uniform() },
+  ])
+  func someRepetitions(_ sampler: Sampler) {
+    let draw = Draw(key: Self.key, shape: [2, 3])
+    func numbers(_ range: Range<Int>) -> [Float] { sampler.sample(draw.repeated(range)).scalars }
+    #expect(numbers(0..<5) == sampler.sample(draw.repeated(5)).scalars)
+    #expect(numbers(0..<2) + numbers(2..<5) == numbers(0..<5))
+    #expect(numbers(3..<3) == [])
   }
 
   @Test func otherInnerAxes() {
