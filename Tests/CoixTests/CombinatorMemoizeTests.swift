@@ -124,7 +124,7 @@ import Testing
     let unplated = memoize(
       Model { trace in trace.sample("x", from: Normal(0, 1)) },
       Kernel { trace in trace.sample("x", from: Normal(0, 1)) }, size: 2)
-    #expect(throws: CoixError.illFormedProgram("memoize: the proposal stands in no plate")) {
+    #expect(throws: CoixError.illFormedProgram("memoize: the proposal has no particle axis")) {
       try evaluate(unplated, seed: 0)()
     }
   }

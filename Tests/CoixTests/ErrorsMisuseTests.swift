@@ -201,7 +201,7 @@ import Testing
       Kernel(tree: { (trace: KernelTrace, _: [Tensor]) in [trace.sample("z", from: Normal(0, 1))] }))
     let model = AnyProgram(
       Model(tree: { (trace: ModelTrace, _: [Tensor]) in [trace.sample("z", from: Normal(0, 1))] }))
-    let proposed = try AnyProgram.propose(model.inside(Self.plate), kernel.inside(Self.plate))
+    let proposed = try AnyProgram.propose(Self.plate(model), Self.plate(kernel))
     #expect([kernel.level, model.level, proposed.level] == [.kernel, .primitive, .inference])
     #expect(AnyProgram.compose(kernel, kernel).level == .kernel)
     #expect(AnyProgram.compose(kernel, model).level == .target)
@@ -211,7 +211,7 @@ import Testing
       message { try AnyProgram.propose(proposed, kernel) }
         == "propose needs a target with a density; an inference program has none to evaluate")
     #expect(
-      message { try proposed.inside(Self.plate) }
+      message { try Self.plate(proposed) }
         == "a plate goes around kernels, models and targets, not around an inference program")
     let evaluation = try evaluate(proposed, seed: 1).run([])
     #expect(evaluation.output.map(\.shape) == [[100]])
@@ -219,12 +219,12 @@ import Testing
 
   /// What the compiler refuses of typed programs, combinators of programs put together at run time throw.
   @Test func levelsAtRunTime() throws {
-    let kernel = try AnyProgram(
-      Kernel(tree: { (trace: KernelTrace, _: [Tensor]) in [trace.sample("z", from: Normal(0, 1))] })
-    ).inside(Self.plate)
-    let model = try AnyProgram(
-      Model(tree: { (trace: ModelTrace, _: [Tensor]) in [trace.sample("z", from: Normal(0, 1))] })
-    ).inside(Self.plate)
+    let kernel = try Self.plate(
+      AnyProgram(
+        Kernel(tree: { (trace: KernelTrace, _: [Tensor]) in [trace.sample("z", from: Normal(0, 1))] })))
+    let model = try Self.plate(
+      AnyProgram(
+        Model(tree: { (trace: ModelTrace, _: [Tensor]) in [trace.sample("z", from: Normal(0, 1))] })))
     let extended = try AnyProgram.extend(model, kernel)
     #expect(extended.level == .target)
     let noTargets = [
@@ -247,7 +247,7 @@ import Testing
         message { try AnyProgram.extend(program, kernel) }
           == "extend needs a target; an inference program has no density")
       #expect(
-        message { try program.inside(Self.plate) }
+        message { try Self.plate(program) }
           == "a plate goes around kernels, models and targets, not around an inference program")
     }
     for program in noTargets + [model, extended, AnyProgram.compose(kernel, model)] {

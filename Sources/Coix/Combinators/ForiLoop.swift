@@ -84,9 +84,13 @@ struct LoopEmitter: ProgramEmitter {
       }
       machine.open(scope, key: key.folded(in: round))
     }
-    let program = try body(round, ProgramNode(emitter: FinishedEmitter(scope: before, output: output)))
+    let finished = FinishedEmitter(scope: before, output: output)
+    code.offer(finished.run)
+    let program = try body(round, ProgramNode(emitter: finished))
     code.run(program, Place(input: code.copy(place.input), scope: scope, handlers: plates))
     code.then { code in
+      _ = code.accept(finished.run)
+      code.append { try $0.completeWeight(scope) }
       let result = code.output
       code.discard(output)
       code.appendBookkeeping { $0.close(before) }
@@ -98,12 +102,18 @@ struct LoopEmitter: ProgramEmitter {
 }
 
 /// The empirical program of a run that the same evaluation has finished; it can stand in one place only.
-struct FinishedEmitter: ProgramEmitter {
+private struct FinishedEmitter: ProgramEmitter {
   let scope: Scope
   let output: Register
+  /// Tells the run from those of other rounds and evaluations, in which a body that keeps the program may put it.
+  let run = FinishedRun()
   var programs: [ProgramNode] { [] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
+    guard code.accept(run) else {
+      throw CoixError.illFormedProgram(
+        "foriLoop: the program so far may stand in one place of its round's program, and nowhere else")
+    }
     code.appendBookkeeping { machine in
       let (sites, metrics) = try machine.finished(scope)
       // Handed on rather than copied, so that barriers to come complete its metrics once.
@@ -117,6 +127,9 @@ struct FinishedEmitter: ProgramEmitter {
 
   func outline() -> ProgramOutline { .earlierRound }
 }
+
+/// The identity of a run that an evaluation has finished.
+final class FinishedRun: Sendable {}
 
 /// What stands for the program so far where a round is only looked at.
 private struct EarlierRoundEmitter: ProgramEmitter {
@@ -136,8 +149,16 @@ extension ProgramOutline {
 extension Machine {
   /// Sites, in the order of their names, and metrics of a program that has run in a scope.
   fileprivate func finished(_ scope: Scope) throws -> ([Site], RunningMetrics) {
-    let sites = try finishedTrace(scope).sites.sorted { $0.name < $1.name }
+    let sites = try finishedTrace(scope).sites.sorted { $0.key < $1.key }
     return (sites, try recorder(scope).metrics ?? RunningMetrics())
+  }
+
+  /// Adds to the weight of a round's program what is observed around the weighted program within it.
+  fileprivate func completeWeight(_ scope: Scope) throws {
+    let recorder = try recorder(scope)
+    guard var metrics = recorder.metrics, metrics.logWeight != nil else { return }
+    completeWeight(&metrics, try finishedTrace(scope).sites)
+    recorder.metrics = metrics
   }
 
   /// Fills in what a program that is no proposal leaves open.

@@ -36,7 +36,13 @@ struct MemoizeEmitter: ProgramEmitter {
   var programs: [ProgramNode] { [target, proposal] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
-    let sizes = Set(memory.values.map { $0.shape.first ?? 0 })
+    for (site, samples) in memory.sorted(by: { $0.key < $1.key }) {
+      guard try samples.validated().shape.rank > 0, !samples.isBatched, !samples.isMapped else {
+        throw CoixError.site(
+          name: site, reason: "memory needs samples on its first axis, not mapped; its shape is \(samples.shape)")
+      }
+    }
+    let sizes = Set(memory.values.map { $0.shape[0] })
     guard sizes.count <= 1 else {
       throw CoixError.argument(
         "memoize: all sites need equally many samples in memory, found \(sizes.sorted())")
@@ -53,9 +59,11 @@ struct MemoizeEmitter: ProgramEmitter {
     code.then { code in
       code.discard(code.output)
       guard let fresh = code.particleCount else {
-        throw CoixError.illFormedProgram("memoize: the proposal stands in no plate")
+        throw CoixError.illFormedProgram("memoize: the proposal has no particle axis")
       }
-      code.appendBarrier(.exactly(stored + fresh)) { machine, barrier in
+      let (particles, overflow) = stored.addingReportingOverflow(fresh)
+      guard !overflow else { throw CoixError.memory(what: "memoize: memory and proposal", bytes: .max) }
+      code.appendBarrier(.exactly(particles)) { machine, barrier in
         try machine.join(memory, stored, to: scope, barrier)
       }
       let joined = code.makeScope()
@@ -171,6 +179,8 @@ private struct BestParticles {
 
   init(_ count: Int, logWeights: Tensor, values: [Tensor], _ barrier: BarrierContext) throws {
     let (particles, instances) = (barrier.particles, barrier.instances)
+    // An index and whether it fills up, both twice.
+    try RowIndex.check(Swift.max(count, particles), instances, floats: 4, for: "keeping")
     rows = [Int32](repeating: 0, count: count * instances)
     isFilled = [Bool](repeating: false, count: count * instances)
     let weights = logWeights.scalars

@@ -170,7 +170,7 @@ struct Weighing {
     proposal = try machine.finishedTrace(scope)
     let inProposal = proposal.nameSet
     let inTarget = target.nameSet
-    for site in target.sites where !site.isGiven && !site.isObserved && inProposal.contains(site.name) {
+    for site in target.sites where !site.isGiven && !site.isObserved && inProposal.contains(site.key) {
       // The names met only after the target had run, when suffixes were taken off: it has drawn a value of its own.
       throw CoixError.site(
         name: site.name,
@@ -178,8 +178,8 @@ struct Weighing {
           "the target draws it anew instead of taking the proposal's value; where one program has it with "
           + "\(Trace.suffix), the other needs it, too")
     }
-    let gained = machine.sum(target.sites) { $0.isObserved || inProposal.contains($0.name) }
-    let paid = machine.sum(proposal.sites) { $0.isObserved || inTarget.contains($0.name) }
+    let gained = machine.sum(target.sites) { $0.isObserved || inProposal.contains($0.key) }
+    let paid = machine.sum(proposal.sites) { $0.isObserved || inTarget.contains($0.key) }
     incremental =
       switch (gained, paid) {
       case (let gained?, let paid?): gained - paid
@@ -192,7 +192,7 @@ struct Weighing {
     logWeight = weight.map { $0 + step } ?? step
     incoming = weight
     comesInEqual = weight.map { !$0.isBatched } ?? true
-    logDensity = machine.sum(target.sites) { !$0.name.hasTraceSuffix } ?? Tensor(0)
+    logDensity = machine.sum(target.sites) { !$0.key.isSuffixed } ?? Tensor(0)
   }
 }
 
@@ -235,14 +235,14 @@ extension Machine {
     let recorder = try recorder(scope)
     for var site in sites {
       if !site.isObserved { _ = recorder.stream.next() }
-      site.name = handlers.suffixed(site.name)
+      site.key = site.key.suffixed(handlers.suffixes)
       // At a barrier there may be no context to remember an error.
-      guard !recorder.contains(site.name) else { throw CoixError.duplicateSite(site.name) }
+      guard !recorder.contains(site.key) else { throw CoixError.duplicateSite(site.name) }
       site.isSuffixed = false
       site.isWeighed = metrics.logWeight != nil
       site.isGiven = false
       if !site.isObserved {
-        if let given = recorder.givenValue(site.name, shape: site.value.shape, plateSizes: batch) {
+        if let given = recorder.givenValue(site.key, shape: site.value.shape, plateSizes: batch) {
           let point = Delta(local(site.value), logDensity: local(site.logProb), eventRank: site.eventRank)
           site.logProb = point.logProb(of: given)
           site.value = given

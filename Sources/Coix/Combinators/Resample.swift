@@ -58,7 +58,7 @@ struct ResampleEmitter: ProgramEmitter {
         machine.completeWeight(&metrics, trace.sites)
         recorder.metrics = metrics
         recorder.replaceSites {
-          $0 = machine.isPlated ? trace.sites.sorted { $0.name < $1.name } : trace.sites
+          $0 = machine.isPlated ? trace.sites.sorted { $0.key < $1.key } : trace.sites
         }
       }
       if code.isPlated {

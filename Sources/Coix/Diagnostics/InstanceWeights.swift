@@ -36,8 +36,12 @@ struct InstanceWeights {
 
   /// One instance's weights, which sum to 1.
   func normalized(_ instance: Int) -> [Double] {
-    let total = logSum(instance)
-    return logWeights(instance).map { exp($0 - total) }
+    let logWeights = logWeights(instance)
+    // The greatest one apart from the sum: the sum's logarithm would be lost beside a great number.
+    let greatest = logWeights.max() ?? 0
+    let weights = logWeights.map { exp($0 - greatest) }
+    let total = weights.reduce(0, +)
+    return weights.map { $0 / total }
   }
 
   /// 1 / Σ w² of an instance's normalised weights.

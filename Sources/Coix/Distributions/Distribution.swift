@@ -76,10 +76,13 @@ extension Distribution {
   public var finiteSupport: FiniteSupport? { nil }
 
   /// The axes that are not event axes.
-  public var batchShape: Shape { shape.leading(shape.rank - eventRank) }
+  public var batchShape: Shape { shape.leading(shape.rank - usedEventRank) }
 
   /// The axes of one event.
-  public var eventShape: Shape { shape.dropping(shape.rank - eventRank) }
+  public var eventShape: Shape { shape.dropping(shape.rank - usedEventRank) }
+
+  /// The event axes that the shape has.
+  private var usedEventRank: Int { max(0, min(eventRank, shape.rank)) }
 
   /// The log-density of `value`, one number for each element of the batch.
   public func logProb(of value: Tensor) -> Tensor { logProb(of: value, reducing: 0) }

@@ -7,7 +7,8 @@ public struct Event<Base: Distribution>: Distribution {
 
   init(_ base: Base, _ count: Int) {
     self.base = base
-    self.count = count
+    // No shape has so many axes, and sums of such numbers are numbers.
+    self.count = Int(Int32(clamping: count))
   }
 
   public var shape: Shape { base.shape }

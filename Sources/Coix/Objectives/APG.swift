@@ -11,25 +11,23 @@ extension Objective {
   /// samplers with neural sufficient statistics", 2020.
   public static let apg = Objective("apg") { inputs in
     let block = Set(
-      inputs.target.names.filter { $0.hasSuffix(Trace.suffix) }.map {
-        String($0.dropLast(Trace.suffix.count))
-      })
+      inputs.target.sites.filter(\.key.isSuffixed).map { $0.key.suffixed(-1) })
     let axes = commonAxes(
-      inputs.target.sites.filter { $0.isObserved || block.contains($0.name) }.map(\.logProb.shape))
+      inputs.target.sites.filter { $0.isObserved || block.contains($0.key) }.map(\.logProb.shape))
     let rank = axes.rank
     let globals = Set(
       inputs.target.sites.filter {
-        !$0.name.hasTraceSuffix && Shape($0.logProb.shape.prefix(rank)) != axes
+        !$0.key.isSuffixed && Shape($0.logProb.shape.prefix(rank)) != axes
       }
-      .map(\.name))
+      .map(\.key))
 
     let target = inputs.target.logProb(batchRank: rank) {
-      !$0.name.hasTraceSuffix && !globals.contains($0.name)
+      !$0.key.isSuffixed && !globals.contains($0.key)
     }
-    let reverse = inputs.target.logProb(batchRank: rank) { $0.name.hasTraceSuffix }
-    let forward = inputs.proposal.logProb(batchRank: rank) { block.contains($0.name) }
+    let reverse = inputs.target.logProb(batchRank: rank) { $0.key.isSuffixed }
+    let forward = inputs.proposal.logProb(batchRank: rank) { block.contains($0.key) }
     let proposal = inputs.proposal.logProb(batchRank: rank) {
-      !block.contains($0.name) && !globals.contains($0.name)
+      !block.contains($0.key) && !globals.contains($0.key)
     }
     let logWeight = target + reverse - (forward + proposal)
     let weight = rank > 0 ? logWeight.softmax(axis: 0).detached : 1

@@ -20,7 +20,7 @@ extension ObjectiveInputs {
   var outgoingWeight: Tensor { isPlated ? outgoingLogWeight.softmax(axis: 0).detached : 1 }
 
   /// The log-probability of the target's own sites: those that no composition made auxiliary.
-  var targetLogProb: Tensor { target.logProb(batchRank: batchRank) { !$0.name.hasTraceSuffix } }
+  var targetLogProb: Tensor { target.logProb(batchRank: batchRank) { !$0.key.isSuffixed } }
 
   /// The log-probability of what the proposal extends: of sites that a composition made auxiliary.
   var auxiliaryLogProb: Tensor { proposal.logProb(batchRank: batchRank, where: \.isAuxiliary) }
@@ -31,7 +31,7 @@ extension ObjectiveInputs {
 
 extension Site {
   /// Whether the site ran in a program that a composition made auxiliary.
-  fileprivate var isAuxiliary: Bool { name.hasTraceSuffix || isSuffixed }
+  fileprivate var isAuxiliary: Bool { key.isSuffixed || isSuffixed }
 }
 
 extension Trace {

@@ -19,11 +19,11 @@ public struct AnyProgram: InferenceProgram {
   /// What the program may do.
   public let level: Level
 
-  private init(_ emitter: some ProgramEmitter, _ level: Level) {
+  fileprivate init(_ emitter: some ProgramEmitter, _ level: Level) {
     self.init(ProgramNode(emitter: emitter), level)
   }
 
-  private init(_ node: ProgramNode, _ level: Level) {
+  init(_ node: ProgramNode, _ level: Level) {
     self.node = node
     self.level = level
   }
@@ -36,18 +36,11 @@ public struct AnyProgram: InferenceProgram {
   }
   /// A target with its types erased.
   public init(_ program: some TargetProgram<[Tensor], [Tensor]>) { self.init(program.node, .target) }
+  /// The same program.
+  public init(_ program: AnyProgram) { self = program }
   /// An inference program with its types erased.
   public init(_ program: some InferenceProgram<[Tensor], [Tensor]>) {
     self.init(program.node, .inference)
-  }
-
-  /// The program for each row of a plate; see `Plate`.
-  ///
-  /// - Throws: `CoixError.illFormedProgram(_:)` for an inference program, whose plates are around its parts.
-  public func inside(_ plate: Plate) throws -> AnyProgram {
-    try require(
-      level <= .target, "a plate goes around kernels, models and targets, not around an inference program")
-    return AnyProgram(PlateEmitter(plate: plate, program: node), level)
   }
 
   /// Runs `inner`, then `outer`; see <doc:Compose>.
@@ -139,7 +132,19 @@ public struct AnyProgram: InferenceProgram {
       "\(combinator) needs a target with a density; an inference program has none to evaluate")
   }
 
-  private func require(_ condition: Bool, _ reason: String) throws {
+  fileprivate func require(_ condition: Bool, _ reason: String) throws {
     guard condition else { throw CoixError.illFormedProgram(reason) }
+  }
+}
+
+extension Plate {
+  /// The program for each row of the plate.
+  ///
+  /// - Throws: `CoixError.illFormedProgram(_:)` for an inference program, whose plates are around its parts.
+  public func callAsFunction(_ program: AnyProgram) throws -> AnyProgram {
+    try program.require(
+      program.level <= .target,
+      "a plate goes around kernels, models and targets, not around an inference program")
+    return AnyProgram(PlateEmitter(plate: self, program: program.node), program.level)
   }
 }

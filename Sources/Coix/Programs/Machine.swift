@@ -205,9 +205,9 @@ final class Machine: @unchecked Sendable {
   }
 
   /// The names of the sites, to compare chunks by.
-  var signature: [String] {
-    var names: [String] = []
-    forEachOwnRecorder { for site in $0.sites { names.append(site.name) } }
+  var signature: [SiteName] {
+    var names: [SiteName] = []
+    forEachOwnRecorder { for site in $0.sites { names.append(site.key) } }
     return names
   }
 

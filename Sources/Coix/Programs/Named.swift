@@ -43,3 +43,8 @@ extension Inference {
   /// The same program, by a name that ``diagram(of:as:)`` shows.
   public func named(_ name: String) -> Inference { Inference(node: node.named(name)) }
 }
+
+extension AnyProgram {
+  /// The same program, by a name that ``diagram(of:as:)`` shows.
+  public func named(_ name: String) -> AnyProgram { AnyProgram(node.named(name), level) }
+}

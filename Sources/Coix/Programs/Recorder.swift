@@ -17,8 +17,8 @@ final class Recorder {
   /// Where the sites' values come from in an enumeration.
   var path: SupportPath?
 
-  private var positions: [String: Int] = [:]
-  private var givenPositions: [String: Int] = [:]
+  private var positions: [SiteName: Int] = [:]
+  private var givenPositions: [SiteName: Int] = [:]
   /// Up to this many sites, looking at each is quicker than a dictionary.
   private static let scanLimit = 8
 
@@ -50,13 +50,13 @@ final class Recorder {
     given = sites
     givenPositions = [:]
     guard sites.count > Self.scanLimit else { return }
-    for (position, site) in sites.enumerated() { givenPositions[site.name] = position }
+    for (position, site) in sites.enumerated() { givenPositions[site.key] = position }
   }
 
   /// The value given for a latent site of some shape, with its chunk's rows.
   ///
   /// - Parameter plateSizes: those of the plates that the site is in.
-  func givenValue(_ name: String, shape: Shape, plateSizes: @autoclosure () -> [Int]) -> Tensor? {
+  func givenValue(_ name: SiteName, shape: Shape, plateSizes: @autoclosure () -> [Int]) -> Tensor? {
     guard let value = givenValue(name) else { return nil }
     if let (plate, rows) = value.mappedOver {
       let plateSizes = plateSizes()
@@ -68,17 +68,17 @@ final class Recorder {
     }
     let local = ExecutionContext.current.map { $0.local(value) } ?? value
     guard local.shape == shape else {
-      remember(.eventShape(site: name, value: local.shape, distribution: shape))
+      remember(.eventShape(site: name.text, value: local.shape, distribution: shape))
       return .nan
     }
     return local
   }
 
   /// The value given for a latent site.
-  private func givenValue(_ name: String) -> Tensor? {
+  private func givenValue(_ name: SiteName) -> Tensor? {
     let position =
       given.count > Self.scanLimit
-      ? givenPositions[name] : given.firstIndex { $0.name == name && !$0.isObserved }
+      ? givenPositions[name] : given.firstIndex { $0.key == name && !$0.isObserved }
     guard let position, !given[position].isObserved else { return nil }
     let value = given[position].value
     return detachesGiven ? value.detached : value
@@ -108,17 +108,17 @@ final class Recorder {
   }
 
   /// Whether there is a site of this name.
-  func contains(_ name: String) -> Bool {
-    if sites.count <= Self.scanLimit { return sites.contains { $0.name == name } }
+  func contains(_ name: SiteName) -> Bool {
+    if sites.count <= Self.scanLimit { return sites.contains { $0.key == name } }
     if positions.count < sites.count {
-      for position in positions.count..<sites.count { positions[sites[position].name] = position }
+      for position in positions.count..<sites.count { positions[sites[position].key] = position }
     }
     return positions[name] != nil
   }
 
   /// Adds a site as it is. A second one of its name is an error.
   func append(_ site: Site) {
-    guard !contains(site.name) else {
+    guard !contains(site.key) else {
       remember(.duplicateSite(site.name))
       return
     }
@@ -140,11 +140,12 @@ final class Recorder {
       return sample(
         name, from: Expanded(distribution, to: local, isLocal: true), within: local, handlers: handlers)
     }
-    let name = handlers.suffixed(name)
+    let key = SiteName(name).suffixed(handlers.suffixes)
+    let name = key.text
     let context = ExecutionContext.current
     noteFailure(at: name, in: context)
     guard isDeclared(name, distribution, within: local) else { return .nan }
-    let given = givenValue(name, shape: distribution.shape, plateSizes: handlers.plates.map(\.count))
+    let given = givenValue(key, shape: distribution.shape, plateSizes: handlers.plates.map(\.count))
     var value =
       given ?? enumeratedValue(name, distribution)
       ?? distribution.sample(
@@ -152,7 +153,7 @@ final class Recorder {
           key: stream.next(), shape: distribution.shape, forParameters: distribution.parameters.map(\.tensor))
       )
     if handlers.isDetached && given == nil { value = value.detached }
-    record(name, value, distribution, local, handlers, isObserved: false, isGiven: given != nil, in: context)
+    record(key, value, distribution, local, handlers, isObserved: false, isGiven: given != nil, in: context)
     return value
   }
 
@@ -179,7 +180,8 @@ final class Recorder {
         name, value, from: Expanded(distribution, to: local, isLocal: true), within: local, handlers: handlers
       )
     }
-    let name = handlers.suffixed(name)
+    let key = SiteName(name).suffixed(handlers.suffixes)
+    let name = key.text
     let context = ExecutionContext.current
     noteFailure(at: name, in: context)
     guard isDeclared(name, distribution, within: local) else { return }
@@ -187,13 +189,14 @@ final class Recorder {
       remember(.eventShape(site: name, value: value.shape, distribution: distribution.shape))
       return
     }
-    record(name, value, distribution, local, handlers, isObserved: true, isGiven: false, in: context)
+    record(key, value, distribution, local, handlers, isObserved: true, isGiven: false, in: context)
   }
 
   private func record(
-    _ name: String, _ value: Tensor, _ distribution: some Distribution, _ local: Shape, _ handlers: Handlers,
+    _ key: SiteName, _ value: Tensor, _ distribution: some Distribution, _ local: Shape, _ handlers: Handlers,
     isObserved: Bool, isGiven: Bool, in context: ExecutionContext?
   ) {
+    let name = key.text
     if checks { check(name, value, distribution, isObserved: isObserved) }
     let sticks = handlers.sticksTheLanding && !isObserved
     let logProb =
@@ -204,8 +207,7 @@ final class Recorder {
       remember(.undeclaredAxes(site: name, shape: logProb.shape))
     }
     if checks { checkForNaN(logProb, "the log-probability of site \"\(name)\"") }
-    var site = Site(
-      name: name, value: value, logProb: logProb, eventRank: distribution.eventRank, isObserved: isObserved)
+    var site = Site(key, value, logProb, eventRank: distribution.eventRank, isObserved: isObserved)
     site.isGiven = isGiven
     append(site)
     noteFailure(at: name, in: context)
@@ -222,9 +224,9 @@ final class Recorder {
   }
 
   private func isDeclared(_ name: String, _ distribution: some Distribution, within local: Shape) -> Bool {
-    guard distribution.shape.rank != distribution.eventRank + local.rank || distribution.batchShape != local
-    else { return true }
-    if distribution.shape.rank < distribution.eventRank {
+    let axes = 0...distribution.shape.rank
+    guard !axes.contains(distribution.eventRank) || distribution.batchShape != local else { return true }
+    if !axes.contains(distribution.eventRank) {
       remember(
         .site(
           name: name, reason: "\(distribution.eventRank) event axes are asked of shape \(distribution.shape)")
@@ -285,8 +287,4 @@ struct Handlers: Sendable {
   var isDetached = false
   /// Whether log-probabilities take no gradient to the distribution's parameters.
   var sticksTheLanding = false
-
-  func suffixed(_ name: String) -> String {
-    suffixes == 0 ? name : name + String(repeating: Trace.suffix, count: suffixes)
-  }
 }

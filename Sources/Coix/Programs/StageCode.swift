@@ -40,6 +40,8 @@ struct StageCode: Sendable {
   private(set) var scopeCount = 1
   private var freeRegisters: [Register] = []
   private var freeScopes: [Scope] = []
+  /// The finished runs that a program may hand on.
+  private var offers: Set<ObjectIdentifier> = []
 
   /// What is still to be emitted.
   private enum Task: Sendable {
@@ -124,6 +126,12 @@ struct StageCode: Sendable {
 
   /// Notes that a scope is closed by what has been emitted so far.
   mutating func free(_ scope: Scope) { freeScopes.append(scope) }
+
+  /// Notes a finished run that a program may hand on from here.
+  mutating func offer(_ run: FinishedRun) { offers.insert(ObjectIdentifier(run)) }
+
+  /// Whether the run is on offer, which it no longer is then.
+  mutating func accept(_ run: FinishedRun) -> Bool { offers.remove(ObjectIdentifier(run)) != nil }
 
   // MARK: Stages
 

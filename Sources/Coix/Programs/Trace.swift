@@ -3,7 +3,8 @@ import CoixParallel
 /// One random choice of a program's run.
 public struct Site: Sendable {
   /// The site's name, with a `_PREV_` for each composition that made it auxiliary.
-  public internal(set) var name: String
+  public var name: String { key.text }
+  var key: SiteName
   /// The value; the particle axis first, then instances, then the event.
   public internal(set) var value: Tensor
   /// The log-probability of the value.
@@ -13,7 +14,7 @@ public struct Site: Sendable {
   /// Whether the value was observed rather than drawn.
   public let isObserved: Bool
   /// Whether the site ran in a program that a combinator made auxiliary.
-  public internal(set) var isSuffixed: Bool
+  public internal(set) var isSuffixed = false
   /// Whether a combinator or the caller gave the value.
   var isGiven = false
   /// Whether the weight of a program that ran here has the site in it already.
@@ -24,12 +25,16 @@ public struct Site: Sendable {
     name: String, value: Tensor, logProb: Tensor, eventRank: Int = 0, isObserved: Bool = false,
     isSuffixed: Bool = false
   ) {
-    self.name = name
+    self.init(SiteName(name), value, logProb, eventRank: eventRank, isObserved: isObserved)
+    self.isSuffixed = isSuffixed
+  }
+
+  init(_ key: SiteName, _ value: Tensor, _ logProb: Tensor, eventRank: Int = 0, isObserved: Bool = false) {
+    self.key = key
     self.value = value
     self.logProb = logProb
     self.eventRank = eventRank
     self.isObserved = isObserved
-    self.isSuffixed = isSuffixed
   }
 }
 
@@ -41,7 +46,7 @@ public struct Trace: Sendable {
   public internal(set) var plates: [Plate]
 
   /// What a combinator appends to the name of an auxiliary program's site.
-  public static let suffix = "_PREV_"
+  public static let suffix = SiteName.suffix
 
   /// A trace of given sites.
   public init(_ sites: [Site] = [], plates: [Plate] = []) {
@@ -50,7 +55,10 @@ public struct Trace: Sendable {
   }
 
   /// The site of the given name.
-  public subscript(name: String) -> Site? { sites.first { $0.name == name } }
+  public subscript(name: String) -> Site? {
+    let key = SiteName(name)
+    return sites.first { $0.key == key }
+  }
 
   /// The names of the sites.
   public var names: [String] { sites.map(\.name) }
@@ -61,43 +69,29 @@ public struct Trace: Sendable {
   /// Whether a site of a name is there: looked for one by one in short traces, by hashing in long ones.
   struct NameSet {
     private let sites: [Site]
-    private let names: Set<String>
+    private let names: Set<SiteName>
 
     fileprivate init(_ trace: Trace) {
       sites = trace.sites.count <= 16 ? trace.sites : []
-      names = sites.isEmpty ? Set(trace.names) : []
+      names = sites.isEmpty ? Set(trace.sites.map(\.key)) : []
     }
 
-    func contains(_ name: String) -> Bool {
-      sites.contains { $0.name == name } || (!names.isEmpty && names.contains(name))
+    func contains(_ name: SiteName) -> Bool {
+      sites.contains { $0.key == name } || (!names.isEmpty && names.contains(name))
     }
   }
 
   /// The sites without those of auxiliary programs.
-  var marginal: Trace { Trace(sites.filter { !$0.name.hasTraceSuffix }) }
+  var marginal: Trace { Trace(sites.filter { !$0.key.isSuffixed }) }
 
   /// Takes off, for each variable, the suffixes that all of its versions have, and flags what carried any.
   mutating func desuffix() {
-    guard sites.contains(where: { $0.name.hasTraceSuffix }) else { return }
-    func parts(_ name: String) -> (raw: Substring, suffixes: Int) {
-      var raw = name[...]
-      var suffixes = 0
-      while raw.hasSuffix(Trace.suffix) {
-        raw = raw.dropLast(Trace.suffix.count)
-        suffixes += 1
-      }
-      return (raw, suffixes)
-    }
-    var least: [Substring: Int] = [:]
-    for site in sites {
-      let (raw, suffixes) = parts(site.name)
-      least[raw] = min(least[raw] ?? suffixes, suffixes)
-    }
-    for index in sites.indices {
-      let (raw, suffixes) = parts(sites[index].name)
-      if suffixes > 0 { sites[index].isSuffixed = true }
-      let removed = least[raw] ?? 0
-      sites[index].name = String(sites[index].name.dropLast(removed * Trace.suffix.count))
+    guard sites.contains(where: \.key.isSuffixed) else { return }
+    var least: [String: Int] = [:]
+    for site in sites { least[site.key.base] = min(least[site.key.base] ?? .max, site.key.suffixCount) }
+    for index in sites.indices where sites[index].key.isSuffixed {
+      sites[index].isSuffixed = true
+      sites[index].key.suffixCount -= least[sites[index].key.base] ?? 0
     }
   }
 }
@@ -108,9 +102,4 @@ extension Trace: CustomStringConvertible {
       "\(site.name): value \(site.value.shape), log-prob \(site.logProb.shape)\(site.isObserved ? ", observed" : "")"
     }.joined(separator: "\n")
   }
-}
-
-extension String {
-  /// Whether a site of this name is auxiliary.
-  var hasTraceSuffix: Bool { utf8.last == UInt8(ascii: "_") && hasSuffix(Trace.suffix) }
 }

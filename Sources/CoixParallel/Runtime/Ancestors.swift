@@ -29,13 +29,9 @@ extension ResamplingScheme {
     let weights = try logWeights.validated()
     let particles = weights.shape[0]
     let instances = weights.shape[1]
-    // One row more, for the spacings.
-    let (total, overflow) = (Swift.min(count, Int(Int32.max)) + 1).multipliedReportingOverflow(by: instances)
-    guard !overflow, total <= Int32.max, particles * instances <= Int32.max else {
-      throw CoixError.memory(what: "resampling more than 2^31 rows", bytes: .max)
-    }
-    // An index, random numbers, and positions in double.
-    try BufferPool.check(4 * total, for: "resampling \(count * instances) rows")
+    // One row more, for the spacings; an index, random numbers, and positions in double.
+    try RowIndex.check(
+      Swift.max(Swift.min(count, Int(Int32.max)) + 1, particles), instances, floats: 4, for: "resampling")
     let random = try randomNumbers(key: key, count: count, instances: instances).validated()
     let sortsPositions = self == .multinomial || self == .residual
     var positions = [Double](repeating: 0, count: sortsPositions ? count * instances : 0)

@@ -25,6 +25,15 @@ package final class RowIndex: Sendable {
     form = Mutex(.product(first: first, then: then))
   }
 
+  /// Throws unless as many rows can be numbered, and held with some floats each.
+  package static func check(_ particles: Int, _ instances: Int, floats: Int, for what: String) throws {
+    let (rows, overflow) = particles.multipliedReportingOverflow(by: instances)
+    guard !overflow, rows <= Int32.max else {
+      throw CoixError.memory(what: "\(what) more than 2^31 rows", bytes: .max)
+    }
+    try BufferPool.check(floats * rows, for: "\(what) \(rows) rows")
+  }
+
   /// What is yet to be multiplied.
   fileprivate var factors: (first: RowIndex, then: RowIndex)? {
     form.withLock { if case .product(let first, let then) = $0 { (first, then) } else { nil } }

@@ -54,11 +54,11 @@ package struct ChunkOutcome {
 
   package var exports: [Export]
   /// The names of the sites: the same in every chunk, or the program isn't pure.
-  package var signature: [String]
+  package var signature: [SiteName]
   /// Whatever the chunk wants to hand on besides; that of the first chunk is kept.
   package var payload: any Sendable
 
-  package init(exports: [Export], signature: [String], payload: any Sendable) {
+  package init(exports: [Export], signature: [SiteName], payload: any Sendable) {
     self.exports = exports
     self.signature = signature
     self.payload = payload

@@ -70,7 +70,7 @@ private final class StageRun: @unchecked Sendable {
 
   private struct Merged {
     let destinations: [Destination]
-    let signature: [String]
+    let signature: [SiteName]
   }
 
   private let plan: StagePlan
@@ -172,7 +172,8 @@ private final class StageRun: @unchecked Sendable {
       return made
     }
     guard merged.signature == outcome.signature, merged.destinations.count == outcome.exports.count else {
-      throw CoixError.unstableSites(first: merged.signature, other: outcome.signature)
+      throw CoixError.unstableSites(
+        first: merged.signature.map(\.text), other: outcome.signature.map(\.text))
     }
     var sums: [Double] = []
     for (export, destination) in zip(outcome.exports, merged.destinations) {

@@ -17,7 +17,7 @@ package func normalLogDensity(_ x: Tensor, location: Tensor, scale: Tensor, redu
   }
   guard let parameters = Shape.broadcast(location.shape, scale.shape),
     let shape = Shape.broadcast(x.shape, parameters),
-    reducing <= shape.rank
+    (0...shape.rank).contains(reducing)
   else { return Tensor.mismatch(name, [x.shape, location.shape, scale.shape], "the shapes don't broadcast") }
   // The kernel knows operands with one value for every element, or one for all of them.
   func fitted(_ operand: Tensor) -> Tensor {
@@ -30,7 +30,9 @@ package func normalLogDensity(_ x: Tensor, location: Tensor, scale: Tensor, redu
   let groups = shape.product(0..<shape.rank - reducing)
   let elements = shape.product(shape.rank - reducing..<shape.rank)
   let rows = batched.rowCount
-  let result = Tensor(undefined: shape.leading(shape.rank - reducing), like: batched)
+  let density = shape.leading(shape.rank - reducing)
+  if let refusal = Tensor.refusal(name, toMake: density, like: batched) { return refusal }
+  let result = Tensor(undefined: density, like: batched)
   coix_normal_log_density(
     x.pointer, x.elementStride(in: shape), x.rowStride, location.pointer, location.elementStride(in: shape),
     location.rowStride, scale.pointer, scale.elementStride(in: shape), scale.rowStride, result.pointer,

@@ -122,7 +122,7 @@ extension Tensor {
       return Self.mismatch(name, [shape], "there are no elements to choose from")
     }
     let kept = shape.removing(axes, keeping: true)
-    guard kept.isValid else { return Self.mismatch(name, [shape], "the result has too many elements") }
+    if let refusal = emptyReductionRefusal(name, layout, toMake: kept) { return refusal }
     let y = reduced(operation, layout, to: keepingAxes ? kept : shape.removing(axes, keeping: false))
     switch operation {
     case COIX_SUM:
@@ -142,6 +142,11 @@ extension Tensor {
         return winners.combined(COIX_MULTIPLY, with: share, layout)
       }
     }
+  }
+
+  /// The poisoned result of a reduction of empty axes if it would not fit into memory: only such a result is larger than its operand.
+  private func emptyReductionRefusal(_ name: String, _ layout: AxisLayout, toMake shape: Shape) -> Tensor? {
+    layout.count == 0 ? Self.refusal(name, toMake: shape, like: self) : nil
   }
 
   /// A reduction of neighbouring axes to a given shape, without its gradient.
@@ -186,8 +191,9 @@ extension Tensor {
     var result = detached
     for run in runs.reversed() {
       let kept = result.shape.removing(run, keeping: true)
-      guard kept.isValid else { return Self.mismatch(name, [shape], "the result has too many elements") }
-      result = result.reduced(COIX_SUM, result.layout(run), to: kept)
+      let layout = result.layout(run)
+      if let refusal = emptyReductionRefusal(name, layout, toMake: kept) { return refusal }
+      result = result.reduced(COIX_SUM, layout, to: kept)
     }
     let kept = result.shape
     if !keepingAxes {

@@ -57,7 +57,7 @@ import Testing
     let result = try runStage(plan(nil)) { context in
       #expect(context.rows == 0 && context.stride == 0)
       return ChunkOutcome(
-        exports: [.rows(Tensor([1, 2])), .sum(3, isLoss: false)], signature: ["a"], payload: "here")
+        exports: [.rows(Tensor([1, 2])), .sum(3, isLoss: false)], signature: [SiteName("a")], payload: "here")
     }
     #expect(result.chunkCount == 1)
     #expect(result.tensors.map(\.scalars) == [[1, 2], [3]])
@@ -92,7 +92,7 @@ import Testing
   @Test func chunksWithDifferentSites() throws {
     let error = #expect(throws: CoixError.self) {
       try runStage(plan(100, chunkRows: 16, threads: 1)) { context in
-        ChunkOutcome(exports: [], signature: [context.firstRow == 0 ? "a" : "b"], payload: 0)
+        ChunkOutcome(exports: [], signature: [SiteName(context.firstRow == 0 ? "a" : "b")], payload: 0)
       }
     }
     #expect(error == .unstableSites(first: ["a"], other: ["b"]))

@@ -36,14 +36,14 @@ struct CoreInterpreter: Sendable {
     case "P":
       try arguments.require(count: 1, labels: [])
       let inner = try program(arguments.positional[0])
-      return try plate.map { try inner.inside($0) } ?? inner
+      return try plate.map { try $0(inner) } ?? inner
     case "B":
       try arguments.require(count: 1, labels: [])
       var inner = try program(arguments.positional[0])
       if let instances, !arguments.positional[0].names.isDisjoint(with: CoreDefinitions.instanced) {
-        inner = try inner.inside(instances)
+        inner = try instances(inner)
       }
-      return try plate.map { try inner.inside($0) } ?? inner
+      return try plate.map { try $0(inner) } ?? inner
     case "suffix":
       try arguments.require(count: 1, labels: [])
       return AnyProgram.suffix(try program(arguments.positional[0]))
