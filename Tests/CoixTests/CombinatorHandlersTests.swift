@@ -1,4 +1,5 @@
 import Coix
+import Synchronization
 import Testing
 
 /// extend, suffix, detach, stickTheLanding and loops: names, gradients, weights. Their numbers are golden.
@@ -212,12 +213,36 @@ import Testing
   }
 
   @Test func aRoundUsesTheProgramOnce() throws {
-    let loop = foriLoop(0..<1, initial: Self.particles(Self.step)) { _, q in compose(q, q) }
-    #expect(throws: CoixError.self) { try evaluate(loop, seed: 0)(0.5) }
     #expect(
       try evaluate(foriLoop(0..<1, initial: Self.particles(Self.step)) { $1 }, seed: 0)(0.5).trace.names == [
         "x"
       ])
+  }
+
+  /// A program so far means nothing outside of its round: neither in a later one, nor in another evaluation.
+  @Test func aRoundsProgramStaysInItsRound() throws {
+    let kept = Mutex<Inference<Tuple<>, Tuple<Tensor>>?>(nil)
+    let message =
+      "foriLoop: the program so far may stand in one place of its round's program, and nowhere else"
+    let first = foriLoop(0..<1, initial: Self.particles(Self.model())) {
+      _, q -> Inference<Tuple<>, Tuple<Tensor>> in
+      kept.withLock { $0 = q }
+      return resample(q)
+    }
+    _ = try evaluate(first, seed: 1)()
+    let escaped = try #require(kept.withLock { $0 })
+    #expect(throws: CoixError.illFormedProgram(message)) { try evaluate(escaped, seed: 1)() }
+    let other = foriLoop(0..<2, initial: Self.particles(Self.model())) { _, _ in escaped }
+    #expect(throws: CoixError.illFormedProgram(message)) { try evaluate(other, seed: 1)() }
+    let later = foriLoop(0..<3, initial: Self.particles(Self.model())) { round, q in
+      kept.withLock { program in
+        if round == 0 { program = q }
+        return program ?? q
+      }
+    }
+    #expect(throws: CoixError.illFormedProgram(message)) { try evaluate(later, seed: 1)() }
+    let twice = foriLoop(0..<1, initial: Self.particles(Self.step)) { _, q in compose(q, q) }
+    #expect(throws: CoixError.illFormedProgram(message)) { try evaluate(twice, seed: 0)(0.5) }
   }
 
   @Test func whatABodyThrowsIsThrown() throws {

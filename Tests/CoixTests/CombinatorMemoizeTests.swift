@@ -118,6 +118,14 @@ import Testing
     #expect(message(["c": [0]], nil).contains("there are no samples in memory"))
     #expect(
       message(["c": .zeros([1, 2]), "b": .zeros([1])], nil).contains("the samples in memory have shape"))
+    let chunkless = Plate("particle", count: 2).mapped(Tensor([0, 1]))
+    for misfit in [Tensor(0), chunkless] {
+      #expect(message(["b": misfit, "c": misfit], 2).contains("memory needs samples on its first axis"))
+    }
+    #expect(message(["c": Tensor([0, 1], shape: [3])], 2).contains("shape"))
+    for size in [1 << 33, 1 << 40, 1 << 62, .max] {
+      #expect(message(["c": [0], "b": [0]], size).contains("more than this machine can give"))
+    }
     // Memory and proposal together have four particles, the target's plate three.
     #expect(message(["c": [0, 1], "b": [0, 1]], nil).contains("\"particle\" of 3"))
     #expect(message(["c": [0], "b": [0]], nil) == "")

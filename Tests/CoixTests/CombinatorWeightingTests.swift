@@ -141,6 +141,34 @@ import Testing
     #expect(result.output.values.scalars == result.trace["y"]?.value.scalars)
   }
 
+  /// What a loop's round observes around the program so far counts, also where another round or a resampling follows.
+  @Test(arguments: [0, 1, 2])
+  func roundsThatObserve(_ followers: Int) throws {
+    let p = ChainParameters()
+    let next = plated(
+      Model { (trace, z: Tensor, x: Tensor) in
+        let y = trace.sample("y", from: Normal(p.targetSlope * z, 1))
+        trace.observe("x2", x[1], from: Normal(y, 0.7))
+        return (y, x)
+      })
+    let loop = foriLoop(0..<1 + followers, initial: firstStep) { round, q in
+      switch round {
+      case 0: compose(next, q, suffix: false)
+      case 1: q
+      default: resample(q)
+      }
+    }
+    let result = try evaluate(loop, seed: PRNGKey(seed: 9 + followers))(Self.data)
+    let exact = Exact.both
+    try expectProper(result, result.trace["z"]?.value, exact.logEvidence, exact.z.mean, exact.z.variance)
+    try expectProper(result, result.trace["y"]?.value, exact.logEvidence, exact.y.mean, exact.y.variance)
+    // Evidence and effective sample size are those of these weights.
+    let logZ = try logEvidence(result.metrics.logWeight).sum().scalar
+    if followers < 2 { #expect(abs(try required(result.metrics.logZ).scalar - logZ) < 1e-4 * abs(logZ)) }
+    let ess = try effectiveSampleSize(result.metrics.logWeight).mean().scalar
+    #expect(abs(try required(result.metrics.ess).scalar - ess) < 1e-4)
+  }
+
   /// The estimate of the evidence by many particles of one run: w̄ / Z - 1 against its own standard
   /// deviation.
   @Test(arguments: [1, 2, 3])

@@ -27,6 +27,11 @@ import Testing
     let huge = Tensor([1e4, 1e4, -1e4, -1e4, -1e4])
     #expect(try weightedMean(of: Self.values, logWeights: huge).scalar == 1)
     #expect(try effectiveSampleSize(huge).scalar == 2)
+    // Also where the sum's logarithm is nothing beside the greatest.
+    for size in [1e13, 1e15, 1e17, 3e38] as [Float] {
+      #expect(try weightedMean(of: [3, -1, 1], logWeights: [size, -size, size]).scalar == 2)
+      #expect(try weightedVariance(of: [3, -1, 1], logWeights: [size, -size, size]).scalar == 1)
+    }
   }
 
   @Test func instancesAndEvents() throws {

@@ -203,6 +203,7 @@ import Testing
       Model(tree: { (trace: ModelTrace, _: [Tensor]) in [trace.sample("z", from: Normal(0, 1))] }))
     let proposed = try AnyProgram.propose(Self.plate(model), Self.plate(kernel))
     #expect([kernel.level, model.level, proposed.level] == [.kernel, .primitive, .inference])
+    #expect(AnyProgram(kernel).level == .kernel)
     #expect(AnyProgram.compose(kernel, kernel).level == .kernel)
     #expect(AnyProgram.compose(kernel, model).level == .target)
     #expect(AnyProgram.compose(kernel, proposed).level == .inference)

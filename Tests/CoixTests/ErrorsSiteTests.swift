@@ -129,6 +129,12 @@ import Testing
   @Test func moreEventAxesThanThereAre() throws {
     let kernel = Kernel { (trace) in trace.sample("z", from: Normal(0, 1).event(1)) }
     #expect(try message(kernel) == #"site "z": 1 event axes are asked of shape []"#)
+    for count in [Int.min, -1, .max] {
+      let text = try message(Kernel { trace in trace.sample("z", from: Normal([0, 1], 1).event(count)) })
+      #expect(text?.contains("event axes are asked of shape [2]") == true)
+    }
+    let twice = Kernel { trace in trace.sample("z", from: Normal([0, 1], 1).event(1).event(.max)) }
+    #expect(try message(twice)?.contains("event axes are asked of shape [2]") == true)
   }
 
   @Test func anExpansionThatDoesNotFit() throws {

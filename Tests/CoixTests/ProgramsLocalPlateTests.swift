@@ -101,6 +101,13 @@ import Testing
         return 0
       }.contains("site \"x\": value has event shape [2], distribution has [3]"))
     #expect(message { $0.plate("N", 1 << 31).sample("x", from: Normal(0, 1)) }.contains("too many elements"))
+    // Values without elements need no memory, their log-densities do.
+    let empty = Tensor.zeros([0])
+    #expect(
+      message { $0.plate("N", 1 << 30).sample("x", from: Normal(empty, 1).event(1)).sum() }.contains("bytes"))
+    #expect(
+      message { $0.plate("N", 1 << 30).sample("x", from: Laplace(empty, 1).event(1)).sum() }.contains("bytes")
+    )
   }
 
   // MARK: Keys

@@ -5,10 +5,13 @@ import CoixParallel
 ///
 /// Arbel, Matthews and Doucet, "Annealed flow transport Monte Carlo", 2021.
 ///
+/// A flow's log-density is what its step divides by. For weights that estimate the evidence it must be that of the point under
+/// the flow, log p(x) - log |det dT/dx|, with the log-probability p(x) of the sampled sites that it moves; what the target before
+/// has observed is divided out anyway. The gradients that train a flow are the same without log p(x).
+///
 /// - Parameters:
 ///   - targets: K distributions, the first of which can be sampled.
-///   - flows: K - 1 deterministic kernels, from each target to the next: `Delta` sites with the flow's log-determinant, negated, as
-///     log-density.
+///   - flows: K - 1 deterministic kernels T, from each target to the next: `Delta` sites with log-densities as above.
 /// - Throws: `CoixError.argument(_:)` without a target, or for another number of flows.
 public func aft<I, O>(
   targets: [some TargetProgram<I, O>], flows: [some KernelProgram<O, some TensorTree>]

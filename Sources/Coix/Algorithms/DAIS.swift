@@ -6,6 +6,10 @@ import CoixParallel
 /// 1. Geffner and Domke, "MCMC variational inference via uncorrected Hamiltonian annealing", 2021.
 /// 2. Zhang, Hsu, Li, Finn and Grosse, "Differentiable annealed importance sampling and the perils of gradient noise", 2021.
 ///
+/// For weights that estimate the evidence, the `Delta` sites of the leapfrog need the log-density of what they take the place of: the
+/// log-probability of the sampled position and that of the momentum before the step. What the target before has observed is divided
+/// out anyway.
+///
 /// - Parameters:
 ///   - targets: K distributions over positions, the first of which can be sampled. With one there is no step, and no loss.
 ///   - momentum: draws a momentum, and returns the state: position and momentum.
