@@ -17,7 +17,7 @@ public enum CoixError: Error, Equatable, Sendable {
   case unstableSites(first: [String], other: [String])
   /// A site was given a value that it must not or cannot take, or misses one that it needs.
   case site(name: String, reason: String)
-  /// A tensor-level error, with the site at which it came to light.
+  /// An error in tensors or weights, with the site at which it came to light.
   indirect case atSite(name: String, error: CoixError)
   /// Programs that run together stand in plates of different sizes.
   case unequalPlates([String])
@@ -30,7 +30,7 @@ public enum CoixError: Error, Equatable, Sendable {
   /// A parameter outside a distribution's domain, found because checks were on.
   case parameter(site: String, parameter: String, requirement: String, value: Float, at: RowLocation)
   /// All of an instance's weights are -inf, or one is NaN or +inf. The instance is counted through the plates within that of the
-  /// particles.
+  /// particles. An evaluation throws it within ``atSite(name:error:)``, with the site that is to blame.
   case weights(step: String, instance: RowLocation, reason: String)
   /// A finite program has more runs than an enumeration may take.
   case tooManyAssignments(limit: Int)

@@ -119,6 +119,33 @@ import Testing
     #expect(inputs.proposal["hint"]?.logProb.shape == [50])
   }
 
+  /// An objective may read values, and pass gradients to them: here of a mean square, by hand.
+  @Test func anObjectiveOfValues() throws {
+    let instances = Plate("instance", count: 3)
+    let objective = Objective("squares") { inputs in
+      guard let z = inputs.target["z"]?.value, let y = inputs.proposal["y"]?.value else { return 0 }
+      return (z * z * y).sum(axis: -1)
+    }
+    let drawn = Locked<[Double]>([])
+    let result = try valueWithGradient(at: Tensor(0.5)) { mean in
+      let guide = Model { trace in
+        let z = trace.sample("z", from: Normal(mean * Tensor([1, 1]), 1).event(1))
+        trace.observe("y", [2, 3], from: Normal(0, 1).expanded(to: [2]).event(1))
+        return z
+      }
+      let model = Model { trace in trace.sample("z", from: Normal([0, 0], 1).event(1)) }
+      let program = propose(Self.plate(instances(model)), Self.plate(instances(guide)), loss: objective)
+      let evaluation = try evaluate(program, seed: 4)()
+      drawn.value = try numbers(evaluation.trace["z"]?.value)
+      return try required(evaluation.metrics.loss)
+    }
+    let z = drawn.value
+    #expect(z.count == 300)
+    let weights: [Double] = [2, 3]
+    try expectNear(Tensor(result.value), [z.indices.reduce(0) { $0 + z[$1] * z[$1] * weights[$1 % 2] }])
+    try expectNear(result.gradient, [z.indices.reduce(0) { $0 + 2 * z[$1] * weights[$1 % 2] }])
+  }
+
   /// What an objective was given.
   final class Recorded: Sendable {
     private let noted = Locked<ObjectiveInputs?>(nil)

@@ -129,17 +129,17 @@ import Testing
     let program = resample(Self.particles(Self.instances(model)))
     #expect(
       message { try evaluate(program, seed: 0)(signs, Self.instances.mapped(Tensor([0, 1, 1]))) }
-        == "step 1: the log-weights of all particles are -inf (instance 0)")
+        == #"at site "weight": step 1: the log-weights of all particles are -inf (instance 0)"#)
     #expect(
       message { try evaluate(program, seed: 0)(signs, Self.instances.mapped(Tensor([1, 1, 1]))) }
-        == "step 1: the log-weight of particle 9 is NaN (instance 0)")
+        == #"at site "weight": step 1: the log-weight of particle 9 is NaN (instance 0)"#)
     #expect(
       message {
         try evaluate(program, seed: 0)(1, Self.instances.mapped(Tensor([1, 1, -1])))
-      } == "step 1: the log-weight of particle 0 is NaN (instance 2)")
+      } == #"at site "weight": step 1: the log-weight of particle 0 is NaN (instance 2)"#)
     #expect(
       message {
         try evaluate(resample(program), seed: 0)(1, Self.instances.mapped(Tensor([1, .infinity, 1])))
-      } == "step 1: the log-weight of particle 0 is +inf (instance 1)")
+      } == #"at site "weight": step 1: the log-weight of particle 0 is +inf (instance 1)"#)
   }
 }

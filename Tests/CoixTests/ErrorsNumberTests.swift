@@ -144,7 +144,7 @@ import Testing
 
   @Test func allWeightsMinusInfinity() throws {
     let proposed = propose(Self.plate(Self.bounded(2)), Self.plate(Self.uniform))
-    let expected = "step 1: the log-weights of all particles are -inf (instance 0)"
+    let expected = #"at site "bound": step 1: the log-weights of all particles are -inf (instance 0)"#
     #expect(message { try evaluate(proposed, seed: 1)() } == expected)
     #expect(message { try evaluate(resample(proposed), seed: 1)() } == expected)
     #expect(message { try evaluate(resample(Self.plate(Self.bounded(2))), seed: 1)() } == expected)
@@ -164,7 +164,7 @@ import Testing
       Self.plate(compose(second, Self.bounded(0.5), suffix: false)), compose(Self.plate(kernel), first))
     #expect(
       message { try evaluate(inference, seed: 1)() }
-        == "step 2: the log-weights of all particles are -inf (instance 0)")
+        == #"at site "never": step 2: the log-weights of all particles are -inf (instance 0)"#)
   }
 
   @Test func oneInstanceWithoutAnyWeight() throws {
@@ -176,7 +176,7 @@ import Testing
     let kernel = Kernel { (trace, _: Tensor) in trace.sample("z", from: Uniform(0, 1)) }
     let instances = Plate("instance", count: 3)
     let proposed = propose(Self.plate(instances(model)), Self.plate(instances(kernel)))
-    let expected = "step 1: the log-weights of all particles are -inf (instance 1)"
+    let expected = #"at site "bound": step 1: the log-weights of all particles are -inf (instance 1)"#
     let data = instances.mapped(Tensor([0.5, 2, 0.5]))
     #expect(message { try evaluate(proposed, seed: 1)(data) } == expected)
     #expect(message { try evaluate(resample(proposed), seed: 1)(data) } == expected)
@@ -193,7 +193,7 @@ import Testing
     let (digits, strokes) = (Plate("digit", count: 3), Plate("stroke", count: 4))
     let data = (digits.mapped(Tensor([1, 3, 5])), strokes.mapped(Tensor([1, 2, 3, 4])))
     let proposed = propose(Self.plate(digits(strokes(model))), Self.plate(digits(strokes(kernel))))
-    let expected = "step 1: the log-weights of all particles are -inf (digit 1, stroke 3)"
+    let expected = #"at site "bound": step 1: the log-weights of all particles are -inf (digit 1, stroke 3)"#
     #expect(message { try evaluate(proposed, seed: 1)(data.0, data.1) } == expected)
     #expect(message { try evaluate(resample(proposed), seed: 1)(data.0, data.1) } == expected)
     // Without weights before it, it is the resampling that finds them.
@@ -202,10 +202,10 @@ import Testing
     let single = resample(Self.plate(strokes(model)), when: .ess(below: 0.5))
     #expect(
       message { try evaluate(single, seed: 1)(4, strokes.mapped(Tensor([1, 2, 3, 4]))) }
-        == "step 1: the log-weights of all particles are -inf (stroke 2)")
+        == #"at site "bound": step 1: the log-weights of all particles are -inf (stroke 2)"#)
     do {
       _ = try evaluate(proposed, seed: 1)(data.0, data.1)
-    } catch CoixError.weights(let step, let instance, _) {
+    } catch CoixError.atSite(name: "bound", error: .weights(let step, let instance, _)) {
       #expect(step == "step 1" && instance.step == 1 && instance.row == 7)
       #expect(instance.plates.map(\.row) == [1, 3])
     }
@@ -251,14 +251,53 @@ import Testing
     ) {
       let text = message { try evaluate(program, seed: 1, options: options)() }
       let parts = text?.split(separator: " ").map(String.init) ?? []
-      #expect(parts.count == 11 && Int(parts[6]).map { (0..<100).contains($0) } == true, "\(text ?? "")")
+      #expect(parts.count == 14 && Int(parts[9]).map { (0..<100).contains($0) } == true, "\(text ?? "")")
       let expected =
-        "step 1: the log-weight of particle \(parts[6]) is \(number.isNaN ? "NaN" : "+inf") (instance 0)"
+        #"at site "broken": step 1: the log-weight of particle \#(parts[9]) is "#
+        + "\(number.isNaN ? "NaN" : "+inf") (instance 0)"
       #expect(text == expected)
     }
     expect(proposed)
     expect(resample(proposed))
     expect(resample(Self.plate(model)))
     try expectThatEvaluationsWork()
+  }
+
+  /// A proposal's site may be to blame, one of several, and also where a gradient is taken.
+  @Test func theSiteToBlameForWeights() throws {
+    let model = Model { (trace) in
+      let z = trace.sample("z", from: Uniform(0, 1))
+      trace.factor("fine", z)
+      trace.factor("half", select(z .> 0.5, Tensor(0), Tensor(-.infinity)))
+      trace.factor("most", select(z .> 0.2, Tensor(-.infinity), Tensor(0)))
+      return z
+    }
+    let never = "step 1: the log-weights of all particles are -inf (instance 0)"
+    let proposed = propose(Self.plate(model), Self.plate(Self.uniform))
+    #expect(message { try evaluate(proposed, seed: 1)() } == "at site \"most\": \(never)")
+    let taken = message {
+      _ = try valueWithGradient(at: Tensor(0)) { shift in
+        let kernel = Kernel { (trace) in trace.sample("z", from: Uniform(shift, 1)) }
+        let inference = propose(Self.plate(model), Self.plate(kernel), loss: .iwae)
+        return try required(try evaluate(inference, seed: 1)().metrics.loss)
+      }
+    }
+    #expect(taken == "at site \"most\": \(never)")
+    let sure = Kernel { (trace) in trace.sample("z", from: Delta(Tensor(0.6), logDensity: Tensor(-.infinity)))
+    }
+    #expect(
+      message { try evaluate(propose(Self.plate(Self.bounded(0.5)), Self.plate(sure)), seed: 1)() }
+        == #"at site "z": step 1: the log-weight of particle 0 is +inf (instance 0)"#)
+    // The terms of all steps since the last resampling count.
+    @Sendable func round(_ number: Int) -> Model<Tuple<Tensor>, Tuple<Tensor>> {
+      let (below, above): (Float, Float) = number == 0 ? (-.infinity, 0) : (0, -.infinity)
+      return Model { (trace, z: Tensor) in
+        trace.factor("round \(number)", select(z .> 0.5, Tensor(above), Tensor(below)))
+        return z
+      }
+    }
+    let late = foriLoop(0..<2, initial: Self.plate(Self.uniform)) { compose(Self.plate(round($0)), $1) }
+    let text = message { try evaluate(resample(late), seed: 1)() }
+    #expect(text?.hasSuffix(never) == true && text?.hasPrefix("at site \"") == true, "\(text ?? "")")
   }
 }

@@ -11,6 +11,7 @@ public func empirical<I: TensorTree, O>(_ evaluation: Evaluation<O>) -> Inferenc
 
 struct EmpiricalEmitter: ProgramEmitter {
   private let plates: [Plate]
+  private let hasParticles: Bool
   private let isWhole: Bool
   private let output: Value
   private let sites: [Site]
@@ -20,6 +21,7 @@ struct EmpiricalEmitter: ProgramEmitter {
 
   init(_ evaluation: Evaluation<some TensorTree>) {
     plates = evaluation.plates
+    hasParticles = evaluation.hasParticles
     isWhole = evaluation.keep == .everything
     output = Typed(evaluation.output)
     sites = evaluation.trace.sites
@@ -31,6 +33,7 @@ struct EmpiricalEmitter: ProgramEmitter {
       throw CoixError.illFormedProgram("empirical: the evaluation has not kept its output and trace")
     }
     try code.require(place.handlers.plates + plates)
+    if !hasParticles { code.dropParticles() }
     code.discard(place.input)
     let register = code.makeRegister()
     code.appendBookkeeping { machine in

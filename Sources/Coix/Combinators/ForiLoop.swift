@@ -167,7 +167,7 @@ extension Machine {
     let sites = try finishedTrace(scope).sites
     var metrics = recorder.metrics ?? RunningMetrics()
     completeWeight(&metrics, sites)
-    if isPlated, metrics.ess == nil, let weight = metrics.logWeight { metrics.summarize(weight) }
+    if hasParticles, metrics.ess == nil, let weight = metrics.logWeight { metrics.summarize(weight) }
     metrics.logDensity = metrics.logDensity ?? .pending(sum(sites) ?? Tensor(0))
     if !metrics.hasLoss { metrics.loss = Tensor(0) }
     recorder.metrics = metrics

@@ -39,7 +39,8 @@ struct MemoizeEmitter: ProgramEmitter {
     for (site, samples) in memory.sorted(by: { $0.key < $1.key }) {
       guard try samples.validated().shape.rank > 0, !samples.isBatched, !samples.isMapped else {
         throw CoixError.site(
-          name: site, reason: "memory needs samples on its first axis, not mapped; its shape is \(samples.shape)")
+          name: site,
+          reason: "memory needs samples on its first axis, not mapped; its shape is \(samples.shape)")
       }
     }
     let sizes = Set(memory.values.map { $0.shape[0] })
@@ -89,6 +90,7 @@ struct MemoizeEmitter: ProgramEmitter {
       var metrics = try machine.recorder(proposal).metrics ?? RunningMetrics()
       let sites = try machine.finishedTrace(joined).sites
       metrics.logWeight = machine.sum(sites) ?? Tensor(0)
+      metrics.weightTerms = machine.weightTerms(sites)
       recorder.metrics = metrics
       recorder.replaceSites { $0 = sites.filter { !$0.isObserved } }
       machine.close(proposal)
@@ -153,13 +155,16 @@ extension Machine {
     }
     let logWeights = barrier.wholePlate(weights)
     let values = recorder.sites.map { barrier.wholePlate($0.value) }
-    let choice = try BestParticles(count, logWeights: logWeights, values: values, barrier)
+    let choice = try barrier.namingSites(of: metrics.weightTerms) {
+      try BestParticles(count, logWeights: logWeights, values: values, barrier)
+    }
     let gather = RowGather(RowIndex(choice.rows), plate: barrier.plateName)
     try self.gather(output, scope) { gather($0) }
     let kept = gather(logWeights.reshaped(to: [barrier.rows]).mapped(plate: barrier.plateName)).unmapped()
     gather.finish()
     let filled = select(Tensor(choice.isFilled.map { $0 ? 1 : 0 }), Tensor(-.infinity), kept)
     metrics.logWeight = filled.mapped(plate: barrier.plateName)
+    metrics.weightTerms = []
     let plates = [count] + barrier.batch.dropFirst()
     metrics.memory = Dictionary(
       uniqueKeysWithValues: try recorder.sites.map { site in

@@ -128,12 +128,15 @@ struct ProposeEmitter: ProgramEmitter {
   ) throws {
     var metrics = try machine.recorder(proposalScope).metrics ?? RunningMetrics()
     metrics.logWeight = weighing.logWeight
-    if machine.isPlated {
+    metrics.weightTerms += weighing.terms
+    if machine.hasParticles {
       metrics.summarize(weighing.logWeight)
       if machine.reportsSteps {
         metrics.steps.append(
           .pending(number, logWeight: weighing.logWeight, incremental: weighing.incremental))
       }
+    } else {
+      metrics.forgetSummary()
     }
     metrics.logDensity = .pending(weighing.logDensity)
     if let objective {
@@ -162,6 +165,8 @@ struct Weighing {
   let comesInEqual: Bool
   let incremental: Tensor
   let logWeight: Tensor
+  /// What this step adds to the weight, site by site.
+  let terms: [WeightTerm]
   /// The log-probability of the target's own sites.
   let logDensity: Tensor
 
@@ -178,8 +183,10 @@ struct Weighing {
           "the target draws it anew instead of taking the proposal's value; where one program has it with "
           + "\(Trace.suffix), the other needs it, too")
     }
-    let gained = machine.sum(target.sites) { $0.isObserved || inProposal.contains($0.key) }
-    let paid = machine.sum(proposal.sites) { $0.isObserved || inTarget.contains($0.key) }
+    func isGained(_ site: Site) -> Bool { site.isObserved || inProposal.contains(site.key) }
+    func isPaid(_ site: Site) -> Bool { site.isObserved || inTarget.contains(site.key) }
+    let gained = machine.sum(target.sites, where: isGained)
+    let paid = machine.sum(proposal.sites, where: isPaid)
     incremental =
       switch (gained, paid) {
       case (let gained?, let paid?): gained - paid
@@ -191,6 +198,10 @@ struct Weighing {
     let step = incremental
     logWeight = weight.map { $0 + step } ?? step
     incoming = weight
+    terms =
+      machine.weightTerms(proposal.sites) { $0.isObserved && !$0.isWeighed }
+      + machine.weightTerms(target.sites, where: isGained)
+      + machine.weightTerms(proposal.sites, sign: -1, where: isPaid)
     comesInEqual = weight.map { !$0.isBatched } ?? true
     logDensity = machine.sum(target.sites) { !$0.key.isSuffixed } ?? Tensor(0)
   }
@@ -224,8 +235,13 @@ extension Machine {
     let isChanged = metrics.logWeight != nil && sites.contains { $0.isObserved && !$0.isWeighed }
     let weight = logWeight(metrics, sites) ?? Tensor(0)
     metrics.logWeight = weight
-    // A single particle has no effective sample size, before or after.
-    if isChanged && isPlated && metrics.ess != nil { metrics.summarize(weight) }
+    metrics.weightTerms += weightTerms(sites) { $0.isObserved && !$0.isWeighed }
+    guard isChanged else { return }
+    if !hasParticles {
+      metrics.forgetSummary()
+    } else if metrics.ess != nil {
+      metrics.summarize(weight)
+    }
   }
 
   /// Adds sites as they are to a scope, as the empirical program of a finished run does: each latent site draws once.

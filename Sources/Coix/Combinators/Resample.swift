@@ -58,10 +58,10 @@ struct ResampleEmitter: ProgramEmitter {
         machine.completeWeight(&metrics, trace.sites)
         recorder.metrics = metrics
         recorder.replaceSites {
-          $0 = machine.isPlated ? trace.sites.sorted { $0.key < $1.key } : trace.sites
+          $0 = machine.hasParticles ? trace.sites.sorted { $0.key < $1.key } : trace.sites
         }
       }
-      if code.isPlated {
+      if code.hasParticles {
         let output = code.output
         let number = code.nextNumber(of: .resample)
         code.appendBarrier(count) { machine, barrier in
@@ -103,11 +103,16 @@ struct ResampleEmitter: ProgramEmitter {
     let instances = barrier.instances
     let logWeights = barrier.wholePlate(weights).reshaped(to: [barrier.particles, instances])
     let logMeans = logWeights.logSumExp(axis: 0) - log(Tensor(Float(count)))
-    let isMet = try condition.isMet(by: logWeights, barrier)
+    let isMet = try barrier.namingSites(of: metrics.weightTerms) {
+      try condition.isMet(by: logWeights, barrier)
+    }
 
     if isMet.contains(true) {
-      var ancestors = try scheme.ancestors(
-        logWeights: logWeights, key: key, count: count, step: barrier.step, workers: barrier.workers)
+      var ancestors = try barrier.namingSites(of: metrics.weightTerms) {
+        try scheme.ancestors(
+          logWeights: logWeights, key: key, count: count, step: barrier.step, workers: barrier.workers)
+      }
+      metrics.weightTerms = []
       if isMet.contains(false) {
         // Who is not drawn anew goes on as its own child.
         for row in ancestors.indices where !isMet[row % instances] { ancestors[row] = Int32(row) }

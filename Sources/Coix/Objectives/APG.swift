@@ -9,7 +9,7 @@ extension Objective {
   /// log p + log r - log q - log q' over particles (no gradient), the target p, the reverse kernel r (its `_PREV_` sites), the
   /// forward kernel q and the proposal's other sites q'. Wu, Zimmermann, Sennesh, Le and van de Meent, "Amortized population Gibbs
   /// samplers with neural sufficient statistics", 2020.
-  public static let apg = Objective("apg") { inputs in
+  public static let apg = Objective("apg", readsValues: false) { inputs in
     let block = Set(
       inputs.target.sites.filter(\.key.isSuffixed).map { $0.key.suffixed(-1) })
     let axes = commonAxes(

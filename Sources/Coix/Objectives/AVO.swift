@@ -6,11 +6,9 @@ extension Objective {
   /// Huang, Tan, Lacoste and Courville, "Improving explorability in variational inference with annealed variational objectives",
   /// 2018.
   public static let avo = Objective(
-    "avo",
+    "avo", rowLoss: { incremental, count in incremental * Tensor(-1 / Float(count)) }, readsValues: false,
     terms: { inputs in
       let count = inputs.incomingLogWeight.shape.first ?? inputs.incrementalLogWeight.shape.first ?? 1
       return inputs.incrementalLogWeight * Tensor(-1 / Float(count))
-    },
-    rowLoss: { incremental, count in incremental * Tensor(-1 / Float(count)) },
-    needsEqualWeights: false)
+    })
 }

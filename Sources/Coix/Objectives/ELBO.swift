@@ -7,8 +7,7 @@ extension Objective {
   /// Kingma and Welling, "Auto-encoding variational Bayes", 2014; weighted as in Zimmermann et al., "Nested variational
   /// inference", 2021.
   public static let elbo = Objective(
-    "elbo",
-    terms: { inputs in -inputs.incomingWeight.weighing(inputs.incrementalLogWeight) },
-    rowLoss: { incremental, count in incremental * Tensor(-1 / Float(count)) },
-    needsEqualWeights: true)
+    "elbo", rowLoss: { incremental, count in incremental * Tensor(-1 / Float(count)) },
+    needsEqualWeights: true, readsValues: false,
+    terms: { inputs in -inputs.incomingWeight.weighing(inputs.incrementalLogWeight) })
 }

@@ -6,7 +6,7 @@ extension Objective {
   ///
   /// Its gradient is that of -log Σ w v. A particle of weight zero adds nothing. Burda, Grosse and Salakhutdinov,
   /// "Importance weighted autoencoders", 2016.
-  public static let iwae = Objective("iwae") { inputs in
+  public static let iwae = Objective("iwae", readsValues: false) { inputs in
     -inputs.outgoingWeight.weighing(inputs.outgoingLogWeight)
   }
 }

@@ -2,7 +2,8 @@ import CoixParallel
 
 /// What an objective reads: two traces and two weights, each over the whole plate.
 public struct ObjectiveInputs: Sendable {
-  /// The proposal's sites; their log-probabilities are `[particles, instances…]`.
+  /// The proposal's sites; their log-probabilities are `[particles, instances…]`, with the axes of local plates behind them, their
+  /// values `[particles, instances…, event…]`.
   public let proposal: Trace
   /// The target's sites.
   public let target: Trace
@@ -40,20 +41,24 @@ public struct Objective: Sendable {
   let rowLoss: (@Sendable (Tensor, Int) -> Tensor)?
   /// Whether `rowLoss` holds only where all incoming weights are equal.
   let needsEqualWeights: Bool
+  /// Whether `terms` may read the sites' values, which have to be merged for that.
+  let readsValues: Bool
 
   /// An objective from each particle's part of the loss.
   public init(_ name: String, terms: @escaping @Sendable (ObjectiveInputs) -> Tensor) {
-    self.init(name, terms: terms, rowLoss: nil, needsEqualWeights: false)
+    self.init(name, rowLoss: nil, readsValues: true, terms: terms)
   }
 
+  /// One of the library's own, which read weights and log-probabilities.
   init(
-    _ name: String, terms: @escaping @Sendable (ObjectiveInputs) -> Tensor,
-    rowLoss: (@Sendable (Tensor, Int) -> Tensor)?, needsEqualWeights: Bool
+    _ name: String, rowLoss: (@Sendable (Tensor, Int) -> Tensor)? = nil, needsEqualWeights: Bool = false,
+    readsValues: Bool, terms: @escaping @Sendable (ObjectiveInputs) -> Tensor
   ) {
     self.name = name
     self.terms = terms
     self.rowLoss = rowLoss
     self.needsEqualWeights = needsEqualWeights
+    self.readsValues = readsValues
   }
 
   /// The loss: the sum of the terms.

@@ -6,7 +6,7 @@ extension Objective {
   ///
   /// Bornschein and Bengio, "Reweighted wake-sleep", 2015; Le, Kosiorek, Siddharth, Teh and Wood, "Revisiting reweighted wake-sleep
   /// for models with stochastic control flow", 2019.
-  public static let rws = Objective("rws") { inputs in
+  public static let rws = Objective("rws", readsValues: false) { inputs in
     let surrogate = inputs.targetLogProb - inputs.auxiliaryLogProb + inputs.forwardLogProb
     return -inputs.outgoingWeight.weighing(surrogate)
   }

@@ -4,6 +4,8 @@ import CoixParallel
 struct BarrierContext {
   /// The plates' sizes, particles first; empty outside of plates.
   let batch: [Int]
+  /// Whether the first of them are particles.
+  let hasParticles: Bool
   let plateName: String
   let workers: Workers
   /// The number of the stage that has ended, from 1, for messages.
@@ -12,8 +14,8 @@ struct BarrierContext {
   /// The stage's name in messages.
   var step: String { "step \(stage)" }
   var rows: Int { batch.reduce(1, *) }
-  var particles: Int { batch.first ?? 1 }
-  var instances: Int { batch.dropFirst().reduce(1, *) }
+  var particles: Int { hasParticles ? batch.first ?? 1 : 1 }
+  var instances: Int { batch.dropFirst(hasParticles ? 1 : 0).reduce(1, *) }
 
   /// A tensor over the plate's rows in the plates' shape, `[particles, instances…, event…]`; a uniform one spread over it.
   func wholePlate(_ tensor: Tensor) -> Tensor {
@@ -27,11 +29,13 @@ struct BarrierContext {
   /// Computes what was left pending for want of all particles.
   func resolve(_ metrics: inout RunningMetrics) throws {
     if let weights = metrics.logZ, weights.isPending {
-      let summary = try summary(of: weights.tensor)
+      let summary = try namingSites(of: metrics.weightTerms) { try self.summary(of: weights.tensor) }
       metrics.ess = .value(summary.ess)
       metrics.logZ = .value(summary.logZ)
     }
-    for index in metrics.steps.indices { try metrics.steps[index].resolve(self) }
+    for index in metrics.steps.indices {
+      try namingSites(of: metrics.weightTerms) { try metrics.steps[index].resolve(self) }
+    }
     if let density = metrics.logDensity, density.isPending {
       metrics.logDensity = .value(
         batch.isEmpty ? density.tensor : density.tensor * Tensor(1 / Float(particles)))
@@ -41,9 +45,10 @@ struct BarrierContext {
     if let rows = metrics.lossRows { losses.append(rows) }
     for term in metrics.lossTerms {
       let inputs = ObjectiveInputs(
-        proposal: wholePlate(term.proposal), target: wholePlate(term.target),
-        incomingLogWeight: wholePlate(term.incoming ?? Tensor(0)),
-        incrementalLogWeight: wholePlate(term.incremental))
+        proposal: wholePlate(term.proposal, values: term.objective.readsValues),
+        target: wholePlate(term.target, values: term.objective.readsValues),
+        incomingLogWeight: particleFirst(term.incoming ?? Tensor(0)),
+        incrementalLogWeight: particleFirst(term.incremental))
       losses.append(try term.objective.loss(inputs).validated())
     }
     metrics.loss = losses.dropFirst().reduce(losses.first) { sum, loss in sum.map { $0 + loss } }
@@ -56,11 +61,18 @@ struct BarrierContext {
     try WeightSummary(wholePlate(weights), step: step, workers: workers)
   }
 
-  private func wholePlate(_ sites: [Site]) -> Trace {
+  /// The same with an axis for a single particle where there are instances only.
+  private func particleFirst(_ tensor: Tensor) -> Tensor {
+    let whole = wholePlate(tensor)
+    return hasParticles || batch.isEmpty ? whole : whole.expandingAxis(at: 0)
+  }
+
+  private func wholePlate(_ sites: [Site], values: Bool) -> Trace {
     Trace(
       sites.map { site in
         var site = site
-        site.logProb = wholePlate(site.logProb)
+        site.value = values ? particleFirst(site.value) : .unkept
+        site.logProb = particleFirst(site.logProb)
         return site
       })
   }

@@ -40,7 +40,8 @@ public struct Metrics: Sendable {
   /// The effective sample size, 1 / Σ softmax(w)², the mean over instances; nil outside of plates, without a proposal,
   /// and where the particles were resampled to ``ParticleCount/one``.
   public internal(set) var ess: Tensor?
-  /// The log of the estimated evidence, summed over instances; nil as for ``ess``.
+  /// The log of the estimated evidence, summed over instances; nil outside of plates, without a proposal, and where the weights of
+  /// single particles (``ParticleCount/one``) have changed after the resampling.
   public internal(set) var logZ: Tensor?
   /// The log-density of the target, mean over particles, summed over instances; nil without a proposal.
   public internal(set) var logDensity: Tensor?
@@ -62,6 +63,8 @@ public struct Evaluation<Output: TensorTree>: Sendable {
   public var plates: [Plate] { trace.plates }
   /// What was kept of the result.
   public let keep: EvaluationOptions.Keep
+  /// Whether the first plate is the particles'.
+  let hasParticles: Bool
   /// The steps within plates that weighted or resampled particles, in the order in which they ran; empty unless
   /// ``EvaluationOptions/steps`` asks for them.
   public let steps: [StepMetrics]
@@ -134,18 +137,36 @@ struct EvaluationRun {
       throw CoixError.illFormedProgram(
         "a program cannot be evaluated within a program's closure; use the combinators")
     }
-    if ExecutionContext.current != nil { return try run(node, input, latents, key, path) }
+    if ExecutionContext.current != nil { return try explainedRun(node, input, latents, key, path) }
     let caller = ExecutionContext.caller(team: options.workers.team)
     return try caller.withCurrent {
-      let result: (Evaluation<Output>, SupportPath?) = try run(node, input, latents, key, path)
+      let result: (Evaluation<Output>, SupportPath?) = try explainedRun(node, input, latents, key, path)
       try caller.throwFailure()
       return result
     }
   }
 
-  private func run<Output: TensorTree>(
+  /// Runs a program; if its weights have no meaning once more, for the site that is to blame.
+  private func explainedRun<Output: TensorTree>(
     _ node: ProgramNode, _ input: some TensorTree, _ latents: [String: Tensor], _ key: PRNGKey,
     _ path: SupportPath?
+  ) throws -> (Evaluation<Output>, SupportPath?) {
+    do {
+      return try run(node, input, latents, key, path, keepsWeightTerms: false)
+    } catch let error as CoixError {
+      guard case .weights = error else { throw error }
+      do {
+        return try run(node, input, latents, key, path, keepsWeightTerms: true)
+      } catch let explained as CoixError {
+        if case .atSite(_, .weights) = explained { throw explained }
+        throw error
+      }
+    }
+  }
+
+  private func run<Output: TensorTree>(
+    _ node: ProgramNode, _ input: some TensorTree, _ latents: [String: Tensor], _ key: PRNGKey,
+    _ path: SupportPath?, keepsWeightTerms: Bool
   ) throws -> (Evaluation<Output>, SupportPath?) {
     let given = input.flattened + latents.values
     for tensor in given { _ = try tensor.validated() }
@@ -157,20 +178,23 @@ struct EvaluationRun {
       code.stages.count == 1 && code.hasRowLosses && !code.hasOtherLosses
       && !given.contains(where: \.isTrackedByRow)
     let value = Typed(input)
-    var machine = Machine(for: code, input: value, key: key, options: options)
+    var machine = Machine(
+      for: code, input: value, key: key, options: options, keepsWeightTerms: keepsWeightTerms)
     if let path {
-      guard !code.isPlated else {
+      guard code.lastPlates.isEmpty else {
         throw CoixError.illFormedProgram(
           "enumerate: the program stands within a plate; enumerate it as it is for one row")
       }
       try machine.recorder(.root).path = path
     }
     var chunkCounts: [Int] = []
-    var barrier = BarrierContext(batch: [], plateName: "", workers: options.workers, stage: 1)
+    var barrier = BarrierContext(
+      batch: [], hasParticles: false, plateName: "", workers: options.workers, stage: 1)
     for (number, stage) in code.stages.enumerated() {
       let batch = stage.plates.map(\.count)
       barrier = BarrierContext(
-        batch: batch, plateName: stage.plates.first?.name ?? "", workers: options.workers, stage: number + 1)
+        batch: batch, hasParticles: stage.hasParticles, plateName: stage.plates.first?.name ?? "",
+        workers: options.workers, stage: number + 1)
       if stage.readsInput { machine.set(.input, try value.mapTensors { try place($0, stage.plates) }) }
       if !latents.isEmpty { try machine.give(placed(latents, stage.plates)) }
       let isLast = number == code.stages.count - 1
@@ -182,7 +206,8 @@ struct EvaluationRun {
           machine = next
           chunkCounts.append(chunks)
         } else {
-          machine = Machine(copying: machine, batch: batch, context: nil)
+          machine = Machine(
+            copying: machine, batch: batch, hasParticles: stage.hasParticles, context: nil)
           for instruction in stage.instructions { try instruction(machine) }
           if isLast { try machine.dropUnwanted(options.keep, output) }
         }
@@ -198,15 +223,20 @@ struct EvaluationRun {
     )
   }
 
-  /// The values given to sites, for a stage's plates. Whether those that don't fit them are in need shows at their sites.
+  /// The values given to sites, for a stage's plates. Those that don't fit them have failed; whether anybody wants them shows at their
+  /// sites.
   private func placed(_ latents: [String: Tensor], _ plates: [Plate]) -> [Site] {
     latents.sorted { $0.key < $1.key }.map { name, value in
-      Site(name: name, value: (try? place(value, plates)) ?? value, logProb: 0)
+      do throws(CoixError) {
+        return Site(name: name, value: try place(value, plates), logProb: 0)
+      } catch {
+        return Site(name: name, value: .failed(error), logProb: 0)
+      }
     }
   }
 
   /// Data mapped over one of the plates, as the rows of all of them read it.
-  private func place(_ tensor: Tensor, _ plates: [Plate]) throws -> Tensor {
+  private func place(_ tensor: Tensor, _ plates: [Plate]) throws(CoixError) -> Tensor {
     guard let (name, rows) = tensor.mappedOver else { return tensor }
     guard let position = plates.firstIndex(where: { $0.name == name }) else {
       throw CoixError.misplacedTensor(
@@ -247,7 +277,8 @@ struct EvaluationRun {
       isHot: isHot)
     let keep = options.keep
     let result = try runStage(plan) { context in
-      let chunk = Machine(copying: machine, batch: batch, context: context)
+      let chunk = Machine(
+        copying: machine, batch: batch, hasParticles: stage.hasParticles, context: context)
       if stage.readsInput { try chunk.loadInput() }
       for instruction in stage.instructions { try instruction(chunk) }
       if let output { try chunk.dropUnwanted(keep, output) }
@@ -280,7 +311,7 @@ struct EvaluationRun {
       logZ: running.logZ?.tensor, logDensity: running.logDensity?.tensor, loss: running.loss,
       memory: running.memory)
     return Evaluation(
-      output: output, trace: trace, metrics: metrics, keep: options.keep,
+      output: output, trace: trace, metrics: metrics, keep: options.keep, hasParticles: barrier.hasParticles,
       steps: running.steps.compactMap(\.metrics),
       stageCount: chunkCounts.count, chunkCounts: chunkCounts)
   }

@@ -25,37 +25,44 @@ final class Machine: @unchecked Sendable {
   private static let lastID = Atomic<UInt64>(0)
   /// Keys drawn for later use, by scope.
   var keys: [Scope: PRNGKey] = [:]
-  /// The plate's rows, particles first; empty outside of plates.
+  /// The plates' rows, particles first; empty outside of plates.
   let batch: [Int]
+  /// Whether the first of them are particles.
+  let hasParticles: Bool
   /// The context of the chunk; nil at a barrier.
   private var context: ExecutionContext?
   let checks: Bool
   /// Whether steps are reported.
   let reportsSteps: Bool
+  /// Whether weights keep their terms, so that an error in them can name a site.
+  let keepsWeightTerms: Bool
 
-  init(for code: StageCode, input: Value, key: PRNGKey, options: EvaluationOptions) {
+  init(for code: StageCode, input: Value, key: PRNGKey, options: EvaluationOptions, keepsWeightTerms: Bool) {
     (checks, reportsSteps) = (options.checks, options.steps)
+    self.keepsWeightTerms = keepsWeightTerms
     registers = Array(repeating: nil, count: code.registerCount)
     recorders = Array(repeating: nil, count: code.scopeCount)
     registers[Register.input.index] = Slot(value: input, isLocal: false)
     recorders[Scope.root.index] = Recorder(key: key, machine: id, checks: checks)
     batch = []
+    hasParticles = false
     context = nil
   }
 
   /// A copy for a chunk, or for a barrier with other plates.
-  init(copying other: Machine, batch: [Int], context: ExecutionContext?) {
+  init(copying other: Machine, batch: [Int], hasParticles: Bool, context: ExecutionContext?) {
     registers = other.registers
     recorders = other.recorders
     keys = other.keys
     checks = other.checks
     reportsSteps = other.reportsSteps
+    keepsWeightTerms = other.keepsWeightTerms
     self.batch = batch
+    self.hasParticles = hasParticles
     self.context = context
   }
 
-  var isPlated: Bool { !batch.isEmpty }
-  var particleCount: Int { batch.first ?? 1 }
+  var particleCount: Int { hasParticles ? batch.first ?? 1 : 1 }
 
   // MARK: Registers
 

@@ -58,6 +58,10 @@ final class Recorder {
   /// - Parameter plateSizes: those of the plates that the site is in.
   func givenValue(_ name: SiteName, shape: Shape, plateSizes: @autoclosure () -> [Int]) -> Tensor? {
     guard let value = givenValue(name) else { return nil }
+    if let failure = value.failure {
+      remember(failure)
+      return .nan
+    }
     if let (plate, rows) = value.mappedOver {
       let plateSizes = plateSizes()
       let expected = plateSizes.reduce(1, *)

@@ -27,6 +27,8 @@ struct RunningMetrics {
 
   /// The log-weight of each particle; nil while the program has no weight of its own.
   var logWeight: Tensor?
+  /// What the log-weight is the sum of since the last resampling; empty unless it is to be explained.
+  var weightTerms: [WeightTerm] = []
   /// Pending if and only if ``logZ`` is, of the same weights: see ``summarize(_:)``.
   var ess: Metric?
   var logZ: Metric?
@@ -53,9 +55,15 @@ struct RunningMetrics {
     logZ = .pending(weights)
   }
 
+  /// Without a particle axis weights have neither.
+  mutating func forgetSummary() { (ess, logZ) = (nil, nil) }
+
   /// Later metrics replace earlier ones.
   mutating func merge(_ later: RunningMetrics) {
-    if let weight = later.logWeight { logWeight = weight }
+    if let weight = later.logWeight {
+      logWeight = weight
+      weightTerms = later.weightTerms
+    }
     if let metric = later.ess { ess = metric }
     if let metric = later.logZ { logZ = metric }
     if let metric = later.logDensity { logDensity = metric }
@@ -75,6 +83,7 @@ struct RunningMetrics {
   /// Visits what must be known at the barrier, in a fixed order.
   mutating func visit(_ body: (ExportKind, inout Tensor) throws -> Void) throws {
     try logWeight?.visited(.rows, body)
+    for index in weightTerms.indices { try weightTerms[index].logDensity.visited(.rows, body) }
     try ess?.tensor.visited(.rows, body)
     try logZ?.tensor.visited(.rows, body)
     if let logDensity { try self.logDensity?.tensor.visited(logDensity.isPending ? .sum : .rows, body) }
@@ -84,14 +93,21 @@ struct RunningMetrics {
     for index in lossTerms.indices {
       try lossTerms[index].incremental.visited(.rows, body)
       try lossTerms[index].incoming?.visited(.rows, body)
-      // Objectives read log-probabilities, not values.
+      let readsValues = lossTerms[index].objective.readsValues
       for site in lossTerms[index].proposal.indices {
-        try lossTerms[index].proposal[site].logProb.visited(.rows, body)
+        try lossTerms[index].proposal[site].visit(values: readsValues, body)
       }
       for site in lossTerms[index].target.indices {
-        try lossTerms[index].target[site].logProb.visited(.rows, body)
+        try lossTerms[index].target[site].visit(values: readsValues, body)
       }
     }
+  }
+}
+
+extension Site {
+  fileprivate mutating func visit(values: Bool, _ body: (ExportKind, inout Tensor) throws -> Void) throws {
+    if values { try value.visited(.rows, body) }
+    try logProb.visited(.rows, body)
   }
 }
 

@@ -25,6 +25,8 @@ struct StageCode: Sendable {
   /// Instructions, then what happens at the barrier behind them.
   struct Stage: Sendable {
     var plates: [Plate]
+    /// Whether the first plate is the particles'.
+    var hasParticles: Bool
     var instructions: [Instruction] = []
     var barrier: Barrier?
     /// Whether any instruction looks at rows; without, the stage needs no walk through the chunks.
@@ -53,6 +55,8 @@ struct StageCode: Sendable {
   private var scheduled: [Task] = []
   /// The plates that programs must have from here on; nil before the first program.
   private var plates: [Plate]?
+  /// Whether a resampling to a single particle has dropped the particle axis.
+  private var isSingle = false
   /// Whether every loss so far can be taken particle by particle if its incoming weights are equal.
   private(set) var hasRowLosses = false
   private(set) var hasOtherLosses = false
@@ -64,7 +68,7 @@ struct StageCode: Sendable {
   private let hasLatents: Bool
 
   init(hasLatents: Bool = false) {
-    stages = [Stage(plates: [])]
+    stages = [Stage(plates: [], hasParticles: false)]
     self.hasLatents = hasLatents
   }
 
@@ -162,24 +166,32 @@ struct StageCode: Sendable {
       case .same: break
       case .exactly(let count):
         plates = [Plate(particles.name, count: count, chunkRows: particles.chunkRows)] + instances
-      case .one: plates = Array(instances)
+      case .one:
+        plates = Array(instances)
+        isSingle = true
       }
     }
-    stages.append(Stage(plates: plates ?? []))
+    stages.append(Stage(plates: plates ?? [], hasParticles: hasParticles))
+  }
+
+  /// Notes that the plates from here on are those of instances alone.
+  mutating func dropParticles() {
+    isSingle = true
+    stages[stages.count - 1].hasParticles = false
   }
 
   mutating func note(_ objective: Objective) {
     if objective.rowLoss == nil { hasOtherLosses = true } else { hasRowLosses = true }
   }
 
-  /// How many particles a program that comes next has; nil outside of plates.
-  var particleCount: Int? { plates?.first?.count }
+  /// How many particles a program that comes next has; nil without a particle axis.
+  var particleCount: Int? { hasParticles ? plates?.first?.count : nil }
 
   /// The plates of the last stage, outermost first.
   var lastPlates: [Plate] { plates ?? [] }
 
-  /// Whether a program that comes next runs within a plate.
-  var isPlated: Bool { !(plates ?? []).isEmpty }
+  /// Whether a program that comes next has a particle axis.
+  var hasParticles: Bool { !isSingle && !(plates ?? []).isEmpty }
 
   /// The number of a step of some kind, from 1, for its name.
   mutating func nextNumber(of kind: StepMetrics.Kind) -> Int {
@@ -215,6 +227,7 @@ struct StageCode: Sendable {
       }
       guard !overflow else { throw CoixError.memory(what: "the plates' rows", bytes: .max) }
       stages[stages.count - 1].plates = found
+      stages[stages.count - 1].hasParticles = hasParticles
       return
     }
     guard plates.count == found.count,

@@ -59,6 +59,7 @@ extension CoixError {
         at: location.located(step: step, plates))
     case .weights(let name, let instance, let reason):
       .weights(step: name, instance: instance.located(step: step, Array(plates.dropFirst())), reason: reason)
+    case .atSite(let name, let error): .atSite(name: name, error: error.located(step: step, plates))
     default: self
     }
   }

@@ -55,6 +55,11 @@ public struct Tensor: Sendable {
       scope: context.scope(of: axes))
   }
 
+  /// A poisoned tensor whose error is nobody's yet: it may turn out that nobody wants the tensor.
+  package static func failed(_ failure: CoixError) -> Tensor {
+    Tensor(storage: Storage(failure: failure), shape: .scalar)
+  }
+
   /// A poisoned tensor: the error is remembered for the evaluation that runs.
   init(failure: CoixError) {
     ExecutionContext.remember(failure)
