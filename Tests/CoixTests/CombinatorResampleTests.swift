@@ -99,6 +99,71 @@ import Testing
     #expect(zip(one.output.values.scalars, means).allSatisfy { $0 > $1 && $0 < $1 + 10 })
   }
 
+  /// Instances are not particles: once a single particle is left for each, nothing is drawn or mixed, and there is no ESS.
+  @Test func nothingIsResampledOnceParticlesAreGone() throws {
+    let (particles, instances) = (Plate("particle", count: 30, chunkRows: 16), Plate("instance", count: 4))
+    let program = Model { (trace, mean: Tensor) in
+      let z = trace.sample("z", from: Normal(mean, 1))
+      trace.factor("weight", z)
+      return z
+    }
+    let data = instances.mapped(Tensor([-100, 0, 100, 200]))
+    let one = resample(particles(instances(program)), count: .one)
+    let first = try evaluate(one, seed: 4)(data)
+    for again in [resample(one), resample(one, count: 5), resample(one, count: .one)] {
+      let second = try evaluate(again, seed: 4)(data)
+      let means: [Float] = [-100, 0, 100, 200]
+      #expect(second.output.values.shape == [4] && second.metrics.logWeight.shape == [4])
+      #expect(zip(second.output.values.scalars, means).allSatisfy { ($0 - $1).magnitude < 6 })
+      #expect(zip(second.metrics.logWeight.scalars, means).allSatisfy { ($0 - $1 - log(30)).magnitude < 6 })
+      #expect(second.metrics.ess == nil)
+    }
+
+    // What is observed later enters the weight, each instance's its own.
+    let next = Model { (trace, z: Tensor) in
+      trace.observe("y", z + 1, from: Normal(z, 1))
+      return z
+    }
+    let observed = try evaluate(compose(instances(next), one), seed: 4)(data)
+    #expect(observed.metrics.ess == nil && observed.metrics.logZ == nil)
+    for (weight, before) in zip(observed.metrics.logWeight.scalars, first.metrics.logWeight.scalars) {
+      #expect((weight - before - Float(normalLogDensity(1, 0, 1))).magnitude < 1e-3)
+    }
+
+    // An evaluation that is gone on from still knows.
+    let resumed = try evaluate(resample(empirical(first)), seed: 5)(data)
+    #expect(resumed.output.values.scalars == first.output.values.scalars)
+    #expect(resumed.metrics.ess == nil)
+  }
+
+  /// A proposal after the resampling weighs each instance's single particle, and a loss takes each for one of one.
+  @Test func proposingForASingleParticle() throws {
+    let instances = Plate("instance", count: 4)
+    let start = Kernel { trace in trace.sample("z", from: Normal(0, 1)) }
+    let forward = Kernel { (trace, z: Tensor) in trace.sample("z", from: Normal(z, 1)) }
+    let reverse = Kernel { (trace, z: Tensor) in trace.sample("z", from: Normal(0.5 * z, 1)) }
+    let target = Model { trace in
+      let z = trace.sample("z", from: Normal(0, 1))
+      trace.observe("x", 1.25, from: Normal(z, 0.5))
+      return z
+    }
+    let one = resample(Plate("particle", count: 30)(instances(start)), count: .one)
+    for loss in [Objective.elbo, .avo, .iwae, .rws] {
+      let step = propose(
+        extend(instances(target), instances(reverse)), compose(instances(forward), one), loss: loss)
+      let result = try evaluate(step, seed: 4)()
+      #expect(result.metrics.logWeight.shape == [4])
+      #expect(result.metrics.ess == nil && result.metrics.logZ == nil)
+      #expect(result.metrics.loss?.scalar.isFinite == true)
+      if loss.name == "avo" {
+        // The mean over particles is that of one; instances are summed. The thirty unweighted particles came in as log 30.
+        let sum = result.metrics.logWeight.scalars.reduce(0) { $0 + $1 - log(30) }
+        #expect(
+          (try required(result.metrics.loss).scalar + sum).magnitude < 1e-4 * Swift.max(1, sum.magnitude))
+      }
+    }
+  }
+
   /// Without weights all particles go on; without a plate nothing happens.
   @Test func unweightedAndUnplatedPrograms() throws {
     let kernel = Kernel { (trace) in trace.sample("z", from: Normal(0, 1)) }

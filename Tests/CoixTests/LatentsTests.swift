@@ -169,4 +169,14 @@ import Testing
       message { try enumerate(program, latents: ["die": 2, "dye": 1])() }
         == Self.unknown("dye", #""coin", "die""#))
   }
+
+  /// Values over a plate that the site is not in are refused, also where the number of rows is right.
+  @Test func valuesOverAnotherPlate() throws {
+    let count = Self.particles.count
+    let values = Plate("other", count: count).mapped(Tensor((0..<count).map { Float($0) }))
+    let error = #expect(throws: CoixError.self) {
+      _ = try evaluate(Self.particles(Self.kernel), latents: ["x": values], seed: 1)()
+    }
+    #expect(try #require(error).description.contains("other"))
+  }
 }

@@ -180,8 +180,8 @@ struct Weighing {
       throw CoixError.site(
         name: site.name,
         reason:
-          "the target draws it anew instead of taking the proposal's value; where one program has it with "
-          + "\(Trace.suffix), the other needs it, too")
+          "the target draws it anew instead of taking the proposal's value, because one of the two traces lost a "
+          + "\(Trace.suffix): give an auxiliary variable the name of a variable that both programs keep")
     }
     func isGained(_ site: Site) -> Bool { site.isObserved || inProposal.contains(site.key) }
     func isPaid(_ site: Site) -> Bool { site.isObserved || inTarget.contains(site.key) }
