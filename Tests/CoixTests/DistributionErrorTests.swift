@@ -146,4 +146,52 @@ import Testing
     #expect(detached.sample(2).scalars == test.distribution.sample(2).scalars)
     #expect(detached.shape == test.distribution.shape)
   }
+
+  /// Event axes that no shape has.
+  @Test(arguments: [-1, 5, .min, .max]) func eventRanksThatNoShapeHas(_ rank: Int) {
+    struct Odd: Distribution {
+      let eventRank: Int
+      var shape: Shape { [] }
+      var parameters: [DistributionParameter] { [] }
+      func sample(_ draw: Draw) -> Tensor { draw.normal() }
+      func logProb(of value: Tensor, reducing: Int) -> Tensor { value }
+      func mapParameters(_ transform: (Tensor) -> Tensor) -> Odd { self }
+    }
+    let one = Categorical(logits: [1])
+    let (normal, delta, odd) = (Normal(0, 1).event(rank), Delta(1, eventRank: rank), Odd(eventRank: rank))
+    let all: [any Distribution] = [
+      normal, delta, odd, odd.expanded(to: [2]), Dirichlet([1, 1]).event(rank == -1 ? -3 : rank),
+      GeneralMixture(one, of: [normal]), GeneralMixture(one, of: [delta]), GeneralMixture(one, of: [odd]),
+      Mixture(one, of: Normal([0], 1).event(rank)), Mixture(one, of: Delta([1], eventRank: rank)),
+      normal.transformed(by: Exp()), normal.transformed(by: LowerCholesky()), odd.transformed(by: Ordered()),
+      normal.masked(true), normal.scaled(by: 2), normal.expanded(to: [2]),
+      Bernoulli(probabilities: 0.5).event(rank),
+    ]
+    for distribution in all {
+      func use(_ distribution: some Distribution) {
+        _ = distribution.sample(1)
+        _ = distribution.logProb(of: 1)
+        _ = distribution.logProb(of: 1, reducing: .max)
+        _ = distribution.event(.max).event(.max).logProb(of: [1, 2])
+        _ = distribution.event(1).expanded(to: [2]).event(1).sample(1)
+        #expect(throws: CoixError.self, "\(distribution)") {
+          _ = try evaluate(Self.plate(Kernel { $0.sample("x", from: distribution) }), seed: 1)()
+        }
+        #expect(throws: CoixError.self, "\(distribution)") {
+          let kernel = Kernel { trace in trace.plate("l", 2).sample("x", from: distribution) }
+          _ = try evaluate(kernel, seed: 1)()
+        }
+        #expect(throws: CoixError.self, "\(distribution)") {
+          _ = try enumerate(Kernel { $0.sample("x", from: distribution) })()
+        }
+      }
+      use(distribution)
+    }
+  }
+
+  @Test func maskThatIsNaN() {
+    #expect(
+      message(Normal(0, 1).masked(Tensor(.nan)))
+        == #"step 1: site "z": mask must be real, is nan (particle 0)"#)
+  }
 }

@@ -151,4 +151,97 @@ import Testing
       .densityGradient,
       "log_prob")
   }
+
+  /// A truncated normal distribution far out or with close bounds, by sixty-digit arithmetic.
+  struct Truncated: Sendable {
+    let (location, scale): (Float, Float)
+    let (low, high): (Float?, Float?)
+    let x: Float
+    let (logProb, mean): (Double, Double)
+    /// d log p / d (location, scale, low, high).
+    let gradient: [Float]
+
+    var distribution: TruncatedNormal {
+      make([Tensor(location), Tensor(scale), Tensor(low ?? 0), Tensor(high ?? 0)])
+    }
+    func make(_ p: [Tensor]) -> TruncatedNormal {
+      TruncatedNormal(p[0], p[1], low: low == nil ? nil : p[2], high: high == nil ? nil : p[3])
+    }
+  }
+
+  static let truncated = [
+    Truncated(
+      location: 0, scale: 1, low: 30, high: 31, x: 30.5, logProb: -11.722_694_6, mean: 30.033_259_667_4,
+      gradient: [0.466_740_33, 28.252_21, 30.033_26, 0]),
+    Truncated(
+      location: 0, scale: 1, low: -31, high: -30, x: -30.5, logProb: -11.722_694_6, mean: -30.033_259_667_4,
+      gradient: [-0.466_740_33, 28.252_21, 0, -30.033_26]),
+    Truncated(
+      location: 0, scale: 1, low: 40, high: nil, x: 40.02, logProb: 2.889_303_48, mean: 40.024_968_847_2,
+      gradient: [-0.004_968_847_2, -0.398_353_89, 40.024_969, 0]),
+    Truncated(
+      location: 0, scale: 1, low: nil, high: -40, x: -40.02, logProb: 2.889_303_48, mean: -40.024_968_847_2,
+      gradient: [0.004_968_847_2, -0.398_353_89, 0, -40.024_969]),
+    Truncated(
+      location: 0, scale: 1e6, low: -1, high: 1, x: 0, logProb: -0.693_147_181, mean: 0,
+      gradient: [0, 0, 0.5, -0.5]),
+    Truncated(
+      location: 0, scale: 100, low: 30, high: 30.5, x: 30.25, logProb: 0.693_148_127, mean: 30.249_936_979_2,
+      gradient: [0, 0, 2.001_508_7, -1.998_483_7]),
+    Truncated(
+      location: 2, scale: 1, low: 2.001_953_125, high: 2.003_906_25, x: 2.002_929_687_5,
+      logProb: 6.238_324_78, mean: 2.002_929_686_57, gradient: [0, 0, 512.001_3, -511.998_37]),
+    Truncated(
+      location: 0, scale: 1, low: 20, high: 20.007_812_5, x: 20.003_906_25, logProb: 4.851_015_37,
+      mean: 20.003_804_546_5, gradient: [0, 0.004_063_844_6, 138.261_66, -118.257_86]),
+    Truncated(
+      location: 0, scale: 1, low: -20.007_812_5, high: -20, x: -20.003_906_25, logProb: 4.851_015_37,
+      mean: -20.003_804_546_5, gradient: [0, 0.004_063_844_6, 118.257_86, -138.261_66]),
+  ]
+
+  /// Log-densities are sums of numbers as large as half the squared distance from the mean, and rounded like these.
+  @Test(arguments: truncated.indices) func truncatedNormalAtItsExtremes(_ index: Int) throws {
+    let test = Self.truncated[index]
+    let parameters = [test.location, test.scale, test.low ?? 0, test.high ?? 0].map { Tensor($0) }
+    let distance = Double(((test.x - test.location) / test.scale).magnitude)
+    let rounding = 1e-6 * (1 + distance * distance)
+    let density = try valueWithGradient(at: parameters) { test.make($0).logProb(of: Tensor(test.x)) }
+    #expect(abs(Double(density.value) - test.logProb) < rounding)
+    for (found, expected) in zip(density.gradient, test.gradient) {
+      #expect((found.scalar - expected).magnitude < 1e-3 * (1 + expected.magnitude), "\(found) \(expected)")
+    }
+
+    // Draws: within the bounds, of many values, and with the exact mean. The spread is at most the smaller of width and 1/distance.
+    let count = 20_000
+    let draws = test.distribution.expanded(to: [count]).sample(7).scalars.map { Double($0) }
+    let (low, high) = (Double(test.low ?? -.infinity), Double(test.high ?? .infinity))
+    #expect(draws.allSatisfy { $0 >= low && $0 <= high })
+    let spread = Swift.min(high - low, 1.5 * Double(test.scale) / Swift.max(distance, 1e-9))
+    let mean = draws.reduce(0, +) / Double(count)
+    #expect(abs(mean - test.mean) < 4 * spread / Double(count).squareRoot() + 2e-7 * abs(test.mean))
+    let variance = draws.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(count)
+    #expect(variance > 0.01 * spread * spread)
+    let resolution = Double(Float(test.x.magnitude).ulp)
+    #expect(Double(Set(draws).count) > Swift.min(5_000, 0.3 * spread / Swift.max(resolution, 1e-30)))
+  }
+
+  /// d x / d parameter = -(∂F / ∂ parameter) / (∂F / ∂x): if all bounds and the mean move by 1, draws do, and if the scale and all
+  /// distances grow by a factor, so do they.
+  @Test(arguments: truncated.indices) func truncatedNormalDrawsMoveAlong(_ index: Int) throws {
+    let test = Self.truncated[index]
+    let parameters = [test.location, test.scale, test.low ?? 0, test.high ?? 0].map { Tensor($0) }
+    for seed in 0..<5 {
+      let draw = try valueWithGradient(at: parameters) { test.make($0).sample(PRNGKey(seed: seed)) }
+      let gradient = draw.gradient.map { Double($0.scalar) }
+      // A step of the draw is rounded like the draw's distance from the mean.
+      let sum = gradient[0] + gradient[2] + gradient[3]
+      #expect(abs(sum - 1) < 2e-3, "\(gradient)")
+      let (location, scale) = (Double(test.location), Double(test.scale))
+      let grown =
+        gradient[1] * scale + gradient[2] * (Double(test.low ?? test.location) - location)
+        + gradient[3] * (Double(test.high ?? test.location) - location)
+      let x = Double(draw.value) - location
+      #expect(abs(grown - x) < 2e-3 * (1 + abs(x)), "\(gradient) \(x)")
+    }
+  }
 }

@@ -16,7 +16,7 @@ extension Trace {
     let rows = sites.map { site in
       let value = site.value.shape
       let batch = min(plates.count, value.rank)
-      let event = min(site.eventRank, value.rank - batch)
+      let event = max(0, min(site.eventRank, value.rank - batch))
       return [
         site.name, site.isObserved ? "yes" : "", value.description, value.leading(batch).description,
         value.leading(value.rank - event).dropping(batch).description,

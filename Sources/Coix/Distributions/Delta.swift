@@ -25,7 +25,7 @@ public struct Delta: Distribution {
   }
 
   public func logProb(of other: Tensor, reducing: Int) -> Tensor {
-    guard eventRank <= value.shape.rank else {
+    guard (0...value.shape.rank).contains(eventRank) else {
       return Tensor.mismatch("Delta", [value.shape], "\(eventRank) event axes asked for")
     }
     let isPoint = (0..<eventRank).reduce(other .== value) { equal, _ in equal.min(axis: -1) }

@@ -81,6 +81,9 @@ extension Distribution {
   /// The axes of one event.
   public var eventShape: Shape { shape.dropping(shape.rank - usedEventRank) }
 
+  /// Whether the shape has as many axes as belong to one event.
+  var hasEventAxes: Bool { (0...shape.rank).contains(eventRank) }
+
   /// The event axes that the shape has.
   private var usedEventRank: Int { max(0, min(eventRank, shape.rank)) }
 
@@ -141,6 +144,11 @@ extension Tensor {
 
   /// 1 where all elements along the last `count` axes are not 0, else 0.
   func allOfLast(_ count: Int) -> Tensor { (self .== 0).summingLast(count) .== 0 }
+}
+
+extension Int {
+  /// A number of axes that someone asked for, near enough to 0 that sums of such numbers are numbers. No shape has so many.
+  var asRank: Int { Int(Int32(clamping: self)) }
 }
 
 /// x log(y), 0 where x is 0, whatever y.

@@ -7,17 +7,16 @@ public struct Event<Base: Distribution>: Distribution {
 
   init(_ base: Base, _ count: Int) {
     self.base = base
-    // No shape has so many axes, and sums of such numbers are numbers.
-    self.count = Int(Int32(clamping: count))
+    self.count = count.asRank
   }
 
   public var shape: Shape { base.shape }
-  public var eventRank: Int { base.eventRank + count }
+  public var eventRank: Int { base.eventRank.asRank + count }
   public var parameters: [DistributionParameter] { base.parameters }
   public var finiteSupport: FiniteSupport? { base.finiteSupport }
   public func sample(_ draw: Draw) -> Tensor { base.sample(draw) }
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
-    base.logProb(of: value, reducing: reducing + count)
+    base.logProb(of: value, reducing: reducing.asRank + count)
   }
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Event {
     Event(base.mapParameters(transform), count)

@@ -24,8 +24,12 @@ public struct Expanded<Base: Distribution>: Distribution {
 
   public func sample(_ draw: Draw) -> Tensor {
     let original = base.batchShape
-    guard Shape.broadcast(original, batch) == batch, Shape.broadcast(shape, draw.shape) == draw.shape else {
-      return Tensor.mismatch("expanded", [original, batch], "the batch does not broadcast to the new shape")
+    guard base.hasEventAxes, Shape.broadcast(original, batch) == batch,
+      Shape.broadcast(shape, draw.shape) == draw.shape
+    else {
+      return Tensor.mismatch(
+        "expanded", [original, batch],
+        "the batch does not broadcast to the new shape, or event axes are missing")
     }
     // All axes of the draw count, also those that another expansion around this one has added or stretched.
     let sizes = draw.shape
@@ -80,7 +84,7 @@ public struct Expanded<Base: Distribution>: Distribution {
   }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
-    let given = value.shape.leading(value.shape.rank - base.eventRank)
+    let given = value.shape.leading(value.shape.rank - base.eventRank.asRank)
     guard let density = Shape.broadcast(given, base.batchShape), let full = Shape.broadcast(density, batch)
     else {
       return Tensor.mismatch(

@@ -7,7 +7,7 @@ import CoixParallel
 public struct FiniteSupport: Sendable {
   /// Each of the draw's shape: element by element, the values it may take.
   public let points: [Tensor]
-  /// How many of the last axes belong to one element.
+  /// How many of the last axes belong to one element; below 0 it means 0, above their number all.
   public let elementRank: Int
 
   /// A support from points of a draw's shape, of which the last `elementRank` axes vary together.
@@ -30,7 +30,7 @@ public struct FiniteSupport: Sendable {
   /// The axes over which a draw's elements lie.
   private var elements: Shape {
     let shape = points.first?.shape ?? .scalar
-    return shape.leading(max(shape.rank - elementRank, 0))
+    return shape.leading(shape.rank - max(0, min(elementRank, shape.rank)))
   }
 
   /// The number of values: points to the power of elements; nil where that is no `Int`.

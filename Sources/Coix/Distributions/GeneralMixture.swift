@@ -48,7 +48,9 @@ public struct GeneralMixture: Distribution {
 
   private var isConsistent: Bool {
     !components.isEmpty && components.count == weights.count
-      && components.allSatisfy { $0.eventRank == eventRank && $0.eventShape == components[0].eventShape }
+      && components.allSatisfy {
+        $0.hasEventAxes && $0.eventRank == eventRank && $0.eventShape == components[0].eventShape
+      }
   }
 
   private var refused: Tensor {

@@ -15,7 +15,7 @@ public struct Masked<Base: Distribution>: Distribution {
     return batch.appending(base.eventShape)
   }
   public var eventRank: Int { base.eventRank }
-  public var parameters: [DistributionParameter] { base.parameters }
+  public var parameters: [DistributionParameter] { base.parameters + [.init("mask", mask, .real)] }
   public var finiteSupport: FiniteSupport? { base.finiteSupport?.expanded(to: shape) }
   public func sample(_ draw: Draw) -> Tensor { base.sample(draw) }
 

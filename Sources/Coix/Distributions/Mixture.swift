@@ -24,7 +24,7 @@ public struct Mixture<Component: Distribution>: Distribution {
   /// The values of all components; nil if there are places of the batch that thereby have more of them than others.
   public var finiteSupport: FiniteSupport? {
     guard let support = components.finiteSupport else { return nil }
-    guard components.batchShape.last == weights.count else { return FiniteSupport(points: [refused]) }
+    guard isConsistent else { return FiniteSupport(points: [refused]) }
     let supports = (0..<weights.count).map { component in
       FiniteSupport(
         points: support.points.map { $0.selecting(component, axis: -1 - eventRank) },
@@ -34,7 +34,7 @@ public struct Mixture<Component: Distribution>: Distribution {
   }
 
   public func sample(_ draw: Draw) -> Tensor {
-    guard components.batchShape.last == weights.count, draw.shape.rank >= eventRank else { return refused }
+    guard isConsistent, draw.shape.rank >= eventRank else { return refused }
     let (componentKey, choiceKey) = draw.key.split()
     let event = Shape([weights.count]).appending(components.eventShape)
     let samples = components.stretchedSample(
@@ -43,15 +43,17 @@ public struct Mixture<Component: Distribution>: Distribution {
   }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
-    guard components.batchShape.last == weights.count else { return refused }
+    guard isConsistent else { return refused }
     return weights.mixed(components.logProb(of: value.expandingAxis(at: -1 - eventRank)))
       .summingLast(reducing)
   }
 
+  private var isConsistent: Bool { components.hasEventAxes && components.batchShape.last == weights.count }
+
   private var refused: Tensor {
     Tensor.mismatch(
       "Mixture", [weights.shape.appending([weights.count]), components.shape],
-      "needs as many components, along the last batch axis, as weights")
+      "needs as many components, along the last batch axis, as weights, and their event axes")
   }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Mixture {

@@ -16,22 +16,22 @@ public struct Transformed<Base: Distribution, B: Bijector>: Distribution {
   }
 
   public var shape: Shape { bijector.codomainShape(for: base.shape) ?? base.shape }
-  public var eventRank: Int { bijector.codomainRank + partRank }
+  public var eventRank: Int { bijector.codomainRank.asRank + partRank }
   public var parameters: [DistributionParameter] { base.parameters + bijector.parameters }
 
   /// The axes of an event over which the bijector is applied part by part.
-  private var partRank: Int { max(base.eventRank - bijector.domainRank, 0) }
+  private var partRank: Int { max(base.eventRank.asRank - bijector.domainRank.asRank, 0) }
   /// The batch axes that become part of the event.
-  private var joinedRank: Int { max(bijector.domainRank - base.eventRank, 0) }
+  private var joinedRank: Int { max(bijector.domainRank.asRank - base.eventRank.asRank, 0) }
 
   public func sample(_ draw: Draw) -> Tensor {
-    guard draw.shape.rank >= eventRank, base.shape.rank >= bijector.domainRank else { return refused }
+    guard isConsistent, draw.shape.rank >= eventRank else { return refused }
     let event = Shape(base.shape.suffix(base.eventRank + joinedRank))
     return bijector.forward(base.stretchedSample(draw.replacingAxes(last: eventRank, with: event)))
   }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
-    guard value.shape.rank >= eventRank, base.shape.rank >= bijector.domainRank else { return refused }
+    guard isConsistent, value.shape.rank >= eventRank else { return refused }
     let isInside = bijector.contains(value)
     let mask = (0..<bijector.codomainRank).reduce(isInside) { mask, _ in mask.expandingAxis(at: -1) }
     // Elsewhere any point of the codomain will do.
@@ -43,8 +43,15 @@ public struct Transformed<Base: Distribution, B: Bijector>: Distribution {
       .supported(where: isInside.allOfLast(partRank)).summingLast(reducing)
   }
 
+  private var isConsistent: Bool {
+    let ranks = 0...base.shape.rank
+    return base.hasEventAxes && ranks.contains(bijector.domainRank) && bijector.codomainRank >= 0
+  }
+
   private var refused: Tensor {
-    Tensor.mismatch("Transformed", [base.shape], "needs events of \(bijector.domainRank) axes")
+    Tensor.mismatch(
+      "Transformed", [base.shape],
+      "needs a distribution and a map whose axes fit, of which an event has \(bijector.domainRank)")
   }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Transformed {

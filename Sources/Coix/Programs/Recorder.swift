@@ -140,9 +140,8 @@ final class Recorder {
   func sample(
     _ name: String, from distribution: some Distribution, within local: Shape, handlers: Handlers
   ) -> Tensor {
-    if local.stretches(distribution.batchShape) {
-      return sample(
-        name, from: Expanded(distribution, to: local, isLocal: true), within: local, handlers: handlers)
+    if let expanded = expanded(distribution, to: local) {
+      return sample(name, from: expanded, within: local, handlers: handlers)
     }
     let key = SiteName(name).suffixed(handlers.suffixes)
     let name = key.text
@@ -179,10 +178,8 @@ final class Recorder {
     _ name: String, _ value: Tensor, from distribution: some Distribution, within local: Shape,
     handlers: Handlers
   ) {
-    if local.stretches(distribution.batchShape) {
-      return observe(
-        name, value, from: Expanded(distribution, to: local, isLocal: true), within: local, handlers: handlers
-      )
+    if let expanded = expanded(distribution, to: local) {
+      return observe(name, value, from: expanded, within: local, handlers: handlers)
     }
     let key = SiteName(name).suffixed(handlers.suffixes)
     let name = key.text
@@ -225,6 +222,13 @@ final class Recorder {
       if let failure = context.failure { context.failure = .atSite(name: name, error: failure) }
     default: break
     }
+  }
+
+  /// The distribution over all places of the local plates; nil if it is that already, or cannot be made so.
+  private func expanded<D: Distribution>(_ distribution: D, to local: Shape) -> Expanded<D>? {
+    guard local.stretches(distribution.batchShape) else { return nil }
+    let expanded = Expanded(distribution, to: local, isLocal: true)
+    return expanded.batchShape == local ? expanded : nil
   }
 
   private func isDeclared(_ name: String, _ distribution: some Distribution, within local: Shape) -> Bool {

@@ -66,10 +66,3 @@ extension Draw {
     return count
   }
 }
-
-extension Tensor {
-  /// Whether any element, of any row, is not 0.
-  fileprivate var hasNonzero: Bool {
-    !isPoisoned && (0..<shape.elementCount * rowCount).contains { pointer[$0] != 0 }
-  }
-}

@@ -38,7 +38,7 @@ public struct Draw: Sendable {
     return (strides, step)
   }
 
-  /// A draw in another order.
+  /// A draw in another order, with a step for each axis of the shape; without, it has no numbers (an error).
   public init(key: PRNGKey, shape: Shape, strides: [Int], rowStride: Int) {
     self.init(key: key, shape: shape, strides: strides, rowStride: rowStride, isLocal: false)
   }
@@ -88,22 +88,22 @@ public struct Draw: Sendable {
   /// The same draw with an inner axis of `size`, whose elements follow each other.
   public func appendingAxis(_ size: Int) -> Draw {
     Draw(
-      key: key, shape: shape.appending([size]), strides: strides.map { $0 * size } + [1],
-      rowStride: rowStride * size, particleStride: particleStride.map { $0 * size }, isLocal: isLocal,
+      key: key, shape: shape.appending([size]), strides: strides.map { $0 &* size } + [1],
+      rowStride: rowStride &* size, particleStride: particleStride.map { $0 &* size }, isLocal: isLocal,
       offset: offset &* size)
   }
 
   /// The same draw with other inner axes in place of its last `count`, which must be its fastest.
   public func replacingAxes(last count: Int, with inner: Shape) -> Draw {
-    let kept = max(shape.rank - count, 0)
+    let kept = shape.rank - max(0, min(count, shape.rank))
     let (old, new) = (shape.product(kept..<shape.rank), inner.elementCount)
     let newShape = Shape(shape.prefix(kept)).appending(inner)
     // Without elements there are no places to keep.
     guard old > 0, inner.isValid, newShape.isValid else { return Draw(key: key, shape: newShape) }
     return Draw(
       key: key, shape: newShape,
-      strides: strides.prefix(kept).map { $0 / old * new } + Draw(key: key, shape: inner).strides,
-      rowStride: rowStride / old * new, particleStride: particleStride.map { $0 / old * new },
+      strides: strides.prefix(kept).map { $0 / old &* new } + Draw(key: key, shape: inner).strides,
+      rowStride: rowStride / old &* new, particleStride: particleStride.map { $0 / old &* new },
       isLocal: isLocal, offset: offset / old &* new)
   }
 
@@ -112,9 +112,10 @@ public struct Draw: Sendable {
 
   /// Some of them, by their numbers from 0: with the same random numbers as among all of them.
   public func repeated(_ numbers: Range<Int>) -> Draw {
+    let (count, overflow) = numbers.upperBound.subtractingReportingOverflow(numbers.lowerBound)
     let step = max(ExecutionContext.current?.plate.count ?? 1, 1) &* max(shape.elementCount, 0)
     return Draw(
-      key: key, shape: Shape([numbers.count]).appending(shape), strides: [step] + strides,
+      key: key, shape: Shape([overflow ? .max : count]).appending(shape), strides: [step] + strides,
       rowStride: rowStride, particleStride: particleStride, isLocal: isLocal,
       offset: offset &+ step &* numbers.lowerBound)
   }
@@ -183,7 +184,8 @@ public struct Draw: Sendable {
   private func words<Word: FixedWidthInteger>(
     _ type: Word.Type, _ fill: (coix_draw, UnsafeMutablePointer<Word>) -> Void
   ) -> [Word] {
-    guard let runs else { return [] }
+    // Without an element, the error is the evaluation's.
+    guard Tensor.refusal("Draw", toMake: shape, rows: 1) == nil, let runs else { return [] }
     var result = [Word](repeating: 0, count: shape.elementCount)
     result.withUnsafeMutableBufferPointer { buffer in
       guard var next = buffer.baseAddress else { return }
@@ -204,9 +206,9 @@ public struct Draw: Sendable {
     let step: Int
   }
 
-  /// The draw cut into runs, in the shape's order; nil for a shape that isn't legal.
+  /// The draw cut into runs, in the shape's order; nil for a shape that isn't legal or has other axes than strides.
   private var runs: [Run]? {
-    guard shape.isValid else { return nil }
+    guard shape.isValid, strides.count == shape.rank else { return nil }
     // Inner axes that continue each other are one.
     var axis = shape.rank
     var count = 1
@@ -214,7 +216,7 @@ public struct Draw: Sendable {
     while axis > 0 {
       if count == 1 {
         step = strides[axis - 1]
-      } else if shape[axis - 1] != 1 && strides[axis - 1] != step * count {
+      } else if shape[axis - 1] != 1 && strides[axis - 1] != step &* count {
         break
       }
       count *= shape[axis - 1]
@@ -232,7 +234,8 @@ public struct Draw: Sendable {
     guard let context = ExecutionContext.current, context.stride > 0 else { return body(uniformPlace(run)) }
     var place = coix_draw(
       first_row: UInt64(context.firstRow), valid_rows: UInt64(context.rows), rows: UInt64(context.stride),
-      elements: UInt64(run.count), row_stride: UInt64(rowStride), element_stride: UInt64(run.step),
+      elements: UInt64(run.count), row_stride: UInt64(truncatingIfNeeded: rowStride),
+      element_stride: UInt64(truncatingIfNeeded: run.step),
       offset: UInt64(truncatingIfNeeded: run.offset), row_numbers: nil)
     let numbers: [UInt64]?
     if let particleStride {
@@ -253,7 +256,7 @@ public struct Draw: Sendable {
   private func uniformPlace(_ run: Run) -> coix_draw {
     coix_draw(
       first_row: 0, valid_rows: UInt64(run.count), rows: UInt64(run.count), elements: 1,
-      row_stride: UInt64(run.step),
+      row_stride: UInt64(truncatingIfNeeded: run.step),
       element_stride: 0, offset: UInt64(truncatingIfNeeded: run.offset), row_numbers: nil)
   }
 
@@ -300,7 +303,9 @@ public struct Draw: Sendable {
   /// A tensor of the draw's shape, filled run by run: `fill` gets the place, the number of the first element and the memory.
   func filledRuns(_ fill: (coix_draw, Int, UnsafeMutablePointer<Float>) -> Void) -> Tensor {
     if let refusal { return refusal }
-    guard let runs else { return Tensor.mismatch("Draw", [shape], "not a legal shape") }
+    guard let runs else {
+      return Tensor.mismatch("Draw", [shape], "not a legal shape, or one with other axes than strides")
+    }
     let result = makeResult()
     var element = 0
     for run in runs where run.count > 0 {

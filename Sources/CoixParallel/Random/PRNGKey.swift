@@ -28,9 +28,11 @@ public struct PRNGKey: Hashable, Sendable {
     (PRNGKey(coix_threefry(words, 0)), PRNGKey(coix_threefry(words, 1)))
   }
 
-  /// `count` new keys; key i is the pair of words of block i. Empty for a count below one.
+  /// `count` new keys; key i is the pair of words of block i. Empty for a count below one, and for keys that don't fit into memory, an
+  /// error of the evaluation.
   public func split(into count: Int) -> [PRNGKey] {
-    (0..<max(count, 0)).map { PRNGKey(coix_threefry(words, UInt64($0))) }
+    guard Tensor.refusal("PRNGKey.split", toMake: [max(count, 0), 2], rows: 1) == nil else { return [] }
+    return (0..<max(count, 0)).map { PRNGKey(coix_threefry(words, UInt64($0))) }
   }
 
   /// The key for item `data` of a series: the pair of words of block `data mod 2^32`.

@@ -150,4 +150,26 @@ import Testing
       huge.normal().failure?.description == "Draw needs 2199023255552 bytes, more than this machine can give")
     #expect(Draw(key: Self.key, shape: [-1]).normal().failure != nil)
   }
+
+  /// Orders that make no sense give poison or some numbers, and never a trap.
+  @Test func ordersWithoutSense() {
+    #expect(Draw(key: 1, shape: [2, 2], strides: [], rowStride: 1).uniform().failure != nil)
+    #expect(Draw(key: 1, shape: [2], strides: [1, 2], rowStride: 1).normal().failure != nil)
+    #expect(Draw(key: 1, shape: [2, 2], strides: [1], rowStride: 1).bits() == [])
+    for stride in [Int.min, -1, .max] {
+      let draw = Draw(key: 1, shape: [2, 3], strides: [stride, stride], rowStride: stride)
+      #expect(draw.uniform().shape == [2, 3])
+      #expect(draw.appendingAxis(2).normal().shape == [2, 3, 2])
+      #expect(draw.replacingAxes(last: 1, with: [4]).normal().shape == [2, 4])
+    }
+    let draw = Draw(key: 1, shape: [2, 3])
+    for count in [Int.min, -5] {
+      #expect(draw.replacingAxes(last: count, with: [4]).normal().shape == [2, 3, 4])
+    }
+    #expect(draw.replacingAxes(last: .max, with: [4]).normal().shape == [4])
+    for size in [Int.min, -1, .max] { #expect(draw.appendingAxis(size).normal().failure != nil) }
+    #expect(draw.repeated(.min ..< .max).normal().failure != nil)
+    #expect(Draw(key: 1, shape: [1 << 30, 1 << 9]).bits() == [])
+    #expect(PRNGKey(seed: 1).split(into: .max) == [] && PRNGKey(seed: 1).split(into: .min) == [])
+  }
 }

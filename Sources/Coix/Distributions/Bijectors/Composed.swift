@@ -13,13 +13,13 @@ public struct Composed<First: Bijector, Second: Bijector>: Bijector {
   }
 
   /// The axes of an event between the two.
-  private var middleRank: Int { max(first.codomainRank, second.domainRank) }
+  private var middleRank: Int { max(first.codomainRank.asRank, second.domainRank.asRank) }
   /// Those over which the first map is applied part by part, and the second.
-  private var firstParts: Int { middleRank - first.codomainRank }
-  private var secondParts: Int { middleRank - second.domainRank }
+  private var firstParts: Int { middleRank - first.codomainRank.asRank }
+  private var secondParts: Int { middleRank - second.domainRank.asRank }
 
-  public var domainRank: Int { first.domainRank + firstParts }
-  public var codomainRank: Int { second.codomainRank + secondParts }
+  public var domainRank: Int { first.domainRank.asRank + firstParts }
+  public var codomainRank: Int { second.codomainRank.asRank + secondParts }
   public func codomainShape(for domain: Shape) -> Shape? {
     first.codomainShape(for: domain).flatMap(second.codomainShape)
   }
