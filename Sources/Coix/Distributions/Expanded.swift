@@ -23,13 +23,16 @@ public struct Expanded<Base: Distribution>: Distribution {
   public var finiteSupport: FiniteSupport? { base.finiteSupport?.expanded(to: shape) }
 
   public func sample(_ draw: Draw) -> Tensor {
+    guard base.hasEventAxes else {
+      return Tensor.mismatch("expanded", [base.shape], "\(base.eventRank) event axes asked for")
+    }
     let original = base.batchShape
-    guard base.hasEventAxes, Shape.broadcast(original, batch) == batch,
+    guard Shape.broadcast(original, batch) == batch,
       Shape.broadcast(shape, draw.shape) == draw.shape
     else {
       return Tensor.mismatch(
         "expanded", [original, batch],
-        "the batch does not broadcast to the new shape, or event axes are missing")
+        "the batch does not broadcast to the new shape")
     }
     // All axes of the draw count, also those that another expansion around this one has added or stretched.
     let sizes = draw.shape

@@ -261,10 +261,3 @@ extension Tensor {
     return nil
   }
 }
-
-extension Tensor {
-  /// Whether any element, of any row, is not 0.
-  package var hasNonzero: Bool {
-    !isPoisoned && (0..<shape.elementCount * rowCount).contains { pointer[$0] != 0 }
-  }
-}

@@ -205,3 +205,10 @@ extension Tensor {
     return result.recorded(from: self) { $0.viewed(as: kept).stretched(to: shape) }
   }
 }
+
+extension Tensor {
+  /// Whether any element, of any row, is not 0.
+  package var hasNonzero: Bool {
+    !isPoisoned && (0..<shape.elementCount * rowCount).contains { pointer[$0] != 0 }
+  }
+}
