@@ -1,0 +1,95 @@
+import Coix
+import Foundation
+import Testing
+import bench
+
+@Suite struct BenchCommandTests {
+  /// An object of the JSON that `bench` writes, as the scripts read it.
+  private struct Record: Decodable {
+    let workload: String
+    let mode: String
+    let particles: Int
+    let threads: Int
+    let medianSeconds: Double
+    let minSeconds: Double
+    let particlesPerSecond: Double
+    let peakMemoryMB: Double?
+    let serialShare: Double
+    let digest: String
+  }
+
+  @Test func readsThreadCounts() {
+    #expect(ThreadCounts(argument: "16")?.counts() == [1, 2, 4, 8, 16])
+    #expect(ThreadCounts(argument: "6")?.counts() == [1, 2, 4, 6])
+    #expect(ThreadCounts(argument: "1")?.counts() == [1])
+    #expect(ThreadCounts(argument: "6")?.counts(exact: true) == [6])
+    #expect(ThreadCounts(argument: "1,3,2")?.counts() == [1, 3, 2])
+    for argument in ["", ",", "1,", "1,x", "two", "99999999999999999999"] {
+      #expect(ThreadCounts(argument: argument) == nil)
+    }
+  }
+
+  @Test(arguments: [
+    (["--bogus"], "Unknown option '--bogus'"),
+    (["--threads", "0"], "the number of threads must be at least 1, is 0"),
+    (["--threads", "2,-1"], "the number of threads must be at least 1, is -1"),
+    (["--threads", "1,x"], "The value '1,x' is invalid for '--threads <n|t1,t2,…>'"),
+    (["--workload", "none"], "there is no workload 'none'; there are: vae"),
+    (["--mode", "none"], "The value 'none' is invalid for '--mode <mode>'"),
+    (["--particles", "0"], "--particles must be at least 1, is 0"),
+    (["--repeats", "-1"], "--repeats must be between 1 and 1,000,000, is -1"),
+    (
+      ["--mode", "forward", "--particles", "2000000000"],
+      "more than this machine can give"
+    ),
+    (["--particles", "1000000000000"], "--particles must be at most 2147483647, is 1000000000000"),
+    (["--mode", "train", "--particles", "9223372036854775807"], "--particles must be at most 2147483647"),
+  ])
+  func refusesArguments(_ arguments: [String], _ message: String) {
+    do {
+      let command = try Bench.parse(arguments)
+      try command.run()
+      Issue.record("nothing was thrown")
+    } catch {
+      let complaint = "\(error) \(Bench.message(for: error))"
+      #expect(complaint.contains(message), "\(complaint)")
+    }
+  }
+
+  /// A run that comes to nothing leaves earlier figures as they were.
+  @Test func keepsFiguresOfEarlierRuns() throws {
+    try withTemporaryFolder { folder in
+      let file = "\(folder)/bench.json"
+      try Data("[]".utf8).write(to: URL(fileURLWithPath: file))
+      let command = try Bench.parse(["--mode", "forward", "--particles", "2000000000", "--json", file])
+      #expect(throws: CoixError.self) { try command.run() }
+      #expect(try String(contentsOfFile: file, encoding: .utf8) == "[]")
+    }
+  }
+
+  @Test func writesFigures() throws {
+    try withTemporaryFolder { folder in
+      let file = "\(folder)/bench.json"
+      let command = try Bench.parse([
+        "--particles", "5000", "--threads", "1,3", "--repeats", "2", "--json", file,
+      ])
+      try command.run()
+      let records = try JSONDecoder().decode(
+        [Record].self, from: Data(contentsOf: URL(fileURLWithPath: file)))
+      #expect(records.count == 6)
+      for mode in ["forward", "gradient", "train"] {
+        let rows = records.filter { $0.mode == mode }
+        #expect(rows.map(\.threads) == [1, 3])
+        #expect(Set(rows.map(\.digest)).count == 1)
+        for row in rows {
+          #expect(row.workload == "vae")
+          #expect(row.particles == (mode == "train" ? 300 : 5_000))
+          #expect(row.minSeconds > 0 && row.minSeconds <= row.medianSeconds)
+          #expect(abs(row.particlesPerSecond * row.medianSeconds / Double(row.particles) - 1) < 1e-9)
+          #expect((0...1).contains(row.serialShare))
+          #expect(row.peakMemoryMB ?? 1 > 0)
+        }
+      }
+    }
+  }
+}

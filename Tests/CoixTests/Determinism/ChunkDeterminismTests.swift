@@ -1,0 +1,172 @@
+import Coix
+import ExampleModels
+import Synchronization
+import Testing
+
+/// What the cut into chunks may change, and what it may not.
+@Suite struct ChunkDeterminismTests {
+  /// Whether two sums over the rows agree but for the order of their terms.
+  private func areNear(_ one: Tensor?, _ other: Tensor?) throws -> Bool {
+    let (one, other) = (try required(one).scalar, try required(other).scalar)
+    return (one - other).magnitude <= 1e-6 * (1 + other.magnitude)
+  }
+
+  /// Draws, values and weights of a row don't depend on its chunk; sums over rows only by rounding.
+  @Test(arguments: [16, 48, 400, 1024])
+  func valuesDoNotDependOnTheChunkSize(_ chunkRows: Int) throws {
+    let points = Draw(key: 7, shape: [2_000, 2]).normal()
+    func evaluation(_ rows: Int?) throws -> Evaluation<Tuple<Tensor>> {
+      let plate = Plate("particle", count: 2_000, chunkRows: rows)
+      return try evaluate(VAE(key: 3).inference(plate, loss: .elbo), seed: 5)(plate.mapped(points))
+    }
+    let (one, other) = (try evaluation(chunkRows), try evaluation(2_000))
+    #expect(one.chunkCounts == [(2_000 + chunkRows - 1) / chunkRows])
+    #expect(other.chunkCounts == [1])
+    try expectSameRows(one, other)
+    #expect(try areNear(one.metrics.loss, other.metrics.loss))
+    #expect(try areNear(one.metrics.logDensity, other.metrics.logDensity))
+  }
+
+  /// The same with a resampling in between: the same ancestors.
+  @Test(arguments: [16, 48, 400, 1024])
+  func ancestorsDoNotDependOnTheChunkSize(_ chunkRows: Int) throws {
+    func evaluation(_ rows: Int?) throws -> Evaluation<Tuple<Tensor>> {
+      let plate = Plate("particle", count: 2_000, chunkRows: rows)
+      return try evaluate(ChainParameters().inference(plate, loss: .elbo), seed: 5)(chainData)
+    }
+    let (one, other) = (try evaluation(chunkRows), try evaluation(2_000))
+    try expectSameRows(one, other)
+    #expect(try areNear(one.metrics.loss, other.metrics.loss))
+    #expect(try areNear(one.metrics.logDensity, other.metrics.logDensity))
+  }
+
+  private func expectSameRows(_ one: Evaluation<Tuple<Tensor>>, _ other: Evaluation<Tuple<Tensor>>) throws {
+    func rows(_ evaluation: Evaluation<Tuple<Tensor>>) -> Bits {
+      var bits = Bits()
+      bits.addTree("output", evaluation.output)
+      for site in evaluation.trace.sites {
+        bits.add("value of \(site.name)", site.value)
+        bits.add("log-probability of \(site.name)", site.logProb)
+      }
+      bits.add("log-weight", evaluation.metrics.logWeight)
+      // Computed from the weights at the barrier, so that no cut matters.
+      bits.add("ess", evaluation.metrics.ess)
+      bits.add("logZ", evaluation.metrics.logZ)
+      return bits
+    }
+    #expect(rows(one).differences(from: rows(other)) == [])
+  }
+
+  /// Gradients differ by rounding only.
+  @Test(arguments: [Objective.elbo, .iwae].map(\.name))
+  func gradientsDependOnTheChunkSizeByRoundingOnly(_ name: String) throws {
+    let objective: Objective = name == "elbo" ? .elbo : .iwae
+    func gradient(_ chunkRows: Int) throws -> ChainParameters {
+      let plate = Plate("particle", count: 2_000, chunkRows: chunkRows)
+      return try valueWithGradient(at: ChainParameters()) { parameters in
+        try required(
+          try evaluate(parameters.inference(plate, loss: objective), seed: 5)(chainData).metrics.loss)
+      }.gradient
+    }
+    let whole = try gradient(2_000)
+    for chunkRows in [16, 48, 1024] { #expect(try greatestDifference(gradient(chunkRows), whole) < 2e-6) }
+  }
+
+  // MARK: Backward while hot, after the barrier, and from a tape recorded anew
+
+  /// The loss and its gradient, and how often the encoder's closure ran.
+  private func gradient(
+    rows: Int, chunkRows: Int?, objective: Objective, hidden: Int = 32, shuffleSeed: UInt64? = nil,
+    reading metric: @escaping (Metrics) -> Tensor?
+  ) throws -> (result: ValueWithGradient<VAE>, runs: Int, chunks: Int) {
+    let points = Draw(key: 7, shape: [rows, 2]).normal()
+    let plate = Plate("particle", count: rows, chunkRows: chunkRows)
+    let options = EvaluationOptions(
+      workers: try Workers(threads: 3, shuffleSeed: shuffleSeed), keep: .metrics)
+    let runs = Counter()
+    let (result, chunks) = try valueWithGradient(at: VAE(hidden: hidden, key: 3)) { vae in
+      let encoder = Kernel { (trace, x: Tensor) in
+        runs.add(1)
+        return trace.sample("z", from: Normal(vae.encoder(x), 0.5).event(1))
+      }
+      let inference = propose(vae.target(plate), plate(encoder), loss: objective)
+      let evaluation = try evaluate(inference, seed: 5, options: options)(plate.mapped(points))
+      return (try required(metric(evaluation.metrics)), evaluation.chunkCounts.reduce(0, +))
+    }
+    return (result, runs.value, chunks)
+  }
+
+  /// -Σ v / S, which is the ELBO of an unweighted proposal, but is not known to need no other particle.
+  static let slowELBO = Objective("slow ELBO") { inputs in
+    inputs.incrementalLogWeight * Tensor(-1 / Float(inputs.incrementalLogWeight.shape[0]))
+  }
+
+  @Test func theHotPathRunsEachChunkOnce() throws {
+    let hot = try gradient(rows: 1_000, chunkRows: 16, objective: .elbo) { $0.loss }
+    #expect(hot.chunks == 63)
+    #expect(hot.runs == hot.chunks)
+  }
+
+  /// Three ways to one gradient: at once; after the barrier; both, when log Z is read besides.
+  @Test func theHotGradientIsTheGradient() throws {
+    let hot = try gradient(rows: 1_000, chunkRows: 16, objective: .elbo) { $0.loss }
+    let cold = try gradient(rows: 1_000, chunkRows: 16, objective: Self.slowELBO) { $0.loss }
+    #expect((hot.result.value - cold.result.value).magnitude < 1e-6 * (1 + cold.result.value.magnitude))
+    #expect(greatestDifference(hot.result.gradient, cold.result.gradient) < 1e-6)
+
+    func both(_ metrics: Metrics) -> Tensor? {
+      metrics.loss.flatMap { loss in metrics.logZ.map { loss * 2 - $0 } }
+    }
+    let hotBoth = try gradient(rows: 1_000, chunkRows: 16, objective: .elbo, reading: both)
+    let coldBoth = try gradient(rows: 1_000, chunkRows: 16, objective: Self.slowELBO, reading: both)
+    #expect(greatestDifference(hotBoth.result.gradient, coldBoth.result.gradient) < 1e-6)
+    #expect(hotBoth.runs == 2 * hotBoth.chunks, "log Z needs the chunks once more")
+    #expect(coldBoth.runs == coldBoth.chunks, "these tapes were kept")
+  }
+
+  /// Tapes beyond the budget are recorded anew. Which ones, depends on the order of the chunks; the gradient
+  /// doesn't.
+  @Test func gradientsAreTheSameFromKeptAndRecordedTapes() throws {
+    let rows = 60_000
+    let kept = try gradient(rows: rows, chunkRows: 400, objective: .iwae, hidden: 128) { $0.loss }
+    #expect(kept.chunks == 150)
+    #expect(kept.runs > kept.chunks, "some tapes were dropped")
+    #expect(kept.runs < 2 * kept.chunks, "and some kept")
+    var bits = Bits()
+    bits.addTree("gradient", kept.result.gradient)
+    for seed: UInt64 in [1, 2] {
+      let other = try gradient(
+        rows: rows, chunkRows: 400, objective: .iwae, hidden: 128, shuffleSeed: seed
+      ) { $0.loss }
+      var otherBits = Bits()
+      otherBits.addTree("gradient", other.result.gradient)
+      #expect(otherBits.differences(from: bits) == [], "shuffle seed \(seed)")
+      #expect(other.result.value.bitPattern == kept.result.value.bitPattern)
+    }
+  }
+
+  /// A cut that was chosen for a plain evaluation holds for one with a gradient.
+  @Test func theCutIsTheSameWithAGradient() throws {
+    let points = Draw(key: 7, shape: [3_000, 2]).normal()
+    let plate = Plate("particle", count: 3_000)
+    for objective in [Objective.elbo, .iwae] {
+      let plain = try evaluate(VAE(key: 3).inference(plate, loss: objective), seed: 5)(plate.mapped(points))
+      let (_, tracked) = try valueWithGradient(at: VAE(key: 3)) { vae in
+        let evaluation = try evaluate(vae.inference(plate, loss: objective), seed: 5)(plate.mapped(points))
+        return (try required(evaluation.metrics.loss), evaluation)
+      }
+      #expect(plain.chunkCounts == tracked.chunkCounts)
+      var (bits, trackedBits) = (Bits(), Bits())
+      bits.add(plain)
+      trackedBits.add(tracked)
+      #expect(trackedBits.differences(from: bits) == [], "a tape changes no number")
+    }
+  }
+}
+
+/// Counts across threads.
+final class Counter: Sendable {
+  private let count = Atomic<Int>(0)
+  var value: Int { count.load(ordering: .relaxed) }
+  func add(_ number: Int) { count.add(number, ordering: .relaxed) }
+}

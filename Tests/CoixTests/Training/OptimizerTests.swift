@@ -1,0 +1,217 @@
+import Coix
+import ExampleModels
+import Foundation
+import Testing
+
+/// Optimisers against steps computed by hand, and against gradients that are no numbers.
+@Suite struct OptimizerTests {
+  struct Pair: TensorTree, Equatable {
+    var weights: Tensor
+    var bias: Tensor
+
+    mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
+      try visitor.visit("weights", &weights)
+      try visitor.visit("bias", &bias)
+    }
+
+    static func == (a: Pair, b: Pair) -> Bool {
+      a.namedTensors.map(\.tensor.scalars) == b.namedTensors.map(\.tensor.scalars)
+    }
+  }
+
+  static let start = Pair(weights: Tensor([0.5, -1.5, 2, 0], shape: [2, 2]), bias: Tensor([1, -1]))
+
+  /// Gradients of different sizes and signs, one of them zero.
+  static func gradient(_ step: Int) -> Pair {
+    let t = Float(step)
+    return Pair(
+      weights: Tensor([0.25 * t, -3, 0, 1e-4 / (t + 1)], shape: [2, 2]), bias: Tensor([t - 2, 1000]))
+  }
+
+  /// Kingma and Ba's algorithm 1, in double.
+  private func adam(
+    _ steps: Int, rate: Double, beta1: Double = Double(Float(0.9)), beta2: Double = Double(Float(0.999)),
+    epsilon: Double = Double(Float(1e-8))
+  ) -> [Double] {
+    func flat(_ pair: Pair) -> [Double] { pair.namedTensors.flatMap { $0.tensor.scalars.map(Double.init) } }
+    var parameters = flat(Self.start)
+    var (first, second) = (parameters.map { _ in 0.0 }, parameters.map { _ in 0.0 })
+    for step in 1...steps {
+      let gradient = flat(Self.gradient(step))
+      for index in parameters.indices {
+        first[index] = beta1 * first[index] + (1 - beta1) * gradient[index]
+        second[index] = beta2 * second[index] + (1 - beta2) * gradient[index] * gradient[index]
+        let m = first[index] / (1 - pow(beta1, Double(step)))
+        let v = second[index] / (1 - pow(beta2, Double(step)))
+        parameters[index] -= rate * m / (v.squareRoot() + epsilon)
+      }
+    }
+    return parameters
+  }
+
+  /// Steps are taken in place; whoever holds an earlier copy must not see them.
+  @Test func stepsLeaveCopiesAlone() throws {
+    var parameters = Self.start
+    let whole = parameters
+    let part = parameters.weights
+    var adam = Adam(for: parameters, learningRate: 0.05)
+    try adam.update(&parameters, along: Self.gradient(1))
+    let later = (parameters, adam)
+    try adam.update(&parameters, along: Self.gradient(2))
+    #expect(whole == Self.start && part.scalars == Self.start.weights.scalars)
+    #expect(later.0 != parameters)
+    var (again, optimizer) = later
+    try optimizer.update(&again, along: Self.gradient(2))
+    #expect(again == parameters)
+  }
+
+  @Test(arguments: [1, 2, 3, 10, 200])
+  func adamTakesTheStepsOfItsAlgorithm(_ steps: Int) throws {
+    var parameters = Self.start
+    var optimizer = Adam(for: parameters, learningRate: 0.05)
+    for step in 1...steps { #expect(try optimizer.update(&parameters, along: Self.gradient(step))) }
+    #expect(optimizer.stepCount == steps)
+    #expect(optimizer.skippedCount == 0)
+    let found = parameters.namedTensors.flatMap { $0.tensor.scalars.map(Double.init) }
+    for (found, expected) in zip(found, adam(steps, rate: Double(Float(0.05)))) {
+      // Besides some units of rounding a step: the single-precision 1 - β₂ᵗ = 0.001 t is off by 6e-8, so the
+      // step by rate · 3e-5 / t.
+      let bound = 0.05 * 3e-5 * (1 + log(Double(steps))) + 1e-7 * (5 + Double(steps) * expected.magnitude)
+      #expect((found - expected).magnitude <= bound, "\(found), \(expected)")
+    }
+  }
+
+  @Test func adamWithOtherDecays() throws {
+    var parameters = Self.start
+    var optimizer = Adam(for: parameters, learningRate: 0.1, beta1: 0.5, beta2: 0.75, epsilon: 0.125)
+    for step in 1...20 { try optimizer.update(&parameters, along: Self.gradient(step)) }
+    let expected = adam(20, rate: Double(Float(0.1)), beta1: 0.5, beta2: 0.75, epsilon: 0.125)
+    for (found, expected) in zip(parameters.namedTensors.flatMap { $0.tensor.scalars }, expected) {
+      #expect((Double(found) - expected).magnitude <= 4e-6 * (1 + expected.magnitude))
+    }
+  }
+
+  /// The first step is rate · sign(gradient), whatever the gradient's size; zeros stay.
+  @Test func adamsFirstStep() throws {
+    var parameters = Self.start
+    var optimizer = Adam(for: parameters, learningRate: 0.25)
+    try optimizer.update(
+      &parameters, along: Pair(weights: Tensor([1e-3, -1e4, 0, 7], shape: [2, 2]), bias: Tensor([-1, 1])))
+    let moved = zip(parameters.namedTensors, Self.start.namedTensors).flatMap {
+      ($0.tensor - $1.tensor).scalars
+    }
+    for (found, expected) in zip(moved, [-0.25, 0.25, 0, -0.25, 0.25, -0.25] as [Float]) {
+      #expect((found - expected).magnitude < 1e-5)
+    }
+  }
+
+  /// A copy of an optimiser has a state of its own, and parameters that somebody else holds don't change.
+  @Test func optimisersAreValues() throws {
+    var parameters = Self.start
+    var optimizer = Adam(for: parameters, learningRate: 0.05)
+    try optimizer.update(&parameters, along: Self.gradient(1))
+    let (kept, keptOptimizer) = (parameters, optimizer)
+    try optimizer.update(&parameters, along: Self.gradient(2))
+    #expect(parameters != kept)
+    var (again, optimizerAgain) = (kept, keptOptimizer)
+    try optimizerAgain.update(&again, along: Self.gradient(2))
+    #expect(again == parameters)
+    #expect(keptOptimizer.stepCount == 1)
+    #expect(Self.start.bias.scalars == [1, -1])
+  }
+
+  @Test func descentStepsAgainstTheGradient() throws {
+    var parameters = Self.start
+    var optimizer = SGD<Pair>(learningRate: 0.5)
+    #expect(try optimizer.update(&parameters, along: Self.gradient(4)))
+    #expect(parameters.weights.scalars == [0, 0, 2, -0.5 * (1e-4 / 5)])
+    #expect(parameters.bias.scalars == [0, -501])
+    #expect(optimizer.stepCount == 1)
+  }
+
+  // MARK: Gradients that are no numbers
+
+  @Test(arguments: [Float.nan, .infinity, -.infinity])
+  func aGradientThatIsNotFiniteIsSkippedAndCounted(_ number: Float) throws {
+    var (parameters, undisturbed) = (Self.start, Self.start)
+    var adam = Adam(for: parameters, learningRate: 0.05)
+    var undisturbedAdam = adam
+    for step in 1...4 {
+      try adam.update(&parameters, along: Self.gradient(step))
+      try undisturbedAdam.update(&undisturbed, along: Self.gradient(step))
+      var broken = Self.gradient(step)
+      broken.bias = Tensor([0, number])
+      let before = parameters
+      #expect(try !adam.update(&parameters, along: broken))
+      #expect(parameters == before)
+    }
+    #expect(adam.stepCount == 4)
+    #expect(adam.skippedCount == 4)
+    #expect(parameters == undisturbed, "the moments were left alone, too")
+
+    var sgd = SGD<Pair>(learningRate: 0.5)
+    var broken = Self.gradient(1)
+    broken.weights = Tensor([0, number, 0, 0], shape: [2, 2])
+    let before = parameters
+    #expect(try !sgd.update(&parameters, along: broken))
+    #expect(parameters == before)
+    #expect((sgd.stepCount, sgd.skippedCount) == (0, 1))
+  }
+
+  /// From the loss on: a gradient through log 0.
+  @Test func aLossWithoutAFiniteGradient() throws {
+    var parameters = Self.start
+    var optimizer = SGD<Pair>(learningRate: 0.5)
+    let result = try valueWithGradient(at: parameters) { log($0.weights).sum() + $0.bias.sum() }
+    #expect(!result.gradient.isFinite)
+    #expect(try !optimizer.update(&parameters, along: result.gradient))
+    #expect(parameters == Self.start)
+    #expect(optimizer.skippedCount == 1)
+  }
+
+  // MARK: Other structures
+
+  @Test func treesOfAnotherStructure() throws {
+    func adam(_ made: [Tensor], _ parameters: [Tensor], _ gradient: [Tensor]) -> String? {
+      var (parameters, optimizer) = (parameters, Adam(for: made))
+      let text = message { try optimizer.update(&parameters, along: gradient) }
+      #expect(optimizer.stepCount == 0 && optimizer.skippedCount == 0)
+      return text
+    }
+    func sgd(_ parameters: [Tensor], _ gradient: [Tensor]) -> String? {
+      var (parameters, optimizer) = (parameters, SGD<[Tensor]>(learningRate: 1))
+      let before = parameters.map(\.scalars)
+      let text = message { try optimizer.update(&parameters, along: gradient) }
+      #expect(optimizer.stepCount == 0 && optimizer.skippedCount == 0)
+      #expect(parameters.map(\.scalars) == before)
+      return text
+    }
+    let (two, three): ([Tensor], [Tensor]) = ([[1, 2]], [[1, 2, 3]])
+    #expect(adam(two, two, three) == "Adam: not what the optimiser was made for (shapes [3])")
+    #expect(adam(two, two, two + two) == "Adam: not what the optimiser was made for (shapes [2], [2])")
+    #expect(adam(two, two, []) == "Adam: not what the optimiser was made for (shapes )")
+    #expect(
+      adam(two, three, two)
+        == "Adam: parameters, gradient and optimiser are of different structures (shapes [3], [2])")
+    #expect(
+      sgd(two, three)
+        == "SGD: parameters, gradient and optimiser are of different structures (shapes [2], [3])")
+    #expect(
+      sgd(two, []) == "SGD: parameters, gradient and optimiser are of different structures (shapes [2])")
+  }
+
+  // MARK: Training
+
+  /// Training lowers the loss, and is the same for every number of threads.
+  @Test func aFewStepsOfTraining() throws {
+    let data = Draw(key: 4, shape: [500, 2]).normal()
+    func losses(_ threads: Int) throws -> [Float] {
+      var training = VAETraining(
+        VAE(key: 3), data: data, batch: 300, key: 1, workers: try Workers(threads: threads))
+      return try (0..<30).map { _ in try training.advance() }
+    }
+    let one = try losses(1)
+    #expect(one[29] < one[0])
+    #expect(try losses(3).map(\.bitPattern) == one.map(\.bitPattern))
+  }
+}
