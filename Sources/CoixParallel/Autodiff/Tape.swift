@@ -52,7 +52,6 @@ final class Tape {
   private(set) var leaves: [Leaf] = []
   /// The leaf of each of the parent's first nodes, which parameters are; -1 where it has none.
   private var leafOfFirstNode: [Int32] = []
-  private static let firstNodes = 1 << 10
   /// The leaves of later nodes, of which a program of many steps has very many, and of gathered rows.
   private var laterLeaves: [Leaf.Name: Int32] = [:]
 
@@ -129,7 +128,7 @@ final class Tape {
       return leaf
     }
     let index = Int(parent)
-    guard index < Self.firstNodes, scatter == nil else {
+    guard index < Limits.directLeaves, scatter == nil else {
       let name = Leaf.Name(parentNode: parent, index: scatter.map { ObjectIdentifier($0.index) })
       if let node = laterLeaves[name] { return node }
       let leaf = makeLeaf()

@@ -18,8 +18,8 @@ final class BufferPool: @unchecked Sendable {
   /// Empty tapes, kept for the memory of their nodes.
   private var tapes: [Tape] = []
 
-  /// A pool that keeps up to 256 MiB, or as many floats as are named.
-  init(retainedLimit: Int = 64 << 20) {
+  /// A pool that keeps up to so many floats.
+  init(retainedLimit: Int = Limits.pooledFloats) {
     self.retainedLimit = retainedLimit
     heads = .allocate(capacity: Self.classCount)
     heads.initialize(repeating: nil, count: Self.classCount)
@@ -47,9 +47,7 @@ final class BufferPool: @unchecked Sendable {
   }
 
   /// Small buffers for tensors outside of evaluations: parameters, batches.
-  private static let outside = Mutex(BufferPool(retainedLimit: 4 << 20))
-  /// Larger buffers come from the system there.
-  private static let outsideLimit = 1 << 14
+  private static let outside = Mutex(BufferPool(retainedLimit: Limits.pooledFloatsOutside))
 
   /// A buffer of `capacity` floats, from the current worker's pool if it has one.
   static func allocate(_ capacity: Int) -> UnsafeMutablePointer<Float> {
@@ -60,7 +58,7 @@ final class BufferPool: @unchecked Sendable {
     }
     if let pooled { return pooled }
     // Results leave evaluations, so that what comes back outside is wanted inside, too.
-    if capacity <= outsideLimit, let buffer = outside.withLock({ $0.take(capacity) }) {
+    if capacity <= Limits.pooledBufferOutside, let buffer = outside.withLock({ $0.take(capacity) }) {
       return buffer
     }
     guard let buffer = systemBuffer(capacity) else {
@@ -73,8 +71,6 @@ final class BufferPool: @unchecked Sendable {
     return buffer
   }
 
-  /// Checked buffers up to this many floats come from the pool as well.
-  private static let pooledLimit = 1 << 16
   private static let physicalMemory = ProcessInfo.processInfo.physicalMemory
 
   /// A buffer whose size came from the caller.
@@ -84,7 +80,9 @@ final class BufferPool: @unchecked Sendable {
     _ capacity: Int, for what: @autoclosure () -> String
   ) throws -> UnsafeMutablePointer<Float> {
     let bytes = try check(capacity, for: what())
-    if capacity <= pooledLimit && capacity == roundedCapacity(capacity) { return allocate(capacity) }
+    if capacity <= Limits.pooledCheckedBuffer && capacity == roundedCapacity(capacity) {
+      return allocate(capacity)
+    }
     guard let buffer = systemBuffer(capacity) else { throw CoixError.memory(what: what(), bytes: bytes) }
     return buffer
   }
@@ -109,7 +107,7 @@ final class BufferPool: @unchecked Sendable {
       return true
     }
     if isGiven { return }
-    if capacity <= outsideLimit {
+    if capacity <= Limits.pooledBufferOutside {
       outside.withLock { $0.give(pointer, capacity: capacity) }
     } else {
       free(pointer)
@@ -155,7 +153,7 @@ final class BufferPool: @unchecked Sendable {
   /// Takes a tape back, and lets go of all that it refers to.
   func giveTape(_ tape: Tape) {
     tape.reset(parent: nil)
-    if tapes.count < 4 { tapes.append(tape) }
+    if tapes.count < Limits.pooledTapes { tapes.append(tape) }
   }
 
   private func drain() {

@@ -40,15 +40,8 @@ package func runStage(
 private final class StageRun: @unchecked Sendable {
   // @unchecked: shared with workers, which write only what they own (their chunk's rows, their task's sums), or under a lock.
 
-  private static let standardChunkRows = 2048
-
   /// The rows of the chunks that a plate is cut into at first.
-  static func chunkRows(for rows: Int) -> Int { min(standardChunkRows, ExecutionContext.paddedRows(rows)) }
-
-  /// Chunks are handed out in at most this many tasks, each of which keeps one sum of the parameters' gradients.
-  private static let taskLimit = 128
-  /// Floats of tapes that are kept for the way back: about a last-level cache.
-  private static let keptFloatsLimit = 8 << 20
+  static func chunkRows(for rows: Int) -> Int { min(Limits.chunkRows, ExecutionContext.paddedRows(rows)) }
 
   /// A chunk that has run: its tape and what it exported.
   private struct Record {
@@ -100,7 +93,7 @@ private final class StageRun: @unchecked Sendable {
     self.parent = parent
     self.body = body
     chunkCount = grid?.chunkCount ?? 1
-    chunksPerTask = (chunkCount + Self.taskLimit - 1) / Self.taskLimit
+    chunksPerTask = (chunkCount + Limits.tasks - 1) / Limits.tasks
     taskCount = (chunkCount + chunksPerTask - 1) / chunksPerTask
     chunkSums = Table(count: chunkCount) { [] }
     records = Table(count: chunkCount) { nil }
@@ -149,7 +142,7 @@ private final class StageRun: @unchecked Sendable {
         try tape.pullBack()
         try context.throwFailure()
         hotSums[task].add(tape)
-      } else if keptFloats.add(context.allocatedFloats, ordering: .relaxed).newValue <= Self.keptFloatsLimit {
+      } else if keptFloats.add(context.allocatedFloats, ordering: .relaxed).newValue <= Limits.keptFloats {
         records[chunk] = Record(tape: tape, exports: outcome.exports, scope: context.scope)
       }
     }

@@ -75,7 +75,7 @@ import Testing
       }.chunkCount
     }
     // A budget for 2,048 / 256 / 64 rows of this width, or for fewer than the sixteen that are the least.
-    let budget = ExecutionContext.chunkBudget
+    let budget = Limits.chunkFloats
     #expect(try chunkCount(1_000, width: 1) == 1)
     #expect(try chunkCount(1_000, width: budget / 2_048) == 1)
     #expect(try chunkCount(1_000, width: budget / 256) == 4)

@@ -1,66 +1,3 @@
-/// Which plates of a nest a tensor has values for: all of them, the outermost one alone, or those inside of it.
-///
-/// What varies over instances only, a network applied to data say, is computed once for all particles of a chunk.
-package enum PlateAxes: UInt32, Sendable {
-  /// One value for each row.
-  case all
-  /// One value for each particle, the same for all its instances.
-  case particles
-  /// One value for each instance, the same for all particles.
-  case instances
-}
-
-extension PlateAxes {
-  /// The plates that any of the running chunk's tensors varies over; nil if they are the same for all rows.
-  package init?(of tensors: [Tensor]) {
-    guard let context = ExecutionContext.current else { return nil }
-    let axes = Set(tensors.filter(\.isBatched).compactMap(context.axes))
-    guard let first = axes.first else { return nil }
-    self = axes.count == 1 ? first : .all
-  }
-}
-
-/// The rows of a nest of plates: particles, which are the rows of the outermost plate, times instances, those of the plates within.
-package struct PlateRows: Hashable, Sendable {
-  package let particles: Int
-  /// 1 for a plate that stands alone.
-  package let instances: Int
-
-  package init(particles: Int, instances: Int = 1) {
-    self.particles = particles
-    self.instances = instances
-  }
-
-  /// A nest of plates of these sizes, outermost first; nil without any.
-  package init?(batch: [Int]) {
-    guard let particles = batch.first else { return nil }
-    self.init(particles: particles, instances: batch.dropFirst().reduce(1, *))
-  }
-
-  /// Counted through all plates, the outermost slowest.
-  package var count: Int { particles * instances }
-
-  /// Whether it makes a difference which of the plates a value varies over.
-  package var isNested: Bool { particles > 1 && instances > 1 }
-
-  /// How many values there are along some of the plates.
-  package func count(along axes: PlateAxes) -> Int {
-    switch axes {
-    case .all: count
-    case .particles: particles
-    case .instances: instances
-    }
-  }
-
-  /// For each row, its number along some of the plates.
-  package func index(along axes: PlateAxes) -> RowIndex {
-    RowIndex(
-      (0..<count).map {
-        Int32(axes == .particles ? $0 / instances : axes == .instances ? $0 % instances : $0)
-      })
-  }
-}
-
 /// The rows of one chunk: some particles of some instances, the particles slowest.
 struct ChunkRows: Equatable {
   let particles: Range<Int>
@@ -124,13 +61,11 @@ struct ChunkGrid {
   /// A chunk's particles.
   private let height: Int
 
-  /// A chunk has as many particles for each instance, if there are, before another instance is added.
-  private static let sharing = 32
-
   /// Chunks of at most `chunkRows` rows.
   init(_ plate: PlateRows, chunkRows: Int) {
     self.plate = plate
-    let wanted = ExecutionContext.paddedRows(chunkRows / min(plate.particles, Self.sharing))
+    let wanted = ExecutionContext.paddedRows(
+      chunkRows / min(plate.particles, Limits.particlesBeforeInstances))
     let greatest = min(max(wanted, 1), chunkRows)
     let columns = (plate.instances + greatest - 1) / greatest
     width = (plate.instances + columns - 1) / columns

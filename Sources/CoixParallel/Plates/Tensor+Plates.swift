@@ -1,0 +1,84 @@
+import CoixKernels
+
+extension Tensor {
+  /// A tensor over a plate's rows, `[rows, event...]`, as programs of the plate read it: with its event shape.
+  ///
+  /// With an index, row r reads row index[r]; the way back adds up what the copies of a row collected.
+  package func mapped(plate: String, index: RowIndex? = nil) -> Tensor {
+    guard shape.rank > 0, !isPoisoned, !isBatched else { return self }
+    let event = shape.dropping(1)
+    let tape = ExecutionContext.current?.tape
+    let source = tape != nil && tape?.id == self.tape ? node : -1
+    let targets = shape[0]
+    let mapping = PlateMapping(
+      plate: plate, rows: PlateRows(particles: index?.count ?? targets), index: index, sourceRows: targets)
+    let view = Tensor(storage: Storage(viewing: storage, mapping: mapping), shape: event)
+    guard source >= 0, let tape else { return view }
+    return view.tracked(node: source, tape: tape.id)
+  }
+
+  /// A constant over the rows of some of a nest's plates, `[rows, event...]`, as programs of the nest read it.
+  ///
+  /// - Parameter index: for each row along those plates, the tensor's row; nil where they are the same.
+  package func mapped(plate: String, over rows: PlateRows, along axes: PlateAxes, index: RowIndex? = nil)
+    -> Tensor
+  {
+    guard shape.rank > 0, !isPoisoned, !isBatched else { return self }
+    let mapping = PlateMapping(
+      plate: plate, rows: rows, axes: axes, index: index, sourceRows: shape[0])
+    return Tensor(storage: Storage(viewing: storage, mapping: mapping), shape: shape.dropping(1))
+  }
+
+  /// A mapped tensor's values for all rows of its plate, `[rows, event...]`, as a uniform tensor.
+  package func unmapped() -> Tensor {
+    guard !storage.isPlain, let mapping = storage.mapping else { return self }
+    let shape = Shape(mapping.rows.count).appending(self.shape)
+    guard let index = mapping.rowIndex else {
+      return Tensor(storage: Storage(viewing: storage, mapping: nil), shape: shape, tape: tape, node: node)
+    }
+    ExecutionContext.current?.rowWork.gathers += 1
+    let result = Tensor(undefined: shape)
+    index.rows.withUnsafeBufferPointer { rows in
+      guard let base = rows.baseAddress else { return }
+      coix_gather_rows(pointer, base, result.pointer, rows.count, self.shape.elementCount, Int32(result.team))
+    }
+    guard let scatter = mapping.scatter else { return result }
+    let team = result.team
+    return result.recorded(from: self) { scatter($0, team: team) }
+  }
+
+  /// The plate that a mapped tensor belongs to, and its rows there.
+  package var mappedOver: (plate: String, rows: Int)? { storage.mapping.map { ($0.plate, $0.rows.count) } }
+
+  /// Whether this is mapped data that a gradient is taken with respect to.
+  package var isTrackedByRow: Bool { isMapped && node >= 0 }
+
+  /// Whether two tensors are the same numbers with the same history.
+  package func isSame(as other: Tensor) -> Bool {
+    storage === other.storage && node == other.node && shape == other.shape
+  }
+
+  /// Whether two mapped tensors are the same rows of the same buffer, with or without a gradient.
+  package func isSameMapped(as other: Tensor) -> Bool {
+    storage === other.storage && (node < 0) == (other.node < 0)
+  }
+
+  /// Whether the tensor must be merged at a barrier: it has a value for each row of the chunk, or is tracked by the chunk's tape.
+  package func leavesChunk(_ context: ExecutionContext) -> Bool {
+    isBatched || (node >= 0 && tape == context.tape?.id)
+  }
+
+  /// The first row (counted in the plate; 0 for a uniform tensor) with an element for which `predicate` holds, and the element.
+  package func firstRow(where predicate: (Float) -> Bool) -> (row: Int, value: Float)? {
+    guard !isPoisoned, !isMapped else { return nil }
+    let whole = inAllRows
+    let chunk = ExecutionContext.current?.chunk ?? .none
+    for row in 0..<(isBatched ? chunk.count : 1) {
+      for element in 0..<shape.elementCount {
+        let value = whole.pointer[element * whole.rowCount + row]
+        if predicate(value) { return (isBatched ? chunk.number(row) : 0, value) }
+      }
+    }
+    return nil
+  }
+}
