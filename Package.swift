@@ -67,12 +67,13 @@ let package = Package(
       ],
       path: "Examples/Commands"),
 
-    .testTarget(name: "CoixKernelsTests", dependencies: ["CoixKernels"]),
-    .testTarget(name: "CoixParallelTests", dependencies: ["CoixParallel"]),
+    .target(name: "TestSupport", path: "Tests/TestSupport"),
+    .testTarget(name: "CoixKernelsTests", dependencies: ["CoixKernels", "TestSupport"]),
+    .testTarget(name: "CoixParallelTests", dependencies: ["CoixParallel", "TestSupport"]),
     .testTarget(
       name: "CoixTests",
       dependencies: [
-        "Coix", "ExampleModels", "bench", "examples",
+        "Coix", "ExampleModels", "TestSupport", "bench", "examples",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       resources: [.copy("Golden")]),

@@ -1,5 +1,6 @@
 import CoixKernels
 import Foundation
+import TestSupport
 import Testing
 
 /// An operand that varies over both axes, over one of them, or over none.

@@ -1,5 +1,6 @@
 import CoixKernels
 import Foundation
+import TestSupport
 import Testing
 
 /// A dense layer with random numbers, and the plain loops that its kernels must agree with.

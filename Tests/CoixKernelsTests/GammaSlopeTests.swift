@@ -1,5 +1,6 @@
 import CoixKernels
 import Foundation
+import TestSupport
 import Testing
 
 /// The implicit derivative of gamma draws against its definition: -(dP/da) / p, by differences of the distribution function.

@@ -1,5 +1,6 @@
 import CoixKernels
 import Foundation
+import TestSupport
 import Testing
 
 /// An operand of the normal density: its floats and its strides over elements and rows.

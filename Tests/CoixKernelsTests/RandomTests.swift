@@ -1,5 +1,6 @@
 import CoixKernels
 import Foundation
+import TestSupport
 import Testing
 
 /// A draw of one element for each of `count` rows.

@@ -1,5 +1,6 @@
 import CoixKernels
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct ResamplingTests {

@@ -1,4 +1,5 @@
 import CoixKernels
+import TestSupport
 import Testing
 
 @testable import CoixParallel
@@ -50,7 +51,7 @@ import Testing
   /// A buffer never comes back for a larger request: each is filled to its end.
   @Test func classesDoNotMix() {
     withPool {
-      var generator = SplitMix(state: 1)
+      var generator = SplitMix(seed: 1)
       var held: [(pointer: UnsafeMutablePointer<Float>, capacity: Int, mark: Float)] = []
       for round in 0..<2_000 {
         if held.count > 40 || round % 3 == 2, let position = held.indices.randomElement(using: &generator) {

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import CoixParallel
@@ -64,7 +65,7 @@ import Testing
   }
 
   @Test func gathersAndScatters() throws {
-    var generator = SplitMix(state: 5)
+    var generator = SplitMix(seed: 5)
     let index = RowIndex((0..<60_000).map { _ in Int32.random(in: 0..<50_001, using: &generator) })
     try expectSameBits("gather") { tape in
       try valueAndGradient(Self.matrix, tape) { $0.mapped(plate: "p", index: index).unmapped() }

@@ -65,32 +65,3 @@ func gradients(
     }
   }
 }
-
-/// A small generator for test data (Steele, Lea and Flood, 2014: SplitMix64).
-struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-
-  /// Numbers in a range, on a grid of 2^-10, so that adding a power of two to them is exact.
-  mutating func floats(_ count: Int, in range: ClosedRange<Float>) -> [Float] {
-    (0..<count).map { _ in (Float.random(in: range, using: &self) * 1024).rounded() / 1024 }
-  }
-}
-
-/// How far `values` are from `expected`, relative to 1 + |expected|; infinities and NaN must match exactly.
-func distance(_ values: [Float], _ expected: [Double]) -> Double {
-  guard values.count == expected.count else { return .infinity }
-  return zip(values, expected).reduce(0) { worst, pair in
-    let (value, expected) = (Double(pair.0), pair.1)
-    if value == expected || (value.isNaN && expected.isNaN) { return worst }
-    let error = abs(value - expected) / (1 + abs(expected))
-    return error.isFinite ? Swift.max(worst, error) : .infinity
-  }
-}

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import CoixParallel
@@ -41,7 +42,7 @@ struct GradientCheck {
   func outcome(rows: Int, batched: [Bool], seed: UInt64) throws -> Outcome {
     let tape = Tape()
     return try inChunk(rows: rows, tape: tape) { chunk in
-      var generator = SplitMix(state: seed)
+      var generator = SplitMix(seed: seed)
       let inputs = shapes.indices.map { input in
         values(input, count: shapes[input].elementCount, rows: batched[input] ? rows : 1, &generator)
       }
@@ -63,7 +64,7 @@ struct GradientCheck {
         bound: 1, "value with and without a tape")
       try noteRows(&outcome, chunk, inputs, batched, chunk.values(value))
       let outputRows = output.isBatched ? rows : 1
-      let weights = generator.floats(outputRows * output.shape.elementCount, in: -1...1)
+      let weights = generator.gridFloats(outputRows * output.shape.elementCount, in: -1...1)
       tape.add(
         output.isBatched ? chunk.seed(weights, output.shape) : Tensor(weights, shape: output.shape),
         to: output.node)
@@ -89,7 +90,7 @@ struct GradientCheck {
   }
 
   private func values(_ input: Int, count: Int, rows: Int, _ generator: inout SplitMix) -> [Float] {
-    guard isSeparated else { return generator.floats(count * rows, in: domain) }
+    guard isSeparated else { return generator.gridFloats(count * rows, in: domain) }
     return (0..<rows).flatMap { _ in
       (0..<count).map { Float($0 - count / 2) * 0.5 + 0.25 * Float(input) }.shuffled(using: &generator)
     }

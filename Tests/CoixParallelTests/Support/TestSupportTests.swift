@@ -1,4 +1,5 @@
 import CoixKernels
+import TestSupport
 import Testing
 
 @testable import CoixParallel

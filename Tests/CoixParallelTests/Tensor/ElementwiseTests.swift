@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import CoixParallel
@@ -84,8 +85,8 @@ import Testing
   @Test(arguments: cases)
   func valuesAndSlopes(_ test: Case) throws {
     // 43 numbers: whole vectors and a rest, zero among them where it is in the domain.
-    var generator = SplitMix(state: 1)
-    let x = [Swift.max(0, test.domain.lowerBound)] + generator.floats(42, in: test.domain)
+    var generator = SplitMix(seed: 1)
+    let x = [Swift.max(0, test.domain.lowerBound)] + generator.gridFloats(42, in: test.domain)
     let doubles = x.map(Double.init)
     #expect(distance(test.function(Tensor(x)).scalars, doubles.map(test.value)) < 1e-6)
     let slopes = try gradients(of: { test.function($0[0]) }, at: [Tensor(x)])

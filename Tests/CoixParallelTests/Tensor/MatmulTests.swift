@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import CoixParallel
@@ -37,9 +38,9 @@ import Testing
     for rows in [1, 16, 17] {
       for (aBatched, bBatched) in [(false, false), (true, false), (false, true), (true, true)] {
         inChunk(rows: rows) { chunk in
-          var generator = SplitMix(state: 7)
-          let aValues = generator.floats((aBatched ? rows : 1) * m * k, in: -1...1)
-          let bValues = generator.floats((bBatched ? rows : 1) * k * n, in: -1...1)
+          var generator = SplitMix(seed: 7)
+          let aValues = generator.gridFloats((aBatched ? rows : 1) * m * k, in: -1...1)
+          let bValues = generator.gridFloats((bBatched ? rows : 1) * k * n, in: -1...1)
           let a = aBatched ? chunk.batched(aValues, [m, k]) : Tensor(aValues, shape: [m, k])
           let b = bBatched ? chunk.batched(bValues, [k, n]) : Tensor(bValues, shape: [k, n])
           let expected = (0..<(aBatched || bBatched ? rows : 1)).flatMap { row in

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import CoixParallel
@@ -30,8 +31,8 @@ import Testing
 
   @Test func chunks() {
     inChunk(rows: 19) { chunk in
-      var generator = SplitMix(state: 5)
-      let numbers = generator.floats(19 * 9, in: -1...1)
+      var generator = SplitMix(seed: 5)
+      let numbers = generator.gridFloats(19 * 9, in: -1...1)
       let lower = factor(chunk.batched(numbers, [3, 3]))
       let x = chunk.values(solveLowerTriangular(lower, [1, 2, 3]))
       for row in [0, 7, 18] {

@@ -1,4 +1,5 @@
 import Coix
+import TestSupport
 import Testing
 
 /// One of the algorithms on a small model, with numbers of its own.

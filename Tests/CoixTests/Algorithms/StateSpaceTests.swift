@@ -1,5 +1,6 @@
 import Coix
 import Foundation
+import TestSupport
 import Testing
 
 /// A particle filter for a model whose evidence is known: the linear-Gaussian state-space model of Naesseth, Linderman, Ranganath and

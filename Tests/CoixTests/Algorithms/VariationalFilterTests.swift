@@ -1,5 +1,6 @@
 import Coix
 import Foundation
+import TestSupport
 import Testing
 
 /// Variational sequential Monte Carlo with trained proposals, on the linear-Gaussian model of ``StateSpaceTests``, whose
