@@ -121,8 +121,10 @@ void coix_accumulate_scaled(float *y, const float *x, float factor, size_t count
   FOR_BLOCKS(0.2, kernels->accumulate_scaled(y + start, x + start, factor, length));
 }
 
-int64_t coix_first_nonfinite(const float *x, size_t count) {
-  return kernels->first_above(x, count, 0x7f800000u);
+int64_t coix_first_above(const float *x, size_t count, float limit) {
+  uint32_t bits;
+  memcpy(&bits, &limit, 4);
+  return kernels->first_above(x, count, bits + 1);
 }
 
 int64_t coix_first_nan(const float *x, size_t count) {

@@ -119,12 +119,14 @@ enum Layout: CaseIterable, Sendable {
   @Test func theFirstBadNumberIsFound() {
     for size in oddSizes {
       var x = [Float](repeating: 1, count: size)
-      #expect(coix_first_nonfinite(x, size) == -1)
+      #expect(coix_first_above(x, size, .greatestFiniteMagnitude) == -1)
+      #expect(coix_first_above(x, size, 1) == -1)
+      #expect(coix_first_above(x, size, Float(1).nextDown) == 0)
       x[size - 1] = -.infinity
-      #expect(coix_first_nonfinite(x, size) == Int64(size - 1))
+      #expect(coix_first_above(x, size, .greatestFiniteMagnitude) == Int64(size - 1))
       #expect(coix_first_nan(x, size) == -1)
       x[size / 2] = .nan
-      #expect(coix_first_nonfinite(x, size) == Int64(size / 2))
+      #expect(coix_first_above(x, size, .greatestFiniteMagnitude) == Int64(size / 2))
       #expect(coix_first_nan(x, size) == Int64(size / 2))
     }
     #expect(coix_first_nan([], 0) == -1)

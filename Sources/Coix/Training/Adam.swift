@@ -5,20 +5,28 @@ import Foundation
 ///
 /// Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1.
 public struct Adam<Parameters: TensorTree>: Optimizer {
-  /// The step size α.
+  /// The step size α: finite, and not negative.
   public var learningRate: Float
-  /// The decay of the first moment, β₁.
+  /// The decay of the first moment, β₁, from 0 to less than 1.
   public let beta1: Double
-  /// The decay of the second moment, β₂.
+  /// The decay of the second moment, β₂, from 0 to less than 1.
   public let beta2: Double
-  /// What keeps the quotient finite, ε.
+  /// What keeps the quotient finite, ε: positive and finite.
   public let epsilon: Float
-  public private(set) var stepCount = 0
-  public private(set) var skippedCount = 0
+  private var counts = StepCounts()
+  public var stepCount: Int { counts.taken }
+  public var skippedCount: Int { counts.skipped }
+  public var lastSkippedStep: SkippedStep? { counts.lastSkipped }
   private var firstMoments: [Tensor]
   private var secondMoments: [Tensor]
 
+  /// The greatest magnitude of a gradient. Its square, and the mean of such squares, is finite with room for rounding; an infinite
+  /// second moment would never become finite again, and its parameter never move.
+  private static var greatestGradient: Float { 1e19 }
+
   /// Adam for parameters of the given structure.
+  ///
+  /// Settings outside of their domains are an error of the first update.
   public init(
     for parameters: Parameters, learningRate: Float = 1e-3, beta1: Double = 0.9, beta2: Double = 0.999,
     epsilon: Float = 1e-8
@@ -33,15 +41,16 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
 
   @discardableResult
   public mutating func update(_ parameters: inout Parameters, along gradient: Parameters) throws -> Bool {
-    let gradients = gradient.flattened
+    try requireSettings()
+    let gradients = try gradient.flattened.map { try $0.validated() }
     guard gradients.count == firstMoments.count,
       gradients.indices.allSatisfy({ gradients[$0].shape == firstMoments[$0].shape })
     else {
       throw CoixError.shape(
         operation: "Adam", shapes: gradients.map(\.shape), reason: "not what the optimiser was made for")
     }
-    guard gradients.allSatisfy(\.isFinite) else {
-      skippedCount += 1
+    if let obstacle = gradient.obstacle(for: parameters, limit: Self.greatestGradient) {
+      try counts.skip(obstacle, by: "Adam")
       return false
     }
     let step = stepCount + 1
@@ -53,7 +62,18 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
         &parameter, gradient, &firstMoments[position], &secondMoments[position], learningRate, beta1, beta2,
         epsilon, correction1, correction2)
     }
-    stepCount = step
+    counts.take()
     return true
+  }
+
+  private func requireSettings() throws {
+    try require(
+      learningRate >= 0 && learningRate.isFinite, of: learningRate, "the learning rate",
+      "finite and not negative", in: "Adam")
+    for (name, beta) in [("beta1", beta1), ("beta2", beta2)] {
+      // Also in single precision, in which 1 - β must not be 0.
+      try require(beta >= 0 && Float(beta) < 1, of: beta, name, "at least 0 and less than 1", in: "Adam")
+    }
+    try require(epsilon > 0 && epsilon.isFinite, of: epsilon, "epsilon", "positive and finite", in: "Adam")
   }
 }

@@ -2,23 +2,44 @@ import CoixParallel
 
 /// Gradient descent: p ← p - rate · g.
 public struct SGD<Parameters: TensorTree>: Optimizer {
-  /// The step size.
+  /// The step size: finite, and not negative.
   public var learningRate: Float
-  public private(set) var stepCount = 0
-  public private(set) var skippedCount = 0
+  private var counts = StepCounts()
+  public var stepCount: Int { counts.taken }
+  public var skippedCount: Int { counts.skipped }
+  public var lastSkippedStep: SkippedStep? { counts.lastSkipped }
 
   /// Gradient descent with a fixed step size.
   public init(learningRate: Float) { self.learningRate = learningRate }
 
   @discardableResult
   public mutating func update(_ parameters: inout Parameters, along gradient: Parameters) throws -> Bool {
-    let gradients = gradient.flattened
-    let isFinite = gradients.allSatisfy(\.isFinite)
+    try require(
+      learningRate >= 0 && learningRate.isFinite, of: learningRate, "the learning rate",
+      "finite and not negative", in: "SGD")
     let rate = Tensor(learningRate)
-    try parameters.update(with: gradients, "SGD") { parameter, gradient, _ in
-      if isFinite { parameter = parameter - rate * gradient }
+    var moved = parameters
+    let gradients = try gradient.flattened.map { try $0.validated() }
+    try moved.update(with: gradients, "SGD") { parameter, gradient, _ in
+      parameter = parameter - rate * gradient
     }
-    if isFinite { stepCount += 1 } else { skippedCount += 1 }
-    return isFinite
+    if let obstacle = gradient.obstacle(for: parameters) ?? moved.obstacle(after: parameters) {
+      try counts.skip(obstacle, by: "SGD")
+      return false
+    }
+    parameters = moved
+    counts.take()
+    return true
+  }
+}
+
+extension TensorTree {
+  /// What is wrong with parameters that a step has moved; nil if they are finite.
+  fileprivate func obstacle(after parameters: Self) -> SkippedStep? {
+    guard !isFinite, let broken = firstNumber() else { return nil }
+    if let before = parameters.firstNumber() {
+      return SkippedStep(cause: .parameter, name: before.name, value: before.value)
+    }
+    return SkippedStep(cause: .result, name: broken.name, value: broken.value)
   }
 }

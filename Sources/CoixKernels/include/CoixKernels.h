@@ -107,8 +107,8 @@ void coix_fill(float *y, float value, size_t count, int team);
 void coix_accumulate(float *y, const float *x, size_t count, int team);
 /// y[i] += factor * x[i].
 void coix_accumulate_scaled(float *y, const float *x, float factor, size_t count, int team);
-/// The index of the first non-finite element, or -1.
-int64_t coix_first_nonfinite(const float *x, size_t count);
+/// The index of the first element that is NaN or whose magnitude is greater than the limit (which is positive and finite), or -1.
+int64_t coix_first_above(const float *x, size_t count, float limit);
 /// The index of the first NaN, or -1.
 int64_t coix_first_nan(const float *x, size_t count);
 

@@ -4,7 +4,13 @@ import CoixKernels
 
 extension Tensor {
   /// Whether every number of a uniform tensor is finite.
-  package var isFinite: Bool { !isPoisoned && coix_first_nonfinite(pointer, shape.elementCount) < 0 }
+  package var isFinite: Bool { !isPoisoned && firstNumber(above: .greatestFiniteMagnitude) == nil }
+
+  /// The first number of a uniform tensor that is NaN or of greater magnitude than a limit.
+  package func firstNumber(above limit: Float) -> Float? {
+    let position = coix_first_above(pointer, shape.elementCount, limit)
+    return position < 0 ? nil : pointer[Int(position)]
+  }
 }
 
 /// One step of Adam, for a parameter and its moments. See `coix_adam`.

@@ -169,6 +169,159 @@ import Testing
     #expect(optimizer.skippedCount == 1)
   }
 
+  /// A gradient whose square overflows would make a second moment infinite, and its parameter would never move again.
+  @Test(arguments: [1e20, -1e20, 2e19, 3e38] as [Float])
+  func oneHugeGradientDoesNotFreezeAdam(_ huge: Float) throws {
+    var (parameter, undisturbed) = (Tensor(0), Tensor(0))
+    var adam = Adam(for: parameter, learningRate: 0.1)
+    var undisturbedAdam = adam
+    #expect(try !adam.update(&parameter, along: Tensor(huge)))
+    #expect(adam.skippedCount == 1 && parameter.scalar == 0)
+    #expect(adam.lastSkippedStep == SkippedStep(cause: .squaredGradient, name: "", value: huge))
+    for _ in 0..<10 {
+      #expect(try adam.update(&parameter, along: Tensor(1)))
+      try undisturbedAdam.update(&undisturbed, along: Tensor(1))
+    }
+    #expect(parameter.scalar == undisturbed.scalar)
+    #expect((parameter.scalar + 1).magnitude < 1e-5, "ten steps of 0.1")
+    #expect(adam.stepCount == 10)
+  }
+
+  /// The greatest gradient that is taken leaves finite moments: the parameter moves.
+  @Test func adamTakesGradientsWithFiniteSquares() throws {
+    for (beta1, beta2) in [(0.9, 0.999), (0, 0), (0.9999999, 0.9999999)] {
+      var parameter: [Tensor] = [Tensor([1e19, -1e19, 1e-30])]
+      var adam = Adam(for: parameter, learningRate: 1, beta1: beta1, beta2: beta2)
+      parameter = [Tensor([0, 0, 0])]
+      for step in 1...3 {
+        #expect(try adam.update(&parameter, along: [Tensor([1e19, -1e19, 1e-30])]))
+        let expected = Float(step)
+        #expect((parameter[0].scalars[0] + expected).magnitude < 0.3 * expected)
+        #expect((parameter[0].scalars[1] - expected).magnitude < 0.3 * expected)
+      }
+    }
+  }
+
+  @Test func skippedStepsSayWhy() throws {
+    var parameters = Self.start
+    var adam = Adam(for: parameters)
+    var sgd = SGD<Pair>(learningRate: 2)
+    #expect(adam.lastSkippedStep == nil && sgd.lastSkippedStep == nil)
+    func pair(_ weight: Float, _ bias: Float) -> Pair {
+      Pair(weights: Tensor([0, 0, weight, 0], shape: [2, 2]), bias: Tensor([0, bias]))
+    }
+    try adam.update(&parameters, along: pair(1, .nan))
+    try sgd.update(&parameters, along: pair(1, .nan))
+    #expect(adam.lastSkippedStep?.description == #"the gradient of parameter "bias" is nan"#)
+    #expect(sgd.lastSkippedStep?.description == #"the gradient of parameter "bias" is nan"#)
+    try adam.update(&parameters, along: pair(1e25, 1))
+    #expect(
+      adam.lastSkippedStep?.description
+        == #"the gradient of parameter "weights" is 1e+25, the square of which overflows"#)
+    try sgd.update(&parameters, along: pair(3e38, 1))
+    #expect(sgd.lastSkippedStep?.description == #"parameter "weights" would become -inf"#)
+    #expect(parameters == Self.start)
+    parameters.bias = [.infinity, 1]
+    try adam.update(&parameters, along: pair(.nan, 0))
+    #expect(adam.lastSkippedStep?.description == #"parameter "bias" was inf already"#)
+    try sgd.update(&parameters, along: pair(1, 0))
+    #expect(sgd.lastSkippedStep?.description == #"parameter "bias" was inf already"#)
+
+    var number = Tensor(0)
+    var single = SGD<Tensor>(learningRate: 1)
+    try single.update(&number, along: Tensor(-.infinity))
+    #expect(single.lastSkippedStep?.description == "the gradient of the parameter is -inf")
+  }
+
+  /// Training that does nothing is said, also to those who look at no count.
+  @Test func aHundredSkippedStepsInARowAreAnError() throws {
+    func check<Rule: Optimizer<Pair>>(_ rule: Rule, _ name: String) throws {
+      var (parameters, optimizer) = (Self.start, rule)
+      var broken = Self.gradient(1)
+      broken.bias = [0, .nan]
+      for _ in 1...99 { #expect(try !optimizer.update(&parameters, along: broken)) }
+      try optimizer.update(&parameters, along: Self.gradient(1))
+      for _ in 1...99 { #expect(try !optimizer.update(&parameters, along: broken)) }
+      let before = parameters
+      for count in 100...101 {
+        let text = message { try optimizer.update(&parameters, along: broken) }
+        #expect(
+          text
+            == "gradient: \(name) has skipped \(count) steps in a row, the last one because the gradient of "
+            + #"parameter "bias" is nan; an evaluation with EvaluationOptions(checks: true) names the site at "#
+            + "which a number is no longer finite")
+      }
+      #expect(parameters == before)
+      #expect(optimizer.stepCount == 1 && optimizer.skippedCount == 200)
+      #expect(try optimizer.update(&parameters, along: Self.gradient(1)), "it goes on if the gradient does")
+    }
+    try check(Adam(for: Self.start), "Adam")
+    try check(SGD<Pair>(learningRate: 0.1), "SGD")
+  }
+
+  /// One NaN row in the data: the loss is no number, and the error says what stands in the way.
+  @Test func aRowOfDataThatIsNaNIsNamed() throws {
+    let rows = Plate("row", count: 4)
+    func loss(_ mean: Tensor, checks: Bool) throws -> Tensor {
+      let model = Model { (trace, x: Tensor) in trace.observe("x", x, from: Normal(mean, 1)) }
+      let data = rows.mapped([1, 2, .nan, 3])
+      return try evaluate(rows(model), seed: 0, options: EvaluationOptions(checks: checks))(data)
+        .metrics.logWeight.sum()
+    }
+    var mean = Tensor(0)
+    var adam = Adam(for: mean)
+    let text = message {
+      for _ in 0..<100 {
+        let step = try valueWithGradient(at: mean) { try loss($0, checks: false) }
+        try adam.update(&mean, along: step.gradient)
+      }
+    }
+    #expect(text?.contains("the last one because the gradient of the parameter is nan") == true)
+    #expect(message { try loss(0, checks: true) } == "step 1: input 0 is NaN (row 2)")
+  }
+
+  // MARK: Settings
+
+  @Test(arguments: [Float.nan, .infinity, -.infinity, -0.1])
+  func learningRatesOutsideOfTheirDomain(_ rate: Float) throws {
+    var parameters = Self.start
+    var adam = Adam(for: parameters, learningRate: rate)
+    var sgd = SGD<Pair>(learningRate: rate)
+    #expect(
+      message { try adam.update(&parameters, along: Self.gradient(1)) }
+        == "Adam: the learning rate must be finite and not negative, is \(rate)")
+    #expect(
+      message { try sgd.update(&parameters, along: Self.gradient(1)) }
+        == "SGD: the learning rate must be finite and not negative, is \(rate)")
+    #expect(parameters == Self.start)
+    adam.learningRate = 0
+    sgd.learningRate = 0
+    #expect(try adam.update(&parameters, along: Self.gradient(1)), "a schedule may start at 0")
+    #expect(try sgd.update(&parameters, along: Self.gradient(1)))
+    #expect(parameters == Self.start)
+  }
+
+  @Test func adamsSettingsOutsideOfTheirDomains() throws {
+    func complaint(_ adam: Adam<Pair>) -> String? {
+      var (parameters, adam) = (Self.start, adam)
+      defer { #expect(parameters == Self.start && adam.stepCount == 0) }
+      return message { try adam.update(&parameters, along: Self.gradient(1)) }
+    }
+    for beta in [1, 1.5, -0.1, .nan, .infinity, 1 - 1e-12] {
+      #expect(
+        complaint(Adam(for: Self.start, beta1: beta))
+          == "Adam: beta1 must be at least 0 and less than 1, is \(beta)")
+      #expect(
+        complaint(Adam(for: Self.start, beta2: beta))
+          == "Adam: beta2 must be at least 0 and less than 1, is \(beta)")
+    }
+    for epsilon in [0, -1e-8, .nan, .infinity] as [Float] {
+      #expect(
+        complaint(Adam(for: Self.start, epsilon: epsilon))
+          == "Adam: epsilon must be positive and finite, is \(epsilon)")
+    }
+  }
+
   // MARK: Other structures
 
   @Test func treesOfAnotherStructure() throws {

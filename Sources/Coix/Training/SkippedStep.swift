@@ -1,0 +1,40 @@
+/// Why an optimiser has not taken a step.
+public struct SkippedStep: Hashable, Sendable {
+  /// What stood in the way.
+  public enum Cause: Hashable, Sendable {
+    /// The gradient is not finite.
+    case gradient
+    /// The gradient's square is not finite, which would spoil the moments of all later steps.
+    case squaredGradient
+    /// A parameter was not finite before the step: no step can mend that.
+    case parameter
+    /// A parameter would not be finite after the step.
+    case result
+  }
+
+  /// What stood in the way.
+  public let cause: Cause
+  /// The parameter's name in its tree, as ``TensorTree/namedTensors`` has it: "encoder.bias", say; empty for a tree that is one tensor.
+  public let name: String
+  /// The first number to blame: of the gradient, or of the parameter.
+  public let value: Float
+
+  /// A step that an optimiser of your own has not taken.
+  public init(cause: Cause, name: String, value: Float) {
+    self.cause = cause
+    self.name = name
+    self.value = value
+  }
+}
+
+extension SkippedStep: CustomStringConvertible {
+  public var description: String {
+    let parameter = name.isEmpty ? "the parameter" : "parameter \"\(name)\""
+    return switch cause {
+    case .gradient: "the gradient of \(parameter) is \(value)"
+    case .squaredGradient: "the gradient of \(parameter) is \(value), the square of which overflows"
+    case .parameter: "\(parameter) was \(value) already"
+    case .result: "\(parameter) would become \(value)"
+    }
+  }
+}

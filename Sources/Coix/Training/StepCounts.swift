@@ -1,0 +1,67 @@
+import CoixParallel
+
+/// The steps that an optimiser has taken and skipped.
+struct StepCounts: Sendable {
+  private(set) var taken = 0
+  private(set) var skipped = 0
+  private(set) var lastSkipped: SkippedStep?
+  /// The steps skipped since the last one that was taken.
+  private var skippedInARow = 0
+
+  /// So many steps in a row may be skipped before training is said to go nowhere.
+  static let patience = 100
+
+  mutating func take() {
+    taken += 1
+    skippedInARow = 0
+  }
+
+  /// Counts a step that is not taken.
+  ///
+  /// - Throws: `CoixError.gradient(_:)` at the hundredth in a row.
+  mutating func skip(_ step: SkippedStep, by optimizer: String) throws {
+    skipped += 1
+    skippedInARow += 1
+    lastSkipped = step
+    guard skippedInARow < Self.patience else {
+      throw CoixError.gradient(
+        "\(optimizer) has skipped \(skippedInARow) steps in a row, the last one because \(step); an evaluation "
+          + "with EvaluationOptions(checks: true) names the site at which a number is no longer finite")
+    }
+  }
+}
+
+/// Throws unless a setting of an optimiser holds.
+func require(
+  _ isMet: Bool, of value: some CustomStringConvertible, _ setting: String, _ requirement: String,
+  in optimizer: String
+) throws {
+  guard isMet else {
+    throw CoixError.argument("\(optimizer): \(setting) must be \(requirement), is \(value)")
+  }
+}
+
+extension TensorTree {
+  /// What is wrong with a gradient: the first number that is NaN or of greater magnitude than a limit. nil: nothing.
+  ///
+  /// - Parameters:
+  ///   - parameters: which are to blame if they are not finite themselves.
+  ///   - limit: of a gradient's magnitude.
+  func obstacle(for parameters: Self, limit: Float = .greatestFiniteMagnitude) -> SkippedStep? {
+    guard flattened.contains(where: { $0.firstNumber(above: limit) != nil }) else { return nil }
+    if let broken = parameters.firstNumber() {
+      return SkippedStep(cause: .parameter, name: broken.name, value: broken.value)
+    }
+    return firstNumber(above: limit).map {
+      SkippedStep(cause: $0.value.isFinite ? .squaredGradient : .gradient, name: $0.name, value: $0.value)
+    }
+  }
+
+  /// The first number that is NaN or of greater magnitude than a limit, and the name of its tensor.
+  func firstNumber(above limit: Float = .greatestFiniteMagnitude) -> (name: String, value: Float)? {
+    for (name, tensor) in namedTensors {
+      if let value = tensor.firstNumber(above: limit) { return (name, value) }
+    }
+    return nil
+  }
+}
