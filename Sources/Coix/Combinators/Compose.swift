@@ -38,7 +38,7 @@ struct ComposeEmitter: ProgramEmitter {
 
   func emit(into code: inout StageCode, _ place: Place) throws {
     var inside = place
-    if suffix { inside.handlers.suffixes += 1 }
+    if suffix { inside.treatment.suffixes += 1 }
     code.run(inner, inside)
     code.then { code in
       var after = place
@@ -50,5 +50,14 @@ struct ComposeEmitter: ProgramEmitter {
   func outline() -> ProgramOutline {
     ProgramOutline(
       suffix ? "compose" : "compose, suffix: false", [.init(outer, "outer"), .init(inner, "inner")])
+  }
+}
+
+extension AnyProgram {
+  /// Runs `inner`, then `outer`; see <doc:Compose>.
+  public static func compose(_ outer: AnyProgram, _ inner: AnyProgram, suffix: Bool = true) -> AnyProgram {
+    let highest = max(outer.level, inner.level)
+    let level: Level = highest == .kernel ? .kernel : highest <= .target ? .target : .inference
+    return AnyProgram(ComposeEmitter(outer: outer.node, inner: inner.node, suffix: suffix), level)
   }
 }

@@ -32,7 +32,7 @@ struct EmpiricalEmitter: ProgramEmitter {
     guard isWhole else {
       throw CoixError.illFormedProgram("empirical: the evaluation has not kept its output and trace")
     }
-    try code.require(place.handlers.plates + plates)
+    try code.require(place.treatment.plates + plates)
     if !hasParticles { code.dropParticles() }
     code.discard(place.input)
     let register = code.makeRegister()
@@ -51,7 +51,7 @@ struct EmpiricalEmitter: ProgramEmitter {
       running.logDensity = metrics.logDensity.map { .value($0) }
       running.loss = metrics.loss
       running.memory = metrics.memory
-      try machine.replay(sites, running, into: place.scope, place.handlers)
+      try machine.replay(sites, running, into: place.scope, place.treatment)
       try machine.checkFailure()
     }
     code.output = register
@@ -66,5 +66,12 @@ extension Tensor {
     guard let particles = plates.first else { return self }
     let rows = plates.reduce(1) { $0 * $1.count }
     return reshaped(to: Shape([rows]).appending(shape.dropping(plates.count))).mapped(plate: particles.name)
+  }
+}
+
+extension AnyProgram {
+  /// The program that replays a finished evaluation; see ``empirical(_:)``.
+  public static func empirical(_ evaluation: Evaluation<[Tensor]>) -> AnyProgram {
+    AnyProgram(EmpiricalEmitter(evaluation), .inference)
   }
 }

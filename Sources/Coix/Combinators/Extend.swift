@@ -22,7 +22,7 @@ struct ExtendEmitter: ProgramEmitter {
       let output = code.output
       var auxiliary = place
       auxiliary.input = code.copy(output)
-      auxiliary.handlers.suffixes += 1
+      auxiliary.treatment.suffixes += 1
       code.run(kernel, auxiliary)
       code.then { code in
         code.discard(code.output)
@@ -33,5 +33,17 @@ struct ExtendEmitter: ProgramEmitter {
 
   func outline() -> ProgramOutline {
     ProgramOutline("extend", [.init(target, "target"), .init(kernel, "kernel")])
+  }
+}
+
+extension AnyProgram {
+  /// Runs `target`, then `kernel` on its output; see ``extend(_:_:)``.
+  ///
+  /// - Throws: `CoixError.illFormedProgram(_:)` unless they are a target and a kernel.
+  public static func extend(_ target: AnyProgram, _ kernel: AnyProgram) throws -> AnyProgram {
+    try target.require(target.level <= .target, "extend needs a target; an inference program has no density")
+    try kernel.require(
+      kernel.level == .kernel, "extend needs a kernel, which only samples, for auxiliary variables")
+    return AnyProgram(ExtendEmitter(target: target.node, kernel: kernel.node), .target)
   }
 }

@@ -33,7 +33,7 @@ struct LoopEmitter: ProgramEmitter {
   var programs: [ProgramNode] { [initial] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
-    let plates = Handlers(plates: place.handlers.plates)
+    let plates = SiteTreatment(plates: place.treatment.plates)
     let scope = code.makeScope()
     let loop = code.makeScope()
     code.appendBookkeeping { machine in
@@ -41,7 +41,7 @@ struct LoopEmitter: ProgramEmitter {
       machine.keys[loop] = bodyKey
       machine.open(scope, key: initialKey)
     }
-    code.run(initial, Place(input: code.copy(place.input), scope: scope, handlers: plates))
+    code.run(initial, Place(input: code.copy(place.input), scope: scope, treatment: plates))
     code.then { code in
       code.append { try $0.completeMetrics(scope) }
       try emitRound(rounds.lowerBound, into: &code, place, plates, loop: loop, before: scope)
@@ -60,7 +60,8 @@ struct LoopEmitter: ProgramEmitter {
 
   /// One round, which schedules the next.
   private func emitRound(
-    _ round: Int, into code: inout StageCode, _ place: Place, _ plates: Handlers, loop: Scope, before: Scope
+    _ round: Int, into code: inout StageCode, _ place: Place, _ plates: SiteTreatment, loop: Scope,
+    before: Scope
   ) throws {
     let output = code.output
     guard round < rounds.upperBound else {
@@ -68,7 +69,7 @@ struct LoopEmitter: ProgramEmitter {
         let (sites, metrics) = try machine.finished(before)
         machine.keys[loop] = nil
         machine.close(before)
-        try machine.replay(sites, metrics, into: place.scope, place.handlers)
+        try machine.replay(sites, metrics, into: place.scope, place.treatment)
         try machine.checkFailure()
       }
       code.discard(place.input)
@@ -85,11 +86,11 @@ struct LoopEmitter: ProgramEmitter {
       machine.open(scope, key: key.folded(in: round))
     }
     let finished = FinishedEmitter(scope: before, output: output)
-    code.offer(finished.run)
+    code.offer(finished.offer)
     let program = try body(round, ProgramNode(emitter: finished))
-    code.run(program, Place(input: code.copy(place.input), scope: scope, handlers: plates))
+    code.run(program, Place(input: code.copy(place.input), scope: scope, treatment: plates))
     code.then { code in
-      _ = code.accept(finished.run)
+      _ = code.accept(finished.offer)
       code.append { try $0.completeWeight(scope) }
       let result = code.output
       code.discard(output)
@@ -106,11 +107,11 @@ private struct FinishedEmitter: ProgramEmitter {
   let scope: Scope
   let output: Register
   /// Tells the run from those of other rounds and evaluations, in which a body that keeps the program may put it.
-  let run = FinishedRun()
+  let offer = Offer()
   var programs: [ProgramNode] { [] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
-    guard code.accept(run) else {
+    guard code.accept(offer) else {
       throw CoixError.illFormedProgram(
         "foriLoop: the program so far may stand in one place of its round's program, and nowhere else")
     }
@@ -118,7 +119,7 @@ private struct FinishedEmitter: ProgramEmitter {
       let (sites, metrics) = try machine.finished(scope)
       // Handed on rather than copied, so that barriers to come complete its metrics once.
       machine.close(scope)
-      try machine.replay(sites, metrics, into: place.scope, place.handlers)
+      try machine.replay(sites, metrics, into: place.scope, place.treatment)
       try machine.checkFailure()
     }
     code.discard(place.input)
@@ -127,9 +128,6 @@ private struct FinishedEmitter: ProgramEmitter {
 
   func outline() -> ProgramOutline { .earlierRound }
 }
-
-/// The identity of a run that an evaluation has finished.
-final class FinishedRun: Sendable {}
 
 /// What stands for the program so far where a round is only looked at.
 private struct EarlierRoundEmitter: ProgramEmitter {
@@ -171,5 +169,18 @@ extension Machine {
     metrics.logDensity = metrics.logDensity ?? .pending(sum(sites) ?? Tensor(0))
     if !metrics.hasLoss { metrics.loss = Tensor(0) }
     recorder.metrics = metrics
+  }
+}
+
+extension AnyProgram {
+  /// Runs a program that `body` makes, again and again; see ``foriLoop(_:initial:body:)``.
+  public static func foriLoop(
+    _ rounds: Range<Int>, initial: AnyProgram,
+    body: @escaping @Sendable (_ round: Int, _ program: AnyProgram) throws -> AnyProgram
+  ) -> AnyProgram {
+    AnyProgram(
+      LoopEmitter(rounds: rounds, initial: initial.node) { round, node in
+        try body(round, AnyProgram(node, .inference)).node
+      }, .inference)
   }
 }

@@ -53,10 +53,10 @@ struct MemoizeEmitter: ProgramEmitter {
       throw CoixError.argument("memoize: needs a memory, or a size of at least 1")
     }
     let scope = code.makeScope()
-    let plates = Handlers(plates: place.handlers.plates)
+    let plates = SiteTreatment(plates: place.treatment.plates)
     let input = code.copy(place.input)
     code.append { try $0.open(scope, from: place.scope) }
-    code.run(proposal, Place(input: input, scope: scope, handlers: plates))
+    code.run(proposal, Place(input: input, scope: scope, treatment: plates))
     code.then { code in
       code.discard(code.output)
       guard let fresh = code.particleCount else {
@@ -71,7 +71,7 @@ struct MemoizeEmitter: ProgramEmitter {
       code.append { machine in
         try machine.open(joined, from: place.scope, given: try machine.recorder(scope).sites)
       }
-      code.run(target, Place(input: place.input, scope: joined, handlers: plates))
+      code.run(target, Place(input: place.input, scope: joined, treatment: plates))
       code.then { code in emitChoice(of: kept, into: &code, place, proposal: scope, joined) }
     }
   }
@@ -102,7 +102,7 @@ struct MemoizeEmitter: ProgramEmitter {
       let recorder = try machine.recorder(joined)
       machine.close(joined)
       try machine.replay(
-        recorder.sites, recorder.metrics ?? RunningMetrics(), into: place.scope, place.handlers)
+        recorder.sites, recorder.metrics ?? RunningMetrics(), into: place.scope, place.treatment)
       try machine.checkFailure()
     }
     code.free(proposal)
@@ -215,5 +215,18 @@ private struct BestParticles {
         isFilled[place * instances + instance] = place >= best.count
       }
     }
+  }
+}
+
+extension AnyProgram {
+  /// Proposes with samples from memory besides fresh ones; see ``memoize(_:_:memory:size:)``.
+  ///
+  /// - Throws: `CoixError.illFormedProgram(_:)` if the target is an inference program.
+  public static func memoize(
+    _ target: AnyProgram, _ proposal: AnyProgram, memory: [String: Tensor] = [:], size: Int? = nil
+  ) throws -> AnyProgram {
+    try target.requireDensity(for: "memoize")
+    return AnyProgram(
+      MemoizeEmitter(target: target.node, proposal: proposal.node, memory: memory, size: size), .inference)
   }
 }

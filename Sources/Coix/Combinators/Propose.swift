@@ -51,38 +51,29 @@ struct ProposeEmitter: ProgramEmitter {
     let scope = place.scope
     let proposalScope = code.makeScope()
     let targetScope = code.makeScope()
-    let plates = Handlers(plates: place.handlers.plates)
+    let plates = SiteTreatment(plates: place.treatment.plates)
     if let objective { code.note(objective) }
 
     let proposalInput = isChained ? place.input : code.copy(place.input)
     code.append { try $0.open(proposalScope, from: scope) }
-    code.run(proposal, Place(input: proposalInput, scope: proposalScope, handlers: plates))
+    code.run(proposal, Place(input: proposalInput, scope: proposalScope, treatment: plates))
     code.then { code in
       code.append { machine in
         try machine.open(targetScope, from: scope, given: try machine.finishedTrace(proposalScope).sites)
       }
       if !isChained { code.discard(code.output) }
       let input = isChained ? code.output : place.input
+      let scopes = Scopes(proposal: proposalScope, target: targetScope, outer: place)
       guard detach && objective != nil else {
-        code.run(target, Place(input: input, scope: targetScope, handlers: plates))
-        code.then { code in
-          let number = code.nextNumber(of: .propose)
-          code.append { machine in
-            let target = try machine.finishedTrace(targetScope)
-            let weighing = try Weighing(machine, proposal: proposalScope, target: target)
-            try finish(
-              machine, weighing, number, handedOn: target, proposalScope, targetScope, scope, place.handlers)
-          }
-          code.free(proposalScope)
-          code.free(targetScope)
-        }
+        code.run(target, Place(input: input, scope: targetScope, treatment: plates))
+        code.then { code in emitWeighing(into: &code, scopes) }
         return
       }
       let again = code.copy(input)
-      code.run(target, Place(input: input, scope: targetScope, handlers: plates))
+      code.run(target, Place(input: input, scope: targetScope, treatment: plates))
       code.then { code in
         code.discard(code.output)
-        emitDetached(into: &code, input: again, targetScope, proposalScope, place)
+        emitDetached(into: &code, input: again, scopes)
       }
     }
   }
@@ -95,38 +86,49 @@ struct ProposeEmitter: ProgramEmitter {
       title, [.init(target, "target"), .init(proposal, isChained ? "chained proposal" : "proposal")])
   }
 
+  /// Where the programs of a step have their sites.
+  private struct Scopes {
+    let proposal: Scope
+    let target: Scope
+    /// The second run of the target, with `detach`.
+    var detached: Scope?
+    /// Where the step itself stands.
+    let outer: Place
+  }
+
   /// The second run of the target, at its own values without gradients.
-  private func emitDetached(
-    into code: inout StageCode, input: Register, _ targetScope: Scope, _ proposalScope: Scope, _ place: Place
-  ) {
+  private func emitDetached(into code: inout StageCode, input: Register, _ scopes: Scopes) {
     let detachedScope = code.makeScope()
     code.append { machine in
       // By the names that the sites ran under, so that each meets its own value.
       try machine.open(
-        detachedScope, from: place.scope, given: try machine.recorder(targetScope).sites, detachesGiven: true)
+        detachedScope, from: scopes.outer.scope, given: try machine.recorder(scopes.target).sites,
+        detachesGiven: true)
     }
     code.run(
-      target, Place(input: input, scope: detachedScope, handlers: Handlers(plates: place.handlers.plates)))
-    code.then { code in
-      let number = code.nextNumber(of: .propose)
-      code.append { machine in
-        let weighing = try Weighing(
-          machine, proposal: proposalScope, target: try machine.finishedTrace(targetScope))
-        let detached = try machine.finishedTrace(detachedScope)
-        machine.close(detachedScope)
-        try finish(
-          machine, weighing, number, handedOn: detached, proposalScope, targetScope, place.scope,
-          place.handlers)
-      }
-      for scope in [detachedScope, proposalScope, targetScope] { code.free(scope) }
-    }
+      target,
+      Place(
+        input: input, scope: detachedScope, treatment: SiteTreatment(plates: scopes.outer.treatment.plates)))
+    var scopes = scopes
+    scopes.detached = detachedScope
+    code.then { [scopes] code in emitWeighing(into: &code, scopes) }
   }
 
-  private func finish(
-    _ machine: Machine, _ weighing: Weighing, _ number: Int, handedOn: Trace, _ proposalScope: Scope,
-    _ targetScope: Scope, _ scope: Scope, _ handlers: Handlers
-  ) throws {
-    var metrics = try machine.recorder(proposalScope).metrics ?? RunningMetrics()
+  /// What comes after the programs: weights, and the sites that are handed on.
+  private func emitWeighing(into code: inout StageCode, _ scopes: Scopes) {
+    let number = code.nextNumber(of: .propose)
+    code.append { machine in try weigh(machine, scopes, number) }
+    if let detached = scopes.detached { code.free(detached) }
+    code.free(scopes.proposal)
+    code.free(scopes.target)
+  }
+
+  /// Weighs the proposal's values for the target, and hands on the target's sites.
+  private func weigh(_ machine: Machine, _ scopes: Scopes, _ number: Int) throws {
+    let target = try machine.finishedTrace(scopes.target)
+    let weighing = try Weighing(machine, proposal: scopes.proposal, target: target)
+    let handedOn = try scopes.detached.map { try machine.finishedTrace($0) } ?? target
+    var metrics = try machine.recorder(scopes.proposal).metrics ?? RunningMetrics()
     metrics.logWeight = weighing.logWeight
     metrics.weightTerms += weighing.terms
     if machine.hasParticles {
@@ -149,9 +151,10 @@ struct ProposeEmitter: ProgramEmitter {
             proposal: weighing.proposal.sites, target: handedOn.sites))
       }
     }
-    machine.close(proposalScope)
-    machine.close(targetScope)
-    try machine.replay(handedOn.marginal.sites, metrics, into: scope, handlers)
+    if let detached = scopes.detached { machine.close(detached) }
+    machine.close(scopes.proposal)
+    machine.close(scopes.target)
+    try machine.replay(handedOn.marginal.sites, metrics, into: scopes.outer.scope, scopes.outer.treatment)
     try machine.checkFailure()
   }
 }
@@ -207,74 +210,18 @@ struct Weighing {
   }
 }
 
-extension Machine {
-  /// The sum of some sites' log-probabilities, also over local plates: one number for each particle; nil for no sites.
-  func sum(_ sites: [Site], where isIncluded: (Site) -> Bool = { _ in true }) -> Tensor? {
-    var sum: Tensor?
-    for site in sites where isIncluded(site) {
-      let logProb = local(site.logProb)
-      let total = logProb.shape.rank == 0 ? logProb : logProb.sum()
-      sum = sum.map { $0 + total } ?? total
-    }
-    return sum
-  }
-
-  /// The log-weight of a program that has run: that of the weighted program within it, and the sum over other observed sites;
-  /// nil if it has neither.
-  func logWeight(_ metrics: RunningMetrics?, _ sites: [Site]) -> Tensor? {
-    let observed = sum(sites) { $0.isObserved && !$0.isWeighed }
-    guard let weight = metrics?.logWeight.map({ local($0) }) else { return observed }
-    return observed.map { weight + $0 } ?? weight
-  }
-
-  /// Completes the weight of a program that has run.
+extension AnyProgram {
+  /// Weights a proposal for a target; see ``propose(_:_:loss:detach:)``. With `chain`, the target takes the proposal's output.
   ///
-  /// Sites that are observed around a weighted program change its weight; effective sample size and evidence then are those of the
-  /// new one.
-  func completeWeight(_ metrics: inout RunningMetrics, _ sites: [Site]) {
-    let isChanged = metrics.logWeight != nil && sites.contains { $0.isObserved && !$0.isWeighed }
-    let weight = logWeight(metrics, sites) ?? Tensor(0)
-    metrics.logWeight = weight
-    metrics.weightTerms += weightTerms(sites) { $0.isObserved && !$0.isWeighed }
-    guard isChanged else { return }
-    if !hasParticles {
-      metrics.forgetSummary()
-    } else if metrics.ess != nil {
-      metrics.summarize(weight)
-    }
-  }
-
-  /// Adds sites as they are to a scope, as the empirical program of a finished run does: each latent site draws once.
-  ///
-  /// All probability is at the values they have, so that at another, given, value the log-probability is -inf.
-  func replay(_ sites: [Site], _ metrics: RunningMetrics, into scope: Scope, _ handlers: Handlers) throws {
-    let recorder = try recorder(scope)
-    for var site in sites {
-      if !site.isObserved { _ = recorder.stream.next() }
-      site.key = site.key.suffixed(handlers.suffixes)
-      // At a barrier there may be no context to remember an error.
-      guard !recorder.contains(site.key) else { throw CoixError.duplicateSite(site.name) }
-      site.isSuffixed = false
-      site.isWeighed = metrics.logWeight != nil
-      site.isGiven = false
-      if !site.isObserved {
-        if let given = recorder.givenValue(site.key, shape: site.value.shape, plateSizes: batch) {
-          let point = Delta(local(site.value), logDensity: local(site.logProb), eventRank: site.eventRank)
-          site.logProb = point.logProb(of: given)
-          site.value = given
-          site.isGiven = true
-        } else if handlers.isDetached {
-          site.value = site.value.detached
-        }
-        if handlers.sticksTheLanding { site.logProb = site.logProb.detached }
-      }
-      recorder.append(site)
-    }
-    var merged = recorder.metrics ?? RunningMetrics()
-    guard merged.logWeight == nil || metrics.logWeight == nil else {
-      throw CoixError.illFormedProgram("compose: both programs are weighted; at most one of them may be")
-    }
-    merged.merge(metrics)
-    recorder.metrics = merged
+  /// - Throws: `CoixError.illFormedProgram(_:)` if the target is an inference program.
+  public static func propose(
+    _ target: AnyProgram, _ proposal: AnyProgram, loss: Objective? = nil, detach: Bool = false,
+    chain: Bool = false
+  ) throws -> AnyProgram {
+    try target.requireDensity(for: "propose")
+    return AnyProgram(
+      ProposeEmitter(
+        target: target.node, proposal: proposal.node, objective: loss, detach: detach, isChained: chain),
+      .inference)
   }
 }

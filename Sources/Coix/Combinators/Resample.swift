@@ -42,14 +42,14 @@ struct ResampleEmitter: ProgramEmitter {
       throw CoixError.argument("resample: the number of particles must be at least 1, is \(count)")
     }
     try condition.validate(for: count)
-    let (scope, handlers) = (place.scope, place.handlers)
+    let (scope, treatment) = (place.scope, place.treatment)
     let inner = code.makeScope()
     code.appendBookkeeping { machine in
       machine.keys[inner] = try machine.recorder(scope).stream.next()
       try machine.open(inner, from: scope)
     }
     code.run(
-      program, Place(input: place.input, scope: inner, handlers: Handlers(plates: handlers.plates)))
+      program, Place(input: place.input, scope: inner, treatment: SiteTreatment(plates: treatment.plates)))
     code.then { code in
       code.append { machine in
         let recorder = try machine.recorder(inner)
@@ -71,7 +71,7 @@ struct ResampleEmitter: ProgramEmitter {
       code.appendBookkeeping { machine in
         let recorder = try machine.recorder(inner)
         machine.close(inner)
-        try machine.replay(recorder.sites, recorder.metrics ?? RunningMetrics(), into: scope, handlers)
+        try machine.replay(recorder.sites, recorder.metrics ?? RunningMetrics(), into: scope, treatment)
         try machine.checkFailure()
       }
       code.free(inner)
@@ -151,5 +151,16 @@ struct ResampleEmitter: ProgramEmitter {
             ess: metrics.ess?.tensor.scalar, logZ: metrics.logZ?.tensor.scalar ?? .nan)))
     }
     recorder.metrics = metrics
+  }
+}
+
+extension AnyProgram {
+  /// Resamples; see ``resample(_:count:scheme:when:)``.
+  public static func resample(
+    _ program: AnyProgram, count: ParticleCount = .same, scheme: ResamplingScheme = .systematic,
+    when condition: ResamplingCondition = .always
+  ) -> AnyProgram {
+    AnyProgram(
+      ResampleEmitter(program: program.node, count: count, scheme: scheme, condition: condition), .inference)
   }
 }

@@ -64,12 +64,13 @@ public struct Enumerator<Program: InferenceProgram> {
     var assignments: [Enumeration<Program.Output>.Assignment] = []
     var path: SupportPath? = SupportPath(limit: limit)
     var names: Set<String> = []
-    let run = EvaluationRun(options: EvaluationOptions())
+    let input = Typed(input)
     while let following = path {
       guard assignments.count < limit else { throw CoixError.tooManyAssignments(limit: limit) }
       try Task.checkCancellation()
-      let (evaluation, taken): (Evaluation<Program.Output>, SupportPath?) = try run.evaluate(
-        program.node, input: input, latents: latents, key: key, path: following)
+      let (evaluation, taken): (Evaluation<Program.Output>, SupportPath?) = try EvaluationSettings(
+        program: program.node, input: input, latents: latents, key: key, path: following
+      ).evaluate()
       let logJoint = evaluation.trace.sites.reduce(Tensor(0)) { $0 + $1.logProb.sum() }
       assignments.append(.init(output: evaluation.output, trace: evaluation.trace, logJoint: logJoint))
       names = taken?.names ?? []

@@ -19,7 +19,7 @@ public struct AnyProgram: InferenceProgram {
   /// What the program may do.
   public let level: Level
 
-  fileprivate init(_ emitter: some ProgramEmitter, _ level: Level) {
+  init(_ emitter: some ProgramEmitter, _ level: Level) {
     self.init(ProgramNode(emitter: emitter), level)
   }
 
@@ -27,6 +27,8 @@ public struct AnyProgram: InferenceProgram {
     self.node = node
     self.level = level
   }
+
+  public func replacing(node: ProgramNode) -> AnyProgram { AnyProgram(node, level) }
 
   /// A kernel with its types erased.
   public init(_ program: some KernelProgram<[Tensor], [Tensor]>) { self.init(program.node, .kernel) }
@@ -43,88 +45,6 @@ public struct AnyProgram: InferenceProgram {
     self.init(program.node, .inference)
   }
 
-  /// Runs `inner`, then `outer`; see <doc:Compose>.
-  public static func compose(_ outer: AnyProgram, _ inner: AnyProgram, suffix: Bool = true) -> AnyProgram {
-    let highest = max(outer.level, inner.level)
-    let level: Level = highest == .kernel ? .kernel : highest <= .target ? .target : .inference
-    return AnyProgram(ComposeEmitter(outer: outer.node, inner: inner.node, suffix: suffix), level)
-  }
-
-  /// Runs `target`, then `kernel` on its output; see ``extend(_:_:)``.
-  ///
-  /// - Throws: `CoixError.illFormedProgram(_:)` unless they are a target and a kernel.
-  public static func extend(_ target: AnyProgram, _ kernel: AnyProgram) throws -> AnyProgram {
-    try target.require(target.level <= .target, "extend needs a target; an inference program has no density")
-    try kernel.require(
-      kernel.level == .kernel, "extend needs a kernel, which only samples, for auxiliary variables")
-    return AnyProgram(ExtendEmitter(target: target.node, kernel: kernel.node), .target)
-  }
-
-  /// Weights a proposal for a target; see ``propose(_:_:loss:detach:)``. With `chain`, the target takes the proposal's output.
-  ///
-  /// - Throws: `CoixError.illFormedProgram(_:)` if the target is an inference program.
-  public static func propose(
-    _ target: AnyProgram, _ proposal: AnyProgram, loss: Objective? = nil, detach: Bool = false,
-    chain: Bool = false
-  ) throws -> AnyProgram {
-    try target.requireDensity(for: "propose")
-    return AnyProgram(
-      ProposeEmitter(
-        target: target.node, proposal: proposal.node, objective: loss, detach: detach, isChained: chain),
-      .inference)
-  }
-
-  /// Resamples; see ``resample(_:count:scheme:when:)``.
-  public static func resample(
-    _ program: AnyProgram, count: ParticleCount = .same, scheme: ResamplingScheme = .systematic,
-    when condition: ResamplingCondition = .always
-  ) -> AnyProgram {
-    AnyProgram(
-      ResampleEmitter(program: program.node, count: count, scheme: scheme, condition: condition), .inference)
-  }
-
-  /// Runs a program that `body` makes, again and again; see ``foriLoop(_:initial:body:)``.
-  public static func foriLoop(
-    _ rounds: Range<Int>, initial: AnyProgram,
-    body: @escaping @Sendable (_ round: Int, _ program: AnyProgram) throws -> AnyProgram
-  ) -> AnyProgram {
-    AnyProgram(
-      LoopEmitter(rounds: rounds, initial: initial.node) { round, node in
-        try body(round, AnyProgram(node, .inference)).node
-      }, .inference)
-  }
-
-  /// Proposes with samples from memory besides fresh ones; see ``memoize(_:_:memory:size:)``.
-  ///
-  /// - Throws: `CoixError.illFormedProgram(_:)` if the target is an inference program.
-  public static func memoize(
-    _ target: AnyProgram, _ proposal: AnyProgram, memory: [String: Tensor] = [:], size: Int? = nil
-  ) throws -> AnyProgram {
-    try target.requireDensity(for: "memoize")
-    return AnyProgram(
-      MemoizeEmitter(target: target.node, proposal: proposal.node, memory: memory, size: size), .inference)
-  }
-
-  /// The program that replays a finished evaluation; see ``empirical(_:)``.
-  public static func empirical(_ evaluation: Evaluation<[Tensor]>) -> AnyProgram {
-    AnyProgram(EmpiricalEmitter(evaluation), .inference)
-  }
-
-  /// The program with non-reparameterised latent variables; see ``detach(_:)``.
-  public static func detach(_ program: AnyProgram) -> AnyProgram {
-    AnyProgram(.handling("detach", program) { $0.isDetached = true }, program.level)
-  }
-
-  /// The program without gradients to its distributions' parameters; see ``stickTheLanding(_:)``.
-  public static func stickTheLanding(_ program: AnyProgram) -> AnyProgram {
-    AnyProgram(.handling("stickTheLanding", program) { $0.sticksTheLanding = true }, program.level)
-  }
-
-  /// The program with its sites marked as auxiliary; see ``suffix(_:)``.
-  public static func suffix(_ program: AnyProgram) -> AnyProgram {
-    AnyProgram(.handling("suffix", program) { $0.suffixes += 1 }, program.level)
-  }
-
   /// Throws unless the program's density can be evaluated.
   func requireDensity(for combinator: String) throws {
     try require(
@@ -132,19 +52,8 @@ public struct AnyProgram: InferenceProgram {
       "\(combinator) needs a target with a density; an inference program has none to evaluate")
   }
 
-  fileprivate func require(_ condition: Bool, _ reason: String) throws {
+  /// Throws, with the reason, unless a condition holds.
+  func require(_ condition: Bool, _ reason: String) throws {
     guard condition else { throw CoixError.illFormedProgram(reason) }
-  }
-}
-
-extension Plate {
-  /// The program for each row of the plate.
-  ///
-  /// - Throws: `CoixError.illFormedProgram(_:)` for an inference program, whose plates are around its parts.
-  public func callAsFunction(_ program: AnyProgram) throws -> AnyProgram {
-    try program.require(
-      program.level <= .target,
-      "a plate goes around kernels, models and targets, not around an inference program")
-    return AnyProgram(PlateEmitter(plate: self, program: program.node), program.level)
   }
 }

@@ -3,7 +3,7 @@ import CoixParallel
 /// What a ``Kernel``'s closure gets to make its sites with: it samples.
 public struct KernelTrace {
   let recorder: Recorder
-  let handlers: Handlers
+  let treatment: SiteTreatment
   var local = LocalPlates()
 
   /// A random choice.
@@ -14,7 +14,7 @@ public struct KernelTrace {
   /// - Returns: a draw of the distribution's event shape, or the value that a combinator gives to the site; with the axes of local
   ///   plates in front.
   public func sample(_ name: String, from distribution: some Distribution) -> Tensor {
-    recorder.sample(name, from: distribution, within: local.sizes, handlers: handlers)
+    recorder.sample(name, from: distribution, within: local.sizes, treatment: treatment)
   }
 
   /// A local plate: `count` conditionally independent elements within the program.
@@ -24,7 +24,7 @@ public struct KernelTrace {
   /// (``Objective/apg``).
   public func plate(_ name: String, _ count: Int) -> KernelTrace {
     var inside = self
-    inside.local.add(name, count, recorder, handlers)
+    inside.local.add(name, count, recorder, treatment)
     return inside
   }
 
@@ -43,18 +43,18 @@ public struct KernelTrace {
 /// What a ``Model``'s closure gets to make its sites with: it samples, observes and has factors.
 public struct ModelTrace {
   let recorder: Recorder
-  let handlers: Handlers
+  let treatment: SiteTreatment
   var local = LocalPlates()
 
   /// A random choice; see ``KernelTrace/sample(_:from:)``.
   public func sample(_ name: String, from distribution: some Distribution) -> Tensor {
-    recorder.sample(name, from: distribution, within: local.sizes, handlers: handlers)
+    recorder.sample(name, from: distribution, within: local.sizes, treatment: treatment)
   }
 
   /// A local plate; see ``KernelTrace/plate(_:_:)``.
   public func plate(_ name: String, _ count: Int) -> ModelTrace {
     var inside = self
-    inside.local.add(name, count, recorder, handlers)
+    inside.local.add(name, count, recorder, treatment)
     return inside
   }
 
@@ -68,13 +68,13 @@ public struct ModelTrace {
   ///   - value: of the distribution's shape.
   ///   - distribution: what the value counts as drawn from.
   public func observe(_ name: String, _ value: Tensor, from distribution: some Distribution) {
-    recorder.observe(name, value, from: distribution, within: local.sizes, handlers: handlers)
+    recorder.observe(name, value, from: distribution, within: local.sizes, treatment: treatment)
   }
 
   /// A factor: `logDensity`, one number for each particle (and element of the local plates), enters the weight.
   public func factor(_ name: String, _ logDensity: Tensor) {
     let unit = Unit(logDensity)
-    recorder.observe(name, Tensor.zeros(unit.shape), from: unit, within: local.sizes, handlers: handlers)
+    recorder.observe(name, Tensor.zeros(unit.shape), from: unit, within: local.sizes, treatment: treatment)
   }
 }
 
@@ -83,10 +83,10 @@ struct LocalPlates {
   private(set) var sizes = Shape.scalar
   private var names: [String] = []
 
-  mutating func add(_ name: String, _ count: Int, _ recorder: Recorder, _ handlers: Handlers) {
+  mutating func add(_ name: String, _ count: Int, _ recorder: Recorder, _ treatment: SiteTreatment) {
     if count < 1 {
       recorder.remember(.emptyPlate(name: name, count: count))
-    } else if names.contains(name) || handlers.plates.contains(where: { $0.name == name }) {
+    } else if names.contains(name) || treatment.plates.contains(where: { $0.name == name }) {
       recorder.remember(
         .illFormedProgram(
           "plate \"\(name)\" stands inside a plate of the same name; nested plates need different ones"))

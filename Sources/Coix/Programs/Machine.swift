@@ -37,20 +37,21 @@ final class Machine: @unchecked Sendable {
   /// Whether weights keep their terms, so that an error in them can name a site.
   let keepsWeightTerms: Bool
 
-  init(for code: StageCode, input: Value, key: PRNGKey, options: EvaluationOptions, keepsWeightTerms: Bool) {
-    (checks, reportsSteps) = (options.checks, options.steps)
-    self.keepsWeightTerms = keepsWeightTerms
+  /// The state before the first stage.
+  init(for code: StageCode, _ settings: EvaluationSettings) {
+    (checks, reportsSteps) = (settings.options.checks, settings.options.steps)
+    keepsWeightTerms = settings.keepsWeightTerms
     registers = Array(repeating: nil, count: code.registerCount)
     recorders = Array(repeating: nil, count: code.scopeCount)
-    registers[Register.input.index] = Slot(value: input, isLocal: false)
-    recorders[Scope.root.index] = Recorder(key: key, machine: id, checks: checks)
+    registers[Register.input.index] = Slot(value: settings.input, isLocal: false)
+    recorders[Scope.root.index] = Recorder(key: settings.key, machine: id, checks: checks)
     batch = []
     hasParticles = false
     context = nil
   }
 
   /// A copy for a chunk, or for a barrier with other plates.
-  init(copying other: Machine, batch: [Int], hasParticles: Bool, context: ExecutionContext?) {
+  init(copying other: Machine, batch: [Int], hasParticles: Bool, context: ExecutionContext? = nil) {
     registers = other.registers
     recorders = other.recorders
     keys = other.keys

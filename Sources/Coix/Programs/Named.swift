@@ -16,35 +16,10 @@ private struct NamedEmitter: ProgramEmitter {
   }
 }
 
-extension ProgramNode {
-  fileprivate func named(_ name: String) -> ProgramNode {
-    // A new name takes the place of an old one.
-    let program = (emitter as? NamedEmitter)?.program ?? self
-    return ProgramNode(emitter: NamedEmitter(name: name, program: program))
+extension InferenceProgram {
+  /// The same program, by a name that ``diagram(of:as:)`` shows. A new name takes the place of an old one.
+  public func named(_ name: String) -> SameLevel {
+    let program = (node.emitter as? NamedEmitter)?.program ?? node
+    return replacing(node: ProgramNode(emitter: NamedEmitter(name: name, program: program)))
   }
-}
-
-extension Kernel {
-  /// The same kernel, by a name that ``diagram(of:as:)`` shows.
-  public func named(_ name: String) -> Kernel { Kernel(node: node.named(name)) }
-}
-
-extension Model {
-  /// The same model, by a name that ``diagram(of:as:)`` shows.
-  public func named(_ name: String) -> Model { Model(node: node.named(name)) }
-}
-
-extension Target {
-  /// The same target, by a name that ``diagram(of:as:)`` shows.
-  public func named(_ name: String) -> Target { Target(node: node.named(name)) }
-}
-
-extension Inference {
-  /// The same program, by a name that ``diagram(of:as:)`` shows.
-  public func named(_ name: String) -> Inference { Inference(node: node.named(name)) }
-}
-
-extension AnyProgram {
-  /// The same program, by a name that ``diagram(of:as:)`` shows.
-  public func named(_ name: String) -> AnyProgram { AnyProgram(node.named(name), level) }
 }

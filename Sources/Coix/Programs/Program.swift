@@ -8,18 +8,23 @@ public protocol InferenceProgram<Input, Output>: Sendable {
   associatedtype Input: TensorTree
   /// What the program returns.
   associatedtype Output: TensorTree
+  /// What combinators that keep a program's level make of this one: ``detach(_:)``, say. A ``Kernel``, ``Model``, ``Target`` or
+  /// ``Inference`` unless the program says otherwise.
+  associatedtype SameLevel: InferenceProgram<Input, Output>
   /// The program as the combinators see it.
   var node: ProgramNode { get }
+  /// A program of the same level and types with another node.
+  func replacing(node: ProgramNode) -> SameLevel
 }
 
 /// A program with a density that can be evaluated at given values: what ``propose(_:_:loss:detach:)`` takes as target.
-public protocol TargetProgram<Input, Output>: InferenceProgram {}
+public protocol TargetProgram<Input, Output>: InferenceProgram where SameLevel: TargetProgram {}
 
 /// A program made of one closure, which may observe.
-public protocol PrimitiveProgram<Input, Output>: TargetProgram {}
+public protocol PrimitiveProgram<Input, Output>: TargetProgram where SameLevel: PrimitiveProgram {}
 
 /// A program that only samples, so that its density is normalised.
-public protocol KernelProgram<Input, Output>: PrimitiveProgram {}
+public protocol KernelProgram<Input, Output>: PrimitiveProgram where SameLevel: KernelProgram {}
 
 /// A program as combinators see it: its types erased.
 public struct ProgramNode: Sendable {
@@ -80,22 +85,22 @@ struct Place: Sendable {
   /// The scope that its sites go to.
   var scope: Scope
   /// What surrounding combinators do to its sites.
-  var handlers = Handlers()
+  var treatment = SiteTreatment()
 }
 
 /// A closure that runs once for each chunk.
 struct PrimitiveEmitter: ProgramEmitter {
   /// "kernel" or "model".
   let kind: String
-  let body: @Sendable (Recorder, Handlers, Value) throws -> Value
+  let body: @Sendable (Recorder, SiteTreatment, Value) throws -> Value
   var programs: [ProgramNode] { [] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
-    try code.require(place.handlers.plates)
+    try code.require(place.treatment.plates)
     code.noteRead(place.input)
     let output = code.makeRegister()
     code.append { machine in
-      let value = try body(machine.recorder(place.scope), place.handlers, machine.take(place.input))
+      let value = try body(machine.recorder(place.scope), place.treatment, machine.take(place.input))
       try machine.checkFailure()
       machine.set(output, value)
     }
@@ -106,41 +111,48 @@ struct PrimitiveEmitter: ProgramEmitter {
   func outline() -> ProgramOutline { ProgramOutline(kind) }
 }
 
-/// A program inside of a plate.
-struct PlateEmitter: ProgramEmitter {
-  let plate: Plate
-  let program: ProgramNode
-  var programs: [ProgramNode] { [program] }
-
-  func emit(into code: inout StageCode, _ place: Place) throws {
-    var inside = place
-    inside.handlers.plates.append(plate)
-    code.run(program, inside)
-  }
-
-  func outline() -> ProgramOutline {
-    ProgramOutline("plate \(plate.description)", [.init(program)])
-  }
-}
-
 /// A program that only samples.
 public struct Kernel<Input: TensorTree, Output: TensorTree>: KernelProgram {
+  public typealias SameLevel = Self
+
   public let node: ProgramNode
 }
 
 /// A program that samples and observes.
 public struct Model<Input: TensorTree, Output: TensorTree>: PrimitiveProgram {
+  public typealias SameLevel = Self
+
   public let node: ProgramNode
 }
 
 /// A program with a density: a joint of models, for instance.
 public struct Target<Input: TensorTree, Output: TensorTree>: TargetProgram {
+  public typealias SameLevel = Self
+
   public let node: ProgramNode
 }
 
 /// A program that gives properly weighted samples.
 public struct Inference<Input: TensorTree, Output: TensorTree>: InferenceProgram {
+  public typealias SameLevel = Self
+
   public let node: ProgramNode
+}
+
+extension InferenceProgram {
+  public func replacing(node: ProgramNode) -> Inference<Input, Output> { Inference(node: node) }
+}
+
+extension TargetProgram {
+  public func replacing(node: ProgramNode) -> Target<Input, Output> { Target(node: node) }
+}
+
+extension PrimitiveProgram {
+  public func replacing(node: ProgramNode) -> Model<Input, Output> { Model(node: node) }
+}
+
+extension KernelProgram {
+  public func replacing(node: ProgramNode) -> Kernel<Input, Output> { Kernel(node: node) }
 }
 
 extension Target {
@@ -186,8 +198,8 @@ extension Kernel {
   public init(tree body: @escaping @Sendable (KernelTrace, Input) throws -> Output) {
     self.init(
       node: ProgramNode(
-        emitter: PrimitiveEmitter(kind: "kernel") { recorder, handlers, input in
-          Typed(try body(KernelTrace(recorder: recorder, handlers: handlers), input.typed()))
+        emitter: PrimitiveEmitter(kind: "kernel") { recorder, treatment, input in
+          Typed(try body(KernelTrace(recorder: recorder, treatment: treatment), input.typed()))
         }))
   }
 }
@@ -225,38 +237,8 @@ extension Model {
   public init(tree body: @escaping @Sendable (ModelTrace, Input) throws -> Output) {
     self.init(
       node: ProgramNode(
-        emitter: PrimitiveEmitter(kind: "model") { recorder, handlers, input in
-          Typed(try body(ModelTrace(recorder: recorder, handlers: handlers), input.typed()))
+        emitter: PrimitiveEmitter(kind: "model") { recorder, treatment, input in
+          Typed(try body(ModelTrace(recorder: recorder, treatment: treatment), input.typed()))
         }))
-  }
-}
-
-extension Plate {
-  /// The kernel, for each row of the plate.
-  public func callAsFunction<I, O>(_ program: some KernelProgram<I, O>) -> Kernel<I, O> {
-    Kernel(node: node(program))
-  }
-
-  /// The model, for each row of the plate.
-  public func callAsFunction<I, O>(_ program: some PrimitiveProgram<I, O>) -> Model<I, O> {
-    Model(node: node(program))
-  }
-
-  /// The target, for each row of the plate.
-  public func callAsFunction<I, O>(_ program: some TargetProgram<I, O>) -> Target<I, O> {
-    Target(node: node(program))
-  }
-
-  /// Not for inference programs.
-  @available(
-    *, unavailable,
-    message: "a plate goes around kernels, models and targets: put those of the inference program into it"
-  )
-  public func callAsFunction<I, O>(_ program: some InferenceProgram<I, O>) -> Inference<I, O> {
-    Inference(node: node(program))
-  }
-
-  func node(_ program: some InferenceProgram) -> ProgramNode {
-    ProgramNode(emitter: PlateEmitter(plate: self, program: program.node))
   }
 }

@@ -138,25 +138,25 @@ final class Recorder {
 
   /// A latent site, within local plates of the given sizes.
   func sample(
-    _ name: String, from distribution: some Distribution, within local: Shape, handlers: Handlers
+    _ name: String, from distribution: some Distribution, within local: Shape, treatment: SiteTreatment
   ) -> Tensor {
     if let expanded = expanded(distribution, to: local) {
-      return sample(name, from: expanded, within: local, handlers: handlers)
+      return sample(name, from: expanded, within: local, treatment: treatment)
     }
-    let key = SiteName(name).suffixed(handlers.suffixes)
+    let key = SiteName(name).suffixed(treatment.suffixes)
     let name = key.text
     let context = ExecutionContext.current
     noteFailure(at: name, in: context)
     guard isDeclared(name, distribution, within: local) else { return .nan }
-    let given = givenValue(key, shape: distribution.shape, plateSizes: handlers.plates.map(\.count))
+    let given = givenValue(key, shape: distribution.shape, plateSizes: treatment.plates.map(\.count))
     var value =
       given ?? enumeratedValue(name, distribution)
       ?? distribution.sample(
         Draw(
           key: stream.next(), shape: distribution.shape, forParameters: distribution.parameters.map(\.tensor))
       )
-    if handlers.isDetached && given == nil { value = value.detached }
-    record(key, value, distribution, local, handlers, isObserved: false, isGiven: given != nil, in: context)
+    if treatment.isDetached && given == nil { value = value.detached }
+    record(key, value, distribution, local, treatment, isObserved: false, isGiven: given != nil, in: context)
     return value
   }
 
@@ -176,12 +176,12 @@ final class Recorder {
   /// An observed site.
   func observe(
     _ name: String, _ value: Tensor, from distribution: some Distribution, within local: Shape,
-    handlers: Handlers
+    treatment: SiteTreatment
   ) {
     if let expanded = expanded(distribution, to: local) {
-      return observe(name, value, from: expanded, within: local, handlers: handlers)
+      return observe(name, value, from: expanded, within: local, treatment: treatment)
     }
-    let key = SiteName(name).suffixed(handlers.suffixes)
+    let key = SiteName(name).suffixed(treatment.suffixes)
     let name = key.text
     let context = ExecutionContext.current
     noteFailure(at: name, in: context)
@@ -190,16 +190,17 @@ final class Recorder {
       remember(.eventShape(site: name, value: value.shape, distribution: distribution.shape))
       return
     }
-    record(key, value, distribution, local, handlers, isObserved: true, isGiven: false, in: context)
+    record(key, value, distribution, local, treatment, isObserved: true, isGiven: false, in: context)
   }
 
   private func record(
-    _ key: SiteName, _ value: Tensor, _ distribution: some Distribution, _ local: Shape, _ handlers: Handlers,
+    _ key: SiteName, _ value: Tensor, _ distribution: some Distribution, _ local: Shape,
+    _ treatment: SiteTreatment,
     isObserved: Bool, isGiven: Bool, in context: ExecutionContext?
   ) {
     let name = key.text
     if checks { check(name, value, distribution, isObserved: isObserved) }
-    let sticks = handlers.sticksTheLanding && !isObserved
+    let sticks = treatment.sticksTheLanding && !isObserved
     let logProb =
       sticks
       ? distribution.mapParameters(\.detached).logProb(of: value) : distribution.logProb(of: value)
@@ -283,16 +284,4 @@ extension Tensor {
   static let unkept = Tensor(.nan)
 
   fileprivate func isPoisonedOrHas(_ shape: Shape) -> Bool { self.shape == shape || failure != nil }
-}
-
-/// What combinators around a program do to its sites.
-struct Handlers: Sendable {
-  /// The plates around the program, outermost first.
-  var plates: [Plate] = []
-  /// How many `_PREV_` its sites get.
-  var suffixes = 0
-  /// Whether draws lose their gradient.
-  var isDetached = false
-  /// Whether log-probabilities take no gradient to the distribution's parameters.
-  var sticksTheLanding = false
 }

@@ -14,6 +14,9 @@ struct Scope: Hashable, Sendable {
   static let root = Scope(index: 0)
 }
 
+/// Something that one program of an evaluation may take, once: a run that has finished, say.
+final class Offer: Sendable {}
+
 /// An evaluation as a list of stages, which the combinators write before anything runs.
 ///
 /// Within a stage a worker runs all instructions on one chunk before it takes the next. A barrier, which needs all particles,
@@ -42,7 +45,7 @@ struct StageCode: Sendable {
   private(set) var scopeCount = 1
   private var freeRegisters: [Register] = []
   private var freeScopes: [Scope] = []
-  /// The finished runs that a program may hand on.
+  /// The offers that nobody has accepted yet.
   private var offers: Set<ObjectIdentifier> = []
 
   /// What is still to be emitted.
@@ -131,11 +134,11 @@ struct StageCode: Sendable {
   /// Notes that a scope is closed by what has been emitted so far.
   mutating func free(_ scope: Scope) { freeScopes.append(scope) }
 
-  /// Notes a finished run that a program may hand on from here.
-  mutating func offer(_ run: FinishedRun) { offers.insert(ObjectIdentifier(run)) }
+  /// Notes that from here on one program may take what the offer stands for.
+  mutating func offer(_ offer: Offer) { offers.insert(ObjectIdentifier(offer)) }
 
-  /// Whether the run is on offer, which it no longer is then.
-  mutating func accept(_ run: FinishedRun) -> Bool { offers.remove(ObjectIdentifier(run)) != nil }
+  /// Whether the offer stands; it no longer does afterwards.
+  mutating func accept(_ offer: Offer) -> Bool { offers.remove(ObjectIdentifier(offer)) != nil }
 
   // MARK: Stages
 

@@ -12,6 +12,11 @@ class Value: @unchecked Sendable {
     preconditionFailure("Value is abstract; Typed is its only subclass")
   }
 
+  /// The tensors.
+  var tensors: [Tensor] {
+    preconditionFailure("Value is abstract; Typed is its only subclass")
+  }
+
   /// The tensors with their names.
   var namedTensors: [(name: String, tensor: Tensor)] {
     preconditionFailure("Value is abstract; Typed is its only subclass")
@@ -40,6 +45,8 @@ final class Typed<Tree: TensorTree>: Value, @unchecked Sendable {
   override func mapTensors(_ transform: (Tensor) throws -> Tensor) throws -> Value {
     Typed(try tree.mapTensors(transform))
   }
+
+  override var tensors: [Tensor] { tree.flattened }
 
   override var namedTensors: [(name: String, tensor: Tensor)] { tree.namedTensors }
 

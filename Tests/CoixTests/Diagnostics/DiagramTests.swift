@@ -130,7 +130,7 @@ import Testing
     #expect(
       try diagram(of: kernel.named("a#<b>&`\"\r\n"), as: .mermaid)
         == "flowchart TD\n  n0[\"a#35;#lt;b#gt;#amp;#96;#quot;  (kernel)\"]\n")
-    let any = AnyProgram.detach(AnyProgram(Kernel<[Tensor], [Tensor]>(tree: { _, input in input })))
+    let any = detach(AnyProgram(Kernel<[Tensor], [Tensor]>(tree: { _, input in input })))
     #expect(try title(any) == "detach")
     #expect(try title(any.named("encoder")) == "encoder (detach)")
   }

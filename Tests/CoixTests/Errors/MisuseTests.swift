@@ -233,7 +233,7 @@ import Testing
       AnyProgram.foriLoop(0..<2, initial: kernel) { _, program in program },
       try AnyProgram.memoize(model, kernel, size: 2),
       AnyProgram.compose(kernel, AnyProgram.resample(kernel)),
-      AnyProgram.detach(AnyProgram.resample(kernel)),
+      detach(AnyProgram.resample(kernel)),
       AnyProgram.empirical(try evaluate(kernel, seed: 1).run([])),
     ]
     for program in noTargets {
@@ -256,7 +256,7 @@ import Testing
         message { try AnyProgram.extend(model, program) }
           == "extend needs a kernel, which only samples, for auxiliary variables")
     }
-    for program in [AnyProgram.detach(kernel), .stickTheLanding(kernel), .suffix(kernel)] {
+    for program in [detach(kernel), stickTheLanding(kernel), suffix(kernel)] {
       #expect(program.level == .kernel)
       #expect(try AnyProgram.extend(model, program).level == .target)
     }

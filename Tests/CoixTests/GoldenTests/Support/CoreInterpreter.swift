@@ -46,7 +46,7 @@ struct CoreInterpreter: Sendable {
       return try plate.map { try $0(inner) } ?? inner
     case "suffix":
       try arguments.require(count: 1, labels: [])
-      return AnyProgram.suffix(try program(arguments.positional[0]))
+      return suffix(try program(arguments.positional[0]))
     case "extend":
       try arguments.require(count: 2, labels: [])
       return try AnyProgram.extend(

@@ -1,0 +1,131 @@
+import CoixParallel
+
+/// A run through an evaluation's stages.
+struct EvaluationRun {
+  private let settings: EvaluationSettings
+  private let code: StageCode
+  /// The register of the program's output.
+  private let output: Register
+  /// Whether each chunk can take its gradient as soon as it has run, while it is in cache.
+  private let isHot: Bool
+  /// The state between two stages, with tensors of the whole plate.
+  private var machine: Machine
+  /// The barrier behind the last stage that has run.
+  private var barrier: BarrierContext
+  private var chunkCounts: [Int] = []
+
+  /// Writes the program as a list of stages.
+  init(_ settings: EvaluationSettings) throws {
+    self.settings = settings
+    let given = settings.input.tensors + settings.latents.values
+    for tensor in given { _ = try tensor.validated() }
+    var code = StageCode(hasLatents: !settings.latents.isEmpty)
+    try code.emit(settings.program, Place(input: .input, scope: .root))
+    self.code = code
+    output = code.output
+    // Only gradients of what is the same for all particles can be summed while a chunk is hot.
+    isHot =
+      code.stages.count == 1 && code.hasRowLosses && !code.hasOtherLosses
+      && !given.contains(where: \.isTrackedByRow)
+    machine = Machine(for: code, settings)
+    barrier = BarrierContext(
+      batch: [], hasParticles: false, plateName: "", workers: settings.options.workers, stage: 1)
+    if let path = settings.path {
+      guard code.lastPlates.isEmpty else {
+        throw CoixError.illFormedProgram(
+          "enumerate: the program stands within a plate; enumerate it as it is for one row")
+      }
+      try machine.recorder(.root).path = path
+    }
+  }
+
+  /// In an enumeration, the path with the turns that the run has taken.
+  var path: SupportPath? { get throws { try machine.recorder(.root).path } }
+
+  // MARK: Stages
+
+  /// Runs all stages, and what happens at the barriers behind them.
+  mutating func runStages() throws {
+    for (index, stage) in code.stages.enumerated() {
+      barrier = BarrierContext(
+        batch: stage.plates.map(\.count), hasParticles: stage.hasParticles,
+        plateName: stage.plates.first?.name ?? "", workers: settings.options.workers, stage: index + 1)
+      if stage.readsInput {
+        machine.set(.input, try settings.input.mapTensors { try $0.placed(in: stage.plates) })
+      }
+      if !settings.latents.isEmpty { try machine.give(latents(in: stage.plates)) }
+      let isLast = index == code.stages.count - 1
+      do {
+        if stage.hasRowWork {
+          try runChunks(of: stage, isLast: isLast)
+        } else {
+          machine = Machine(copying: machine, batch: barrier.batch, hasParticles: stage.hasParticles)
+          for instruction in stage.instructions { try instruction(machine) }
+          if isLast { try machine.dropUnwanted(settings.options.keep, output) }
+        }
+        try machine.resolveMetrics(barrier.resolve)
+        try stage.barrier?(machine, barrier)
+      } catch let error as CoixError {
+        // Chunks and weights know their rows, not the step and the plates that these belong to.
+        throw error.located(step: index + 1, stage.plates)
+      }
+    }
+  }
+
+  /// Runs one stage on all chunks; the machine then holds tensors of the whole plate.
+  private mutating func runChunks(of stage: StageCode.Stage, isLast: Bool) throws {
+    let (before, batch, keep) = (machine, barrier.batch, settings.options.keep)
+    let output = isLast ? output : nil
+    let plan = StagePlan(
+      rows: PlateRows(batch: batch), chunkRows: stage.plates.first?.chunkRows,
+      workers: settings.options.workers, isHot: isHot)
+    let result = try runStage(plan) { context in
+      let chunk = Machine(
+        copying: before, batch: batch, hasParticles: stage.hasParticles, context: context)
+      if stage.readsInput { try chunk.loadInput() }
+      for instruction in stage.instructions { try instruction(chunk) }
+      if let output { try chunk.dropUnwanted(keep, output) }
+      return try chunk.leave(context)
+    }
+    guard let chunk = result.payload as? MergedChunk else {
+      throw CoixError.illFormedProgram("a stage left nothing behind")
+    }
+    machine = try chunk.machine(merged: result.tensors, plateName: barrier.plateName)
+    chunkCounts.append(result.chunkCount)
+  }
+
+  /// The values given to sites, as a stage's plates read them. Those that don't fit the plates have failed; whether that is an error
+  /// shows at their sites.
+  private func latents(in plates: [Plate]) -> [Site] {
+    settings.latents.sorted { $0.key < $1.key }.map { name, value in
+      do throws(CoixError) {
+        return Site(name: name, value: try value.placed(in: plates), logProb: 0)
+      } catch {
+        return Site(name: name, value: .failed(error), logProb: 0)
+      }
+    }
+  }
+
+  // MARK: The result
+
+  /// What the program has left behind after all stages.
+  func result<Output: TensorTree>() throws -> Evaluation<Output> {
+    var trace = try machine.finishedTrace(.root)
+    trace.plates = code.lastPlates
+    for index in trace.sites.indices {
+      trace.sites[index].value = barrier.wholePlate(trace.sites[index].value)
+      trace.sites[index].logProb = barrier.wholePlate(trace.sites[index].logProb)
+    }
+    let output: Output =
+      if let unkept = machine.unkeptOutput { try unkept.mapTensors { _ in Tensor.unkept }.typed() } else {
+        try machine.take(output).mapTensors { try barrier.wholePlate($0).validated() }.typed()
+      }
+    let running = try machine.recorder(.root).metrics ?? RunningMetrics()
+    return Evaluation(
+      output: output, trace: trace,
+      metrics: Metrics(running, logWeight: barrier.wholePlate(running.logWeight ?? Tensor(0))),
+      keep: settings.options.keep, hasParticles: barrier.hasParticles,
+      steps: running.steps.compactMap(\.metrics),
+      stageCount: chunkCounts.count, chunkCounts: chunkCounts)
+  }
+}

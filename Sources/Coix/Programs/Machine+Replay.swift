@@ -1,0 +1,39 @@
+import CoixParallel
+
+extension Machine {
+  /// Adds sites as they are to a scope, as the empirical program of a finished run does: each latent site draws once.
+  ///
+  /// All probability is at the values they have, so that at another, given, value the log-probability is -inf.
+  func replay(_ sites: [Site], _ metrics: RunningMetrics, into scope: Scope, _ treatment: SiteTreatment)
+    throws
+  {
+    let recorder = try recorder(scope)
+    for var site in sites {
+      if !site.isObserved { _ = recorder.stream.next() }
+      site.key = site.key.suffixed(treatment.suffixes)
+      // At a barrier there may be no context to remember an error.
+      guard !recorder.contains(site.key) else { throw CoixError.duplicateSite(site.name) }
+      site.isSuffixed = false
+      site.isWeighed = metrics.logWeight != nil
+      site.isGiven = false
+      if !site.isObserved {
+        if let given = recorder.givenValue(site.key, shape: site.value.shape, plateSizes: batch) {
+          let point = Delta(local(site.value), logDensity: local(site.logProb), eventRank: site.eventRank)
+          site.logProb = point.logProb(of: given)
+          site.value = given
+          site.isGiven = true
+        } else if treatment.isDetached {
+          site.value = site.value.detached
+        }
+        if treatment.sticksTheLanding { site.logProb = site.logProb.detached }
+      }
+      recorder.append(site)
+    }
+    var merged = recorder.metrics ?? RunningMetrics()
+    guard merged.logWeight == nil || metrics.logWeight == nil else {
+      throw CoixError.illFormedProgram("compose: both programs are weighted; at most one of them may be")
+    }
+    merged.merge(metrics)
+    recorder.metrics = merged
+  }
+}
