@@ -13,7 +13,7 @@ enum FirstResult {
     var job = VAEWorkload.Forward(
       vae: VAE(key: 0), data: try PointData.moons(particles, key: 0), workers: .standard)
     try job.run()
-    let logZ = job.metrics?.logZ?.scalar ?? .nan
+    let logZ = try job.metrics?.logZ.scalar ?? .nan
     guard let seconds = secondsSinceStart else {
       throw CoixError.file(path: "/proc/self/stat", reason: "does not tell when this process was started")
     }

@@ -40,8 +40,8 @@ struct VAEWorkload: Workload {
 
     func addResult(to digest: inout Digest) {
       digest.add(metrics?.logWeight)
-      digest.add(metrics?.ess)
-      digest.add(metrics?.logZ)
+      digest.add(try? metrics?.ess)
+      digest.add(try? metrics?.logZ)
     }
   }
 

@@ -77,7 +77,7 @@ extension VAE {
       let options = EvaluationOptions(workers: workers, keep: .metrics)
       let result = try evaluate(vae.inference(plate, loss: .elbo), seed: key, options: options)(
         plate.mapped(batch))
-      return result.metrics.loss ?? 0
+      return try result.metrics.loss
     }
   }
 }

@@ -88,7 +88,7 @@ public struct Reconstruction: Sendable {
     let result = try evaluate(vae.inference(plate), seed: key, options: options)(plate.mapped(test))
     points = result.output.values
     logWeight = result.metrics.logWeight
-    ess = result.metrics.ess?.scalar ?? .nan
-    logZ = result.metrics.logZ?.scalar ?? .nan
+    ess = try result.metrics.ess.scalar
+    logZ = try result.metrics.logZ.scalar
   }
 }

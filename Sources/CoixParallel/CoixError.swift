@@ -32,6 +32,8 @@ public enum CoixError: Error, Equatable, Sendable {
   /// All of an instance's weights are -inf, or one is NaN or +inf. The instance is counted through the plates within that of the
   /// particles. An evaluation throws it within ``atSite(name:error:)``, with the site that is to blame.
   case weights(step: String, instance: RowLocation, reason: String)
+  /// A metric that the program's run has not computed was asked for.
+  case metric(name: String, reason: String)
   /// A finite program has more runs than an enumeration may take.
   case tooManyAssignments(limit: Int)
   /// A program that the combinators' grammar does not allow.
@@ -82,6 +84,8 @@ extension CoixError: CustomStringConvertible {
     case .weights(let step, let instance, let reason):
       let rows = instance.plates.isEmpty ? "instance \(instance.row)" : instance.rows
       return "\(step): \(reason) (\(rows))"
+    case .metric(let name, let reason):
+      return "metrics.\(name): \(reason)"
     case .tooManyAssignments(let limit):
       return "enumerate: the latent sites have more than \(limit) joint assignments; allow for more by limit:"
     case .illFormedProgram(let reason):

@@ -33,7 +33,7 @@ struct EmpiricalEmitter: ProgramEmitter {
       throw CoixError.illFormedProgram("empirical: the evaluation has not kept its output and trace")
     }
     try code.require(place.treatment.plates + plates)
-    if !hasParticles { code.dropParticles() }
+    if !hasParticles && !plates.isEmpty { code.dropParticles() }
     code.discard(place.input)
     let register = code.makeRegister()
     code.appendBookkeeping { machine in
@@ -44,13 +44,8 @@ struct EmpiricalEmitter: ProgramEmitter {
         site.logProb = site.logProb.mapped(over: plates)
         return site
       }
-      var running = RunningMetrics()
+      var running = metrics.running
       running.logWeight = metrics.logWeight.mapped(over: plates)
-      running.ess = metrics.ess.map { .value($0) }
-      running.logZ = metrics.logZ.map { .value($0) }
-      running.logDensity = metrics.logDensity.map { .value($0) }
-      running.loss = metrics.loss
-      running.memory = metrics.memory
       try machine.replay(sites, running, into: place.scope, place.treatment)
       try machine.checkFailure()
     }

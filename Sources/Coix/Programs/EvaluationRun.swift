@@ -121,10 +121,12 @@ struct EvaluationRun {
         try machine.take(output).mapTensors { try barrier.wholePlate($0).validated() }.typed()
       }
     let running = try machine.recorder(.root).metrics ?? RunningMetrics()
+    let metrics = Metrics(
+      running, logWeight: barrier.wholePlate(running.logWeight ?? Tensor(0)),
+      withoutSummary: code.isSingle ? .singleParticle : code.lastPlates.isEmpty ? .noPlate : .notAskedFor)
     return Evaluation(
-      output: output, trace: trace,
-      metrics: Metrics(running, logWeight: barrier.wholePlate(running.logWeight ?? Tensor(0))),
-      keep: settings.options.keep, hasParticles: barrier.hasParticles,
+      output: output, trace: trace, metrics: metrics, keep: settings.options.keep,
+      hasParticles: barrier.hasParticles,
       steps: running.steps.compactMap(\.metrics),
       stageCount: chunkCounts.count, chunkCounts: chunkCounts)
   }

@@ -5,14 +5,24 @@ import CoixParallel
 /// Within a chunk these are per-particle tensors; what needs all particles is left `pending` and resolved at the next barrier.
 struct RunningMetrics {
   /// A metric of the whole plate.
-  struct Metric {
-    /// The value; while it is pending, what each particle contributes.
-    var tensor: Tensor
-    /// Whether it is yet to be computed, from all particles.
-    let isPending: Bool
+  enum Metric {
+    /// What each particle contributes: the metric is computed from all of them at the next barrier.
+    case pending(Tensor)
+    /// The metric itself.
+    case value(Tensor)
 
-    static func pending(_ tensor: Tensor) -> Metric { Metric(tensor: tensor, isPending: true) }
-    static func value(_ tensor: Tensor) -> Metric { Metric(tensor: tensor, isPending: false) }
+    /// The metric; while it is pending, what each particle contributes.
+    var tensor: Tensor {
+      get {
+        switch self {
+        case .pending(let tensor), .value(let tensor): tensor
+        }
+      }
+      set { self = isPending ? .pending(newValue) : .value(newValue) }
+    }
+
+    /// Whether the metric is yet to be computed.
+    var isPending: Bool { if case .pending = self { true } else { false } }
   }
 
   /// A loss that reads whole-plate tensors.

@@ -59,7 +59,7 @@ struct StageCode: Sendable {
   /// The plates that programs must have from here on; nil before the first program.
   private var plates: [Plate]?
   /// Whether a resampling to a single particle has dropped the particle axis.
-  private var isSingle = false
+  private(set) var isSingle = false
   /// Whether every loss so far can be taken particle by particle if its incoming weights are equal.
   private(set) var hasRowLosses = false
   private(set) var hasOtherLosses = false

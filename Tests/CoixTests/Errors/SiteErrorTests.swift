@@ -196,7 +196,7 @@ import Testing
 func expectThatEvaluationsWork(sourceLocation: SourceLocation = #_sourceLocation) throws {
   let plate = Plate("particle", count: 100, chunkRows: 16)
   let result = try valueWithGradient(at: ChainParameters()) { parameters in
-    try required(try evaluate(parameters.inference(plate, loss: .elbo), seed: 5)(chainData).metrics.loss)
+    try evaluate(parameters.inference(plate, loss: .elbo), seed: 5)(chainData).metrics.loss
   }
   #expect(
     result.value.bitPattern == goodValue.bitPattern && result.gradient.isFinite,
@@ -207,5 +207,5 @@ func expectThatEvaluationsWork(sourceLocation: SourceLocation = #_sourceLocation
 private let goodValue: Float = {
   let plate = Plate("particle", count: 100, chunkRows: 16)
   let evaluation = try? evaluate(ChainParameters().inference(plate, loss: .elbo), seed: 5)(chainData)
-  return evaluation?.metrics.loss?.scalar ?? .nan
+  return (try? evaluation?.metrics.loss.scalar) ?? .nan
 }()

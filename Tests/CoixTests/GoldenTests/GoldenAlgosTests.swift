@@ -16,7 +16,7 @@ import Testing
     { report(difference) }
 
     let gradient = try valueWithGradient(at: program.parameters) { parameters in
-      try required(try program.at(parameters).run(key, EvaluationOptions()).metrics.loss)
+      try program.at(parameters).run(key, EvaluationOptions()).metrics.loss
     }
     report(try golden.difference("metrics.loss", Tensor(gradient.value), within: .metric))
     #expect(gradients.sorted() == gradient.gradient.keys.map { "grad.\($0)" }.sorted(), "\(golden.name)")

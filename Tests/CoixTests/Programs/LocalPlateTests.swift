@@ -71,7 +71,7 @@ import Testing
     shapes = result.trace.sites.map(\.logProb.shape)
     #expect(shapes == [[50], [50, 3], [50, 3]])
     #expect(result.metrics.logWeight.shape == [50])
-    #expect(result.metrics.loss?.scalar.isFinite == true)
+    #expect(try result.metrics.loss.scalar.isFinite)
     let drawn = try evaluate(resample(program), seed: 3)(Self.data)
     #expect(drawn.trace["z"]?.value.shape == [50, 3, 2])
   }

@@ -97,13 +97,13 @@ import Testing
   @Test(arguments: [.elbo, .iwae, .rkl] as [Objective], [nil, 100])
   func gradientsAreTheSame(_ loss: Objective, _ chunkRows: Int?) throws {
     let constant = try valueWithGradient(at: Layers()) {
-      try Self.evaluation($0, chunkRows: chunkRows, loss: loss).metrics.loss ?? Tensor(.nan)
+      try Self.evaluation($0, chunkRows: chunkRows, loss: loss).metrics.loss
     }
     let tracked = try valueWithGradient(at: Tuple(Layers(), Tuple(Self.points, Self.temperatures))) {
       let (layers, (points, temperatures)) = ($0.values.0, $0.values.1.values)
       return try Self.evaluation(
         layers, points: points, temperatures: temperatures, chunkRows: chunkRows, loss: loss
-      ).metrics.loss ?? Tensor(.nan)
+      ).metrics.loss
     }
     #expect(abs(constant.value - tracked.value) <= 1e-6 * abs(tracked.value))
     for (a, b) in zip(constant.gradient.flattened, tracked.gradient.values.0.flattened) {

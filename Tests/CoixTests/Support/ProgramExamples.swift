@@ -135,10 +135,10 @@ struct Bits: Sendable {
       add("log-probability of \(site.name)", site.logProb)
     }
     add("log-weight", metrics.logWeight)
-    add("ess", metrics.ess)
-    add("logZ", metrics.logZ)
-    add("logDensity", metrics.logDensity)
-    add("loss", metrics.loss)
+    add("ess", try? metrics.ess)
+    add("logZ", try? metrics.logZ)
+    add("logDensity", try? metrics.logDensity)
+    add("loss", try? metrics.loss)
   }
 
   /// How many numbers there are.
@@ -168,7 +168,7 @@ func greatestDifference<Tree: TensorTree>(_ one: Tree, _ other: Tree) -> Double 
   }
 }
 
-/// A metric that must be there.
+/// A site's tensor that must be there.
 func required(_ tensor: Tensor?, sourceLocation: SourceLocation = #_sourceLocation) throws -> Tensor {
   try #require(tensor, sourceLocation: sourceLocation)
 }

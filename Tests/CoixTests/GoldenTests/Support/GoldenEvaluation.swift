@@ -31,10 +31,10 @@ extension GoldenCase {
       entries["trace.\(site.name).log_prob"] = (site.logProb, .metric, hasInnerPlate)
     }
     entries["metrics.log_weight"] = (metrics.logWeight, .metric, false)
-    entries["metrics.ess"] = metrics.ess.map { ($0, .metric, false) }
-    entries["metrics.log_Z"] = metrics.logZ.map { ($0, .metric, false) }
-    entries["metrics.log_density"] = metrics.logDensity.map { ($0, .metric, false) }
-    entries["metrics.loss"] = metrics.loss.map { ($0, .metric, false) }
+    entries["metrics.ess"] = (try? metrics.ess).map { ($0, .metric, false) }
+    entries["metrics.log_Z"] = (try? metrics.logZ).map { ($0, .metric, false) }
+    entries["metrics.log_density"] = (try? metrics.logDensity).map { ($0, .metric, false) }
+    entries["metrics.loss"] = (try? metrics.loss).map { ($0, .metric, false) }
 
     for entry in Set(entries.keys).union(expected.keys).sorted() {
       guard expected[entry] != nil else {
