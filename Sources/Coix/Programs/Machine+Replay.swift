@@ -10,7 +10,7 @@ extension Machine {
     let recorder = try recorder(scope)
     for var site in sites {
       if !site.isObserved { _ = recorder.stream.next() }
-      site.key = site.key.suffixed(treatment.suffixes)
+      site.key = treatment.name(site.key)
       // At a barrier there may be no context to remember an error.
       guard !recorder.contains(site.key) else { throw CoixError.duplicateSite(site.name) }
       site.isSuffixed = false
@@ -19,13 +19,13 @@ extension Machine {
       if !site.isObserved {
         if let given = recorder.givenValue(site.key, shape: site.value.shape, plateSizes: batch) {
           let point = Delta(local(site.value), logDensity: local(site.logProb), eventRank: site.eventRank)
-          site.logProb = point.logProb(of: given)
+          site.logProb = treatment.scoring(point).logProb(of: given)
           site.value = given
           site.isGiven = true
-        } else if treatment.isDetached {
-          site.value = site.value.detached
+        } else {
+          site.value = treatment.drawn(site.value)
+          site.logProb = treatment.scored(site.logProb)
         }
-        if treatment.sticksTheLanding { site.logProb = site.logProb.detached }
       }
       recorder.append(site)
     }

@@ -143,19 +143,20 @@ final class Recorder {
     if let expanded = expanded(distribution, to: local) {
       return sample(name, from: expanded, within: local, treatment: treatment)
     }
-    let key = SiteName(name).suffixed(treatment.suffixes)
+    let key = treatment.name(SiteName(name))
     let name = key.text
     let context = ExecutionContext.current
     noteFailure(at: name, in: context)
     guard isDeclared(name, distribution, within: local) else { return .nan }
     let given = givenValue(key, shape: distribution.shape, plateSizes: treatment.plates.map(\.count))
-    var value =
-      given ?? enumeratedValue(name, distribution)
-      ?? distribution.sample(
-        Draw(
-          key: stream.next(), shape: distribution.shape, forParameters: distribution.parameters.map(\.tensor))
-      )
-    if treatment.isDetached && given == nil { value = value.detached }
+    let value =
+      given
+      ?? treatment.drawn(
+        enumeratedValue(name, distribution)
+          ?? distribution.sample(
+            Draw(
+              key: stream.next(), shape: distribution.shape,
+              forParameters: distribution.parameters.map(\.tensor))))
     record(key, value, distribution, local, treatment, isObserved: false, isGiven: given != nil, in: context)
     return value
   }
@@ -181,7 +182,7 @@ final class Recorder {
     if let expanded = expanded(distribution, to: local) {
       return observe(name, value, from: expanded, within: local, treatment: treatment)
     }
-    let key = SiteName(name).suffixed(treatment.suffixes)
+    let key = treatment.name(SiteName(name))
     let name = key.text
     let context = ExecutionContext.current
     noteFailure(at: name, in: context)
@@ -200,10 +201,7 @@ final class Recorder {
   ) {
     let name = key.text
     if checks { check(name, value, distribution, isObserved: isObserved) }
-    let sticks = treatment.sticksTheLanding && !isObserved
-    let logProb =
-      sticks
-      ? distribution.mapParameters(\.detached).logProb(of: value) : distribution.logProb(of: value)
+    let logProb = (isObserved ? distribution : treatment.scoring(distribution)).logProb(of: value)
     // A scale or a log-density of its own may have axes that the value lacks.
     if logProb.failure == nil, Shape.broadcast(logProb.shape, local) != local {
       remember(.undeclaredAxes(site: name, shape: logProb.shape))

@@ -8,8 +8,22 @@ struct SiteTreatment: Sendable {
   var suffixes = 0
   /// Whether draws lose their gradient.
   var isDetached = false
-  /// Whether log-probabilities take no gradient to the distribution's parameters.
+  /// Whether log-probabilities of latent sites take no gradient to the distribution's parameters.
   var sticksTheLanding = false
+
+  /// The name that a site has in the evaluation.
+  func name(_ name: SiteName) -> SiteName { name.suffixed(suffixes) }
+
+  /// A latent site's value that the program itself draws, or drew when it ran.
+  func drawn(_ value: Tensor) -> Tensor { isDetached ? value.detached : value }
+
+  /// A latent site's distribution, as its log-probability is computed from it.
+  func scoring<D: Distribution>(_ distribution: D) -> D {
+    sticksTheLanding ? distribution.mapParameters(\.detached) : distribution
+  }
+
+  /// A latent site's log-probability that has been computed already.
+  func scored(_ logProb: Tensor) -> Tensor { sticksTheLanding ? logProb.detached : logProb }
 }
 
 /// A program with another treatment of its sites.
