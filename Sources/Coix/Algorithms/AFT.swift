@@ -1,17 +1,19 @@
 import CoixParallel
 
-/// Annealed flow transport: resampled particles go from target to target by normalising flows, each of which learns from its own step's
-/// evidence lower bound.
+/// Annealed flow transport: resampled particles go from target to target by normalising flows, each of which
+/// learns from its own step's evidence lower bound.
 ///
 /// Arbel, Matthews and Doucet, "Annealed flow transport Monte Carlo", 2021.
 ///
-/// A flow's log-density is what its step divides by. For weights that estimate the evidence it must be that of the point under
-/// the flow, log p(x) - log |det dT/dx|, with the log-probability p(x) of the sampled sites that it moves; what the target before
-/// has observed is divided out anyway. The gradients that train a flow are the same without log p(x).
+/// A flow's log-density is what its step divides by. For weights that estimate the evidence it must be that
+/// of the point under the flow, log p(x) - log |det dT/dx|, with the log-probability p(x) of the sampled
+/// sites that it moves; what the target before has observed is divided out anyway. The gradients that train a
+/// flow are the same without log p(x).
 ///
 /// - Parameters:
 ///   - targets: K distributions, the first of which can be sampled.
-///   - flows: K - 1 deterministic kernels T, from each target to the next: `Delta` sites with log-densities as above.
+///   - flows: K - 1 deterministic kernels T, from each target to the next: `Delta` sites with log-densities
+///     as above.
 /// - Throws: `CoixError.argument(_:)` without a target, or for another number of flows.
 public func aft<I, O>(
   targets: [some TargetProgram<I, O>], flows: [some KernelProgram<O, some TensorTree>]
@@ -24,9 +26,11 @@ public func aft<I, O>(
   return q
 }
 
-/// The same as a loop: `target` is asked for 0..<count, `flow` for 0..<count - 1, the flows from a target to the next.
+/// The same as a loop: `target` is called for the steps 0..<count, `flow` for 0..<count - 1, the flows from a
+/// target to the next.
 ///
-/// - Throws: `CoixError.argument(_:)` for a count below one, and what the first target throws; the evaluation what others do.
+/// - Throws: `CoixError.argument(_:)` for a count below one, and what `target` throws for the first step.
+///   What the closures throw for later steps comes out of the evaluation.
 public func aft<I, O>(
   count: Int, target: @escaping @Sendable (_ step: Int) throws -> some TargetProgram<I, O>,
   flow: @escaping @Sendable (_ step: Int) throws -> some KernelProgram<O, some TensorTree>

@@ -1,15 +1,18 @@
 import CoixParallel
 
-/// Amortized population Gibbs sampling: after a first sweep from the input, kernels propose one block of variables after another,
-/// each weighted for the block's conditional distribution, with resampling before every block.
+/// Amortized population Gibbs sampling: after a first sweep from the input, kernels propose one block of
+/// variables after another, each weighted for the block's conditional distribution, with resampling before
+/// every block.
 ///
 /// The sweeps are a loop, also if there are none.
 ///
-/// Wu, Zimmermann, Sennesh, Le and van de Meent, "Amortized population Gibbs samplers with neural sufficient statistics", 2020.
+/// Wu, Zimmermann, Sennesh, Le and van de Meent, "Amortized population Gibbs samplers with neural sufficient
+/// statistics", 2020.
 ///
 /// - Parameters:
 ///   - target: the joint distribution; what it returns is the state that kernels take.
-///   - initial: the first sweep, which proposes every block: as a rule the kernels composed, with the input in place of a state.
+///   - initial: the first sweep, which proposes every block: as a rule the kernels composed, with the input
+///     in place of a state.
 ///   - kernels: for each block a kernel, the block's forward and reverse proposal at once.
 ///   - sweeps: how many times to go through the kernels after the first sweep.
 /// - Throws: `CoixError.argument(_:)` without a kernel or for a negative number of sweeps.

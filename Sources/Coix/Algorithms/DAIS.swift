@@ -1,17 +1,19 @@
 import CoixParallel
 
-/// Differentiable annealed importance sampling: Hamiltonian steps without a correction lead from target to target; the objective is the
-/// evidence that the last weights estimate.
+/// Differentiable annealed importance sampling: Hamiltonian steps without a correction lead from target to
+/// target; the objective is the evidence that the last weights estimate.
 ///
 /// 1. Geffner and Domke, "MCMC variational inference via uncorrected Hamiltonian annealing", 2021.
-/// 2. Zhang, Hsu, Li, Finn and Grosse, "Differentiable annealed importance sampling and the perils of gradient noise", 2021.
+/// 2. Zhang, Hsu, Li, Finn and Grosse, "Differentiable annealed importance sampling and the perils of
+///    gradient noise", 2021.
 ///
-/// For weights that estimate the evidence, the `Delta` sites of the leapfrog need the log-density of what they take the place of: the
-/// log-probability of the sampled position and that of the momentum before the step. What the target before has observed is divided
-/// out anyway.
+/// For weights that estimate the evidence, the `Delta` sites of the leapfrog need the log-density of what
+/// they take the place of: the log-probability of the sampled position and that of the momentum before the
+/// step. What the target before has observed is divided out anyway.
 ///
 /// - Parameters:
-///   - targets: K distributions over positions, the first of which can be sampled. With one there is no step, and no loss.
+///   - targets: K distributions over positions, the first of which can be sampled. With one there is no step,
+///     and no loss.
 ///   - momentum: draws a momentum, and returns the state: position and momentum.
 ///   - leapfrog: moves the state, by `Delta` sites.
 ///   - refreshment: partly draws the momentum anew; its own reverse.
@@ -31,10 +33,10 @@ public func dais<I, X, State>(
   return q
 }
 
-/// The same as a loop: `target` is asked for 0..<count.
+/// The same as a loop: `target` is called for the steps 0..<count.
 ///
-/// - Throws: `CoixError.argument(_:)` for a count below one, and what the first and last targets throw; the evaluation what others
-///   do.
+/// - Throws: `CoixError.argument(_:)` for a count below one, and what `target` throws for the first and the
+///   last step. What it throws for the steps between comes out of the evaluation.
 public func dais<I, X, State>(
   count: Int, target: @escaping @Sendable (_ step: Int) throws -> some TargetProgram<I, X>,
   momentum: some KernelProgram<X, State>, leapfrog: some KernelProgram<State, State>,

@@ -1,7 +1,7 @@
 import CoixParallel
 
-/// Neural adaptive sequential Monte Carlo: particles go from target to target by proposals that learn by reweighted wake-sleep, and
-/// are resampled on the way.
+/// Neural adaptive sequential Monte Carlo: particles go from target to target by proposals that learn by
+/// reweighted wake-sleep, and are resampled on the way.
 ///
 /// Gu, Ghahramani and Turner, "Neural adaptive sequential Monte Carlo", 2015.
 ///
@@ -22,9 +22,10 @@ public func nasmc<I, O>(
   return q
 }
 
-/// The same as a loop: `target` is asked for 0..<count, `proposal` for 1..<count.
+/// The same as a loop: `target` is called for the steps 0..<count, `proposal` for 1..<count.
 ///
-/// - Throws: `CoixError.argument(_:)` for a count below one, and what the first target throws; the evaluation what others do.
+/// - Throws: `CoixError.argument(_:)` for a count below one, and what `target` throws for the first step.
+///   What the closures throw for later steps comes out of the evaluation.
 public func nasmc<I, O>(
   count: Int, target: @escaping @Sendable (_ step: Int) throws -> some TargetProgram<I, O>,
   initial: some InferenceProgram<I, some TensorTree>,

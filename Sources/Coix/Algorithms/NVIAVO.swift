@@ -1,9 +1,10 @@
 import CoixParallel
 
-/// Annealed importance sampling with the annealed variational objective: each pair of a forward and a reverse kernel learns from its own
-/// step's incremental weight. There is no resampling.
+/// Annealed importance sampling with the annealed variational objective: each pair of a forward and a reverse
+/// kernel learns from its own step's incremental weight. There is no resampling.
 ///
-/// Huang, Tan, Lacoste and Courville, "Improving explorability in variational inference with annealed variational objectives", 2018.
+/// Huang, Tan, Lacoste and Courville, "Improving explorability in variational inference with annealed
+/// variational objectives", 2018.
 ///
 /// - Parameters:
 ///   - targets: K distributions, the first of which can be sampled.
@@ -23,10 +24,11 @@ public func nviAVO<I, O>(
   return q
 }
 
-/// The same as a loop: `target` is asked for 0..<count; `forward` and `reverse` for 0..<count - 1, the kernels between a target and
-/// the next.
+/// The same as a loop: `target` is called for the steps 0..<count; `forward` and `reverse` for 0..<count - 1,
+/// the kernels between a target and the next.
 ///
-/// - Throws: `CoixError.argument(_:)` for a count below one, and what the first target throws; the evaluation what others do.
+/// - Throws: `CoixError.argument(_:)` for a count below one, and what `target` throws for the first step.
+///   What the closures throw for later steps comes out of the evaluation.
 public func nviAVO<I, O>(
   count: Int, target: @escaping @Sendable (_ step: Int) throws -> some TargetProgram<I, O>,
   forward: @escaping @Sendable (_ step: Int) throws -> some KernelProgram<O, some TensorTree>,

@@ -1,9 +1,10 @@
 import CoixParallel
 
-/// Nested variational inference with the forward Kullback-Leibler divergence: each proposal learns from the weights of its own step.
+/// Nested variational inference with the forward Kullback-Leibler divergence: each proposal learns from the
+/// weights of its own step.
 ///
-/// The targets are smoothing distributions, where ``nasmc(targets:initial:proposals:)`` has filtering ones, and the last one has no
-/// parameters: the objective trains proposals only.
+/// The targets are smoothing distributions, where ``nasmc(targets:initial:proposals:)`` has filtering ones,
+/// and the last one has no parameters: the objective trains proposals only.
 ///
 /// Zimmermann, Wu, Esmaeili and van de Meent, "Nested variational inference", 2021.
 ///
@@ -24,9 +25,10 @@ public func nviFKL<I, O>(
   return q
 }
 
-/// The same as a loop: `target` is asked for 0..<count, `proposal` for 1..<count.
+/// The same as a loop: `target` is called for the steps 0..<count, `proposal` for 1..<count.
 ///
-/// - Throws: `CoixError.argument(_:)` for a count below one, and what the first target throws; the evaluation what others do.
+/// - Throws: `CoixError.argument(_:)` for a count below one, and what `target` throws for the first step.
+///   What the closures throw for later steps comes out of the evaluation.
 public func nviFKL<I, O>(
   count: Int, target: @escaping @Sendable (_ step: Int) throws -> some TargetProgram<I, O>,
   initial: some InferenceProgram<I, some TensorTree>,

@@ -1,7 +1,7 @@
 import CoixParallel
 
-/// Nested variational inference with the reverse Kullback-Leibler divergence: forward and reverse kernels, and targets in between, learn
-/// to bridge the way from the first target to the last.
+/// Nested variational inference with the reverse Kullback-Leibler divergence: forward and reverse kernels,
+/// and targets in between, learn to bridge the way from the first target to the last.
 ///
 /// The last target has no parameters, as a rule.
 ///
@@ -26,10 +26,11 @@ public func nviRKL<I, O>(
   return q
 }
 
-/// The same as a loop: `target` is asked for 0..<count; `forward` and `reverse` for 0..<count - 1, the kernels between a target and
-/// the next.
+/// The same as a loop: `target` is called for the steps 0..<count; `forward` and `reverse` for 0..<count - 1,
+/// the kernels between a target and the next.
 ///
-/// - Throws: `CoixError.argument(_:)` for a count below one, and what the first target throws; the evaluation what others do.
+/// - Throws: `CoixError.argument(_:)` for a count below one, and what `target` throws for the first step.
+///   What the closures throw for later steps comes out of the evaluation.
 public func nviRKL<I, O>(
   count: Int, target: @escaping @Sendable (_ step: Int) throws -> some TargetProgram<I, O>,
   forward: @escaping @Sendable (_ step: Int) throws -> some KernelProgram<O, some TensorTree>,

@@ -1,7 +1,7 @@
 import CoixParallel
 
-/// Stochastic variational inference with the objective of importance weighted autoencoders, a bound that is the tighter the more
-/// particles there are.
+/// Stochastic variational inference with the objective of importance weighted autoencoders, a bound that is
+/// the tighter the more particles there are.
 ///
 /// Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", 2016.
 public func sviIWAE<I, O>(

@@ -1,19 +1,23 @@
 import CoixParallel
 
-/// Variational sequential Monte Carlo: particles go from target to target by proposals and are resampled on the way; the objective is
-/// the evidence that the last weights estimate.
+/// Variational sequential Monte Carlo: particles go from target to target by proposals and are resampled on
+/// the way; the objective is the evidence that the last weights estimate.
 ///
-/// Gradients flow through samples, but not through the choice of ancestors. What they leave out is a bias, for all proposals but the
-/// last. It does not fall with the number of particles, as the bound's own gradient does: proposals that are trained with few
-/// particles may be the better ones, also for a run with many. The loss has the bound's gradient in this sense, not its value; that
-/// is estimated by ``Metrics/logZ``, summed over instances.
+/// Gradients flow through samples, but not through the choice of ancestors. What they leave out is a bias,
+/// for all proposals but the last. It does not fall with the number of particles, as the bound's own gradient
+/// does: proposals that are trained with few particles may be the better ones, also for a run with many. The
+/// loss has the bound's gradient in this sense, not its value; that is estimated by ``Metrics/logZ``, summed
+/// over instances.
 ///
-/// With a single target this is ``sviIWAE(_:_:)``: the bound is the same formula. (The reference's list form has no loss there.)
+/// With a single target this is ``sviIWAE(_:_:)``: the bound is the same formula. (The reference's list form
+/// has no loss there.)
 ///
-/// 1. Maddison, Lawson, Tucker, Heess, Norouzi, Mnih, Doucet and Teh, "Filtering variational objectives", 2017.
+/// 1. Maddison, Lawson, Tucker, Heess, Norouzi, Mnih, Doucet and Teh, "Filtering variational objectives",
+///    2017.
 /// 2. Le, Igl, Rainforth, Jin and Wood, "Auto-encoding sequential Monte Carlo", 2018.
 /// 3. Naesseth, Linderman, Ranganath and Blei, "Variational sequential Monte Carlo", 2018.
-/// 4. Lawson, Tucker, Naesseth, Maddison, Adams and Teh, "Twisted variational sequential Monte Carlo", 2018: smoothing targets.
+/// 4. Lawson, Tucker, Naesseth, Maddison, Adams and Teh, "Twisted variational sequential Monte Carlo", 2018:
+///    smoothing targets.
 ///
 /// - Parameters:
 ///   - targets: K filtering or smoothing distributions.
@@ -33,10 +37,10 @@ public func vsmc<I, O>(
   return q
 }
 
-/// The same as a loop: `target` is asked for 0..<count, `proposal` for 1..<count.
+/// The same as a loop: `target` is called for the steps 0..<count, `proposal` for 1..<count.
 ///
-/// - Throws: `CoixError.argument(_:)` for a count below one, and what the first and last programs throw; the evaluation what
-///   others do.
+/// - Throws: `CoixError.argument(_:)` for a count below one, and what the closures throw for the first and
+///   the last step. What they throw for the steps between comes out of the evaluation.
 public func vsmc<I, O>(
   count: Int, target: @escaping @Sendable (_ step: Int) throws -> some TargetProgram<I, O>,
   initial: some InferenceProgram<I, some TensorTree>,

@@ -2,8 +2,8 @@ import CoixParallel
 
 /// Runs `inner`, then `outer` on its output.
 ///
-/// The density is the product of both. `inner`'s sites become auxiliary: their names get `_PREV_`, unless `suffix` is false. At most
-/// one of the programs may be weighted.
+/// The density is the product of both programs' densities. The sites of `inner` become auxiliary (`_PREV_` is
+/// appended to their names) unless `suffix` is false. At most one of the programs may be weighted.
 public func compose<I, M, O>(
   _ outer: some KernelProgram<M, O>, _ inner: some KernelProgram<I, M>, suffix: Bool = true
 ) -> Kernel<I, O> {

@@ -1,10 +1,12 @@
 import CoixParallel
 
-/// The program that replays a finished evaluation: its output, its sites with their log-probabilities, its metrics.
+/// The program that replays a finished evaluation: its output, its sites with their log-probabilities, its
+/// metrics.
 ///
-/// It takes any input and ignores it. All of a latent site's probability is at the value that it has, so that at another, given, value
-/// its log-probability is -inf. Its weights are those of the evaluation: resample it, compose further kernels onto it, propose from
-/// it. What the evaluation did not keep (``EvaluationOptions/keep``) cannot be replayed, which is an error then.
+/// It takes any input and ignores it. Its weights are those of the evaluation: one may resample it, compose
+/// further kernels onto it, or propose from it. All probability of a latent site is at the value that it has:
+/// if it is given another one, its log-probability is -inf. To evaluate the program is an error if the
+/// evaluation has not kept everything (``EvaluationOptions/keep``).
 public func empirical<I: TensorTree, O>(_ evaluation: Evaluation<O>) -> Inference<I, O> {
   Inference(node: ProgramNode(emitter: EmpiricalEmitter(evaluation)))
 }

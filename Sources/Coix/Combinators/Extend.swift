@@ -1,10 +1,12 @@
 import CoixParallel
 
-/// The target with auxiliary variables: runs `target`, then `kernel` on its output, and returns the target's output.
+/// The target with auxiliary variables: runs `target`, then `kernel` on its output, and returns the target's
+/// output.
 ///
-/// The density is the product of both; since a kernel's is normalised, the target's own variables keep their marginal density. The
-/// kernel's sites get `_PREV_` appended. A proposal that goes from old values to new ones needs such a target: the kernel says where
-/// the old values may have come from (a reverse kernel).
+/// The density is the product of both programs' densities. A kernel's density is normalised, so that the
+/// target's own variables keep their marginal density. `_PREV_` is appended to the names of the kernel's
+/// sites. A proposal that goes from old values to new ones needs such a target: the kernel (a reverse kernel)
+/// says where the old values may have come from.
 public func extend<I, O>(
   _ target: some TargetProgram<I, O>, _ kernel: some KernelProgram<O, some TensorTree>
 ) -> Target<I, O> {

@@ -1,14 +1,17 @@
 import CoixParallel
 
-/// Runs `initial`, then for each round a program that `body` makes of the round's number and the program so far.
+/// Runs `initial`, then for each round a program that `body` makes of the round's number and the program so
+/// far.
 ///
-/// What `body` gets is an empirical program: it replays output, trace and metrics of the round before, so that it may stand
-/// wherever a proposal may, inside of ``resample(_:count:scheme:when:)`` for instance, but only once. Keys are drawn once for the loop and folded by round, so
-/// that a loop and the same combinators written out have different random numbers. Every program that `body` makes takes the loop's
-/// input.
+/// What `body` gets is an empirical program, which replays output, trace and metrics of the round before. It
+/// may stand wherever a proposal may, inside of ``resample(_:count:scheme:when:)`` for example, but only in
+/// one place. Every program that `body` makes takes the loop's input. The loop draws one key and folds the
+/// round's number into it for each round, so that a loop and the same combinators written out have different
+/// random numbers.
 ///
-/// Metrics that the initial program leaves open are completed: the log-weight from its observations, ESS and log Z from that, the log
-/// density from all of its sites, and a loss of 0.
+/// Metrics that the initial program does not compute are completed, as in the reference: the log-weight is
+/// that of its observations, ESS and log Z are those of the log-weight, the log-density is that of all of its
+/// sites, and the loss is 0.
 ///
 /// ```swift
 /// let inference = foriLoop(0..<10, initial: particles(target(0))) { round, q in
@@ -102,11 +105,12 @@ struct LoopEmitter: ProgramEmitter {
   }
 }
 
-/// The empirical program of a run that the same evaluation has finished; it can stand in one place only.
+/// The empirical program of a round that the same evaluation has finished; it can stand in one place only.
 private struct FinishedEmitter: ProgramEmitter {
   let scope: Scope
   let output: Register
-  /// Tells the run from those of other rounds and evaluations, in which a body that keeps the program may put it.
+  /// Tells this run from those of other rounds and other evaluations. A body that keeps the program might put
+  /// it there.
   let offer = Offer()
   var programs: [ProgramNode] { [] }
 
@@ -117,7 +121,7 @@ private struct FinishedEmitter: ProgramEmitter {
     }
     code.appendBookkeeping { machine in
       let (sites, metrics) = try machine.finished(scope)
-      // Handed on rather than copied, so that barriers to come complete its metrics once.
+      // The run is handed on and not copied, so that later barriers complete its metrics only once.
       machine.close(scope)
       try machine.replay(sites, metrics, into: place.scope, place.treatment)
       try machine.checkFailure()
@@ -129,7 +133,7 @@ private struct FinishedEmitter: ProgramEmitter {
   func outline() -> ProgramOutline { .earlierRound }
 }
 
-/// What stands for the program so far where a round is only looked at.
+/// What stands for the program so far where a round is only looked at, for a diagram.
 private struct EarlierRoundEmitter: ProgramEmitter {
   var programs: [ProgramNode] { [] }
 
@@ -159,7 +163,7 @@ extension Machine {
     recorder.metrics = metrics
   }
 
-  /// Fills in what a program that is no proposal leaves open.
+  /// Computes the metrics that an initial program without a proposal lacks.
   fileprivate func completeMetrics(_ scope: Scope) throws {
     let recorder = try recorder(scope)
     let sites = try finishedTrace(scope).sites

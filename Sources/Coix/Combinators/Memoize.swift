@@ -2,22 +2,27 @@ import CoixParallel
 
 /// Proposes with samples from memory besides fresh ones, and keeps the best of both.
 ///
-/// 1. `proposal` runs, and each of its latent values is joined to those that `memory` has for the site, which come first.
-/// 2. `target` runs at these values. It stands in a plate of as many particles as memory and proposal have together.
-/// 3. For each instance, of particles whose latent values are all the same the first is kept; of these the `size` best by their joint
-///    log-probability, best first.
+/// 1. `proposal` runs, and each of its latent values is joined to those that `memory` has for the site, which
+///    come first.
+/// 2. `target` runs at these values. It stands in a plate of as many particles as memory and proposal have
+///    together.
+/// 3. For each instance, particles whose latent values are all the same count as one, the first of them. Of
+///    the rest, the `size` particles with the greatest joint log-probability are kept, the best first.
 ///
-/// The log-weight is that joint log-probability: the result is an enumeration of the posterior's modes, not a sample. Where fewer
-/// than `size` particles differ, the best one fills the rest, with log-weight -inf. The result has the target's output, its
-/// latent sites, the proposal's other metrics, and the values kept in ``Metrics/memory``, for the next round. Hewitt, Le and
-/// Tenenbaum, "Learning to learn generative programs with memoised wake-sleep", 2020.
+/// The log-weight is that joint log-probability: the result lists modes of the posterior, and is not a sample
+/// of it. If fewer than `size` particles differ, copies of the best one with log-weight -inf fill the
+/// remaining places. The result has the target's output, its latent sites, the proposal's other metrics, and
+/// in ``Metrics/memory`` the values that were kept, for the next round. Hewitt, Le and Tenenbaum, "Learning
+/// to learn generative programs with memoised wake-sleep", 2020.
 ///
 /// - Parameters:
 ///   - target: what the values are kept for.
 ///   - proposal: what draws fresh ones.
-///   - memory: for each latent site of the proposal its values, `[samples, instances…, event…]`; empty at first.
+///   - memory: for each latent site of the proposal its values, `[samples, instances…, event…]`; empty at
+///     first.
 ///   - size: how many particles to keep; by default as many as the memory has.
-/// - Returns: an inference program whose evaluation throws `CoixError.argument(_:)` without a size, or if `memory` does not fit.
+/// - Returns: an inference program whose evaluation throws `CoixError.argument(_:)` without a size, or if
+///   `memory` does not fit.
 public func memoize<I, O>(
   _ target: some TargetProgram<I, O>, _ proposal: some InferenceProgram<I, some TensorTree>,
   memory: [String: Tensor] = [:], size: Int? = nil
@@ -179,12 +184,12 @@ extension Machine {
 private struct BestParticles {
   /// `[count, instances]`, row-major; counted in `[particles, instances]`.
   private(set) var rows: [Int32]
-  /// Whether a row only fills up.
+  /// Whether a row only fills a place that no further particle was there for.
   private(set) var isFilled: [Bool]
 
   init(_ count: Int, logWeights: Tensor, values: [Tensor], _ barrier: BarrierContext) throws {
     let (particles, instances) = (barrier.particles, barrier.instances)
-    // An index and whether it fills up, both twice.
+    // Of each row an index and a flag, both twice.
     try RowIndex.check(Swift.max(count, particles), instances, floats: 4, for: "keeping")
     rows = [Int32](repeating: 0, count: count * instances)
     isFilled = [Bool](repeating: false, count: count * instances)

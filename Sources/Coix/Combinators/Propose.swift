@@ -3,20 +3,22 @@ import CoixParallel
 /// Samples from `proposal`, weighted for the density of `target`.
 ///
 /// 1. `proposal` runs.
-/// 2. `target` runs on the same input, each latent site that the proposal has too taking the proposal's value.
-/// 3. The incremental log-weight is the sum of the target's log-probabilities over sites that are observed or in the
-///    proposal's trace, minus the sum of the proposal's over sites that are observed or in the target's trace. The log-weight is
-///    the incoming one plus that.
+/// 2. `target` runs on the same input, each latent site that the proposal has too taking the proposal's
+///    value.
+/// 3. The incremental log-weight is the sum of the target's log-probabilities over sites that are observed or
+///    in the proposal's trace, minus the sum of the proposal's over sites that are observed or in the
+///    target's trace. The log-weight is the incoming one plus that.
 ///
-/// The result has the target's output, its trace without auxiliary (`_PREV_`) sites, and the metrics log weight, ESS, log Z and log
-/// density; with an objective also the loss, added to the proposal's. Stites, Zimmermann et al., "Learning proposals for
-/// probabilistic programs with inference combinators", 2021.
+/// The result has the target's output, its trace without auxiliary (`_PREV_`) sites, and the metrics log
+/// weight, ESS, log Z and log density; with an objective also the loss, added to the proposal's. Stites,
+/// Zimmermann et al., "Learning proposals for probabilistic programs with inference combinators", 2021.
 ///
 /// - Parameters:
 ///   - target: the program with the density that is wanted.
 ///   - proposal: the program that the values come from.
-///   - loss: an objective, to train either.
-///   - detach: with a loss, runs the target once more with gradients stopped at all of its latent values, and hands that run on.
+///   - loss: an objective, to train the target, the proposal or both.
+///   - detach: with a loss, whether the target runs once more, with gradients stopped at all of its latent
+///     values. The result and the loss are then made of this second run's output and sites.
 public func propose<I, O>(
   _ target: some TargetProgram<I, O>, _ proposal: some InferenceProgram<I, some TensorTree>,
   loss: Objective? = nil,
@@ -28,7 +30,7 @@ public func propose<I, O>(
         target: target.node, proposal: proposal.node, objective: loss, detach: detach, isChained: false)))
 }
 
-/// The same, the target taking the proposal's output as input.
+/// The same for a target that takes the proposal's output as its input.
 public func propose<I, M, O>(
   _ target: some TargetProgram<M, O>, chaining proposal: some InferenceProgram<I, M>, loss: Objective? = nil,
   detach: Bool = false
@@ -100,7 +102,7 @@ struct ProposeEmitter: ProgramEmitter {
   private func emitDetached(into code: inout StageCode, input: Register, _ scopes: Scopes) {
     let detachedScope = code.makeScope()
     code.append { machine in
-      // By the names that the sites ran under, so that each meets its own value.
+      // Under the names that the sites had when they ran, so that each takes its own value.
       try machine.open(
         detachedScope, from: scopes.outer.scope, given: try machine.recorder(scopes.target).sites,
         detachesGiven: true)
@@ -179,7 +181,8 @@ struct Weighing {
     let inProposal = proposal.nameSet
     let inTarget = target.nameSet
     for site in target.sites where !site.isGiven && !site.isObserved && inProposal.contains(site.key) {
-      // The names met only after the target had run, when suffixes were taken off: it has drawn a value of its own.
+      // The names became the same only after the target had run, when suffixes were taken off. The target has
+      // not taken the proposal's value but drawn one of its own.
       throw CoixError.site(
         name: site.name,
         reason:
@@ -211,7 +214,8 @@ struct Weighing {
 }
 
 extension AnyProgram {
-  /// Weights a proposal for a target; see ``propose(_:_:loss:detach:)``. With `chain`, the target takes the proposal's output.
+  /// Weights a proposal for a target; see ``propose(_:_:loss:detach:)``. With `chain`, the target takes the
+  /// proposal's output.
   ///
   /// - Throws: `CoixError.illFormedProgram(_:)` if the target is an inference program.
   public static func propose(

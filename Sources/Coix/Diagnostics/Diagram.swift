@@ -6,14 +6,15 @@ public enum DiagramFormat: String, CaseIterable, Sendable {
   case dot
 }
 
-/// A diagram of a program: a node for each combinator, plate, kernel and model, numbered from the outermost on, and an edge to
-/// each of its parts, with what it is there for.
+/// A diagram of a program: a node for each combinator, plate, kernel and model, numbered from the outermost
+/// one on, and an edge to each of its parts, labelled with the part's role.
 ///
 /// ```swift
 /// print(try diagram(of: propose(particles(decoder.named("decoder")), particles(encoder.named("encoder"))), as: .mermaid))
 /// ```
 ///
-/// A ``foriLoop(_:initial:body:)`` is shown with its initial program and its first round. Nothing is evaluated.
+/// A ``foriLoop(_:initial:body:)`` is shown with its initial program and its first round. Nothing is
+/// evaluated.
 ///
 /// - Throws: what the body of a loop throws.
 public func diagram(of program: some InferenceProgram, as format: DiagramFormat) throws -> String {

@@ -1,7 +1,8 @@
 import CoixParallel
 import Foundation
 
-/// Every run that a program with finitely many can have: exact evidence, posterior and expectations, to hold estimates against.
+/// All runs of a program that has finitely many: exact evidence, posterior and expectations, to compare
+/// estimates with.
 public struct Enumeration<Output: TensorTree>: Sendable {
   /// A value for each latent site, and what the program makes of it.
   public struct Assignment: Sendable {
@@ -9,14 +10,15 @@ public struct Enumeration<Output: TensorTree>: Sendable {
     public let output: Output
     /// The sites, latent and observed.
     public let trace: Trace
-    /// The log-probability of all sites, a single number; -inf for what is impossible.
+    /// The log-probability of all sites together, a single number; -inf for an impossible assignment.
     public let logJoint: Tensor
   }
 
-  /// Depth first: the first site's value changes slowest.
+  /// The runs, in an order in which the last site's value changes fastest and the first one's slowest.
   public let assignments: [Assignment]
 
-  /// The assignments' log-probabilities. Like what follows from them, differentiable within `valueWithGradient(at:_:)`.
+  /// The log-probabilities of the assignments. They, and what is computed from them, can be differentiated
+  /// within `valueWithGradient(at:_:)`.
   public var logJoint: Tensor { Tensor.stack(assignments.map(\.logJoint)) }
 
   /// log p(observations): logsumexp of ``logJoint``.
@@ -48,8 +50,8 @@ public struct Enumerator<Program: InferenceProgram> {
 
   /// Runs the program under every assignment.
   ///
-  /// - Throws: `CoixError.site(name:reason:)` for a site without finite support, and for a value that is given to a site that no run
-  ///   has; `CoixError.tooManyAssignments(limit:)`;
+  /// - Throws: `CoixError.site(name:reason:)` for a site without finite support, and for a value that is
+  ///   given to a site that no run has; `CoixError.tooManyAssignments(limit:)`;
   ///   `CoixError.illFormedProgram(_:)` for a program within a plate; what its evaluation throws.
   @inlinable
   public func callAsFunction<each A: TensorTree>(_ input: repeat each A) throws -> Enumeration<Program.Output>
@@ -83,13 +85,13 @@ public struct Enumerator<Program: InferenceProgram> {
 
 /// Runs a finite program under every joint assignment of its latent sites: `try enumerate(program)(input)`.
 ///
-/// The sites' distributions need a ``Distribution/finiteSupport``. A later site's may depend on earlier values. The program stands
-/// outside of plates, and is evaluated once for each assignment.
+/// The sites' distributions need a ``Distribution/finiteSupport``. A later site's may depend on earlier
+/// values. The program stands outside of plates, and is evaluated once for each assignment.
 ///
 /// - Parameters:
 ///   - program: a kernel, model or target.
 ///   - latents: sites that are not enumerated but have these values. Each must be a latent site of some run.
-///   - seed: for programs that ask for keys of their own.
+///   - seed: for programs that draw random numbers by keys of their own.
 ///   - limit: the greatest number of assignments.
 public func enumerate<Program: TargetProgram>(
   _ program: Program, latents: [String: Tensor] = [:], seed: PRNGKey = 0, limit: Int = 100_000

@@ -9,8 +9,8 @@ struct InstanceWeights {
   private let logWeights: [Float]
   private let moments: WeightMoments
 
-  /// - Throws: `CoixError.weights(step:instance:reason:)` where an instance's weights are all -inf, or one is NaN or +inf;
-  ///   `CoixError.argument(_:)` without a particle axis or particles.
+  /// - Throws: `CoixError.weights(step:instance:reason:)` where an instance's weights are all -inf, or one is
+  ///   NaN or +inf; `CoixError.argument(_:)` without a particle axis or particles.
   init(_ tensor: Tensor) throws {
     let tensor = try tensor.validated()
     guard tensor.shape.rank > 0, !tensor.isBatched, !tensor.isMapped, tensor.shape[0] > 0 else {
@@ -51,19 +51,21 @@ struct InstanceWeights {
   func logSum(_ instance: Int) -> Double { moments.logSum(instance) }
 }
 
-/// The effective sample size 1 / Σ w² of the normalised weights, between 1 and the number of particles, of log-weights
-/// `[particles, instances…]`: `[instances…]`.
+/// The effective sample size 1 / Σ w² of the normalised weights, between 1 and the number of particles, of
+/// log-weights `[particles, instances…]`: `[instances…]`.
 ///
-/// Of a step's incremental log-weights it is the incremental, of cumulative ones the cumulative effective sample size. Kong, "A note
-/// on importance sampling using standardized weights", 1992.
+/// Of a step's incremental log-weights it is the incremental, of cumulative ones the cumulative effective
+/// sample size. Kong, "A note on importance sampling using standardized weights", 1992.
 ///
-/// - Throws: `CoixError.weights(step:instance:reason:)` where an instance's weights are all -inf, or one is NaN or +inf.
+/// - Throws: `CoixError.weights(step:instance:reason:)` where an instance's weights are all -inf, or one is
+///   NaN or +inf.
 public func effectiveSampleSize(_ logWeights: Tensor) throws -> Tensor {
   let weights = try InstanceWeights(logWeights)
   return weights.map(weights.sampleSize)
 }
 
-/// The log of the estimated evidence, logsumexp(w) - log S, of log-weights `[particles, instances…]`: `[instances…]`.
+/// The log of the estimated evidence, logsumexp(w) - log S, of log-weights `[particles, instances…]`:
+/// `[instances…]`.
 ///
 /// - Throws: as ``effectiveSampleSize(_:)``.
 public func logEvidence(_ logWeights: Tensor) throws -> Tensor {

@@ -10,7 +10,8 @@ extension Trace {
   /// x     yes       [3, 4, 5]  [3, 4]  [5]    []     [3, 4, 5]
   /// ```
   ///
-  /// A value's shape is its batch (the plates around the program), local plates and event; a log-probability's the first two.
+  /// A value's shape is its batch (the plates around the program), local plates and event; a
+  /// log-probability's the first two.
   public var shapeTable: String {
     let heading = ["site", "observed", "value", "batch", "local", "event", "log-prob"]
     let rows = sites.map { site in

@@ -2,8 +2,8 @@ import CoixParallel
 
 /// What an objective reads: two traces and two weights, each over the whole plate.
 public struct ObjectiveInputs: Sendable {
-  /// The proposal's sites; their log-probabilities are `[particles, instances…]`, with the axes of local plates behind them, their
-  /// values `[particles, instances…, event…]`.
+  /// The proposal's sites; their log-probabilities are `[particles, instances…]`, with the axes of local
+  /// plates behind them, their values `[particles, instances…, event…]`.
   public let proposal: Trace
   /// The target's sites.
   public let target: Trace
@@ -20,7 +20,7 @@ public struct ObjectiveInputs: Sendable {
     self.incrementalLogWeight = incrementalLogWeight
   }
 
-  /// Weights without a particle axis are those of a single particle.
+  /// Whether there is a particle axis. Without one the weights are those of a single particle.
   var isPlated: Bool { incomingLogWeight.shape.rank > 0 || incrementalLogWeight.shape.rank > 0 }
 }
 
@@ -36,12 +36,13 @@ public struct Objective: Sendable {
   public let name: String
   /// Each particle's part of the loss.
   public let terms: @Sendable (ObjectiveInputs) -> Tensor
-  /// The same, from a particle's incremental log-weight and the particle count alone; nil if other particles matter. The runtime
-  /// then takes the gradient of each chunk at once.
+  /// The same, from a particle's incremental log-weight and the number of particles alone; nil if the terms
+  /// depend on other particles too. With it, the runtime can take the gradient of each chunk as soon as the
+  /// chunk has run.
   let rowLoss: (@Sendable (Tensor, Int) -> Tensor)?
   /// Whether `rowLoss` holds only where all incoming weights are equal.
   let needsEqualWeights: Bool
-  /// Whether `terms` may read the sites' values, which have to be merged for that.
+  /// Whether `terms` may read the values of sites, which are collected from the chunks only then.
   let readsValues: Bool
 
   /// An objective from each particle's part of the loss.

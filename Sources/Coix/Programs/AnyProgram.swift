@@ -1,9 +1,10 @@
 import CoixParallel
 
-/// A program whose level and types are known only when it runs: for programs that are put together at run time.
+/// A program whose level and types are known only when it runs: for programs that are put together at run
+/// time.
 ///
-/// Its combinators check what the compiler checks for typed programs, and throw where it would refuse. Values go from program
-/// to program as lists of tensors.
+/// Its combinators check what the compiler checks for typed programs, and throw where it would refuse. Values
+/// go from program to program as lists of tensors.
 public struct AnyProgram: InferenceProgram {
   /// What a program may do; each level is also one of the next.
   public enum Level: Int, Comparable, Sendable {

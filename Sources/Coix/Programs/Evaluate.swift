@@ -2,24 +2,26 @@ import CoixParallel
 
 /// How a program is evaluated.
 public struct EvaluationOptions: Sendable {
-  /// What of the result is merged from the chunks.
+  /// Which parts of the result are wanted. What is not wanted is not collected from the chunks, which saves
+  /// time and memory.
   public enum Keep: Sendable {
     /// Output, trace and metrics.
     case everything
     /// Output and metrics.
     case output
-    /// The metrics alone: nothing else is merged.
+    /// The metrics alone.
     case metrics
   }
 
   /// The threads to run on.
   public var workers: Workers
-  /// What of the result is wanted.
+  /// Which parts of the result are wanted.
   public var keep: Keep
-  /// Whether inputs, parameters, values and log-probabilities are looked through for NaN and numbers outside of their domain. The
-  /// error names the site, the step (a walk through the particles, from 1) and the first particle.
+  /// Whether inputs, parameters, values and log-probabilities are searched for NaN and for numbers outside of
+  /// their domain. The error names the site, the step (a walk through the particles, counted from 1) and the
+  /// first particle.
   public var checks: Bool
-  /// Whether effective sample sizes and evidence of each step are reported, see ``Evaluation/steps``.
+  /// Whether the effective sample sizes and the evidence of each step are reported; see ``Evaluation/steps``.
   public var steps: Bool
 
   /// Options.
@@ -42,14 +44,15 @@ public struct Evaluator<Program: InferenceProgram> {
 
   /// Runs the program.
   ///
-  /// - Throws: a `CoixError` that names the site, plate or shapes; what the program's closures throw; `CancellationError`.
+  /// - Throws: a `CoixError` that names the site, plate or shapes; what the program's closures throw;
+  ///   `CancellationError`.
   @inlinable
   public func callAsFunction<each A: TensorTree>(_ input: repeat each A) throws -> Evaluation<Program.Output>
   where Program.Input == Tuple<repeat each A> {
     try run(Tuple(repeat each input))
   }
 
-  /// Not with other arguments than those that the program takes.
+  /// Refuses arguments of other types than the program takes, with a message that says so.
   @available(*, unavailable, message: "the arguments are not of the types that the program takes, its Input")
   @_disfavoredOverload
   public func callAsFunction<each A: TensorTree>(_ input: repeat each A) throws -> Evaluation<Program.Output>
@@ -71,12 +74,13 @@ public struct Evaluator<Program: InferenceProgram> {
 ///
 /// - Parameters:
 ///   - program: a program of any level.
-///   - latents: values for latent sites, by the names that the sites have after suffixing; mapped over a plate, or the same for
-///     all particles. A site that a combinator replays has log-probability -inf at any other value than its own. The sites are
-///     those that reach the evaluation's trace: ``propose(_:_:loss:detach:)``, say, hands on those of its target. A name that none of
-///     them has in this run is an error.
+///   - latents: values for latent sites, by name; mapped over a plate, or the same for all particles. The
+///     names are those that the sites have in the evaluation's trace, `_PREV_` included, and only sites that
+///     reach the trace can be given a value: ``propose(_:_:loss:detach:)``, for example, hands on those of
+///     its target. A name that no such site has is an error. A site that a combinator replays, as `propose`
+///     does, keeps all of its probability at its own value: at any other value its log-probability is -inf.
 ///   - seed: a whole number or any key. The same seed gives the same numbers, on any number of threads.
-///   - options: threads, checks, and what of the result is wanted.
+///   - options: threads, checks, and which parts of the result are wanted.
 public func evaluate<Program: InferenceProgram>(
   _ program: Program, latents: [String: Tensor] = [:], seed: PRNGKey,
   options: EvaluationOptions = EvaluationOptions()

@@ -6,7 +6,7 @@ struct EvaluationRun {
   private let code: StageCode
   /// The register of the program's output.
   private let output: Register
-  /// Whether each chunk can take its gradient as soon as it has run, while it is in cache.
+  /// Whether each chunk takes its gradient as soon as it has run, while its tensors are still in cache.
   private let isHot: Bool
   /// The state between two stages, with tensors of the whole plate.
   private var machine: Machine
@@ -23,7 +23,8 @@ struct EvaluationRun {
     try code.emit(settings.program, Place(input: .input, scope: .root))
     self.code = code
     output = code.output
-    // Only gradients of what is the same for all particles can be summed while a chunk is hot.
+    // A chunk that goes backward at once can only sum gradients of tensors that are the same for all
+    // particles.
     isHot =
       code.stages.count == 1 && code.hasRowLosses && !code.hasOtherLosses
       && !given.contains(where: \.isTrackedByRow)
@@ -94,8 +95,8 @@ struct EvaluationRun {
     chunkCounts.append(result.chunkCount)
   }
 
-  /// The values given to sites, as a stage's plates read them. Those that don't fit the plates have failed; whether that is an error
-  /// shows at their sites.
+  /// The values given to sites, as a stage's plates read them. Those that don't fit the plates have failed;
+  /// whether that is an error shows at their sites.
   private func latents(in plates: [Plate]) -> [Site] {
     settings.latents.sorted { $0.key < $1.key }.map { name, value in
       do throws(CoixError) {

@@ -11,8 +11,8 @@ struct EvaluationSettings {
   var options = EvaluationOptions()
   /// In an enumeration, which values the latent sites take.
   var path: SupportPath?
-  /// Whether the terms of each log-weight are kept, one for each site, so that an error in the weights can name a site. This takes
-  /// memory, so that only an evaluation that has failed is run again with it.
+  /// Whether the terms of each log-weight are kept, one for each site, so that an error in the weights can
+  /// name a site. This takes memory, so that only an evaluation that has failed is run again with it.
   var keepsWeightTerms = false
 
   /// Runs the program.
@@ -32,7 +32,8 @@ struct EvaluationSettings {
     }
   }
 
-  /// Runs the program; if the weights of an instance have no meaning, runs it once more to find the site that is to blame.
+  /// Runs the program; if the weights of an instance have no meaning, runs it once more to find the site that
+  /// is to blame.
   private func explained<Output: TensorTree>() throws -> (Evaluation<Output>, SupportPath?) {
     do {
       return try run()

@@ -10,18 +10,19 @@ public struct KernelTrace {
   ///
   /// - Parameters:
   ///   - name: the site's name, once in an evaluation.
-  ///   - distribution: all of its axes belong to one event (see ``Distribution/event(_:)``), or to local plates around the site.
-  /// - Returns: a draw of the distribution's event shape, or the value that a combinator gives to the site; with the axes of local
-  ///   plates in front.
+  ///   - distribution: all of its axes belong to one event (see ``Distribution/event(_:)``), or to local
+  ///     plates around the site.
+  /// - Returns: a draw of the distribution's event shape, or the value that a combinator gives to the site;
+  ///   with the axes of local plates in front.
   public func sample(_ name: String, from distribution: some Distribution) -> Tensor {
     recorder.sample(name, from: distribution, within: local.sizes, treatment: treatment)
   }
 
   /// A local plate: `count` conditionally independent elements within the program.
   ///
-  /// Sites made with the handle that comes back have a leading axis of this size (nested plates: outer first), to which their
-  /// distributions are expanded, and a log-probability for each element. Objectives that weigh elements by themselves need that
-  /// (``Objective/apg``).
+  /// Sites made with the handle that comes back have a leading axis of this size (nested plates: outer
+  /// first), to which their distributions are expanded, and a log-probability for each element. Objectives
+  /// that weigh elements by themselves need that (``Objective/apg``).
   public func plate(_ name: String, _ count: Int) -> KernelTrace {
     var inside = self
     inside.local.add(name, count, recorder, treatment)

@@ -9,7 +9,7 @@ struct MergedChunk: @unchecked Sendable {
 
   /// The machine, with the merged tensors in place of the chunk's.
   func machine(merged: [Tensor], plateName: String) throws -> Machine {
-    // The chunk is over, and its machine nobody else's.
+    // The chunk is over, and nobody else uses its machine.
     machine.leaveChunk()
     var position = 0
     var views: [Tensor?] = Array(repeating: nil, count: merged.count)
@@ -45,7 +45,8 @@ extension Machine {
       case .rows:
         guard tensor.leavesChunk(context) else { return places.append(-1) }
         if let mapped = mapped(tensor) {
-          // Data that is handed on need not be merged: it is there.
+          // Data that the program only hands on need not be merged: the whole-plate tensor that it came from
+          // is there.
           tensor = mapped
           return places.append(-1)
         }
@@ -61,7 +62,8 @@ extension Machine {
       exports: exports, signature: signature, payload: MergedChunk(machine: self, places: places))
   }
 
-  /// At the end of the last stage: completes the weight, and lets go of what nobody wants.
+  /// At the end of the last stage: completes the weight, and lets go of the parts of the result that nobody
+  /// wants.
   ///
   /// - Throws: `CoixError.site(name:reason:)` for a value that is given to no site.
   func dropUnwanted(_ keep: EvaluationOptions.Keep, _ output: Register) throws {

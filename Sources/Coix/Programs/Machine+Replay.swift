@@ -1,9 +1,11 @@
 import CoixParallel
 
 extension Machine {
-  /// Adds sites as they are to a scope, as the empirical program of a finished run does: each latent site draws once.
+  /// Adds the sites and metrics of a program that has run to a scope, as if the program ran there again and
+  /// drew the same values.
   ///
-  /// All probability is at the values they have, so that at another, given, value the log-probability is -inf.
+  /// All probability of a latent site is at the value that it has: if the scope gives it another one, its
+  /// log-probability is -inf. Each latent site takes a key from the scope's stream, as one that draws does.
   func replay(_ sites: [Site], _ metrics: RunningMetrics, into scope: Scope, _ treatment: SiteTreatment)
     throws
   {

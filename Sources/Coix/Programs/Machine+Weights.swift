@@ -1,7 +1,8 @@
 import CoixParallel
 
 extension Machine {
-  /// The sum of some sites' log-probabilities, also over local plates: one number for each particle; nil for no sites.
+  /// The sum of the log-probabilities of some sites, over their local plates too: one number for each row;
+  /// nil for no sites.
   func sum(_ sites: [Site], where isIncluded: (Site) -> Bool = { _ in true }) -> Tensor? {
     var sum: Tensor?
     for site in sites where isIncluded(site) {
@@ -12,18 +13,18 @@ extension Machine {
     return sum
   }
 
-  /// The log-weight of a program that has run: that of the weighted program within it, and the sum over other observed sites;
-  /// nil if it has neither.
+  /// The log-weight of a program that has run: that of the weighted program within it, plus the
+  /// log-probabilities of sites observed outside of that program; nil if it has neither.
   func logWeight(_ metrics: RunningMetrics?, _ sites: [Site]) -> Tensor? {
     let observed = sum(sites) { $0.isObserved && !$0.isWeighed }
     guard let weight = metrics?.logWeight.map({ local($0) }) else { return observed }
     return observed.map { weight + $0 } ?? weight
   }
 
-  /// Completes the weight of a program that has run.
+  /// Completes the weight of a program that has run, so that it is never nil.
   ///
-  /// Sites that are observed around a weighted program change its weight; effective sample size and evidence then are those of the
-  /// new one.
+  /// Sites that are observed around a weighted program change its weight. Effective sample size and evidence
+  /// are then those of the new weight.
   func completeWeight(_ metrics: inout RunningMetrics, _ sites: [Site]) {
     let isChanged = metrics.logWeight != nil && sites.contains { $0.isObserved && !$0.isWeighed }
     let weight = logWeight(metrics, sites) ?? Tensor(0)

@@ -1,13 +1,15 @@
 import CoixParallel
 import Synchronization
 
-/// The state of an evaluation: registers with inputs and outputs, and the open scopes.
+/// The state of an evaluation: registers, which hold the inputs and outputs of programs, and a recorder for
+/// each open scope.
 ///
-/// In a chunk its tensors are the chunk's; at a barrier those of the whole plate, mapped over it.
+/// Each chunk of a stage runs on a copy, whose tensors have the chunk's rows. At a barrier they have all rows
+/// of the plate.
 final class Machine: @unchecked Sendable {
   // @unchecked: used by one thread at a time; a barrier hands a copy to each chunk.
 
-  /// A register's value, and whether its tensors have their chunk's rows already.
+  /// A register's value, and whether its tensors have their chunk's rows already or are yet to be loaded.
   private struct Slot {
     var value: Value
     var isLocal: Bool
@@ -15,15 +17,18 @@ final class Machine: @unchecked Sendable {
 
   /// By register number; nil for those that are free.
   private var registers: [Slot?]
-  /// The output that nobody wants the numbers of: it stays where it is, for its structure.
+  /// The output, if the caller wants none. Its tensors stay in the chunk; its type and structure are still
+  /// needed.
   var unkeptOutput: Value?
-  /// By scope number; nil for scopes that aren't open.
+  /// By scope number; nil for scopes that are not open.
   ///
-  /// A copy for a chunk shares them until it asks for one: most belong to programs that the stage knows nothing of.
+  /// The copy of a machine shares the recorders of the original. It makes its own copy of a recorder when it
+  /// first asks for it (``recorder(_:)``), since most of them belong to programs that the stage has nothing
+  /// to do with.
   private var recorders: [Recorder?]
   private let id = lastID.wrappingAdd(1, ordering: .relaxed).newValue
   private static let lastID = Atomic<UInt64>(0)
-  /// Keys drawn for later use, by scope.
+  /// Keys that were drawn for later use, by scope.
   var keys: [Scope: PRNGKey] = [:]
   /// The plates' rows, particles first; empty outside of plates.
   let batch: [Int]
@@ -34,7 +39,8 @@ final class Machine: @unchecked Sendable {
   let checks: Bool
   /// Whether steps are reported.
   let reportsSteps: Bool
-  /// Whether weights keep their terms, so that an error in them can name a site.
+  /// Whether log-weights keep their terms, one for each site, so that an error in the weights can name a
+  /// site.
   let keepsWeightTerms: Bool
 
   /// The state before the first stage.
@@ -50,7 +56,7 @@ final class Machine: @unchecked Sendable {
     context = nil
   }
 
-  /// A copy for a chunk, or for a barrier with other plates.
+  /// A copy for a chunk, or for a stage without one.
   init(copying other: Machine, batch: [Int], hasParticles: Bool, context: ExecutionContext? = nil) {
     registers = other.registers
     recorders = other.recorders
@@ -67,7 +73,7 @@ final class Machine: @unchecked Sendable {
 
   // MARK: Registers
 
-  /// The value of a register, which is thereby free again (but for the evaluation's input).
+  /// The value of a register, which is free again afterwards. (The evaluation's input stays.)
   func take(_ register: Register) throws -> Value {
     guard let slot = registers[register.index] else {
       throw CoixError.illFormedProgram("a combinator reads a value twice")
@@ -76,7 +82,7 @@ final class Machine: @unchecked Sendable {
     return slot.isLocal ? slot.value : try local(slot.value)
   }
 
-  /// Sets a register; within a chunk, to a value that has the chunk's rows unless it is said not to.
+  /// Sets a register. Within a chunk the value has the chunk's rows, unless `isLocal` is false.
   func set(_ register: Register, _ value: Value, isLocal: Bool = true) {
     registers[register.index] = Slot(value: value, isLocal: isLocal && context != nil)
   }
@@ -94,7 +100,7 @@ final class Machine: @unchecked Sendable {
     return try value.mapTensors { self.local($0, context) }
   }
 
-  /// The mapped tensors that the chunk has loaded, and their rows.
+  /// The mapped tensors whose rows the chunk has loaded, with these rows.
   private var loaded: [(mapped: Tensor, rows: Tensor)] = []
 
   private func local(_ tensor: Tensor, _ context: ExecutionContext) -> Tensor {
@@ -105,7 +111,7 @@ final class Machine: @unchecked Sendable {
     return rows
   }
 
-  /// The mapped tensor that the chunk has loaded as this one; nil for a tensor that was computed.
+  /// The mapped tensor that these rows were loaded from; nil for a tensor that was computed.
   func mapped(_ tensor: Tensor) -> Tensor? {
     loaded.first { $0.rows.isSame(as: tensor) }?.mapped
   }
@@ -113,7 +119,7 @@ final class Machine: @unchecked Sendable {
   /// A tensor with its chunk's rows.
   func local(_ tensor: Tensor) -> Tensor { context.map { local(tensor, $0) } ?? tensor }
 
-  /// The chunk's input, loaded, and looked through for NaN if checks are on.
+  /// Loads the chunk's input, and searches it for NaN if checks are on.
   func loadInput() throws {
     guard let input = registers[Register.input.index]?.value else { return }
     let loaded = try local(input)
@@ -132,19 +138,19 @@ final class Machine: @unchecked Sendable {
   /// Gives values to latent sites of the evaluation itself.
   func give(_ latents: [Site]) throws { try recorder(.root).give(latents) }
 
-  /// Opens a scope whose stream starts at a key.
+  /// Opens a scope whose key stream starts with `key`.
   func open(_ scope: Scope, key: PRNGKey) {
     recorders[scope.index] = Recorder(key: key, machine: id, checks: checks)
   }
 
-  /// Opens a scope whose stream starts at the next draw of another.
+  /// Opens a scope whose key stream starts with the next key of another scope's.
   func open(_ scope: Scope, from outer: Scope, given: [Site] = [], detachesGiven: Bool = false) throws {
     recorders[scope.index] = Recorder(
       key: try recorder(outer).stream.next(), machine: id, given: given, detachesGiven: detachesGiven,
       checks: checks)
   }
 
-  /// The recorder of an open scope: the machine's own, which the first call makes of a shared one.
+  /// The recorder of an open scope. If the machine shares it with another one, the first call makes a copy.
   func recorder(_ scope: Scope) throws -> Recorder {
     guard let recorder = recorders[scope.index] else {
       throw CoixError.illFormedProgram("a combinator uses a scope that is closed")
@@ -157,14 +163,16 @@ final class Machine: @unchecked Sendable {
 
   func close(_ scope: Scope) { recorders[scope.index] = nil }
 
-  /// The sites of a scope after its program has run, without superfluous suffixes.
+  /// The sites of a scope after its program has run, without the suffixes that all versions of a variable
+  /// have.
   func finishedTrace(_ scope: Scope) throws -> Trace {
     var trace = Trace(try recorder(scope).sites)
     trace.desuffix()
     return trace
   }
 
-  /// Throws what went wrong in the tensors of the program that has just run, or asks for smaller chunks.
+  /// Throws what went wrong in the tensors of the program that has just run; stops the chunk if it has handed
+  /// out more memory than it may, so that the plate is cut into smaller ones.
   func checkFailure() throws {
     guard let context = context ?? ExecutionContext.current else { return }
     try context.checkBudget()
@@ -173,19 +181,20 @@ final class Machine: @unchecked Sendable {
 
   // MARK: Leaving the chunk
 
-  /// Makes the machine of a chunk that has been merged that of the whole plate.
+  /// Turns the machine of a chunk that has been merged into that of the whole plate.
   func leaveChunk() {
     context = nil
     loaded = []
     for index in registers.indices { registers[index]?.isLocal = false }
   }
 
-  /// Calls `body` with the recorders that this machine has touched. What the others hold is the whole plate's already.
+  /// Calls `body` with the recorders that this machine has copied. The tensors of the others already have all
+  /// rows.
   private func forEachOwnRecorder(_ body: (Recorder) throws -> Void) rethrows {
     for case let recorder? in recorders where recorder.machine == id { try body(recorder) }
   }
 
-  /// Visits all tensors that may be a chunk's, in a fixed order.
+  /// Visits all tensors that may have a chunk's rows, in a fixed order.
   func visit(_ body: (ExportKind, inout Tensor) throws -> Void) throws {
     for index in registers.indices where index != Register.input.index {
       guard let value = registers[index]?.value else { continue }
@@ -212,14 +221,14 @@ final class Machine: @unchecked Sendable {
     }
   }
 
-  /// The names of the sites, to compare chunks by.
+  /// The names of the sites, which must be the same in every chunk.
   var signature: [SiteName] {
     var names: [SiteName] = []
     forEachOwnRecorder { for site in $0.sites { names.append(site.key) } }
     return names
   }
 
-  /// Visits the tensors of a register, and the sites of a scope: what a resampling gathers.
+  /// Replaces the tensors of a register, and of the sites of a scope: those that a resampling gathers.
   func gather(_ register: Register, _ scope: Scope, _ transform: (Tensor) -> Tensor) throws {
     if let value = registers[register.index]?.value {
       set(register, try value.mapTensors(transform))
@@ -232,7 +241,7 @@ final class Machine: @unchecked Sendable {
     }
   }
 
-  /// The metrics of every open scope, resolved.
+  /// Computes, in every open scope, the metrics that waited for the barrier.
   func resolveMetrics(_ resolve: (inout RunningMetrics) throws -> Void) throws {
     try forEachOwnRecorder { recorder in
       guard var metrics = recorder.metrics.take() else { return }

@@ -2,7 +2,8 @@ import CoixParallel
 
 /// What a program's run computed about itself.
 ///
-/// Asking for a metric that the program does not compute is an error, `CoixError.metric(name:reason:)`, which says what computes it.
+/// Asking for a metric that the program does not compute is an error, `CoixError.metric(name:reason:)`, which
+/// says what computes it.
 public struct Metrics: Sendable {
   /// The log-weight of each particle, `[particles, instances…]`.
   public let logWeight: Tensor
@@ -42,8 +43,8 @@ public struct Metrics: Sendable {
   /// The log of the estimated evidence, summed over instances.
   ///
   /// - Throws: `CoixError.metric(name:reason:)` outside of plates, without a ``propose(_:_:loss:detach:)`` or
-  ///   ``resample(_:count:scheme:when:)``, and where the weights of single particles (``ParticleCount/one``) have changed after the
-  ///   resampling.
+  ///   ``resample(_:count:scheme:when:)``, and where the weights of single particles (``ParticleCount/one``)
+  ///   have changed after the resampling.
   public var logZ: Tensor {
     get throws { try computed(running.logZ?.tensor, "logZ", reasonWithoutSummary("logEvidence")) }
   }

@@ -31,7 +31,8 @@ public struct ModelTrace {
     recorder.observe(name, value, from: distribution, within: local.sizes, treatment: treatment)
   }
 
-  /// A factor: `logDensity`, one number for each particle (and element of the local plates), enters the weight.
+  /// A factor: `logDensity`, one number for each particle (and element of the local plates), enters the
+  /// weight.
   public func factor(_ name: String, _ logDensity: Tensor) {
     let unit = Unit(logDensity)
     recorder.observe(name, Tensor.zeros(unit.shape), from: unit, within: local.sizes, treatment: treatment)

@@ -4,7 +4,7 @@ public enum ParticleCount: Sendable, ExpressibleByIntegerLiteral {
   case same
   /// This many.
   case exactly(Int)
-  /// One, without a particle axis: what comes after it stands in the instances' plates alone.
+  /// One, and no particle axis any more: programs after it stand in the plates of the instances alone.
   case one
 
   /// This many.

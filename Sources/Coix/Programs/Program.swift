@@ -8,8 +8,8 @@ public protocol InferenceProgram<Input, Output>: Sendable {
   associatedtype Input: TensorTree
   /// What the program returns.
   associatedtype Output: TensorTree
-  /// What combinators that keep a program's level make of this one: ``detach(_:)``, say. A ``Kernel``, ``Model``, ``Target`` or
-  /// ``Inference`` unless the program says otherwise.
+  /// What combinators that keep a program's level make of this one: ``detach(_:)``, say. A ``Kernel``,
+  /// ``Model``, ``Target`` or ``Inference`` unless the program says otherwise.
   associatedtype SameLevel: InferenceProgram<Input, Output>
   /// The program as the combinators see it.
   var node: ProgramNode { get }
@@ -17,7 +17,8 @@ public protocol InferenceProgram<Input, Output>: Sendable {
   func replacing(node: ProgramNode) -> SameLevel
 }
 
-/// A program with a density that can be evaluated at given values: what ``propose(_:_:loss:detach:)`` takes as target.
+/// A program with a density that can be evaluated at given values: what ``propose(_:_:loss:detach:)`` takes
+/// as target.
 public protocol TargetProgram<Input, Output>: InferenceProgram where SameLevel: TargetProgram {}
 
 /// A program made of one closure, which may observe.
@@ -34,11 +35,12 @@ public struct ProgramNode: Sendable {
 
   func emit(into code: inout StageCode, _ place: Place) throws { try link.emitter?.emit(into: &code, place) }
 
-  /// The program's emitter, which only a program that is being let go of lacks.
+  /// The program's emitter; nil only while the program is being released.
   var emitter: (any ProgramEmitter)? { link.emitter }
 
-  /// What keeps a program alive. Programs are nested as deep as there are steps, so that the last one to go lets go of those within it
-  /// one after another: if each did so for its own, that would take a stack as deep.
+  /// The owner of an emitter. Programs may be nested tens of thousands deep. If each released the programs
+  /// within it, that would take a stack as deep; instead the outermost one takes those within it apart, one
+  /// after another.
   private final class Link: @unchecked Sendable {
     // @unchecked: changes only where nobody else has it.
     var emitter: (any ProgramEmitter)?
@@ -48,12 +50,12 @@ public struct ProgramNode: Sendable {
     deinit {
       var pending = takePrograms()
       while var program = pending.popLast() {
-        // One that others have, too, goes with them.
+        // A program that somebody else has too goes when they let go of it.
         if isKnownUniquelyReferenced(&program.link) { pending += program.link.takePrograms() }
       }
     }
 
-    /// Lets go of the emitter, and hands over what was within it.
+    /// Lets go of the emitter, and hands over the programs within it.
     func takePrograms() -> [ProgramNode] {
       defer { emitter = nil }
       return emitter?.programs ?? []
@@ -65,8 +67,8 @@ public struct ProgramNode: Sendable {
 protocol ProgramEmitter: Sendable {
   /// Adds the program's instructions, and leaves its output's register in ``StageCode/output``.
   ///
-  /// Programs within it are not emitted at once but scheduled (``StageCode/run(_:_:)``), and so is what comes after them
-  /// (``StageCode/then(_:)``): a program may be nested as deep as memory allows.
+  /// Programs within it are not emitted at once but scheduled (``StageCode/run(_:_:)``), and so is what comes
+  /// after them (``StageCode/then(_:)``): a program may be nested as deep as memory allows.
   func emit(into code: inout StageCode, _ place: Place) throws
 
   /// The programs within it.
@@ -80,11 +82,11 @@ protocol ProgramEmitter: Sendable {
 
 /// Where a program stands in an evaluation.
 struct Place: Sendable {
-  /// Where its input is. The program reads it once, and thereby frees the register.
+  /// The register of its input. The program reads it once, and frees the register by that.
   var input: Register
   /// The scope that its sites go to.
   var scope: Scope
-  /// What surrounding combinators do to its sites.
+  /// What plates and combinators around it do to its sites.
   var treatment = SiteTreatment()
 }
 
@@ -132,7 +134,7 @@ public struct Target<Input: TensorTree, Output: TensorTree>: TargetProgram {
   public let node: ProgramNode
 }
 
-/// A program that gives properly weighted samples.
+/// A program whose evaluation gives properly weighted samples.
 public struct Inference<Input: TensorTree, Output: TensorTree>: InferenceProgram {
   public typealias SameLevel = Self
 
@@ -168,7 +170,8 @@ extension Inference {
 extension Kernel {
   /// A kernel from a closure, written for one particle, that takes and returns tensors (or trees of them).
   ///
-  /// The closure runs once for each chunk of the plate, concurrently, and must be pure: the same sites every time.
+  /// The closure runs once for each chunk of the plate, concurrently, and must be pure: the same sites every
+  /// time.
   @inlinable  // so that the tuples' types are known where programs are written
   public init<each A: TensorTree, each B: TensorTree>(
     _ body: @escaping @Sendable (KernelTrace, repeat each A) throws -> (repeat each B)
@@ -181,7 +184,8 @@ extension Kernel {
       })
   }
 
-  /// The same for a closure with one result: without it, type inference gives up on closures of several statements.
+  /// The same for a closure with one result: without it, type inference gives up on closures of several
+  /// statements.
   @inlinable
   public init<each A: TensorTree, B: TensorTree>(
     _ body: @escaping @Sendable (KernelTrace, repeat each A) throws -> B
@@ -193,7 +197,8 @@ extension Kernel {
       })
   }
 
-  /// A kernel from a closure over whole trees, for programs whose arguments are not known when they are written.
+  /// A kernel from a closure over whole trees, for programs whose arguments are not known when they are
+  /// written.
   @_disfavoredOverload  // A trailing closure without a label means the arguments' own types.
   public init(tree body: @escaping @Sendable (KernelTrace, Input) throws -> Output) {
     self.init(
@@ -207,7 +212,8 @@ extension Kernel {
 extension Model {
   /// A model from a closure, written for one particle, that takes and returns tensors (or trees of them).
   ///
-  /// The closure runs once for each chunk of the plate, concurrently, and must be pure: the same sites every time.
+  /// The closure runs once for each chunk of the plate, concurrently, and must be pure: the same sites every
+  /// time.
   @inlinable  // so that the tuples' types are known where programs are written
   public init<each A: TensorTree, each B: TensorTree>(
     _ body: @escaping @Sendable (ModelTrace, repeat each A) throws -> (repeat each B)
@@ -220,7 +226,8 @@ extension Model {
       })
   }
 
-  /// The same for a closure with one result: without it, type inference gives up on closures of several statements.
+  /// The same for a closure with one result: without it, type inference gives up on closures of several
+  /// statements.
   @inlinable
   public init<each A: TensorTree, B: TensorTree>(
     _ body: @escaping @Sendable (ModelTrace, repeat each A) throws -> B
@@ -232,7 +239,8 @@ extension Model {
       })
   }
 
-  /// A model from a closure over whole trees, for programs whose arguments are not known when they are written.
+  /// A model from a closure over whole trees, for programs whose arguments are not known when they are
+  /// written.
   @_disfavoredOverload  // A trailing closure without a label means the arguments' own types.
   public init(tree body: @escaping @Sendable (ModelTrace, Input) throws -> Output) {
     self.init(

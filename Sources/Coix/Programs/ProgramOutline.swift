@@ -1,9 +1,9 @@
-/// What a program looks like from outside: for diagrams.
+/// A program's description for diagrams: what it is, and which programs it is made of.
 struct ProgramOutline {
   /// A program within it.
   struct Part {
     let program: ProgramNode
-    /// What it is there for; nil where there is only one.
+    /// Its role in the program around it ("target"); nil where there is only one part.
     let role: String?
 
     init(_ program: ProgramNode, _ role: String? = nil) {
@@ -12,9 +12,9 @@ struct ProgramOutline {
     }
   }
 
-  /// The combinator, with those arguments that differ from the usual ones.
+  /// The name of the combinator, with those of its arguments that are not the default.
   var title: String
-  /// In the order of its parameters.
+  /// The programs within it, in the order of the combinator's parameters.
   var parts: [Part]
 
   init(_ title: String, _ parts: [Part] = []) {

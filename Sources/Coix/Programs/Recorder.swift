@@ -1,25 +1,26 @@
 import CoixParallel
 
-/// Where the sites of one evaluation scope go while a chunk runs: the key stream, the sites so far, the values that are given.
+/// Records the sites of one scope while a chunk runs: it has the scope's key stream, the sites so far, and
+/// the values that sites are given instead of drawing.
 final class Recorder {
   var stream: KeyStream
   private(set) var sites: [Site] = []
-  /// Values for latent sites, by the name after suffixing: the sites of another trace.
+  /// The values that latent sites are given, as sites of these names.
   private var given: [Site]
   /// Whether given values lose their gradient.
   private let detachesGiven: Bool
-  /// What has been computed of weights and losses by the programs that ran here.
+  /// The weights and losses of the programs that have run here; nil if none of them is weighted.
   var metrics: RunningMetrics?
-  /// The machine that may change it.
+  /// The number of the machine that may change this recorder.
   let machine: UInt64
   /// Whether parameters and values are checked.
   let checks: Bool
-  /// Where the sites' values come from in an enumeration.
+  /// In an enumeration, where latent sites take their values from.
   var path: SupportPath?
 
   private var positions: [SiteName: Int] = [:]
   private var givenPositions: [SiteName: Int] = [:]
-  /// Up to this many sites, looking at each is quicker than a dictionary.
+  /// Up to this number of sites, comparing all names is quicker than looking in a dictionary.
   private static let scanLimit = 8
 
   init(key: PRNGKey, machine: UInt64, given: [Site] = [], detachesGiven: Bool = false, checks: Bool) {
@@ -32,7 +33,7 @@ final class Recorder {
     give(given)
   }
 
-  /// A copy for another machine.
+  /// A copy, for another machine.
   init(copying other: Recorder, machine: UInt64) {
     self.machine = machine
     stream = other.stream
@@ -53,7 +54,7 @@ final class Recorder {
     for (position, site) in sites.enumerated() { givenPositions[site.key] = position }
   }
 
-  /// The value given for a latent site of some shape, with its chunk's rows.
+  /// The value that a latent site of this shape is given, with the chunk's rows; nil if it is given none.
   ///
   /// - Parameter plateSizes: those of the plates that the site is in.
   func givenValue(_ name: SiteName, shape: Shape, plateSizes: @autoclosure () -> [Int]) -> Tensor? {
@@ -88,7 +89,8 @@ final class Recorder {
     return detachesGiven ? value.detached : value
   }
 
-  /// Throws if a value is given to a name that no latent site has, once all sites have run; an enumeration looks at that after its
+  /// Called when all sites have run: throws if a value is given to a name that no latent site has. In an
+  /// enumeration the sites may differ from run to run; names are only collected here, and compared after the
   /// last run.
   func requireSitesOfGiven() throws {
     guard !given.isEmpty else { return }
@@ -100,7 +102,7 @@ final class Recorder {
     try Self.requireSites(of: given.map(\.name), among: names)
   }
 
-  /// Throws for the first name that values are given to but that is none of the latent sites'.
+  /// Throws for the first of the names that values are given to which is not a latent site's.
   static func requireSites(of given: [String], among names: [String]) throws {
     let known = Set(names)
     guard let unknown = given.first(where: { !known.contains($0) }) else { return }
@@ -120,7 +122,7 @@ final class Recorder {
     return positions[name] != nil
   }
 
-  /// Adds a site as it is. A second one of its name is an error.
+  /// Adds a site as it is. A second site of the same name is an error.
   func append(_ site: Site) {
     guard !contains(site.key) else {
       remember(.duplicateSite(site.name))
@@ -136,7 +138,7 @@ final class Recorder {
 
   // MARK: Statements
 
-  /// A latent site, within local plates of the given sizes.
+  /// A latent site within local plates of the given sizes.
   func sample(
     _ name: String, from distribution: some Distribution, within local: Shape, treatment: SiteTreatment
   ) -> Tensor {
@@ -202,7 +204,8 @@ final class Recorder {
     let name = key.text
     if checks { check(name, value, distribution, isObserved: isObserved) }
     let logProb = (isObserved ? distribution : treatment.scoring(distribution)).logProb(of: value)
-    // A scale or a log-density of its own may have axes that the value lacks.
+    // The log-probability may have axes that the value lacks: those of a scale
+    // (``Distribution/scaled(by:)``), for example.
     if logProb.failure == nil, Shape.broadcast(logProb.shape, local) != local {
       remember(.undeclaredAxes(site: name, shape: logProb.shape))
     }
@@ -213,7 +216,7 @@ final class Recorder {
     noteFailure(at: name, in: context)
   }
 
-  /// Names the site at which a tensor's error came to light.
+  /// Adds the name of the site to an error in a tensor that came to light there.
   private func noteFailure(at name: String, in context: ExecutionContext?) {
     guard let context, context.hasFailed else { return }
     switch context.failure {
@@ -223,7 +226,8 @@ final class Recorder {
     }
   }
 
-  /// The distribution over all places of the local plates; nil if it is that already, or cannot be made so.
+  /// The distribution expanded to the sizes of the local plates; nil if it has these sizes already or cannot
+  /// be expanded to them.
   private func expanded<D: Distribution>(_ distribution: D, to local: Shape) -> Expanded<D>? {
     guard local.stretches(distribution.batchShape) else { return nil }
     let expanded = Expanded(distribution, to: local, isLocal: true)
@@ -276,9 +280,9 @@ extension Shape {
 }
 
 extension Tensor {
-  /// What a statement hands back after an error that is already remembered.
+  /// What a statement returns after an error that has been remembered already.
   static var nan: Tensor { Tensor(.nan) }
-  /// What stands for an output that was not asked for.
+  /// What stands in place of a tensor that was not kept.
   static let unkept = Tensor(.nan)
 
   fileprivate func isPoisonedOrHas(_ shape: Shape) -> Bool { self.shape == shape || failure != nil }

@@ -1,8 +1,9 @@
 import CoixParallel
 
-/// What programs have computed of weights and losses, while an evaluation runs.
+/// The weights, metrics and losses that programs have computed so far, while an evaluation runs.
 ///
-/// Within a chunk these are per-particle tensors; what needs all particles is left `pending` and resolved at the next barrier.
+/// Within a chunk they are tensors with a number for each row. What needs all particles is left pending, and
+/// computed at the next barrier.
 struct RunningMetrics {
   /// A metric of the whole plate.
   enum Metric {
@@ -25,7 +26,7 @@ struct RunningMetrics {
     var isPending: Bool { if case .pending = self { true } else { false } }
   }
 
-  /// A loss that reads whole-plate tensors.
+  /// A loss that needs all particles: what its objective will read.
   struct LossTerm {
     let objective: Objective
     var incremental: Tensor
@@ -37,20 +38,21 @@ struct RunningMetrics {
 
   /// The log-weight of each particle; nil while the program has no weight of its own.
   var logWeight: Tensor?
-  /// What the log-weight is the sum of since the last resampling; empty unless it is to be explained.
+  /// The terms that have been added to the log-weight since the last resampling; empty unless an error in the
+  /// weights is being explained.
   var weightTerms: [WeightTerm] = []
   /// Pending if and only if ``logZ`` is, of the same weights: see ``summarize(_:)``.
   var ess: Metric?
   var logZ: Metric?
-  /// Pending: each particle's log-density.
+  /// The target's log-density; while it is pending, each particle's.
   var logDensity: Metric?
-  /// The loss so far.
+  /// The sum of the losses that have been computed.
   var loss: Tensor?
-  /// Each particle's part of losses that need no other particle.
+  /// Each particle's part of the losses that need no other particle.
   var lossRows: Tensor?
-  /// Losses that do.
+  /// The losses that do need others, to be computed at the next barrier.
   var lossTerms: [LossTerm] = []
-  /// What ``memoize(_:_:memory:size:)`` keeps, over the whole plate.
+  /// What ``memoize(_:_:memory:size:)`` keeps, for all particles.
   var memory: [String: Tensor]?
 
   /// The steps so far, if they are to be reported.
@@ -59,13 +61,13 @@ struct RunningMetrics {
   /// Whether any loss was asked for.
   var hasLoss: Bool { loss != nil || lossRows != nil || !lossTerms.isEmpty }
 
-  /// Leaves effective sample size and evidence to be computed from these weights.
+  /// Leaves effective sample size and evidence pending, to be computed from these log-weights.
   mutating func summarize(_ weights: Tensor) {
     ess = .pending(weights)
     logZ = .pending(weights)
   }
 
-  /// Without a particle axis weights have neither.
+  /// Drops effective sample size and evidence, which weights without a particle axis don't have.
   mutating func forgetSummary() { (ess, logZ) = (nil, nil) }
 
   /// Later metrics replace earlier ones.
@@ -90,7 +92,7 @@ struct RunningMetrics {
     lossRows = lossRows.map { $0 + rows } ?? rows
   }
 
-  /// Visits what must be known at the barrier, in a fixed order.
+  /// Visits, in a fixed order, the tensors that the barrier needs.
   mutating func visit(_ body: (ExportKind, inout Tensor) throws -> Void) throws {
     try logWeight?.visited(.rows, body)
     for index in weightTerms.indices { try weightTerms[index].logDensity.visited(.rows, body) }

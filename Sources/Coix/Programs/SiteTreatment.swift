@@ -1,12 +1,12 @@
 import CoixParallel
 
-/// What combinators around a program do to its sites.
+/// What plates and combinators around a program do to its sites.
 struct SiteTreatment: Sendable {
   /// The plates around the program, outermost first.
   var plates: [Plate] = []
-  /// How many `_PREV_` its sites get.
+  /// How many times `_PREV_` is appended to the sites' names.
   var suffixes = 0
-  /// Whether draws lose their gradient.
+  /// Whether the gradient stops at the values that the program draws.
   var isDetached = false
   /// Whether log-probabilities of latent sites take no gradient to the distribution's parameters.
   var sticksTheLanding = false

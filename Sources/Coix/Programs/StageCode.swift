@@ -1,13 +1,15 @@
 import CoixParallel
 
-/// Where a program's input or output is kept while an evaluation runs.
+/// Where a program's input or output is kept while an evaluation runs: the number of a slot in the
+/// ``Machine``.
 struct Register: Hashable, Sendable {
   let index: Int
   /// The evaluation's own input, kept throughout.
   static let input = Register(index: 0)
 }
 
-/// An evaluation's or a nested evaluation's sites.
+/// Where programs have their sites. An evaluation has a scope of its own (the root), and combinators such as
+/// ``propose(_:_:loss:detach:)`` run the programs within them in further scopes.
 struct Scope: Hashable, Sendable {
   let index: Int
   /// The evaluation itself.
@@ -19,8 +21,8 @@ final class Offer: Sendable {}
 
 /// An evaluation as a list of stages, which the combinators write before anything runs.
 ///
-/// Within a stage a worker runs all instructions on one chunk before it takes the next. A barrier, which needs all particles,
-/// ends a stage.
+/// Within a stage a worker runs all instructions on one chunk before it takes the next. A barrier, which
+/// needs all particles, ends a stage.
 struct StageCode: Sendable {
   typealias Instruction = @Sendable (Machine) throws -> Void
   typealias Barrier = @Sendable (Machine, BarrierContext) throws -> Void
@@ -32,14 +34,16 @@ struct StageCode: Sendable {
     var hasParticles: Bool
     var instructions: [Instruction] = []
     var barrier: Barrier?
-    /// Whether any instruction looks at rows; without, the stage needs no walk through the chunks.
+    /// Whether any instruction looks at rows. If none does, the stage runs once, without a walk through the
+    /// chunks.
     var hasRowWork = false
-    /// Whether any program of the stage takes the evaluation's own input: where none does, data need not fit the plates.
+    /// Whether any program of the stage takes the evaluation's own input. If none does, data need not fit the
+    /// plates.
     var readsInput = false
   }
 
   private(set) var stages: [Stage]
-  /// Where the program that was emitted last has its output.
+  /// The register of the output of the program that was emitted last.
   var output = Register.input
   private(set) var registerCount = 1
   private(set) var scopeCount = 1
@@ -54,20 +58,22 @@ struct StageCode: Sendable {
     case rest(@Sendable (inout StageCode) throws -> Void)
   }
 
-  /// What the program that is being emitted has scheduled, in order.
+  /// What the program that is being emitted has scheduled so far, in order.
   private var scheduled: [Task] = []
   /// The plates that programs must have from here on; nil before the first program.
   private var plates: [Plate]?
   /// Whether a resampling to a single particle has dropped the particle axis.
   private(set) var isSingle = false
-  /// Whether every loss so far can be taken particle by particle if its incoming weights are equal.
+  /// Whether there is a loss that is a sum of terms which need one particle each (``Objective/rowLoss``).
   private(set) var hasRowLosses = false
+  /// Whether there is a loss of another kind.
   private(set) var hasOtherLosses = false
 
   private var proposeCount = 0
   private var resampleCount = 0
 
-  /// Whether values are given to sites, so that handing sites on may have to look at rows.
+  /// Whether the caller gives values to sites. Handing sites on then looks at rows, since a given value
+  /// changes log-probabilities.
   private let hasLatents: Bool
 
   init(hasLatents: Bool = false) {
@@ -77,7 +83,7 @@ struct StageCode: Sendable {
 
   // MARK: Emitting
 
-  /// Emits a program and all that is within it.
+  /// Emits a program and all programs within it.
   mutating func emit(_ program: ProgramNode, _ place: Place) throws {
     var pending = [Task.program(program, place)]
     while let task = pending.popLast() {
@@ -92,7 +98,7 @@ struct StageCode: Sendable {
   /// Schedules a program within the one that is being emitted.
   mutating func run(_ program: ProgramNode, _ place: Place) { scheduled.append(.program(program, place)) }
 
-  /// Schedules what comes after it.
+  /// Schedules what comes after the program that was scheduled last.
   mutating func then(_ emit: @escaping @Sendable (inout StageCode) throws -> Void) {
     scheduled.append(.rest(emit))
   }
@@ -110,7 +116,8 @@ struct StageCode: Sendable {
     if register != .input { freeRegisters.append(register) }
   }
 
-  /// A second register with a value, for a program that is read twice; the input itself is kept anyway.
+  /// A second register with the same value, for a value that two programs read. The evaluation's own input is
+  /// never freed and needs no second register.
   mutating func copy(_ register: Register) -> Register {
     guard register != .input else { return register }
     let copy = makeRegister()
@@ -147,12 +154,13 @@ struct StageCode: Sendable {
     stages[stages.count - 1].hasRowWork = true
   }
 
-  /// Notes what a program of this stage takes.
+  /// Notes which register a program of this stage reads.
   mutating func noteRead(_ register: Register) {
     if register == .input { stages[stages.count - 1].readsInput = true }
   }
 
-  /// Adds an instruction that only hands values on, whether they are a chunk's or the whole plate's.
+  /// Adds an instruction that only hands values on, so that it can run on whole-plate tensors as well as in a
+  /// chunk.
   mutating func appendBookkeeping(_ instruction: @escaping Instruction) {
     stages[stages.count - 1].instructions.append(instruction)
     if hasLatents { stages[stages.count - 1].hasRowWork = true }
@@ -177,7 +185,7 @@ struct StageCode: Sendable {
     stages.append(Stage(plates: plates ?? [], hasParticles: hasParticles))
   }
 
-  /// Notes that the plates from here on are those of instances alone.
+  /// Notes that there is no particle axis from here on: the plates are those of instances alone.
   mutating func dropParticles() {
     isSingle = true
     stages[stages.count - 1].hasParticles = false
@@ -187,16 +195,16 @@ struct StageCode: Sendable {
     if objective.rowLoss == nil { hasOtherLosses = true } else { hasRowLosses = true }
   }
 
-  /// How many particles a program that comes next has; nil without a particle axis.
+  /// How many particles the next program has; nil without a particle axis.
   var particleCount: Int? { hasParticles ? plates?.first?.count : nil }
 
   /// The plates of the last stage, outermost first.
   var lastPlates: [Plate] { plates ?? [] }
 
-  /// Whether a program that comes next has a particle axis.
+  /// Whether the next program has a particle axis.
   var hasParticles: Bool { !isSingle && !(plates ?? []).isEmpty }
 
-  /// The number of a step of some kind, from 1, for its name.
+  /// The number of the next step of a kind, counted from 1, for its name.
   mutating func nextNumber(of kind: StepMetrics.Kind) -> Int {
     switch kind {
     case .propose:
@@ -208,7 +216,7 @@ struct StageCode: Sendable {
     }
   }
 
-  /// Notes the plates around a primitive program: they must be those of the others.
+  /// Notes the plates around a closure. All closures between two barriers need the same ones.
   mutating func require(_ found: [Plate]) throws {
     for plate in found {
       guard plate.count >= 1 else { throw CoixError.emptyPlate(name: plate.name, count: plate.count) }

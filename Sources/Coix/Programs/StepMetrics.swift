@@ -1,6 +1,7 @@
 import CoixParallel
 
-/// What a step did to the particles' weights: one ``propose(_:_:loss:detach:)`` or ``resample(_:count:scheme:when:)``.
+/// What a step did to the particles' weights: one ``propose(_:_:loss:detach:)`` or
+/// ``resample(_:count:scheme:when:)``.
 public struct StepMetrics: Hashable, Sendable {
   /// The combinator.
   public enum Kind: String, Hashable, Sendable {
@@ -11,9 +12,10 @@ public struct StepMetrics: Hashable, Sendable {
   public let kind: Kind
   /// Which of the evaluation's steps of this kind it was, from 1.
   public let number: Int
-  /// Which walk through the particles it belongs to, from 1: the step that messages name.
+  /// In which walk through the particles it ran, counted from 1. This is the step that error messages name.
   public let stage: Int
-  /// The effective sample size of the step's own weights, mean over instances; nil for a resampling, which has none.
+  /// The effective sample size of the weights that the step itself added, mean over instances; nil for a
+  /// resampling, which adds none.
   public let incrementalESS: Float?
   /// The effective sample size after the step, mean over instances; nil after ``ParticleCount/one``.
   public let ess: Float?
@@ -31,16 +33,16 @@ extension StepMetrics: CustomStringConvertible {
   }
 }
 
-/// A step while the evaluation runs.
+/// A step's report while the evaluation runs.
 enum RunningStep {
   /// A proposal whose weights wait for all particles.
   case pending(_ number: Int, logWeight: Tensor, incremental: Tensor)
   case done(StepMetrics)
 
-  /// What became of the step.
+  /// The report, if it is complete.
   var metrics: StepMetrics? { if case .done(let metrics) = self { metrics } else { nil } }
 
-  /// Visits weights that are yet to be merged.
+  /// Visits the weights of a step that waits for the barrier.
   mutating func visitPending(_ body: (inout Tensor) throws -> Void) rethrows {
     guard case .pending(let number, var logWeight, var incremental) = self else { return }
     try body(&logWeight)

@@ -1,6 +1,7 @@
 import CoixParallel
 
-/// One of a finite program's runs: which value each latent site takes, by number, in the order of the sites.
+/// One of the runs of a program whose latent sites have finitely many values each: the number of the value
+/// that each site takes, in the order of the sites.
 struct SupportPath {
   /// A latent site's value, and how many there are.
   private struct Turn {
@@ -8,9 +9,9 @@ struct SupportPath {
     let count: Int
   }
 
-  /// The numbers of the first sites' values; later sites take their first.
+  /// The numbers of the values of the first sites. The sites after them take their first value.
   private let prescribed: [Int]
-  /// The sites that have run.
+  /// The values that sites have taken so far in this run.
   private var turns: [Turn] = []
   /// The names of the latent sites in this run and those before it, if values are given to any.
   var names: Set<String> = []
@@ -27,7 +28,8 @@ struct SupportPath {
 
   /// The value of the next site.
   ///
-  /// - Throws: `CoixError.site(name:reason:)` if there are not finitely many; `CoixError.tooManyAssignments(limit:)`.
+  /// - Throws: `CoixError.site(name:reason:)` if there are not finitely many;
+  ///   `CoixError.tooManyAssignments(limit:)`.
   mutating func take(_ name: String, _ distribution: some Distribution) throws -> Tensor {
     guard let support = distribution.finiteSupport, let first = support.points.first else {
       throw CoixError.site(name: name, reason: "its distribution has no finite support to enumerate")
@@ -41,7 +43,8 @@ struct SupportPath {
     return support.value(number)
   }
 
-  /// The run that comes after this one, which is over; nil after the last: depth first, the last site's value changes fastest.
+  /// The run that comes after this one, which is over; nil after the last: depth first, the last site's value
+  /// changes fastest.
   ///
   /// What comes before the site that changes is as it was, so that a later site's support may depend on it.
   var next: SupportPath? {

@@ -1,10 +1,11 @@
 import CoixParallel
 
 extension Tensor {
-  /// Data mapped over one of some nested plates, as the rows of all of them read it; other tensors as they are.
+  /// Data mapped over one of some nested plates, as the rows of all of them read it; other tensors as they
+  /// are.
   ///
-  /// - Throws: `CoixError.misplacedTensor(operation:reason:)` if none of the plates has the name of the tensor's;
-  ///   `CoixError.rowCount(plate:expected:found:)` for another number of rows than the plate has.
+  /// - Throws: `CoixError.misplacedTensor(operation:reason:)` if none of the plates has the name of the
+  ///   tensor's; `CoixError.rowCount(plate:expected:found:)` for another number of rows than the plate has.
   func placed(in plates: [Plate]) throws(CoixError) -> Tensor {
     guard let (name, rows) = mappedOver else { return self }
     guard let position = plates.firstIndex(where: { $0.name == name }) else {
@@ -25,7 +26,8 @@ extension Tensor {
     let inner = plates[(position + 1)...].reduce(1) { $0 * $1.count }
     func index(_ rows: Int) -> RowIndex { RowIndex((0..<rows).map { Int32($0 / inner % plate.count) }) }
     if nest.isNested, !isTrackedByRow {
-      // Data that only some plates' rows differ in stays so in the chunks, and so does what is computed from it alone.
+      // Data that only some plates' rows differ in stays so in the chunks, and so does what is computed from
+      // it alone.
       let whole = unmapped()
       return position == 0
         ? whole.mapped(plate: name, over: nest, along: .particles)

@@ -2,8 +2,8 @@ import CoixParallel
 
 /// A program's input or output, its type erased: what registers hold.
 ///
-/// A class rather than an existential, so that getting at the value is one comparison of types and no run-time search for a
-/// conformance.
+/// This is a class rather than an existential, so that casting the value back to its type compares two types
+/// and does not search for a protocol conformance at run time.
 class Value: @unchecked Sendable {
   // @unchecked: the one subclass has one constant, which is Sendable.
 

@@ -10,7 +10,7 @@ struct WeightTerm {
 }
 
 extension Machine {
-  /// The terms of some sites; none unless weights are to be explained.
+  /// The terms of some sites; none unless an error in the weights is being explained.
   func weightTerms(_ sites: [Site], sign: Float = 1, where isIncluded: (Site) -> Bool = { _ in true })
     -> [WeightTerm]
   {
@@ -22,7 +22,8 @@ extension Machine {
 }
 
 extension BarrierContext {
-  /// Calls `body`, and names the site that is to blame where it throws that an instance's weights have no meaning.
+  /// Calls `body`. If it throws that the weights of an instance have no meaning, adds the site that is to
+  /// blame to the error.
   func namingSites<Result>(of terms: [WeightTerm], _ body: () throws -> Result) throws -> Result {
     do {
       return try body()
@@ -33,8 +34,8 @@ extension BarrierContext {
     }
   }
 
-  /// The first site with a NaN for one of the instance's particles; else the first that adds +inf; else the one that adds -inf to
-  /// most of them.
+  /// The first site with a NaN for one of the instance's particles; without one, the first that adds +inf;
+  /// without one, the site that adds -inf to most of the particles.
   private func site(in terms: [WeightTerm], toBlameFor instance: Int) -> String? {
     let numbers = terms.map { term in
       let rows = wholePlate(term.logDensity).scalars

@@ -5,9 +5,9 @@ public struct Site: Sendable {
   /// The site's name, with a `_PREV_` for each composition that made it auxiliary.
   public var name: String { key.text }
   var key: SiteName
-  /// The value; the particle axis first, then instances, then the event.
+  /// The value, `[particles, instances…, local…, event…]`.
   public internal(set) var value: Tensor
-  /// The log-probability of the value.
+  /// The log-probability of the value, `[particles, instances…, local…]`.
   public internal(set) var logProb: Tensor
   /// The number of event axes.
   public let eventRank: Int
@@ -15,9 +15,9 @@ public struct Site: Sendable {
   public let isObserved: Bool
   /// Whether the site ran in a program that a combinator made auxiliary.
   public internal(set) var isSuffixed = false
-  /// Whether a combinator or the caller gave the value.
+  /// Whether the value was given by a combinator or by the caller, and not drawn.
   var isGiven = false
-  /// Whether the weight of a program that ran here has the site in it already.
+  /// Whether the log-weight of a weighted program within this one already contains the site.
   var isWeighed = false
 
   /// A site by hand, to use an objective outside of a program.

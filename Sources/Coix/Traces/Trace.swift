@@ -25,10 +25,11 @@ public struct Trace: Sendable {
   /// The names of the sites.
   public var names: [String] { sites.map(\.name) }
 
-  /// The names of the sites, to be asked for again and again.
+  /// The names of the sites, for many questions whether a name is there.
   var nameSet: NameSet { NameSet(self) }
 
-  /// Whether a site of a name is there: looked for one by one in short traces, by hashing in long ones.
+  /// Tells whether a trace has a site of some name: by comparing all names in a short trace, by hashing in a
+  /// long one.
   struct NameSet {
     private let sites: [Site]
     private let names: Set<SiteName>
@@ -43,10 +44,11 @@ public struct Trace: Sendable {
     }
   }
 
-  /// The sites without those of auxiliary programs.
+  /// The trace without the sites of auxiliary programs, whose names end in `_PREV_`.
   var marginal: Trace { Trace(sites.filter { !$0.key.isSuffixed }) }
 
-  /// Takes off, for each variable, the suffixes that all of its versions have, and flags what carried any.
+  /// For each variable, takes off the suffixes that all of its versions have in common, and flags the sites
+  /// that had any.
   mutating func desuffix() {
     guard sites.contains(where: \.key.isSuffixed) else { return }
     var least: [String: Int] = [:]
