@@ -33,8 +33,7 @@ let package = Package(
     .library(name: "Coix", targets: ["Coix"])
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
   ],
   targets: [
     .target(
@@ -46,10 +45,7 @@ let package = Package(
       linkerSettings: openMP ? [.linkedLibrary("omp5")] : []
     ),
     .target(name: "CoixParallel", dependencies: ["CoixKernels"], swiftSettings: swiftSettings),
-    .target(
-      name: "Coix",
-      dependencies: ["CoixParallel", .product(name: "Logging", package: "swift-log")],
-      swiftSettings: swiftSettings),
+    .target(name: "Coix", dependencies: ["CoixParallel"], swiftSettings: swiftSettings),
 
     .target(name: "ExampleModels", dependencies: ["Coix"], path: "Examples/Models"),
     .executableTarget(
