@@ -10,7 +10,7 @@ public protocol InferenceProgram<Input, Output>: Sendable {
   associatedtype Output: TensorTree
   /// What combinators that keep a program's level make of this one: ``detach(_:)``, say. A ``Kernel``,
   /// ``Model``, ``Target`` or ``Inference`` unless the program says otherwise.
-  associatedtype SameLevel: InferenceProgram<Input, Output>
+  associatedtype SameLevel: InferenceProgram<Input, Output> where SameLevel.SameLevel == SameLevel
   /// The program as the combinators see it.
   var node: ProgramNode { get }
   /// A program of the same level and types with another node.

@@ -97,9 +97,7 @@ import Testing
 
   /// Effective sample size and evidence are those of the weight, also where sites observed around a weighted program have changed it.
   @Test(arguments: [false, true]) func metricsAreThoseOfTheWeight(_ isNested: Bool) throws {
-    func plated(
-      _ program: some TargetProgram<Tuple<Tensor>, Tuple<Tensor>>
-    ) -> Target<Tuple<Tensor>, Tuple<Tensor>> {
+    func plated<Program: TargetProgram>(_ program: Program) -> Program.SameLevel {
       isNested ? Self.plate(Plate("instance", count: 3)(program)) : Self.plate(program)
     }
     let target = compose(Self.observing("x"), Self.step("z"), suffix: false)

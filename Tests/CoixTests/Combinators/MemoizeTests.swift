@@ -84,7 +84,7 @@ import Testing
   /// Each instance keeps its own, and a resampling draws from what is kept.
   @Test func instancesKeepTheirOwn() throws {
     let instances = Plate("instance", count: 3)
-    func inside<I, O>(_ program: some KernelProgram<I, O>, _ count: Int) -> Kernel<I, O> {
+    func inside<Program: TargetProgram>(_ program: Program, _ count: Int) -> Program.SameLevel {
       Plate("particle", count: count)(instances(program))
     }
     let y = instances.mapped(Tensor([-1, 0.5, 2]))

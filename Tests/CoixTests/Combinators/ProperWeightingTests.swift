@@ -95,11 +95,7 @@ import Testing
     }
   }
 
-  private func plated<I, O>(_ program: some TargetProgram<I, O>) -> Target<I, O> {
-    Self.particles(Self.instances(program))
-  }
-
-  private func plated<I, O>(_ program: some KernelProgram<I, O>) -> Kernel<I, O> {
+  private func plated<Program: TargetProgram>(_ program: Program) -> Program.SameLevel {
     Self.particles(Self.instances(program))
   }
 

@@ -53,10 +53,7 @@ import Testing
     }
   }
 
-  private static func plated<I, O>(_ program: some TargetProgram<I, O>) -> Target<I, O> {
-    particles(instances(program))
-  }
-  private static func plated<I, O>(_ program: some KernelProgram<I, O>) -> Kernel<I, O> {
+  private static func plated<Program: TargetProgram>(_ program: Program) -> Program.SameLevel {
     particles(instances(program))
   }
 
