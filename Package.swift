@@ -44,8 +44,10 @@ let package = Package(
       ],
       linkerSettings: openMP ? [.linkedLibrary("omp5")] : []
     ),
+    // Deflated entries of zip archives. Debian's and Ubuntu's zlib1g-dev is among what Swift's installation asks for.
+    .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"]), .yum(["zlib-devel"])]),
     .target(name: "CoixParallel", dependencies: ["CoixKernels"], swiftSettings: swiftSettings),
-    .target(name: "Coix", dependencies: ["CoixParallel"], swiftSettings: swiftSettings),
+    .target(name: "Coix", dependencies: ["CoixParallel", "CZlib"], swiftSettings: swiftSettings),
 
     .target(name: "ExampleModels", dependencies: ["Coix"], path: "Examples/Models"),
     .executableTarget(

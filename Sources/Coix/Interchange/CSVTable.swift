@@ -1,11 +1,46 @@
 import CoixParallel
 
-/// A table of numbers, as a text file holds it: one row a line, fields separated by commas or by spaces and tabs.
+/// A table of numbers, as a text file holds it: one row a line, fields separated by commas, by tabs, or by blanks.
 ///
-/// The first line may name the columns. Empty lines and lines that begin with `#` are passed over, quotation marks around a
-/// field and a byte-order mark too. The text is UTF-8. `nan` and `inf` are numbers.
+/// ```swift
+/// let table = try CSVTable(contentsOf: "people.csv", missing: ["NA"])
+/// let age = try table["age"]
+/// let inputs = try table[["height", "weight"]]
+/// ```
+///
+/// What is between the fields is found in the first line: a comma if it has one, else a tab, else any number of blanks. Quotation
+/// marks are those of RFC 4180: what is between them may hold separators, line breaks and blanks, and a quotation mark as two.
+/// The text is UTF-8, with or without a byte-order mark, its lines end in LF, CR LF or CR.
+///
+/// Numbers are decimal (`-1.5e3`), or `inf`, and are rounded to the nearest `Float`; one that is beyond its range is an error. So is
+/// every field that is not a number, `nan` too, unless it is among those that stand for a missing one.
+///
+/// No row is lost: what can't be read is an error, with its line and column. Only empty lines are passed over (not between the
+/// rows of a table of one column, where one may stand for a missing number), and comments.
 public struct CSVTable: Equatable, Sendable {
-  /// The names of the columns; nil if the first line has numbers.
+  /// Whether the first line names the columns.
+  public enum Header: Sendable {
+    /// It does if none of its fields is a number, and not all look like missing ones (`NA`, `n/a`, `#N/A`, `null`, `0x10`).
+    case detected
+    /// It does, even by numbers, such as years.
+    case present
+    /// It is a row.
+    case absent
+  }
+
+  /// Which lines are comments, and passed over.
+  public enum Comments: Sendable {
+    /// Those before the first row whose first character is `#`.
+    ///
+    /// One that may as well be a row is an error: with no blank after the `#`, and numbers in all further fields.
+    case beforeRows
+    /// All whose first character is `#`.
+    case everywhere
+    /// None.
+    case none
+  }
+
+  /// The names of the columns, all different; nil if the first line has numbers.
   public let columnNames: [String]?
   /// The number of columns.
   public let columnCount: Int
@@ -17,9 +52,25 @@ public struct CSVTable: Equatable, Sendable {
 
   /// Reads a text file.
   ///
+  /// - Parameters:
+  ///   - header: Whether the first line names the columns.
+  ///   - comments: Which lines are comments.
+  ///   - missing: What stands for a missing number and is read as NaN, such as `["NA", "nan", ""]`. Nothing by default.
   /// - Throws: `CoixError.file(path:reason:)`, with line and column of what is wrong.
-  public init(contentsOf path: String) throws {
-    self = try WholeFile.read(path) { try CSVTable(parsing: $0[...]) }
+  public init(
+    contentsOf path: String, header: Header = .detected, comments: Comments = .beforeRows,
+    missing: Set<String> = []
+  ) throws {
+    self = try WholeFile.read(path) { bytes in
+      var reader = CSVReader(text: bytes, header: header, comments: comments, missing: missing)
+      return try reader.table()
+    }
+  }
+
+  init(columnNames: [String]?, columnCount: Int, scalars: [Float]) {
+    self.columnNames = columnNames
+    self.columnCount = columnCount
+    self.scalars = scalars
   }
 
   /// The numbers, `[rows, columns]`.
@@ -29,91 +80,40 @@ public struct CSVTable: Equatable, Sendable {
     try Tensor(scalars, shape: [rowCount, columnCount]).validated()
   }
 
-  /// - Throws: ``MalformedFile``.
-  init(parsing bytes: ArraySlice<UInt8>) throws {
-    let text = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes
-    guard !text.contains(0), String(validating: text, as: UTF8.self) != nil else {
-      throw MalformedFile("is not a text in UTF-8")
+  /// The numbers of a column, `[rows]`.
+  ///
+  /// - Throws: `CoixError.argument(_:)` if no column has that name.
+  public subscript(name: String) -> Tensor {
+    get throws {
+      let column = try index(of: name)
+      let numbers = stride(from: column, to: scalars.count, by: columnCount).map { scalars[$0] }
+      return try Tensor(numbers, shape: [numbers.count]).validated()
     }
-    var names: [String]?
-    var firstLine = 0
-    var width = 0
-    var scalars: [Float] = []
-    for (offset, line) in text.lines.enumerated() {
-      let fields = line.fields
-      guard !fields.isEmpty, fields[0].first != UInt8(ascii: "#") else { continue }
-      if width == 0 {
-        width = fields.count
-        firstLine = offset + 1
-        if fields.allSatisfy({ Float($0.string) == nil }), fields.contains(where: { !$0.isEmpty }) {
-          names = fields.map(\.string)
-          continue
-        }
+  }
+
+  /// The numbers of some columns, `[rows, names.count]`, in the order of the names.
+  ///
+  /// - Throws: `CoixError.argument(_:)` if no column has one of the names.
+  public subscript(names: [String]) -> Tensor {
+    get throws {
+      let columns = try names.map(index)
+      let numbers = stride(from: 0, to: scalars.count, by: columnCount).flatMap { row in
+        columns.map { scalars[row + $0] }
       }
-      guard fields.count == width else {
-        throw MalformedFile(
-          "line \(offset + 1) has \(fields.counted("column")), line \(firstLine) has \(width)")
-      }
-      for (column, field) in fields.enumerated() {
-        scalars.append(try field.number(line: offset + 1, column: column + 1))
-      }
-    }
-    guard !scalars.isEmpty else { throw MalformedFile(bytes.isEmpty ? "is empty" : "has no rows of numbers") }
-    columnNames = names
-    columnCount = width
-    self.scalars = scalars
-  }
-}
-
-extension ArraySlice<UInt8> {
-  /// The lines, whether they end in LF, CR LF or CR.
-  fileprivate var lines: some Sequence<ArraySlice<UInt8>> {
-    sequence(state: (rest: self, isDone: false)) { state in
-      guard !state.isDone else { return nil }
-      let line = state.rest.prefix { $0 != 0x0A && $0 != 0x0D }
-      let end = state.rest[line.endIndex...]
-      state.isDone = end.isEmpty
-      state.rest = end.dropFirst(end.starts(with: [0x0D, 0x0A]) ? 2 : 1)
-      return line
+      return try Tensor(numbers, shape: [rowCount, names.count]).validated()
     }
   }
 
-  /// A line's fields: between commas if it has any, else between blanks.
-  fileprivate var fields: [ArraySlice<UInt8>] {
-    contains(UInt8(ascii: ","))
-      ? split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false).map(\.trimmed)
-      : split(whereSeparator: \.isBlank).map(\.trimmed)
-  }
-
-  /// Without blanks around it, then without quotation marks.
-  private var trimmed: ArraySlice<UInt8> {
-    var result = drop(while: \.isBlank)
-    while result.last?.isBlank ?? false { result.removeLast() }
-    let quote = UInt8(ascii: "\"")
-    return result.count >= 2 && result.first == quote && result.last == quote
-      ? result.dropFirst().dropLast() : result
-  }
-
-  fileprivate var string: String { String(decoding: self, as: UTF8.self) }
-
-  fileprivate func number(line: Int, column: Int) throws -> Float {
-    func problem(_ what: String) -> MalformedFile { MalformedFile("line \(line), column \(column): \(what)") }
-    guard !isEmpty else { throw problem("is empty") }
-    guard let number = Float(string) else {
-      throw problem("'\(string.prefix(40))' is not a number")
+  private func index(of name: String) throws -> Int {
+    guard let columnNames else {
+      throw CoixError.argument(
+        "the table has no column '\(name)': its columns have no names, the first line has numbers")
     }
-    // A decimal beyond the greatest Float is read as infinity, which only the word should give.
-    guard number.isFinite || number.isNaN || string.lowercased().contains("inf") else {
-      throw problem("\(string.prefix(40)) is beyond the range of 32-bit floating point")
+    guard let index = columnNames.firstIndex(of: name) else {
+      let known = columnNames.prefix(20).map { "'\($0)'" }.joined(separator: ", ")
+      let others = columnNames.count > 20 ? " and \(columnNames.count - 20) others" : ""
+      throw CoixError.argument("the table has no column '\(name)'; it has \(known)\(others)")
     }
-    return number
+    return index
   }
-}
-
-extension Array {
-  fileprivate func counted(_ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
-}
-
-extension UInt8 {
-  fileprivate var isBlank: Bool { self == 0x20 || self == 0x09 }
 }

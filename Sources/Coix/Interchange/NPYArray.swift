@@ -7,20 +7,24 @@ import CoixParallel
 /// try NPYArray(losses).write(to: "losses.npy")
 /// ```
 ///
-/// Read are versions 1 to 3 of the format, little-endian, in row-major or Fortran order; written is version 1 in row-major
-/// order. Reference: NumPy enhancement proposal 1, "A simple file format for NumPy arrays".
+/// Read are versions 1 to 3 of the format, numbers and truth values in either byte order, in row-major or Fortran order. Written is
+/// version 1, little-endian and in row-major order. Complex numbers, text, dates, records and Python
+/// objects are errors. Reference: NumPy enhancement proposal 1, "A simple file format for NumPy arrays".
 public struct NPYArray: Equatable, Sendable {
-  /// The numbers, row-major.
+  /// The numbers, row-major. Those of a file whose type is not among these have the smallest of these types that holds all numbers
+  /// of their own: none is rounded.
   public enum Scalars: Equatable, Sendable {
-    /// `<f4`
+    /// `f4`; and what a file holds as `f2`.
     case float32([Float])
-    /// `<f8`
+    /// `f8`
     case float64([Double])
-    /// `<i4`
+    /// `i4`; and what a file holds as `i1`, `i2`, `u1` or `u2`.
     case int32([Int32])
-    /// `<i8`
+    /// `i8`; and what a file holds as `u4`.
     case int64([Int64])
-    /// `|b1`
+    /// `u8`
+    case uint64([UInt64])
+    /// `b1`
     case bool([Bool])
 
     /// How many there are.
@@ -30,6 +34,7 @@ public struct NPYArray: Equatable, Sendable {
       case .float64(let scalars): scalars.count
       case .int32(let scalars): scalars.count
       case .int64(let scalars): scalars.count
+      case .uint64(let scalars): scalars.count
       case .bool(let scalars): scalars.count
       }
     }
@@ -42,8 +47,13 @@ public struct NPYArray: Equatable, Sendable {
 
   /// An array of given shape and numbers.
   ///
-  /// - Throws: `CoixError.argument(_:)` unless there are as many numbers as the shape has elements.
+  /// - Throws: `CoixError.argument(_:)` unless there are as many numbers as the shape has elements, and for more than the 64 axes
+  ///   that NumPy allows.
   public init(shape: [Int], scalars: Scalars) throws {
+    guard shape.count <= NPYHeader.maximumRank else {
+      throw CoixError.argument(
+        "an array cannot have \(shape.count) axes; \(NPYHeader.maximumRank) are the most")
+    }
     guard shape.elementCount == scalars.count else {
       throw CoixError.argument("an array of shape \(shape) cannot have \(scalars.count) numbers")
     }
@@ -63,7 +73,10 @@ public struct NPYArray: Equatable, Sendable {
     try self.init(shape: Array(tensor.validated().shape), scalars: .float32(tensor.scalars))
   }
 
-  /// The numbers as a tensor: rounded to `Float`, true as 1 and false as 0.
+  /// The numbers as a tensor: true as 1 and false as 0.
+  ///
+  /// Numbers of `float64` are rounded to the nearest `Float`, which is infinite for those beyond its range; whole numbers beyond 2^24
+  /// in size are rounded, too. All others are exact.
   ///
   /// - Throws: `CoixError.argument(_:)` for a shape that tensors cannot have.
   public func tensor() throws -> Tensor {
@@ -78,6 +91,7 @@ public struct NPYArray: Equatable, Sendable {
       case .float64(let scalars): Tensor(scalars.lazy.map { Float($0) }, shape: tensorShape)
       case .int32(let scalars): Tensor(scalars.lazy.map { Float($0) }, shape: tensorShape)
       case .int64(let scalars): Tensor(scalars.lazy.map { Float($0) }, shape: tensorShape)
+      case .uint64(let scalars): Tensor(scalars.lazy.map { Float($0) }, shape: tensorShape)
       case .bool(let scalars): Tensor(scalars.lazy.map { $0 ? 1 : 0 }, shape: tensorShape)
       }
     return try tensor.validated()
@@ -90,11 +104,11 @@ public struct NPYArray: Equatable, Sendable {
     self = try WholeFile.read(path) { try NPYArray(decoding: $0[...]) }
   }
 
-  /// Writes a `.npy` file, over one that is there.
+  /// Writes a `.npy` file, in place of one that is there.
   ///
   /// - Throws: `CoixError.file(path:reason:)`.
   public func write(to path: String) throws {
-    try WholeFile.write(path) { encoded() }
+    try WholeFile.write(path, encoded)
   }
 }
 

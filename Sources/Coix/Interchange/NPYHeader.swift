@@ -1,5 +1,8 @@
 /// The header of a `.npy` file: a Python dictionary with the entries `descr`, `fortran_order` and `shape`.
 struct NPYHeader: Equatable {
+  /// NumPy's limit.
+  static let maximumRank = 64
+
   let elementType: String
   let isFortranOrder: Bool
   let shape: [Int]
@@ -7,40 +10,43 @@ struct NPYHeader: Equatable {
   /// - Throws: ``MalformedFile``.
   init(parsing text: ArraySlice<UInt8>) throws {
     var scanner = LiteralScanner(rest: text)
-    var entries: [String: Literal] = [:]
+    var elementType: String?
+    var isFortranOrder: Bool?
+    var shape: [Int]?
     try scanner.require("{")
     while !scanner.take("}") {
-      let key = try scanner.string()
+      let key = try scanner.string("the name of an entry")
       try scanner.require(":")
-      guard entries.updateValue(try scanner.literal(), forKey: key) == nil else {
-        throw MalformedFile("the header has the entry '\(key)' twice")
+      let isRepeated: Bool
+      switch key {
+      case "descr":
+        isRepeated = elementType != nil
+        guard !scanner.take("["), !scanner.take("(") else {
+          throw MalformedFile("arrays of records are not supported; save each field as an array")
+        }
+        elementType = try scanner.string("the entry 'descr'")
+      case "fortran_order":
+        isRepeated = isFortranOrder != nil
+        isFortranOrder = try scanner.bool("the entry 'fortran_order'")
+      case "shape":
+        isRepeated = shape != nil
+        shape = try scanner.sizes()
+      default: throw MalformedFile("the header has an entry '\(key.prefix(40))', which is not known")
       }
+      guard !isRepeated else { throw MalformedFile("the header has the entry '\(key)' twice") }
       if !scanner.take(",") {
         try scanner.require("}")
         break
       }
     }
     guard scanner.isAtEnd else { throw MalformedFile("the header goes on after its end") }
-    guard case .string(let elementType)? = entries["descr"] else {
-      throw MalformedFile("the header's entry 'descr' is missing or not a simple type")
-    }
-    guard case .bool(let isFortranOrder)? = entries["fortran_order"] else {
-      throw MalformedFile("the header's entry 'fortran_order' is missing or neither True nor False")
-    }
-    guard case .tuple(let shape)? = entries["shape"] else {
-      throw MalformedFile("the header's entry 'shape' is missing or not a tuple of sizes")
-    }
+    guard let elementType else { throw MalformedFile("the header's entry 'descr' is missing") }
+    guard let isFortranOrder else { throw MalformedFile("the header's entry 'fortran_order' is missing") }
+    guard let shape else { throw MalformedFile("the header's entry 'shape' is missing") }
     self.elementType = elementType
     self.isFortranOrder = isFortranOrder
     self.shape = shape
   }
-}
-
-/// The values that occur in headers.
-private enum Literal {
-  case string(String)
-  case bool(Bool)
-  case tuple([Int])
 }
 
 /// Reads those few Python literals that headers are made of.
@@ -69,26 +75,25 @@ private struct LiteralScanner {
     guard take(text) else { throw MalformedFile("the header is not a dictionary: \(text) expected") }
   }
 
-  mutating func string() throws -> String {
+  mutating func string(_ what: String) throws -> String {
     for quote in ["'", "\""] where take(quote) {
       let text = rest.prefix { $0 != quote.utf8.first }
       rest = rest.dropFirst(text.count)
       try require(quote)
       return String(decoding: text, as: UTF8.self)
     }
-    throw MalformedFile("the header has something other than text where text is expected")
+    throw MalformedFile("the header has something other than text for \(what)")
   }
 
-  mutating func literal() throws -> Literal {
-    if take("True") { return .bool(true) }
-    if take("False") { return .bool(false) }
-    if take("(") { return .tuple(try sizes()) }
-    if take("[") { throw MalformedFile("arrays of records are not supported") }
-    return .string(try string())
+  mutating func bool(_ what: String) throws -> Bool {
+    if take("True") { return true }
+    if take("False") { return false }
+    throw MalformedFile("the header has neither True nor False for \(what)")
   }
 
-  /// The rest of a tuple of whole numbers.
-  private mutating func sizes() throws -> [Int] {
+  /// A tuple of sizes.
+  mutating func sizes() throws -> [Int] {
+    guard take("(") else { throw MalformedFile("the header's entry 'shape' is not a tuple of sizes") }
     var sizes: [Int] = []
     while !take(")") {
       skipSpaces()
@@ -96,12 +101,18 @@ private struct LiteralScanner {
       let text = String(decoding: digits, as: UTF8.self)
       rest = rest.dropFirst(digits.count)
       guard let size = Int(text), size >= 0 else {
-        throw MalformedFile("the shape has the size '\(text)', which is not a legal one")
+        throw MalformedFile("the shape has the size '\(text.prefix(40))', which is not a legal one")
       }
       _ = take("L")  // as Python 2 wrote it
       sizes.append(size)
+      guard sizes.count <= NPYHeader.maximumRank else {
+        throw MalformedFile("the shape has more than \(NPYHeader.maximumRank) axes")
+      }
       if !take(",") {
         try require(")")
+        guard sizes.count > 1 else {
+          throw MalformedFile("the header's entry 'shape' is not a tuple of sizes")
+        }
         break
       }
     }

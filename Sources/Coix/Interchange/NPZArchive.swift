@@ -1,8 +1,14 @@
 import CoixParallel
 
-/// Arrays by name, as a `.npz` file holds them: a zip archive of `.npy` files, without compression.
+/// Arrays by name, as a `.npz` file holds them: a zip archive of `.npy` files.
 ///
-/// Written by `numpy.savez` and read by `numpy.load`, or the other way round.
+/// ```swift
+/// let archive = try NPZArchive(contentsOf: "data.npz")
+/// let points = try archive.arrays["points"]?.tensor()
+/// ```
+///
+/// Read is what `numpy.savez` and `numpy.savez_compressed` write, and other archives of stored or deflated entries; folders and
+/// entries that are no arrays are passed over. What is written, without compression, `numpy.load` reads.
 public struct NPZArchive: Equatable, Sendable {
   /// The arrays, by name (without `.npy`).
   public var arrays: [String: NPYArray]
@@ -15,32 +21,42 @@ public struct NPZArchive: Equatable, Sendable {
   /// - Throws: `CoixError.file(path:reason:)`.
   public init(contentsOf path: String) throws {
     arrays = try WholeFile.read(path) { bytes in
+      let archive = try ZipArchive(bytes)
+      try SystemMemory.require(
+        archive.entries.reduce(0) { $0.addingSaturated($1.size) }, for: "the archive's entries")
       var arrays: [String: NPYArray] = [:]
-      for entry in try ZipArchive.decode(bytes) {
-        guard entry.name.hasSuffix(".npy") else {
-          throw MalformedFile("the entry \(entry.name) is not a npy file")
-        }
+      for entry in archive.entries where !entry.name.hasSuffix("/") {
+        let contents = try archive.contents(of: entry)
+        let isNamedArray = entry.name.hasSuffix(".npy")
+        guard isNamedArray || NPYArray.isNPY(contents) else { continue }
         let array: NPYArray
-        do { array = try NPYArray(decoding: entry.bytes) } catch let problem as MalformedFile {
+        do { array = try NPYArray(decoding: contents) } catch let problem as MalformedFile {
           throw MalformedFile("the entry \(entry.name): \(problem.reason)")
         }
-        guard arrays.updateValue(array, forKey: String(entry.name.dropLast(4))) == nil else {
-          throw MalformedFile("the entry \(entry.name) is there twice")
+        let name = isNamedArray ? String(entry.name.dropLast(4)) : entry.name
+        guard arrays.updateValue(array, forKey: name) == nil else {
+          throw MalformedFile("the array \(name) is there twice")
         }
       }
       return arrays
     }
   }
 
-  /// Writes a `.npz` file, over one that is there. The same arrays give the same bytes.
+  /// Writes a `.npz` file, in place of one that is there. The same arrays give the same bytes.
   ///
   /// - Throws: `CoixError.file(path:reason:)`.
   public func write(to path: String) throws {
     try WholeFile.write(path) {
       try ZipArchive.encode(
-        arrays.sorted { $0.key < $1.key }.map {
-          ZipArchive.Entry(name: "\($0.key).npy", bytes: $0.value.encoded()[...])
-        })
+        arrays.sorted { $0.key < $1.key }.map { (name: "\($0.key).npy", contents: $0.value.encoded) })
     }
+  }
+}
+
+extension Int {
+  /// The sum, or the greatest number if it is beyond.
+  fileprivate func addingSaturated(_ other: Int) -> Int {
+    let (sum, overflow) = addingReportingOverflow(other)
+    return overflow ? .max : sum
   }
 }

@@ -5,6 +5,9 @@ extension Tensor {
   ///
   /// - Throws: `CoixError.file(path:reason:)`.
   public init(contentsOf path: String) throws {
+    guard !path.lowercased().hasSuffix(".npz") else {
+      throw CoixError.file(path: path, reason: "holds arrays by name: read it by NPZArchive(contentsOf:)")
+    }
     do {
       self =
         path.lowercased().hasSuffix(".npy")
@@ -14,7 +17,7 @@ extension Tensor {
     }
   }
 
-  /// Writes the numbers into a `.npy` file, over one that is there.
+  /// Writes the numbers into a `.npy` file, in place of one that is there.
   ///
   /// - Throws: `CoixError.file(path:reason:)`; the error that poisoned the tensor.
   public func write(npy path: String) throws {

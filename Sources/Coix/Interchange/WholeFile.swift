@@ -10,71 +10,166 @@ struct MalformedFile: Error {
 /// Files as a whole, with errors that name them.
 package enum WholeFile {
   /// Reads a regular file and hands its bytes to `parse`.
+  ///
+  /// - Throws: `CoixError.file(path:reason:)`; what `parse` throws.
   static func read<Result>(_ path: String, _ parse: ([UInt8]) throws -> Result) throws -> Result {
-    do { return try parse(bytes(of: path)) } catch let problem as MalformedFile {
-      throw CoixError.file(path: path, reason: problem.reason)
-    }
+    try naming(path) { try parse(bytes(of: path)) }
   }
 
-  /// Looks whether a file can be written, before anything takes its time. One that is there stays as it is.
+  /// Looks whether a file can be written, before anything takes its time. Nothing is changed.
   ///
   /// - Throws: `CoixError.file(path:reason:)`.
   package static func checkWritable(_ path: String) throws {
-    let file = open(path, O_WRONLY | O_CREAT | O_NONBLOCK, 0o666)
-    guard file >= 0 else {
-      throw CoixError.file(path: path, reason: systemProblem("cannot be written").reason)
+    try naming(path) {
+      guard try NewFile.canReplace(path) else { return }
+      try NewFile(path).discard()
     }
-    close(file)
   }
 
-  /// Writes what `encode` gives, over a file that is there.
+  /// Writes what `encode` gives, in place of a file that is there: until all is written, that stays as it is.
   ///
   /// - Throws: `CoixError.file(path:reason:)`; what `encode` throws.
   package static func write(_ path: String, _ encode: () throws -> [UInt8]) throws {
-    do { try put(encode(), path) } catch let problem as MalformedFile {
+    try naming(path) {
+      let bytes = try encode()
+      let file = try NewFile(path)
+      do {
+        try file.append(bytes)
+        try file.finish()
+      } catch {
+        file.discard()
+        throw error
+      }
+    }
+  }
+
+  /// Gives errors about a file its path, which must be one that the system can take as it is.
+  private static func naming<Result>(_ path: String, _ body: () throws -> Result) throws -> Result {
+    do {
+      // The system would take what stands before it.
+      guard !path.utf8.contains(0) else { throw MalformedFile("the path has a NUL character") }
+      guard !path.isEmpty else { throw MalformedFile("the path is empty") }
+      return try body()
+    } catch let problem as MalformedFile {
       throw CoixError.file(path: path, reason: problem.reason)
     }
   }
 
   private static func bytes(of path: String) throws -> [UInt8] {
-    // Looked at before it is opened: opening a named pipe waits for its other end.
+    // Without O_NONBLOCK, opening a named pipe would wait for its other end.
+    let file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+    guard file >= 0 else { throw systemProblem("cannot be read") }
+    defer { close(file) }
     var status = stat()
-    guard stat(path, &status) == 0 else { throw systemProblem("cannot be read") }
+    guard fstat(file, &status) == 0 else { throw systemProblem("cannot be read") }
     guard status.st_mode & S_IFMT != S_IFDIR else { throw MalformedFile("is a folder, not a file") }
     guard status.st_mode & S_IFMT == S_IFREG else { throw MalformedFile("is not a regular file") }
     guard status.st_size <= ProcessInfo.processInfo.physicalMemory / 2 else {
       throw MalformedFile("has \(status.st_size) bytes, too many for this machine's memory")
     }
-    let file = open(path, O_RDONLY)
-    guard file >= 0 else { throw systemProblem("cannot be read") }
-    defer { close(file) }
-    return try Array(unsafeUninitializedCapacity: Int(status.st_size)) { buffer, count in
+    // One byte more shows whether the file has grown.
+    let size = Int(status.st_size)
+    try SystemMemory.require(size + 1, for: "the file")
+    let bytes = try [UInt8](unsafeUninitializedCapacity: size + 1) { buffer, count in
       while count < buffer.count, let base = buffer.baseAddress {
         let step = Foundation.read(file, base + count, buffer.count - count)
+        if step < 0, errno == EINTR { continue }
         guard step >= 0 else { throw systemProblem("cannot be read") }
         guard step > 0 else { break }
         count += step
       }
     }
+    guard bytes.count == size else {
+      throw MalformedFile("has another size than the system says: is it being written?")
+    }
+    return bytes
   }
 
-  private static func put(_ bytes: [UInt8], _ path: String) throws {
-    let file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o666)
-    guard file >= 0 else { throw systemProblem("cannot be written") }
-    let isWritten = bytes.withUnsafeBytes { buffer in
+  fileprivate static func systemProblem(_ what: String) -> MalformedFile {
+    MalformedFile("\(what): \(String(cString: strerror(errno)))")
+  }
+}
+
+/// A file that gets its name when it is complete.
+private struct NewFile {
+  private let descriptor: Int32
+  /// The path at which the bytes are until they are complete; nil for what cannot be replaced, such as `/dev/stdout`.
+  private let temporaryPath: String?
+  private let path: String
+
+  /// Whether a file can be written as a whole: true for none and for a regular one, false for what bytes can only be sent to.
+  ///
+  /// - Throws: ``MalformedFile`` if it cannot be written at all.
+  static func canReplace(_ path: String) throws -> Bool {
+    guard let status = try status(of: path) else { return true }
+    guard status.st_mode & S_IFMT != S_IFDIR else { throw MalformedFile("is a folder, not a file") }
+    guard access(path, W_OK) == 0 else { throw WholeFile.systemProblem("cannot be written") }
+    return status.st_mode & S_IFMT == S_IFREG
+  }
+
+  private static func status(of path: String) throws -> stat? {
+    var status = stat()
+    if stat(path, &status) == 0 { return status }
+    guard errno == ENOENT else { throw WholeFile.systemProblem("cannot be written") }
+    return nil
+  }
+
+  /// Opens a file beside the one that it will replace.
+  init(_ path: String) throws {
+    guard try Self.canReplace(path) else {
+      self.path = path
+      temporaryPath = nil
+      descriptor = open(path, O_WRONLY | O_CLOEXEC)
+      guard descriptor >= 0 else { throw WholeFile.systemProblem("cannot be written") }
+      return
+    }
+    let status = try Self.status(of: path)
+    // A symbolic link stays; what it leads to is replaced.
+    let path = status == nil ? path : Self.resolved(path)
+    let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
+    let temporaryPath = "\(folder).coix-\(String(UInt64.random(in: 0 ... .max), radix: 16))"
+    self.path = path
+    self.temporaryPath = temporaryPath
+    descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else { throw WholeFile.systemProblem("cannot be written") }
+    guard let status else { return }
+    // Only root may give a file to another owner.
+    _ = fchown(descriptor, status.st_uid, status.st_gid)
+    _ = fchmod(descriptor, status.st_mode & 0o7777)
+  }
+
+  private static func resolved(_ path: String) -> String {
+    guard let resolved = realpath(path, nil) else { return path }
+    defer { free(resolved) }
+    return String(cString: resolved)
+  }
+
+  func append(_ bytes: [UInt8]) throws {
+    try bytes.withUnsafeBytes { buffer in
       var count = 0
       while count < buffer.count, let base = buffer.baseAddress {
-        let step = Foundation.write(file, base + count, buffer.count - count)
-        guard step > 0 else { return false }
+        let step = Foundation.write(descriptor, base + count, buffer.count - count)
+        if step < 0, errno == EINTR { continue }
+        guard step > 0 else { throw WholeFile.systemProblem("cannot be written") }
         count += step
       }
-      return true
     }
-    let problem = systemProblem("cannot be written")
-    guard close(file) == 0, isWritten else { throw problem }
   }
 
-  private static func systemProblem(_ what: String) -> MalformedFile {
-    MalformedFile("\(what): \(String(cString: strerror(errno)))")
+  /// Gives the file its name; what is in it is on the disk by then.
+  func finish() throws {
+    guard let temporaryPath else {
+      close(descriptor)
+      return
+    }
+    guard fsync(descriptor) == 0, rename(temporaryPath, path) == 0 else {
+      throw WholeFile.systemProblem("cannot be written")
+    }
+    close(descriptor)
+  }
+
+  func discard() {
+    close(descriptor)
+    if let temporaryPath { unlink(temporaryPath) }
   }
 }

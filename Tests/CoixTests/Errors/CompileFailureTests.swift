@@ -240,6 +240,7 @@ private struct TypeCheck {
     }
 
     // The test's resources lie beside what else the package's targets were built to.
+    let package = (0..<4).reduce(URL(filePath: #filePath)) { url, _ in url.deletingLastPathComponent() }
     let products = Bundle.module.bundleURL.deletingLastPathComponent()
     let process = Process()
     process.executableURL = try Self.compiler()
@@ -249,6 +250,7 @@ private struct TypeCheck {
         "-module-name", "Snippets", "-diagnostic-style=llvm",
         "-I", products.appending(path: "Modules").path,
         "-Xcc", "-fmodule-map-file=\(products.appending(path: "CoixKernels.build/module.modulemap").path)",
+        "-Xcc", "-fmodule-map-file=\(package.appending(path: "Sources/CZlib/module.modulemap").path)",
         "-module-cache-path", products.appending(path: "ModuleCache").path,
       ] + files
     let pipe = Pipe()

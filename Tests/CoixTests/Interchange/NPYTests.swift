@@ -57,7 +57,7 @@ import Testing
     arguments: [
       ([], .float32([1.5])), ([3], .float64([1, -0.0, .infinity])), ([2, 1], .int32([.min, .max])),
       ([1, 2], .int64([.min, .max])), ([2], .bool([false, true])), ([0, 5], .float32([])),
-      (Array(repeating: 1, count: 30_000), .float32([7])),
+      ([2], .uint64([0, .max])), (Array(repeating: 1, count: 64), .float32([7])),
     ] as [([Int], NPYArray.Scalars)])
   func readsWhatItWrote(_ shape: [Int], _ scalars: NPYArray.Scalars) throws {
     let array = try NPYArray(shape: shape, scalars: scalars)
@@ -81,11 +81,25 @@ import Testing
   }
 
   @Test(arguments: [
-    ("{'descr': '>f4', 'fortran_order': False, 'shape': (1,)}", "the element type '>f4' is not supported"),
-    ("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", "the element type '|O' is not supported"),
     (
-      "{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (1,)}",
-      "arrays of records are not supported"
+      "{'descr': '>f3', 'fortran_order': False, 'shape': (1,)}",
+      "the element type '>f3' is not supported; b1, i1,"
+    ),
+    ("{'descr': '', 'fortran_order': False, 'shape': (1,)}", "the element type '' is not supported"),
+    ("{'descr': '<<f4', 'fortran_order': False, 'shape': (1,)}", "the element type '<<f4' is not supported"),
+    (
+      "{'descr': ('<f4', (2,)), 'fortran_order': False, 'shape': (1,)}", "arrays of records are not supported"
+    ),
+    ("{'descr': True, 'fortran_order': False, 'shape': (1,)}", "other than text for the entry 'descr'"),
+    (
+      "{'descr': '<f4', 'fortran_order': 1, 'shape': (1,)}",
+      "neither True nor False for the entry 'fortran_order'"
+    ),
+    ("{'descr': '<f4', 'fortran_order': False, 'shape': (1)}", "'shape' is not a tuple of sizes"),
+    ("{'descr': '<f4', 'fortran_order': False, 'shape': (,)}", "the size '', which is not a legal one"),
+    ("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), 'x': 'y'}", "an entry 'x', which is not known"),
+    (
+      "{'descr': '<f4', 'fortran_order': True, 'shape': (4611686018427387904, 2, 2)}", "has too many elements"
     ),
     ("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}", "the size '-1', which is not a legal one"),
     ("{'descr': '<f4', 'fortran_order': False, 'shape': (x,)}", "the size '', which is not a legal one"),
@@ -101,7 +115,7 @@ import Testing
     ("{'descr': '<f4', 'fortran_order': False, 'shape': (0,)}", "4 bytes follow after the array"),
     ("{'descr': '<f4', 'shape': (1,)}", "'fortran_order' is missing"),
     ("{'fortran_order': False, 'shape': (1,)}", "'descr' is missing"),
-    ("{'descr': '<f4', 'fortran_order': False, 'shape': 'x'}", "'shape' is missing or not a tuple"),
+    ("{'descr': '<f4', 'fortran_order': False, 'shape': 'x'}", "'shape' is not a tuple of sizes"),
     ("{'descr': '<f4', 'descr': '<f4'}", "the entry 'descr' twice"),
     ("", "the header is not a dictionary"),
   ])
@@ -116,7 +130,8 @@ import Testing
     arguments: [
       ([], "is empty"), (Array("1,2\n".utf8), "it does not begin with \\x93NUMPY"),
       ([0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59], "truncated: the version"),
-      ([0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59, 4, 0], "npy version 4 is not supported"),
+      ([0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59, 4, 0], "npy version 4.0 is not supported; 1.0, 2.0 and 3.0 are"),
+      ([0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59, 1, 5], "npy version 1.5 is not supported"),
       (
         [0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59, 2, 0, 0xFF, 0xFF, 0xFF, 0xFF],
         "the header needs 4294967295 bytes, 0 are left"
@@ -129,22 +144,52 @@ import Testing
     }
   }
 
-  @Test func saysWhyAFileCannotBeReadOrWritten() throws {
-    try withTemporaryFolder { folder in
-      #expect(complaint(about: folder) { _ = try NPYArray(contentsOf: folder) } == "is a folder, not a file")
-      let missing = "\(folder)/none/a.npy"
-      #expect(
-        complaint(about: missing) { _ = try Tensor(contentsOf: missing) }
-          == "cannot be read: No such file or directory")
-      #expect(
-        complaint(about: missing) { try Tensor([1]).write(npy: missing) }
-          == "cannot be written: No such file or directory")
-      #expect(
-        complaint(about: "/dev/zero") { _ = try Tensor(contentsOf: "/dev/zero") } == "is not a regular file")
+  @Test(arguments: [
+    [0, 4_611_686_018_427_387_904, 8], [4_611_686_018_427_387_904, 8, 0], [1 << 62, 0, 1 << 62, 1 << 62], [0],
+  ])
+  func noElementsWithAHugeSize(_ shape: [Int]) throws {
+    let sizes = shape.map { "\($0)," }.joined()
+    for order in ["True", "False"] {
+      let array = try read(npy("{'descr': '<f8', 'fortran_order': \(order), 'shape': (\(sizes))}"))
+      #expect(array.shape == shape)
+      #expect(array.scalars == .float64([]))
+    }
+  }
+
+  /// A header of a million bytes; their time would grow with the square if a step of the parser looked at the rest.
+  @Test(arguments: [
+    ("{'descr': '<f4', 'fortran_order': False, 'shape': (", "1, ", "the shape has more than 64 axes"),
+    ("{", "'x': 'y', ", "the header has an entry 'x', which is not known"),
+    (
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (", " ",
+      "the shape has the size '', which is not a legal one"
+    ),
+    (
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (", "1",
+      "the shape has the size '1111111111111111111111111111111111111111', which is not a legal one"
+    ),
+    ("{'", "descr", "the header is not a dictionary: ' expected"),
+    ("", "{", "the header has something other than text for the name of an entry"),
+    (
+      "{'fortran_order': False, 'shape': (), 'descr': '\(String(repeating: "x", count: 1_000_000))'}", " ",
+      "the element type 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' is not supported; b1, i1, i2, i4, i8, u1, u2, u4, u8, "
+        + "f2, f4, f8 are"
+    ),
+  ])
+  func longHeaders(_ start: String, _ repeated: String, _ reason: String) throws {
+    let header =
+      Array(start.utf8)
+      + Array(repeatElement(Array(repeated.utf8), count: 1_000_000 / repeated.utf8.count).joined())
+    let length = (0..<4).map { UInt8(truncatingIfNeeded: header.count >> (8 * $0)) }
+    try withFile([0x93] + Array("NUMPY".utf8) + [2, 0] + length + header, "a.npy") { path in
+      #expect(complaint(about: path) { _ = try NPYArray(contentsOf: path) } == reason)
     }
   }
 
   @Test func refusesShapesThatTensorsCannotHave() throws {
+    #expect(throws: CoixError.argument("an array cannot have 65 axes; 64 are the most")) {
+      try NPYArray(shape: Array(repeating: 1, count: 65), scalars: .float32([1]))
+    }
     let array = try NPYArray(shape: Array(repeating: 1, count: 9), scalars: .float32([1]))
     #expect(
       throws: CoixError.argument(
@@ -157,6 +202,18 @@ import Testing
       let path = "\(folder)/a.npy"
       try array.write(to: path)
       #expect(complaint(about: path) { _ = try Tensor(contentsOf: path) }.contains("at most 8 axes"))
+    }
+  }
+
+  @Test func roundsToTheNearestFloat() throws {
+    let numbers: [(NPYArray.Scalars, [Float])] = [
+      (.float64([0.1, 1e300, -1e-300]), [0.1, .infinity, -0.0]),
+      (.int32([16_777_217, .min]), [16_777_216, -0x1p31]),
+      (.int64([33_554_435, .max]), [33_554_436, 0x1p63]), (.uint64([.max, 3]), [0x1p64, 3]),
+      (.bool([true, false]), [1, 0]),
+    ]
+    for (scalars, expected) in numbers {
+      #expect(try NPYArray(shape: [scalars.count], scalars: scalars).tensor().scalars == expected)
     }
   }
 

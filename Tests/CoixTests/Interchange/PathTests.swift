@@ -1,0 +1,107 @@
+import Coix
+import ExampleModels
+import Foundation
+import Testing
+
+/// What readers and writers say of paths, and what they leave behind.
+@Suite struct PathTests {
+  /// All readers and writers.
+  private static let uses: [(name: String, use: @Sendable (String) throws -> Void)] = [
+    ("NPYArray", { _ = try NPYArray(contentsOf: $0) }),
+    ("NPZArchive", { _ = try NPZArchive(contentsOf: $0) }),
+    ("CSVTable", { _ = try CSVTable(contentsOf: $0) }), ("Tensor", { _ = try Tensor(contentsOf: $0) }),
+    ("reading", { _ = try Tensor([1]).reading(npz: $0) }),
+    ("NPYArray.write", { try NPYArray(Tensor([1])).write(to: $0) }),
+    ("NPZArchive.write", { try NPZArchive().write(to: $0) }),
+    ("write(npy:)", { try Tensor([1]).write(npy: $0) }), ("write(npz:)", { try Tensor([1]).write(npz: $0) }),
+    ("checkWritable", { try WholeFile.checkWritable($0) }),
+  ]
+
+  private func expect(_ reason: (_ isReader: Bool) -> String, of path: String) {
+    for (index, (name, use)) in Self.uses.enumerated() {
+      #expect(complaint(about: path) { try use(path) } == reason(index < 5), "\(name)")
+    }
+  }
+
+  @Test func aPathIsTakenAsItIsOrNotAtAll() throws {
+    try withTemporaryFolder { folder in
+      try Tensor([1]).write(npy: "\(folder)/one.npy")
+      expect({ _ in "the path has a NUL character" }, of: "\(folder)/one.npy\0.csv")
+      expect({ _ in "the path has a NUL character" }, of: "\0")
+      expect({ _ in "the path is empty" }, of: "")
+      #expect(try Tensor(contentsOf: "\(folder)/one.npy").scalars == [1])
+    }
+  }
+
+  @Test func foldersAndWhatIsMissing() throws {
+    try withTemporaryFolder { folder in
+      expect({ _ in "is a folder, not a file" }, of: folder)
+      func reason(_ isReader: Bool, _ what: String) -> String {
+        "cannot be \(isReader ? "read" : "written"): \(what)"
+      }
+      expect({ reason($0, "No such file or directory") }, of: "\(folder)/none/a")
+      try Tensor([1]).write(npy: "\(folder)/file")
+      expect({ reason($0, "Not a directory") }, of: "\(folder)/file/a")
+      expect({ reason($0, "File name too long") }, of: "\(folder)/\(String(repeating: "x", count: 300))")
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["file"])
+    }
+  }
+
+  @Test(.enabled(if: geteuid() != 0, "root may do everything"))
+  func permissions() throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/a.npy"
+      try Tensor([1]).write(npy: path)
+      chmod(path, 0)
+      expect({ "cannot be \($0 ? "read" : "written"): Permission denied" }, of: path)
+    }
+  }
+
+  @Test func devicesAndPipesAreNotRead() throws {
+    try withTemporaryFolder { folder in
+      let pipe = "\(folder)/pipe"
+      try #require(mkfifo(pipe, 0o600) == 0)
+      for path in ["/dev/zero", pipe] {
+        #expect(complaint(about: path) { _ = try NPYArray(contentsOf: path) } == "is not a regular file")
+        #expect(complaint(about: path) { _ = try CSVTable(contentsOf: path) } == "is not a regular file")
+      }
+    }
+  }
+
+  @Test func aFileIsReplacedAsAWhole() throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/a.npy"
+      let link = "\(folder)/link.npy"
+      try Tensor([1, 2]).write(npy: path)
+      chmod(path, 0o640)
+      try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: path)
+      // A reader that has the file open goes on reading what it was.
+      let reader = try #require(FileHandle(forReadingAtPath: path))
+      try Tensor([3]).write(npy: link)
+      #expect(try reader.readToEnd()?.count == 128 + 8)
+      #expect(try Tensor(contentsOf: path).scalars == [3])
+      var status = stat()
+      #expect(lstat(link, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK)
+      #expect(stat(path, &status) == 0 && status.st_mode & 0o777 == 0o640)
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder).sorted() == ["a.npy", "link.npy"])
+    }
+  }
+
+  @Test func whatFailsLeavesTheFileAsItWas() throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/a.npz"
+      try Tensor([1]).write(npz: path)
+      let poisoned = Tensor([1, 2]) + Tensor([1, 2, 3])
+      #expect(throws: CoixError.self) { try poisoned.write(npz: path) }
+      let longName = String(repeating: "x", count: 70_000)
+      let long = NPZArchive(["a": try NPYArray(Tensor([1])), longName: try NPYArray(Tensor([2]))])
+      #expect(
+        complaint(about: path) { try long.write(to: path) }.hasPrefix(
+          "more than 4 GiB of arrays, or too long a name: xxx"))
+      try WholeFile.checkWritable(path)
+      try WholeFile.checkWritable("\(folder)/new")
+      #expect(try Tensor([0]).reading(npz: path).scalars == [1])
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["a.npz"])
+    }
+  }
+}
