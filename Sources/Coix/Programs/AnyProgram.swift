@@ -43,7 +43,7 @@ public struct AnyProgram: InferenceProgram {
     self.init(program.node, .inference)
   }
 
-  /// Runs `inner`, then `outer`; see <doc:Compose>.
+  /// Runs `inner`, then `outer`; see the guide `Compose`.
   public static func compose(_ outer: AnyProgram, _ inner: AnyProgram, suffix: Bool = true) -> AnyProgram {
     let highest = max(outer.level, inner.level)
     let level: Level = highest == .kernel ? .kernel : highest <= .target ? .target : .inference
