@@ -7,7 +7,7 @@ indirect enum RandomProgram: Sendable {
   case compose(RandomProgram, RandomProgram, suffix: Bool)
   case extend(RandomProgram, RandomProgram)
   case propose(RandomProgram, RandomProgram, objective: Int, detach: Bool, chain: Bool)
-  case resample(RandomProgram, count: ParticleCount, scheme: ResamplingScheme, threshold: Float?)
+  case resample(RandomProgram, count: ParticleCount, scheme: ResamplingScheme, threshold: Double?)
   case loop(Int, RandomProgram, body: RandomProgram)
   /// The loop's program so far; elsewhere a primitive without sites.
   case earlier
@@ -41,7 +41,7 @@ indirect enum RandomProgram: Sendable {
         detach: Int.random(in: 0..<4, using: &random) == 0, chain: Int.random(in: 0..<6, using: &random) == 0)
     case 5..<7:
       let counts: [ParticleCount] = [.same, .same, .same, .exactly(7), .exactly(40), .one, .exactly(0)]
-      let threshold: Float? = Int.random(in: 0..<3, using: &random) == 0 ? 0.5 : nil
+      let threshold: Double? = Int.random(in: 0..<3, using: &random) == 0 ? 0.5 : nil
       self = .resample(
         part(), count: threshold == nil ? counts.randomElement(using: &random) ?? .same : .same,
         scheme: ResamplingScheme.allCases.randomElement(using: &random) ?? .systematic, threshold: threshold)

@@ -56,7 +56,7 @@ func fuzzRuns(byDefault count: Int) -> Int {
       [Tensor]
     > {
       let program = try self.program.program(parameters, plates)
-      return try evaluate(program, seed: PRNGKey(UInt64(seed)), options: options).run(input)
+      return try evaluate(program, seed: PRNGKey(seed: seed), options: options).run(input)
     }
 
     func outcome(_ workers: Workers, checks: Bool, gradient: Bool) -> Outcome {
