@@ -19,7 +19,13 @@ if !openMP {
 }
 
 // `-fopenmp-simd` honours the vectorisation pragmas and needs no run-time library.
-let kernelFlags = [openMP ? "-fopenmp" : "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math"]
+var kernelFlags = [openMP ? "-fopenmp" : "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math"]
+
+// `COIX_SANITIZE_KERNELS=1`: an undefined operation in the kernels stops the process. Swift's compiler cannot link
+// the sanitizer's run-time library, and a trap needs none.
+if Context.environment["COIX_SANITIZE_KERNELS"] == "1" {
+  kernelFlags += ["-fsanitize=undefined,float-cast-overflow", "-fsanitize-trap=all"]
+}
 
 // The runtime's classes are confined to one thread each; their exclusivity is checked in debug builds, where the tests run, and
 // costs 5 % of a small step in release builds.

@@ -1,0 +1,110 @@
+import Coix
+import Foundation
+import TestSupport
+import Testing
+
+/// How many random inputs a fuzz target tries: as many as `COIX_FUZZ_RUNS` says, by default a few seconds' worth.
+func fuzzRuns(byDefault count: Int) -> Int {
+  ProcessInfo.processInfo.environment["COIX_FUZZ_RUNS"].flatMap(Int.init) ?? count
+}
+
+/// Programs made at random, most of them senseless: each gives numbers or an error, and both are the same for every number of
+/// threads and every order of the chunks.
+@Suite struct RandomProgramFuzzTests {
+  /// What came of an evaluation: all of its numbers' bits, or the error.
+  private enum Outcome {
+    case numbers(Bits)
+    case error(String)
+
+    /// What differs.
+    func differences(from other: Outcome) -> [String] {
+      switch (self, other) {
+      case (.numbers(let bits), .numbers(let others)): bits.differences(from: others)
+      case (.error(let text), .error(let other)): text == other ? [] : [text, other]
+      case (.numbers, .error(let text)): ["numbers", text]
+      case (.error(let text), .numbers): [text, "numbers"]
+      }
+    }
+  }
+
+  private struct Example {
+    let program: RandomProgram
+    let plates: (outer: Plate, inner: Plate)
+    let parameters: [Tensor]
+    let input: [Tensor]
+    let seed: UInt32
+
+    init(_ random: inout SplitMix) {
+      program = RandomProgram(&random)
+      let counts = [1, 5, 33, 100]
+      plates = (
+        Plate("particle", count: counts.randomElement(using: &random) ?? 1, chunkRows: 16),
+        Plate("instance", count: 3)
+      )
+      parameters = [
+        Tensor(RandomExpression.anyNumber(&random)),
+        Tensor((0..<3).map { _ in Float.random(in: -2...2, using: &random) }),
+      ]
+      let rows = Tensor(
+        (0..<plates.outer.count).map { _ in RandomExpression.anyNumber(&random) }, shape: [plates.outer.count]
+      )
+      input = Bool.random(using: &random) ? [] : [plates.outer.mapped(rows)]
+      seed = UInt32.random(in: 0...9, using: &random)
+    }
+
+    private func evaluation(_ parameters: [Tensor], _ options: EvaluationOptions) throws -> Evaluation<
+      [Tensor]
+    > {
+      let program = try self.program.program(parameters, plates)
+      return try evaluate(program, seed: PRNGKey(seed: seed), options: options).run(input)
+    }
+
+    func outcome(_ workers: Workers, checks: Bool, gradient: Bool) -> Outcome {
+      let options = EvaluationOptions(workers: workers, checks: checks, steps: !gradient)
+      var bits = Bits()
+      do {
+        guard gradient else {
+          bits.add(try evaluation(parameters, options))
+          return .numbers(bits)
+        }
+        let result = try valueWithGradient(at: parameters) { parameters in
+          let evaluation = try evaluation(parameters, options)
+          return evaluation.metrics.loss ?? evaluation.metrics.logWeight.sum()
+        }
+        bits.add("value", Tensor(result.value))
+        bits.addTree("gradient", result.gradient)
+        return .numbers(bits)
+      } catch let error as CoixError {
+        return .error(error.description)
+      } catch {
+        return .error("not a CoixError: \(error)")
+      }
+    }
+  }
+
+  @Test func programsGiveNumbersOrAnErrorOnAnyThreads() throws {
+    let one = try Workers(threads: 1)
+    var (numbers, errors) = (0, 0)
+    for run in 0..<fuzzRuns(byDefault: 250) {
+      var random = SplitMix(seed: UInt64(run))
+      let example = Example(&random)
+      for (checks, gradient) in [(false, false), (true, false), (false, true), (true, true)] {
+        let outcome = example.outcome(one, checks: checks, gradient: gradient)
+        switch outcome {
+        case .numbers: numbers += 1
+        case .error(let text):
+          errors += 1
+          #expect(!text.hasPrefix("not a CoixError"), "run \(run): \(text)")
+        }
+        let other = example.outcome(
+          try Workers(threads: 3, shuffleSeed: UInt64(run)), checks: checks, gradient: gradient)
+        let differences = outcome.differences(from: other)
+        #expect(
+          differences.isEmpty,
+          "run \(run), checks \(checks), gradient \(gradient): \(differences)\n\(example.program)")
+      }
+    }
+    // Programs of which all fail, or none, would show little.
+    #expect(numbers * 10 > numbers + errors && errors * 10 > numbers + errors, "\(numbers) and \(errors)")
+  }
+}
