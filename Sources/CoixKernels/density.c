@@ -5,6 +5,7 @@
 // C. Loader, "Fast and accurate computation of binomial probabilities" (2000).
 
 #include "internal.h"
+#include "truncated_normal.h"
 
 /// Every family: its name in coix_density, that of its functions, and how many operands it has.
 #define DENSITIES(FAMILY)                                                                          \
@@ -21,8 +22,9 @@
   FAMILY(COIX_STUDENT_T_DENSITY, student_t, 4)                                                     \
   FAMILY(COIX_CAUCHY_DENSITY, cauchy, 3)                                                           \
   FAMILY(COIX_LAPLACE_DENSITY, laplace, 3)                                                         \
-  FAMILY(COIX_LOG_NORMAL_DENSITY, log_normal, 3)                                                   \
-  FAMILY(COIX_UNIFORM_DENSITY, uniform, 3)
+  FAMILY(COIX_UNIFORM_DENSITY, uniform, 3)                                                         \
+  FAMILY(COIX_TRUNCATED_NORMAL_DENSITY, truncated_normal, 5)                                       \
+  FAMILY(COIX_TRUNCATED_NORMAL_DRAW, truncated_normal_draw, 6)
 
 #define COUNT(id, name, arity) +1
 #define FAMILY_COUNT (0 DENSITIES(COUNT))

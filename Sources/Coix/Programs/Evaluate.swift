@@ -158,8 +158,10 @@ struct EvaluationRun {
       do {
         return try run(node, input, latents, key, path, keepsWeightTerms: true)
       } catch let explained as CoixError {
-        if case .atSite(_, .weights) = explained { throw explained }
-        throw error
+        switch explained {
+        case .atSite(_, .weights), .parameter, .notANumber: throw explained
+        default: throw error
+        }
       }
     }
   }

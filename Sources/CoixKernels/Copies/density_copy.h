@@ -8,24 +8,6 @@
 
 #define VALUE(name) INLINE v16d COPY(name##_value)(const v16d *q)
 #define SLOPES(name) INLINE void COPY(name##_slopes)(const v16d *q, v16d *d)
-#define IS_POSITIVE(a) (((a) > 0.0) & ((a) < INFINITY))
-#define IS_REAL(a) (v_wide_abs(a) < INFINITY)
-#define IS_COUNT(a) (((a) >= 0.0) & ((a) < INFINITY) & ((a) == __builtin_elementwise_floor(a)))
-#define NOT(condition) (~(condition))
-
-#define v_judged COPY(v_judged)
-/// A log-density where parameters are legal and the value in the support.
-INLINE v16d v_judged(v16l legal, v16l inside, v16d y) {
-  y = inside ? y : (v16d)(-INFINITY);
-  return legal ? y : (v16d)(NAN);
-}
-/// Likewise a slope.
-#define v_judged_slope COPY(v_judged_slope)
-INLINE v16d v_judged_slope(v16l legal, v16l inside, v16d y) {
-  y = inside ? y : (v16d)(0.0);
-  return legal ? y : (v16d)(NAN);
-}
-
 // MARK: Gamma and inverse gamma: x, concentration a, rate b
 
 /// log of b^a x^(a - 1) exp(-b x) / Gamma(a) with y = b x (or of the inverse's density, with y = b / x).
@@ -36,19 +18,15 @@ INLINE v16d v_gamma_density(v16d x, v16d a, v16d y) {
 
 VALUE(gamma) {
   v16d x = q[0], a = q[1], b = q[2];
-  v16l legal = IS_POSITIVE(a) & IS_POSITIVE(b), inside = (x >= 0.0) & (x < INFINITY), interior = inside & (x > 0.0);
-  v16d safe = legal ? a : 1.0, rate = legal ? b : 1.0, at = interior ? x : 1.0;
-  v16d y = v_gamma_density(at, safe, rate * at);
-  v16d edge = safe == 1.0 ? v_wide_log_of(rate) : safe < 1.0 ? (v16d)(INFINITY) : (v16d)(-INFINITY);
-  return v_judged(legal, inside, interior ? y : edge);
+  v16l legal = IS_POSITIVE(a) & IS_POSITIVE(b), inside = IS_POSITIVE(x);
+  v16d safe = legal ? a : 1.0, rate = legal ? b : 1.0, at = inside ? x : 1.0;
+  return v_judged(legal, inside, v_gamma_density(at, safe, rate * at));
 }
 SLOPES(gamma) {
-  v16d x = q[0], a = q[1], b = q[2];
-  v16l legal = IS_POSITIVE(a) & IS_POSITIVE(b), interior = (x > 0.0) & (x < INFINITY);
-  v16l inside = interior | ((x == 0.0) & (a == 1.0));
-  v16d y = b * x, at = interior ? x : 1.0;
-  d[0] = v_judged_slope(legal, inside, interior ? (a - 1.0 - y) / at : -b);
-  d[1] = v_judged_slope(legal, inside, v_wide_log_ratio(interior ? y : b, a) - v_digamma_excess(a));
+  v16d x = q[0], a = q[1], b = q[2], y = b * x;
+  v16l legal = IS_POSITIVE(a) & IS_POSITIVE(b), inside = IS_POSITIVE(x);
+  d[0] = v_judged_slope(legal, inside, (a - 1.0 - y) / x);
+  d[1] = v_judged_slope(legal, inside, v_wide_log_ratio(y, a) - v_digamma_excess(a));
   d[2] = v_judged_slope(legal, inside, (a - y) / b);
 }
 
@@ -68,14 +46,6 @@ SLOPES(inverse_gamma) {
 }
 
 // MARK: Beta: x, concentrations a (near 1) and b (near 0)
-
-/// log x + digamma(a + t) - digamma(a), given x, its logarithm, and t >= 0.
-#define v_log_plus_step COPY(v_log_plus_step)
-INLINE v16d v_log_plus_step(v16d x, v16d log_x, v16d a, v16d t) {
-  v16d sum = a + t;
-  v16d far = v_wide_log_ratio(sum * x, a) + v_digamma_excess(sum) - v_digamma_excess(a);
-  return t * 1024.0 < a ? log_x + v_digamma_step(a, t) : far;
-}
 
 VALUE(beta) {
   v16d x = q[0], a = q[1], b = q[2];
@@ -121,15 +91,6 @@ SLOPES(log_beta) {
 }
 
 // MARK: Counts
-
-// digamma(x + 1) = log(v_stand_in(x)) + v_count_excess(x) for x >= 0.
-#define v_stand_in COPY(v_stand_in)
-INLINE v16d v_stand_in(v16d x) { return x > 0.0 ? x : 1.0; }
-#define v_count_excess COPY(v_count_excess)
-INLINE v16d v_count_excess(v16d x) {
-  v16d safe = v_stand_in(x);
-  return x > 0.0 ? v_digamma_excess(safe) + 1.0 / safe : -EULER_GAMMA;
-}
 
 /// log of exp(-m) m^k / k! for a count k.
 VALUE(poisson) {
@@ -287,7 +248,7 @@ SLOPES(negative_binomial_mean) {
   d[0] = v_judged_slope(legal, inside, log_p + v_count_slope(n, k));
   v16l near = v_wide_abs(k - m) < 0.25 * sum;
   v16d by_r = near ? v_wide_log1p_excess(near ? (k - m) / sum : 0.0) : v_wide_log_of(n / sum) + (m - k) / sum;
-  d[1] = v_judged_slope(legal, inside, by_r + v_digamma_excess(n) - v_digamma_excess(r));
+  d[1] = v_judged_slope(legal, inside, by_r + v_digamma_excess_step(r, k));
   d[2] = v_judged_slope(legal, inside, k == 0.0 ? -r / sum : (k - m) / m * (r / sum));
 }
 
@@ -346,21 +307,6 @@ SLOPES(laplace) {
   d[2] = v_judged_slope(legal, inside, (v_wide_abs(distance / scale) - 1.0) / scale);
 }
 
-VALUE(log_normal) {
-  v16d x = q[0], location = q[1], scale = q[2];
-  v16l legal = IS_REAL(location) & IS_POSITIVE(scale), inside = IS_POSITIVE(x);
-  v16d y = v_wide_log_of(inside ? x : 1.0), z = (y - location) / scale;
-  return v_judged(legal, inside, -0.5 * z * z - HALF_LOG_2PI - v_wide_log_of(scale) - y);
-}
-SLOPES(log_normal) {
-  v16d x = q[0], location = q[1], scale = q[2];
-  v16l legal = IS_REAL(location) & IS_POSITIVE(scale), inside = IS_POSITIVE(x);
-  v16d z = (v_wide_log_of(inside ? x : 1.0) - location) / scale;
-  d[0] = v_judged_slope(legal, inside, -(z / scale + 1.0) / x);
-  d[1] = v_judged_slope(legal, inside, z / scale);
-  d[2] = v_judged_slope(legal, inside, (z * z - 1.0) / scale);
-}
-
 // MARK: Uniform: x, low, high
 
 VALUE(uniform) {
@@ -374,6 +320,36 @@ SLOPES(uniform) {
   d[0] = v_judged_slope(legal, inside, (v16d)(0.0));
   d[1] = v_judged_slope(legal, inside, density);
   d[2] = v_judged_slope(legal, inside, -density);
+}
+
+// MARK: Truncated normal: x, location, scale, low, high; lane by lane
+
+VALUE(truncated_normal) {
+  v16d y;
+  for (int i = 0; i < 16; i++) {
+    const double lane[5] = {q[0][i], q[1][i], q[2][i], q[3][i], q[4][i]};
+    y[i] = coix_truncated_normal(lane, NULL);
+  }
+  return y;
+}
+SLOPES(truncated_normal) {
+  for (int i = 0; i < 16; i++) {
+    const double lane[5] = {q[0][i], q[1][i], q[2][i], q[3][i], q[4][i]};
+    double slopes[5];
+    coix_truncated_normal(lane, slopes);
+    for (int k = 0; k < 5; k++) d[k][i] = slopes[k];
+  }
+}
+
+/// A draw, and how it moves.
+VALUE(truncated_normal_draw) { return q[0]; }
+SLOPES(truncated_normal_draw) {
+  for (int i = 0; i < 16; i++) {
+    const double lane[6] = {q[0][i], q[1][i], q[2][i], q[3][i], q[4][i], q[5][i]};
+    double slopes[6];
+    coix_truncated_normal_move(lane, slopes);
+    for (int k = 0; k < 6; k++) d[k][i] = slopes[k];
+  }
 }
 
 // MARK: Rows of each

@@ -9,6 +9,7 @@
 #define v_stirling_error COPY(v_stirling_error)
 #define v_digamma_excess COPY(v_digamma_excess)
 #define v_digamma_step COPY(v_digamma_step)
+#define v_digamma_excess_step COPY(v_digamma_excess_step)
 #define v_digamma_half_step COPY(v_digamma_half_step)
 #define v_wide_abs COPY(v_wide_abs)
 
@@ -118,7 +119,8 @@ INLINE v16d v_digamma_excess(v16d a) {
 
 /// digamma(a + t) - digamma(a) for a > 0, t >= 0, as a sum of positive terms: the difference of the asymptotic series at a, or, below 8,
 /// at a + 8, by divided differences.
-static __attribute__((noinline)) v16d COPY(digamma_step_of)(const v16d *a_, const v16d *t_) {
+/// If `excess`, less log(1 + t / a).
+static __attribute__((noinline)) v16d COPY(digamma_step_of)(const v16d *a_, const v16d *t_, int excess) {
   v16d a = *a_, t = *t_;
   v16l small = a < 8.0;
   v16d b = small ? a + 8.0 : a, c = b + t;
@@ -131,12 +133,14 @@ static __attribute__((noinline)) v16d COPY(digamma_step_of)(const v16d *a_, cons
   }
   // The series begins with z, not with 1.
   divided = divided * w + value;
-  v16d y = v_wide_log1p(t / b) + 0.5 * (t / b) / c - divided * ((t / b) / c) * (1.0 / b + 1.0 / c);
+  v16d y = 0.5 * (t / b) / c - divided * ((t / b) / c) * (1.0 / b + 1.0 / c);
+  v16d growth = v_wide_log1p(t / b), removed = excess ? v_wide_log1p(t / a) : (v16d)(0.0);
   v16d d = small ? a : 1.0, before = (v16d)(0.0);
   for (int i = 0; i < 8; i++) before += t / (d + (double)i) / (d + (i + t));
-  return small ? y + before : y;
+  return small ? y + before + growth - removed : excess ? y : y + growth;
 }
-INLINE v16d v_digamma_step(v16d a, v16d t) { return COPY(digamma_step_of)(&a, &t); }
+INLINE v16d v_digamma_step(v16d a, v16d t) { return COPY(digamma_step_of)(&a, &t, 0); }
+INLINE v16d v_digamma_excess_step(v16d a, v16d t) { return COPY(digamma_step_of)(&a, &t, 1); }
 
 /// digamma(h + 1/2) - digamma(h) - 1/(2 h) for h > 0: the difference of the asymptotic series at h, or, below 8, at h + 8.
 INLINE v16d v_digamma_half_step(v16d h) {
@@ -148,4 +152,42 @@ INLINE v16d v_digamma_half_step(v16d h) {
   v16d c = small ? h : 1.0, before = (v16d)(0.0);
   for (int i = 0; i < 8; i++) before += 0.5 / ((c + (double)i) * (c + (i + 0.5)));
   return small ? y + before + 0.5 / b - 0.5 / c : y;
+}
+
+/// log x + digamma(a + t) - digamma(a), given x, its logarithm, and t >= 0.
+#define v_log_plus_step COPY(v_log_plus_step)
+INLINE v16d v_log_plus_step(v16d x, v16d log_x, v16d a, v16d t) {
+  v16d sum = a + t;
+  v16d far = v_wide_log_ratio(sum * x, a) + v_digamma_excess(sum) - v_digamma_excess(a);
+  return t * 1024.0 < a ? log_x + v_digamma_step(a, t) : far;
+}
+
+// digamma(x + 1) = log(v_stand_in(x)) + v_count_excess(x) for x >= 0.
+#define v_stand_in COPY(v_stand_in)
+INLINE v16d v_stand_in(v16d x) { return x > 0.0 ? x : 1.0; }
+#define v_count_excess COPY(v_count_excess)
+INLINE v16d v_count_excess(v16d x) {
+  v16d safe = v_stand_in(x);
+  return x > 0.0 ? v_digamma_excess(safe) + 1.0 / safe : -EULER_GAMMA;
+}
+
+// MARK: Domains
+
+#define IS_POSITIVE(a) (((a) > 0.0) & ((a) < INFINITY))
+#define IS_REAL(a) (v_wide_abs(a) < INFINITY)
+#define IS_COUNT(a) (((a) >= 0.0) & ((a) < INFINITY) & ((a) == __builtin_elementwise_floor(a)))
+#define NOT(condition) (~(condition))
+
+
+#define v_judged COPY(v_judged)
+/// A log-density where parameters are legal and the value in the support.
+INLINE v16d v_judged(v16l legal, v16l inside, v16d y) {
+  y = inside ? y : (v16d)(-INFINITY);
+  return legal ? y : (v16d)(NAN);
+}
+/// Likewise a slope.
+#define v_judged_slope COPY(v_judged_slope)
+INLINE v16d v_judged_slope(v16l legal, v16l inside, v16d y) {
+  y = inside ? y : (v16d)(0.0);
+  return legal ? y : (v16d)(NAN);
 }

@@ -168,8 +168,9 @@ typedef enum {
   COIX_STUDENT_T_DENSITY,                 // x, degrees of freedom, location, scale
   COIX_CAUCHY_DENSITY,                    // x, location, scale
   COIX_LAPLACE_DENSITY,                   // x, location, scale
-  COIX_LOG_NORMAL_DENSITY,                // x, location, scale (of the logarithm)
   COIX_UNIFORM_DENSITY,                   // x, low, high
+  COIX_TRUNCATED_NORMAL_DENSITY,          // x, location, scale, low, high; bounds may be infinite
+  COIX_TRUNCATED_NORMAL_DRAW,             // draw, the uniform number it was made of, location, scale, low, high: the draw, no density
 } coix_density;
 
 /// An operand whose element (o, r) lies at o * outer_stride + r * row_stride, row_stride 0 or 1.
@@ -185,6 +186,26 @@ void coix_log_density(coix_density family, const coix_operand *operands, float *
 /// 0 where the gradient is 0, whatever the derivative; 0 outside of the support, and where the log-density is infinite.
 void coix_log_density_backward(coix_density family, const coix_operand *operands, const float *gradient, float *const *slopes,
                                size_t outer, size_t rows, int team);
+
+// MARK: - Log-densities of vectors (simplex.c), in double inside
+
+/// Families of distributions of vectors, with their operands: the value, then the parameter.
+typedef enum {
+  COIX_DIRICHLET_DENSITY,           // probabilities, concentrations
+  COIX_MULTINOMIAL_DENSITY,         // counts, probabilities
+  COIX_MULTINOMIAL_LOGITS_DENSITY,  // counts, unnormalised log-probabilities
+} coix_simplex_density;
+
+/// out[g, r] = the log-density of the vector of `elements` numbers (g, e, r); an operand's number lies at
+/// (g * elements + e) * outer_stride + r * row_stride. For values and parameters as in coix_log_density; a vector of probabilities must
+/// sum to 1 up to 1e-6.
+void coix_simplex_log_density(coix_simplex_density family, coix_operand value, coix_operand parameter, float *out,
+                              size_t groups, size_t elements, size_t rows);
+/// The gradient, for the seed g: [groups, rows]; outputs [groups, elements, rows] each, nullable, with zeros as in
+/// coix_log_density_backward.
+void coix_simplex_log_density_backward(coix_simplex_density family, const float *gradient, coix_operand value,
+                                       coix_operand parameter, float *value_slope, float *parameter_slope,
+                                       size_t groups, size_t elements, size_t rows);
 
 // MARK: - Random draws (random.c): Threefry-2x32, 20 rounds; JAX's partitionable counters
 

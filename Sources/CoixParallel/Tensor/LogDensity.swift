@@ -9,7 +9,7 @@ package struct LogDensityFamily: Sendable {
 
   private init(_ kernel: coix_density) { self.kernel = kernel }
 
-  /// Operands: x, concentration, rate. At 0, which belongs to the support, the density's limit.
+  /// Operands: x > 0, concentration, rate.
   package static let gamma = Self(COIX_GAMMA_DENSITY)
   /// Operands: x > 0, concentration, rate.
   package static let inverseGamma = Self(COIX_INVERSE_GAMMA_DENSITY)
@@ -33,10 +33,13 @@ package struct LogDensityFamily: Sendable {
   package static let cauchy = Self(COIX_CAUCHY_DENSITY)
   /// Operands: x, location, scale.
   package static let laplace = Self(COIX_LAPLACE_DENSITY)
-  /// Operands: x, location and scale of the logarithm.
-  package static let logNormal = Self(COIX_LOG_NORMAL_DENSITY)
   /// Operands: x, low, high.
   package static let uniform = Self(COIX_UNIFORM_DENSITY)
+  /// Operands: x, location, scale, low, high, of which either may be infinite.
+  package static let truncatedNormal = Self(COIX_TRUNCATED_NORMAL_DENSITY)
+  /// A draw, which is no density, with its gradient: operands: the draw, the uniform number that it was made of (both without a
+  /// gradient), location, scale, low, high.
+  fileprivate static let truncatedNormalDraw = Self(COIX_TRUNCATED_NORMAL_DRAW)
   /// log B(a, b), which is no density; operands: a, b.
   fileprivate static let logBeta = Self(COIX_LOG_BETA)
 }
@@ -45,6 +48,14 @@ package struct LogDensityFamily: Sendable {
 ///
 /// Correct to 1 ulp also where the gamma functions' logarithms are huge.
 package func logBeta(_ a: Tensor, _ b: Tensor) -> Tensor { logDensity(.logBeta, a, b) }
+
+/// A draw from a truncated normal distribution with its gradient: how it moves with the parameters while its place in the distribution
+/// function, the uniform number, stays.
+package func truncatedNormalDraw(
+  _ draw: Tensor, uniform: Tensor, location: Tensor, scale: Tensor, low: Tensor, high: Tensor
+) -> Tensor {
+  logDensity(.truncatedNormalDraw, draw.detached, uniform, location, scale, low, high)
+}
 
 /// A family's log-density at each element; the operands' event shapes broadcast.
 ///

@@ -119,7 +119,7 @@ import Testing
         == #"step 1: site "z": totalCount must be a whole number, at least 0, is 2.5 (particle 0)"#)
     #expect(
       message(MultivariateNormal([0, 0], choleskyFactor: Tensor([1, 0, 0.5, -1], shape: [2, 2])))
-        == #"step 1: site "z": diagonal of the Cholesky factor must be positive, is -1.0 (particle 0)"#)
+        == #"step 1: site "z": diagonal of the Cholesky factor must be at least 0, is -1.0 (particle 0)"#)
     #expect(
       message(MultivariateNormal([0, 0], choleskyFactor: Tensor([1, 0.5, 0, 1], shape: [2, 2])))
         == #"step 1: site "z": upper triangle of the Cholesky factor must be 0, is 0.5 (particle 0)"#)
