@@ -19,15 +19,23 @@ public struct Bernoulli: Distribution {
   /// By the probability of 1. For log-probabilities it is clamped to [least normal float, 1 - 2⁻²³].
   public init(probabilities: Tensor) { self.init(.probabilities, probabilities) }
 
-  /// By the log-odds of 1.
+  /// The same with a number.
+  @_disfavoredOverload
+  public init(probabilities: some TensorConvertible) { self.init(probabilities: probabilities.asTensor) }
+
+  /// By the log-odds of 1, which may be infinite.
   public init(logits: Tensor) { self.init(.logits, logits) }
+
+  /// The same with a number.
+  @_disfavoredOverload
+  public init(logits: some TensorConvertible) { self.init(logits: logits.asTensor) }
 
   public var shape: Shape { parameter.shape }
   public var eventRank: Int { 0 }
   public var parameters: [DistributionParameter] {
     switch form {
     case .probabilities: [.init("probability", parameter, .probability)]
-    case .logits: [.init("logit", parameter, .real)]
+    case .logits: [.init("logit", parameter, .logOdds)]
     }
   }
 
@@ -43,15 +51,16 @@ public struct Bernoulli: Distribution {
   }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
-    let density: Tensor
-    switch form {
-    case .probabilities:
-      let p = parameter.clamped(to: .leastNormalMagnitude...(1 - 0x1p-23))
-      density = select(value, log(p), log1p(-p))
-    case .logits:
-      density = value * parameter - softplus(parameter)
-    }
-    return density.supported(where: maximum(value .== 0, value .== 1)).summingLast(reducing)
+    value.logDensity(where: maximum(value .== 0, value .== 1), standIn: 0) { x in
+      switch form {
+      case .probabilities:
+        let p = parameter.clamped(to: .leastNormalMagnitude...(1 - 0x1p-23))
+        return select(x, log(p), log1p(-p))
+      case .logits:
+        // The log-odds of the other value: an infinite one is as good as any.
+        return -softplus((1 - 2 * x) * parameter)
+      }
+    }.summingLast(reducing)
   }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Bernoulli {

@@ -16,6 +16,12 @@ public struct Beta: Distribution {
     self.concentration0 = concentration0
   }
 
+  /// The same with numbers, or numbers and tensors.
+  @_disfavoredOverload
+  public init(_ concentration1: some TensorConvertible, _ concentration0: some TensorConvertible) {
+    self.init(concentration1.asTensor, concentration0.asTensor)
+  }
+
   public var shape: Shape {
     Shape.broadcast(concentration1.shape, concentration0.shape) ?? concentration1.shape
   }
@@ -32,18 +38,7 @@ public struct Beta: Distribution {
   }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
-    let normalizer =
-      logGamma(concentration1) + logGamma(concentration0) - logGamma(concentration1 + concentration0)
-    // At the ends there is a value, but no gradient.
-    let isEnd = (value .== 0) + (value .== 1)
-    let atEnd =
-      multipliedByLog(concentration1 - 1, of: value) + multipliedByLog(concentration0 - 1, of: 1 - value)
-      - normalizer
-    let isInside = (value .> 0) * (value .< 1)
-    let inside = value.logDensity(where: isInside, standIn: 0.5) { x in
-      (concentration1 - 1) * log(x) + (concentration0 - 1) * log1p(-x) - normalizer
-    }
-    return select(isEnd, atEnd.detached, inside).summingLast(reducing)
+    logDensity(.beta, value, concentration1, concentration0).summingLast(reducing)
   }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Beta {

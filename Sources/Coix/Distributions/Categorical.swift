@@ -5,12 +5,13 @@ import CoixParallel
 /// Draws have no gradient; other values are outside of the support. Drawing by probabilities and by logits are different algorithms
 /// (as in NumPyro), so the same key gives different draws.
 public struct Categorical: Distribution {
-  private enum Form {
+  enum Form {
     case probabilities, logits
   }
 
-  private let form: Form
-  private let parameter: Tensor
+  let form: Form
+  /// The probabilities, or the logits.
+  let parameter: Tensor
 
   private init(_ form: Form, _ parameter: Tensor) {
     self.form = form
@@ -35,7 +36,7 @@ public struct Categorical: Distribution {
         .init("probability", parameter, .probability),
         .init("sum of the probabilities", parameter.sum(axis: -1), .one),
       ]
-    case .logits: [.init("logit", parameter, .real)]
+    case .logits: [.init("logit", parameter, .logit)]
     }
   }
 

@@ -15,11 +15,15 @@ public struct Cauchy: Distribution, LocationScale {
     self.scale = scale
   }
 
+  /// The same with numbers, or numbers and tensors.
+  @_disfavoredOverload
+  public init(_ location: some TensorConvertible, _ scale: some TensorConvertible) {
+    self.init(location.asTensor, scale.asTensor)
+  }
+
   public func sample(_ draw: Draw) -> Tensor { location + draw.cauchy() * scale }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
-    value.logDensity(where: value.isReal, standIn: 0) { x in
-      -log(Tensor(.pi)) - log(scale) - log1p(((x - location) / scale).squared)
-    }.summingLast(reducing)
+    logDensity(.cauchy, value, location, scale).summingLast(reducing)
   }
 }

@@ -15,6 +15,14 @@ public struct Delta: Distribution {
     self.eventRank = eventRank
   }
 
+  /// The same with numbers, or numbers and tensors.
+  @_disfavoredOverload
+  public init(
+    _ value: some TensorConvertible, logDensity: some TensorConvertible = Tensor(0), eventRank: Int = 0
+  ) {
+    self.init(value.asTensor, logDensity: logDensity.asTensor, eventRank: eventRank)
+  }
+
   public var shape: Shape { value.shape }
   public var parameters: [DistributionParameter] { [] }
   public var finiteSupport: FiniteSupport? { FiniteSupport(points: [value], elementRank: eventRank) }

@@ -3,7 +3,7 @@ import CoixParallel
 /// The Dirichlet distribution over vectors of probabilities: density Γ(Σα) / ΠΓ(α_k) · Π x_k^(α_k - 1) on the simplex.
 ///
 /// Draws are kept away from 0 and 1 by as little as a float can tell; gradients flow to the concentrations. A value is on the
-/// simplex if no component is negative and their sum is 1, up to 1e-6.
+/// simplex if no component is negative and their sum is 1, up to 1e-6. A component of 0 whose concentration is 1 counts as a factor of 1.
 public struct Dirichlet: Distribution {
   /// The concentrations α > 0, along the last axis.
   public let concentration: Tensor
@@ -23,12 +23,7 @@ public struct Dirichlet: Distribution {
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
     guard concentration.shape.rank > 0, value.shape.last == concentration.shape.last else { return refused }
-    let isOnSimplex = (value .>= 0).allOfLast(1) * (abs(value.sum(axis: -1) - 1) .< 1e-6)
-    // At 0 a concentration of 1 leaves a factor of 1.
-    let isFactor = (1 - (value .== 0) * (concentration .== 1)) * isOnSimplex.expandingAxis(at: -1)
-    let factors = (concentration - 1) * log(select(isFactor, value, 1))
-    let normalizer = logGamma(concentration).sum(axis: -1) - logGamma(concentration.sum(axis: -1))
-    return (factors.sum(axis: -1) - normalizer).supported(where: isOnSimplex).summingLast(reducing)
+    return vectorLogDensity(.dirichlet, value, concentration).summingLast(reducing)
   }
 
   private var refused: Tensor {

@@ -22,8 +22,11 @@ public protocol Distribution: Sendable {
   /// The distribution with each parameter replaced: to stop gradients, say.
   func mapParameters(_ transform: (Tensor) -> Tensor) -> Self
 
-  /// The parameters, with what they must satisfy; asked for when checks are on.
+  /// The parameters, with what they must satisfy.
   var parameters: [DistributionParameter] { get }
+
+  /// The value with zeros where it does not count, under a mask; as by default the value itself.
+  func counted(_ value: Tensor) -> Tensor
 
   /// The values that a draw may take; nil, as by default, if they are not finitely many.
   var finiteSupport: FiniteSupport? { get }
@@ -31,11 +34,18 @@ public protocol Distribution: Sendable {
 
 /// A distribution's parameter and its domain.
 ///
-/// What is required of several numbers together is required of a quantity made of them: that probabilities sum to 1, say.
+/// What is required of several numbers together is required of a quantity made of them: that probabilities sum to 1, say. Parameters
+/// that are the same for all rows are always checked, others where `EvaluationOptions(checks: true)` asks for it.
 public struct DistributionParameter: Sendable {
   /// What a parameter must be.
   public enum Requirement: String, Sendable {
     case real, positive
+    case above0 = "above 0"
+    case lowerBound = "a number or -inf"
+    case upperBound = "a number or +inf"
+    case logOdds = "a number or infinite"
+    case logit = "below +inf"
+    case positiveDefinite = "positive definite"
     case nonnegative = "at least 0"
     case nonzero = "other than 0"
     case zero = "0"
@@ -47,6 +57,10 @@ public struct DistributionParameter: Sendable {
       switch self {
       case .real: value.isFinite
       case .positive: value > 0 && value.isFinite
+      case .above0, .positiveDefinite: value > 0
+      case .lowerBound, .logit: value < .infinity
+      case .upperBound: value > -.infinity
+      case .logOdds: !value.isNaN
       case .nonnegative: value >= 0 && value.isFinite
       case .nonzero: value != 0 && value.isFinite
       case .zero: value == 0
@@ -74,6 +88,8 @@ public struct DistributionParameter: Sendable {
 
 extension Distribution {
   public var finiteSupport: FiniteSupport? { nil }
+
+  public func counted(_ value: Tensor) -> Tensor { value }
 
   /// The axes that are not event axes.
   public var batchShape: Shape { shape.leading(shape.rank - usedEventRank) }
@@ -105,9 +121,13 @@ extension Distribution {
   /// The same distribution, its log-probability 0 throughout if `isCounted` is false.
   public func masked(_ isCounted: Bool) -> Masked<Self> { Masked(self, Tensor(isCounted ? 1 : 0)) }
 
-  /// The same distribution with its log-probability times `factor` > 0: for a plate's subsample, the plate's size over the
+  /// The same distribution with its log-probability times `factor`, at least 0: for a plate's subsample, the plate's size over the
   /// sample's.
   public func scaled(by factor: Tensor) -> Scaled<Self> { Scaled(self, factor) }
+
+  /// The same with a number for the factor.
+  @_disfavoredOverload
+  public func scaled(by factor: some TensorConvertible) -> Scaled<Self> { scaled(by: factor.asTensor) }
 
   /// What a bijector makes of the distribution's draws.
   public func transformed<B: Bijector>(by bijector: B) -> Transformed<Self, B> { Transformed(self, bijector) }
@@ -150,9 +170,6 @@ extension Int {
   /// A number of axes that someone asked for, near enough to 0 that sums of such numbers are numbers. No shape has so many.
   var asRank: Int { Int(Int32(clamping: self)) }
 }
-
-/// x log(y), 0 where x is 0, whatever y.
-func multipliedByLog(_ x: Tensor, of y: Tensor) -> Tensor { x * log(select(x .== 0, 1, y)) }
 
 extension Distribution {
   /// A draw of a shape to which the batch axes broadcast; in NumPyro's order if inner axes are stretched for that.

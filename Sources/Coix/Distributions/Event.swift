@@ -13,6 +13,7 @@ public struct Event<Base: Distribution>: Distribution {
   public var shape: Shape { base.shape }
   public var eventRank: Int { base.eventRank.asRank + count }
   public var parameters: [DistributionParameter] { base.parameters }
+  public func counted(_ value: Tensor) -> Tensor { base.counted(value) }
   public var finiteSupport: FiniteSupport? { base.finiteSupport }
   public func sample(_ draw: Draw) -> Tensor { base.sample(draw) }
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {

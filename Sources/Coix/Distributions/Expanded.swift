@@ -20,6 +20,7 @@ public struct Expanded<Base: Distribution>: Distribution {
   public var shape: Shape { batch.appending(base.eventShape) }
   public var eventRank: Int { base.eventRank }
   public var parameters: [DistributionParameter] { base.parameters }
+  public func counted(_ value: Tensor) -> Tensor { base.counted(value) }
   public var finiteSupport: FiniteSupport? { base.finiteSupport?.expanded(to: shape) }
 
   public func sample(_ draw: Draw) -> Tensor {

@@ -10,6 +10,10 @@ public struct Exponential: Distribution {
   /// An exponential distribution.
   public init(_ rate: Tensor = 1) { self.rate = rate }
 
+  /// The same with a number.
+  @_disfavoredOverload
+  public init(_ rate: some TensorConvertible) { self.init(rate.asTensor) }
+
   public var shape: Shape { rate.shape }
   public var eventRank: Int { 0 }
   public var parameters: [DistributionParameter] { [.init("rate", rate, .positive)] }

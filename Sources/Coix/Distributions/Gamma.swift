@@ -16,6 +16,12 @@ public struct Gamma: Distribution {
     self.rate = rate
   }
 
+  /// The same with numbers, or numbers and tensors.
+  @_disfavoredOverload
+  public init(_ concentration: some TensorConvertible, _ rate: some TensorConvertible) {
+    self.init(concentration.asTensor, rate.asTensor)
+  }
+
   public var shape: Shape { Shape.broadcast(concentration.shape, rate.shape) ?? concentration.shape }
   public var eventRank: Int { 0 }
   public var parameters: [DistributionParameter] {
@@ -27,10 +33,7 @@ public struct Gamma: Distribution {
   }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
-    value.logDensity(where: value.isPositive, standIn: 1) { x in
-      let normalizer = logGamma(concentration) - concentration * log(rate)
-      return (concentration - 1) * log(x) - rate * x - normalizer
-    }.summingLast(reducing)
+    logDensity(.gamma, value, concentration, rate).summingLast(reducing)
   }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Gamma {

@@ -10,6 +10,10 @@ public struct HalfNormal: Distribution {
   /// A half-normal distribution.
   public init(_ scale: Tensor = 1) { self.scale = scale }
 
+  /// The same with a number.
+  @_disfavoredOverload
+  public init(_ scale: some TensorConvertible) { self.init(scale.asTensor) }
+
   public var shape: Shape { scale.shape }
   public var eventRank: Int { 0 }
   public var parameters: [DistributionParameter] { [.init("scale", scale, .positive)] }

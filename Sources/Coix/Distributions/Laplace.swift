@@ -15,11 +15,15 @@ public struct Laplace: Distribution, LocationScale {
     self.scale = scale
   }
 
+  /// The same with numbers, or numbers and tensors.
+  @_disfavoredOverload
+  public init(_ location: some TensorConvertible, _ scale: some TensorConvertible) {
+    self.init(location.asTensor, scale.asTensor)
+  }
+
   public func sample(_ draw: Draw) -> Tensor { location + draw.laplace() * scale }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
-    value.logDensity(where: value.isReal, standIn: 0) { x in
-      -abs(x - location) / scale - log(2 * scale)
-    }.summingLast(reducing)
+    logDensity(.laplace, value, location, scale).summingLast(reducing)
   }
 }

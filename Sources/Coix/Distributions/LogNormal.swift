@@ -15,6 +15,12 @@ public struct LogNormal: Distribution, LocationScale {
     self.scale = scale
   }
 
+  /// The same with numbers, or numbers and tensors.
+  @_disfavoredOverload
+  public init(_ location: some TensorConvertible, _ scale: some TensorConvertible) {
+    self.init(location.asTensor, scale.asTensor)
+  }
+
   public func sample(_ draw: Draw) -> Tensor { exp(draw.normal(location: location, scale: scale)) }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {

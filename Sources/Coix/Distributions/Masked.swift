@@ -17,6 +17,10 @@ public struct Masked<Base: Distribution>: Distribution {
   public var eventRank: Int { base.eventRank }
   public var parameters: [DistributionParameter] { base.parameters + [.init("mask", mask, .real)] }
   public var finiteSupport: FiniteSupport? { base.finiteSupport?.expanded(to: shape) }
+  public func counted(_ value: Tensor) -> Tensor {
+    let mask = (0..<eventRank.asRank).reduce(mask) { mask, _ in mask.expandingAxis(at: -1) }
+    return select(mask, base.counted(value), 0)
+  }
   public func sample(_ draw: Draw) -> Tensor { base.sample(draw) }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {

@@ -71,6 +71,8 @@ extension Categorical {
 
   /// The mixture's log-density, from the components' along the last axis.
   func mixed(_ densities: Tensor) -> Tensor {
-    (logProbabilities.logSoftmax(axis: -1) + densities).logSumExp(axis: -1)
+    let logWeights = logProbabilities.logSoftmax(axis: -1)
+    // A component without weight does not count, whatever its density.
+    return (logWeights + select(logWeights .== -.infinity, 0, densities)).logSumExp(axis: -1)
   }
 }

@@ -19,9 +19,21 @@ public struct Multinomial: Distribution {
     self.init(totalCount, Categorical(probabilities: probabilities))
   }
 
+  /// The same with a number.
+  @_disfavoredOverload
+  public init(_ totalCount: some TensorConvertible, probabilities: Tensor) {
+    self.init(totalCount.asTensor, probabilities: probabilities)
+  }
+
   /// By unnormalised log-probabilities over the last axis; the axes before it broadcast against the counts'.
   public init(_ totalCount: Tensor, logits: Tensor) {
     self.init(totalCount, Categorical(logits: logits))
+  }
+
+  /// The same with a number.
+  @_disfavoredOverload
+  public init(_ totalCount: some TensorConvertible, logits: Tensor) {
+    self.init(totalCount.asTensor, logits: logits)
   }
 
   public var shape: Shape {
@@ -67,9 +79,12 @@ public struct Multinomial: Distribution {
     guard value.shape.last == categories.count, categories.count > 0 else { return refused }
     let support = value.isCount.allOfLast(1) * (value.sum(axis: -1) .== totalCount)
     let x = select(support.expandingAxis(at: -1), value, 0)
-    let logarithms = select(x .== 0, 0, categories.logProbabilities)
-    let density = logGamma(totalCount + 1) + (x * logarithms - logGamma(x + 1)).sum(axis: -1)
-    return density.supported(where: support).summingLast(reducing)
+    let family: VectorLogDensityFamily =
+      switch categories.form {
+      case .probabilities: .multinomial
+      case .logits: .multinomialLogits
+      }
+    return vectorLogDensity(family, x, categories.parameter).supported(where: support).summingLast(reducing)
   }
 
   private var refused: Tensor {

@@ -8,16 +8,36 @@ public struct MultivariateNormal: Distribution {
   public let location: Tensor
   /// The covariance's lower triangular factor L, with a positive diagonal: `[..., n, n]`.
   public let choleskyFactor: Tensor
+  /// The covariance, if that was given.
+  private let covariance: Tensor?
 
   /// A normal distribution by the Cholesky factor of its covariance; the axes before `[n]` and `[n, n]` broadcast.
   public init(_ location: Tensor, choleskyFactor: Tensor) {
-    self.location = location
-    self.choleskyFactor = choleskyFactor
+    self.init(location, choleskyFactor: choleskyFactor, covariance: nil)
   }
 
-  /// A normal distribution by its covariance `[..., n, n]`, symmetric and positive definite.
+  /// The same with a number.
+  @_disfavoredOverload
+  public init(_ location: some TensorConvertible, choleskyFactor: Tensor) {
+    self.init(location.asTensor, choleskyFactor: choleskyFactor)
+  }
+
+  private init(_ location: Tensor, choleskyFactor: Tensor, covariance: Tensor?) {
+    self.location = location
+    self.choleskyFactor = choleskyFactor
+    self.covariance = covariance
+  }
+
+  /// A normal distribution by its covariance `[..., n, n]`, symmetric (but for rounding) and positive definite; the lower triangle is
+  /// what counts.
   public init(_ location: Tensor, covariance: Tensor) {
-    self.init(location, choleskyFactor: cholesky(covariance))
+    self.init(location, choleskyFactor: cholesky(covariance), covariance: covariance)
+  }
+
+  /// The same with a number.
+  @_disfavoredOverload
+  public init(_ location: some TensorConvertible, covariance: Tensor) {
+    self.init(location.asTensor, covariance: covariance)
   }
 
   public var shape: Shape {
@@ -26,6 +46,17 @@ public struct MultivariateNormal: Distribution {
   }
   public var eventRank: Int { 1 }
   public var parameters: [DistributionParameter] {
+    if let covariance, covariance.shape.rank >= 2 {
+      let rank = covariance.shape.rank
+      let transpose = covariance.transposed(permutation: Array(0..<rank - 2) + [rank - 1, rank - 2])
+      let difference = covariance - transpose
+      let isRounding = abs(difference) .<= 1e-5 * maximum(abs(covariance), abs(transpose))
+      return [
+        .init("location", location, .real),
+        .init("covariance", choleskyFactor.diagonal, .positiveDefinite),
+        .init("covariance less its transpose", select(isRounding, 0, difference), .zero),
+      ]
+    }
     let upper = 1 - Tensor.lowerTriangle(choleskyFactor.shape.last ?? 0)
     return [
       .init("location", location, .real),
@@ -58,6 +89,7 @@ public struct MultivariateNormal: Distribution {
   }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> MultivariateNormal {
-    MultivariateNormal(transform(location), choleskyFactor: transform(choleskyFactor))
+    MultivariateNormal(
+      transform(location), choleskyFactor: transform(choleskyFactor), covariance: covariance.map(transform))
   }
 }

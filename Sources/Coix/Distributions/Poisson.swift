@@ -10,6 +10,10 @@ public struct Poisson: Distribution {
   /// A Poisson distribution.
   public init(_ rate: Tensor) { self.rate = rate }
 
+  /// The same with a number.
+  @_disfavoredOverload
+  public init(_ rate: some TensorConvertible) { self.init(rate.asTensor) }
+
   public var shape: Shape { rate.shape }
   public var eventRank: Int { 0 }
   public var parameters: [DistributionParameter] { [.init("rate", rate, .nonnegative)] }
@@ -17,9 +21,7 @@ public struct Poisson: Distribution {
   public func sample(_ draw: Draw) -> Tensor { draw.poisson(rate) }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
-    value.logDensity(where: value.isCount, standIn: 0) { x in
-      multipliedByLog(x, of: rate) - logGamma(x + 1) - rate
-    }.summingLast(reducing)
+    logDensity(.poisson, value, rate).summingLast(reducing)
   }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Poisson { Poisson(transform(rate)) }

@@ -13,16 +13,20 @@ public struct Scaled<Base: Distribution>: Distribution {
   public var shape: Shape { base.shape }
   public var eventRank: Int { base.eventRank }
   public var parameters: [DistributionParameter] {
-    base.parameters + [.init("factor", factor, .positive)]
+    base.parameters + [.init("factor", factor, .nonnegative)]
   }
+  public func counted(_ value: Tensor) -> Tensor { base.counted(value) }
   public var finiteSupport: FiniteSupport? { base.finiteSupport }
   public func sample(_ draw: Draw) -> Tensor { base.sample(draw) }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
     factor.shape == .scalar
-      ? factor * base.logProb(of: value, reducing: reducing)
-      : (factor * base.logProb(of: value)).summingLast(reducing)
+      ? weighted(base.logProb(of: value, reducing: reducing))
+      : weighted(base.logProb(of: value)).summingLast(reducing)
   }
+
+  /// A log-density times the factor; of 0 no times, whatever it is.
+  private func weighted(_ density: Tensor) -> Tensor { select(factor, factor * density, 0) }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Scaled {
     Scaled(base.mapParameters(transform), factor)

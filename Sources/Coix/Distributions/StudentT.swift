@@ -18,6 +18,15 @@ public struct StudentT: Distribution {
     self.scale = scale
   }
 
+  /// The same with numbers, or numbers and tensors.
+  @_disfavoredOverload
+  public init(
+    _ degreesOfFreedom: some TensorConvertible, _ location: some TensorConvertible = Tensor(0),
+    _ scale: some TensorConvertible = Tensor(1)
+  ) {
+    self.init(degreesOfFreedom.asTensor, location.asTensor, scale.asTensor)
+  }
+
   public var shape: Shape {
     Shape.broadcast(location.shape, scale.shape).flatMap { Shape.broadcast($0, degreesOfFreedom.shape) }
       ?? location.shape
@@ -35,12 +44,7 @@ public struct StudentT: Distribution {
   }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
-    let half = degreesOfFreedom / 2
-    let normalizer =
-      log(scale) + log(Tensor(.pi) * degreesOfFreedom) / 2 + logGamma(half) - logGamma(half + 0.5)
-    return value.logDensity(where: value.isReal, standIn: 0) { x in
-      -(half + 0.5) * log1p(((x - location) / scale).squared / degreesOfFreedom) - normalizer
-    }.summingLast(reducing)
+    logDensity(.studentT, value, degreesOfFreedom, location, scale).summingLast(reducing)
   }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> StudentT {

@@ -5,7 +5,7 @@ import CoixParallel
 ///
 /// Draws transform a uniform number by the inverse of the distribution function, from that tail of the normal distribution in which
 /// it is accurate, as in NumPyro; gradients flow to all parameters. Where the tail's probability is too small for that, or the bounds are
-/// close together, other formulas take over, in which nothing is lost.
+/// close together, other formulas take over. Bounds may be infinite.
 public struct TruncatedNormal: Distribution {
   /// The mean μ of the normal distribution.
   public let location: Tensor
@@ -24,6 +24,16 @@ public struct TruncatedNormal: Distribution {
     self.high = high
   }
 
+  /// The same with numbers, or numbers and tensors.
+  @_disfavoredOverload
+  public init(
+    _ location: some TensorConvertible, _ scale: some TensorConvertible,
+    low: (some TensorConvertible)? = Tensor?.none,
+    high: (some TensorConvertible)? = Tensor?.none
+  ) {
+    self.init(location.asTensor, scale.asTensor, low: low?.asTensor, high: high?.asTensor)
+  }
+
   public var shape: Shape {
     [scale, low, high].compactMap { $0?.shape }.reduce(location.shape) { Shape.broadcast($0, $1) ?? $0 }
   }
@@ -32,9 +42,9 @@ public struct TruncatedNormal: Distribution {
     var list: [DistributionParameter] = [
       .init("location", location, .real), .init("scale", scale, .positive),
     ]
-    if let low { list.append(.init("low", low, .real)) }
-    if let high { list.append(.init("high", high, .real)) }
-    if let low, let high { list.append(.init("high - low", high - low, .positive)) }
+    if let low { list.append(.init("low", low, .lowerBound)) }
+    if let high { list.append(.init("high", high, .upperBound)) }
+    if let low, let high { list.append(.init("high - low", high - low, .above0)) }
     return list
   }
 
@@ -50,28 +60,26 @@ public struct TruncatedNormal: Distribution {
     (high .> low) * (high - low .< 0.01 * scale)
   }
 
-  /// A draw from within the far tail: the logarithm of the distribution function is inverted, by Newton's method from its asymptote.
-  private func farDraw(_ u: Tensor, _ side: Tensor) -> Tensor {
+  /// Within the far tail the logarithm of the distribution function is inverted, by Newton's method from its asymptote.
+  private func farQuantile(_ u: Tensor, _ side: Tensor) -> Tensor {
     let atLow = standard(low).map { logNormalCDF(side * $0) } ?? Tensor(-.infinity)
     let atHigh =
       standard(high).map { logNormalCDF(side * $0) } ?? select(side .> 0, Tensor(0), Tensor(-.infinity))
-    let upper = maximum(atLow, atHigh).detached
+    let upper = maximum(atLow, atHigh)
     let target = log((1 - u) * exp(atLow - upper) + u * exp(atHigh - upper)) + upper
     // Elsewhere any number of such a tail will do.
     let logProbability = select(target .< -60, target, -60)
-    func step(_ z: Tensor, _ target: Tensor) -> Tensor {
-      let logCDF = logNormalCDF(z).detached
-      let hazard = exp(normalLogDensity(z, location: 0, scale: 1, reducing: 0) - logCDF).detached
-      return z + (target - logCDF) / hazard
+    var z = -sqrt(-2 * logProbability)
+    for _ in 0..<5 {
+      let logCDF = logNormalCDF(z)
+      let hazard = exp(normalLogDensity(z, location: 0, scale: 1, reducing: 0) - logCDF)
+      z = z + (logProbability - logCDF) / hazard
     }
-    var z = -sqrt(-2 * logProbability.detached)
-    for _ in 0..<4 { z = step(z, logProbability.detached) }
-    // The last step carries the gradient.
-    return location + side * scale * step(z, logProbability)
+    return location + side * scale * z
   }
 
-  /// A draw between close bounds, where the density falls (or rises) exponentially.
-  private func narrowDraw(_ u: Tensor, _ low: Tensor, _ high: Tensor) -> Tensor {
+  /// Between close bounds, where the density falls (or rises) exponentially.
+  private func narrowQuantile(_ u: Tensor, _ low: Tensor, _ high: Tensor) -> Tensor {
     let width = high - low
     let fall = fall(low, high)
     let side = select(fall .< 0, Tensor(-1), Tensor(1))
@@ -88,24 +96,8 @@ public struct TruncatedNormal: Distribution {
     (standard(low) + standard(high)) / 2 * ((high - low) / scale)
   }
 
-  /// log(Φ(b) - Φ(a)) for close bounds: the width times the density in their middle, times the mean of an exponential function of the
-  /// slope there, sinh(y) / y, and of the curvature.
-  private func narrowLogProbability(_ low: Tensor, _ high: Tensor) -> Tensor {
-    let isNarrow = isNarrow(low, high)
-    let width = select(isNarrow, (high - low) / scale, 0.01)
-    let y = select(isNarrow, abs(fall(low, high)) / 2, 0)
-    let isSmall = y .< 0.5
-    let (small, large) = (select(isSmall, y, 0), select(isSmall, 1, y))
-    let square = small.squared
-    let series = square * (Tensor(1) / 6 - square * (Tensor(1) / 180 - square / 2835))
-    let mean = select(isSmall, series, large + log1p(-exp(-2 * large)) - log(2 * large))
-    let middle = (standard(low) + standard(high)) / 2
-    return log(width) + normalLogDensity(middle, location: 0, scale: 1, reducing: 0) + mean - width.squared
-      / 24
-  }
-
-  public func sample(_ draw: Draw) -> Tensor {
-    let u = draw.uniform(low: .leastNormalMagnitude)
+  /// The number whose place in the distribution function is u, by value.
+  private func quantile(_ u: Tensor) -> Tensor {
     // With the lower bound above the mean everything is mirrored, so that probabilities are small and not near 1.
     let side = low.map { select(location .>= $0, Tensor(1), Tensor(-1)) } ?? 1
     let atLow = low.map { normalCDF(side * standard($0)) } ?? 0
@@ -113,10 +105,10 @@ public struct TruncatedNormal: Distribution {
     let isFar = select(side .> 0, standard(high) ?? Tensor(.infinity), -(standard(low) ?? 0)) .< Self.farTail
     let probability = ((1 - u) * atLow + u * atHigh).clamped(to: .leastNormalMagnitude...(1 - .ulpOfOne))
     var x = location + side * scale * normalQuantile(probability)
-    if isFar.hasNonzero { x = select(isFar, farDraw(u, side), x) }
+    if isFar.hasNonzero { x = select(isFar, farQuantile(u, side), x) }
     if let low, let high {
       let isNarrow = isNarrow(low, high)
-      if isNarrow.hasNonzero { x = select(isNarrow, narrowDraw(u, low, high), x) }
+      if isNarrow.hasNonzero { x = select(isNarrow, narrowQuantile(u, low, high), x) }
     }
     // Rounding must not lead out of the support.
     if let low { x = maximum(x, low) }
@@ -124,28 +116,17 @@ public struct TruncatedNormal: Distribution {
     return x
   }
 
-  public func logProb(of value: Tensor, reducing: Int) -> Tensor {
-    var support = value.isReal
-    if let low { support = support * (value .>= low) }
-    if let high { support = support * (value .<= high) }
-    return value.logDensity(where: support, standIn: location.detached) { x in
-      normalLogDensity(x, location: location, scale: scale, reducing: 0) - logProbabilityOfSupport
-    }.summingLast(reducing)
+  public func sample(_ draw: Draw) -> Tensor {
+    let u = draw.uniform(low: .leastNormalMagnitude)
+    return truncatedNormalDraw(
+      mapParameters(\.detached).quantile(u), uniform: u, location: location, scale: scale,
+      low: low ?? Tensor(-.infinity), high: high ?? Tensor(.infinity))
   }
 
-  private var logProbabilityOfSupport: Tensor {
-    guard let low else { return high.map { logNormalCDF(standard($0)) } ?? 0 }
-    guard let high else { return logNormalCDF(-standard(low)) }
-    // log(Φ(b) - Φ(a)), where both are below the mean if one may choose.
-    let isAbove = low .> location
-    let (a, b) = (standard(low), standard(high))
-    let upper = logNormalCDF(select(isAbove, -a, b))
-    let lower = logNormalCDF(select(isAbove, -b, a))
-    let isNarrow = isNarrow(low, high)
-    guard isNarrow.hasNonzero else { return upper + log(-expm1(lower - upper)) }
-    // In either formula, what the other is for is left out.
-    let difference = select(isNarrow, -1, lower - upper)
-    return select(isNarrow, narrowLogProbability(low, high), upper + log(-expm1(difference)))
+  public func logProb(of value: Tensor, reducing: Int) -> Tensor {
+    logDensity(
+      .truncatedNormal, value, location, scale, low ?? Tensor(-.infinity), high ?? Tensor(.infinity)
+    ).summingLast(reducing)
   }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> TruncatedNormal {

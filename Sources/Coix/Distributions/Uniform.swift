@@ -13,19 +13,28 @@ public struct Uniform: Distribution {
     self.high = high
   }
 
+  /// The same with numbers, or numbers and tensors.
+  @_disfavoredOverload
+  public init(_ low: some TensorConvertible, _ high: some TensorConvertible = Tensor(1)) {
+    self.init(low.asTensor, high.asTensor)
+  }
+
   public var shape: Shape { Shape.broadcast(low.shape, high.shape) ?? low.shape }
   public var eventRank: Int { 0 }
   public var parameters: [DistributionParameter] {
-    [.init("low", low, .real), .init("high", high, .real), .init("high - low", high - low, .positive)]
+    [.init("low", low, .real), .init("high", high, .real), .init("high - low", high - low, .above0)]
   }
 
   public func sample(_ draw: Draw) -> Tensor {
-    maximum(low, draw.uniform() * (high - low) + low)
+    let (u, width) = (draw.uniform(), high - low)
+    // A width beyond the range of floats, which no product of it must meet.
+    let isWide = width .== .infinity
+    let x = maximum(low, u * select(isWide, 1, width) + low)
+    return isWide.hasNonzero ? select(isWide, high * u + low * (1 - u), x) : x
   }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
-    let inside = (value .>= low) * (value .<= high)
-    return (-log(high - low)).supported(where: inside).summingLast(reducing)
+    logDensity(.uniform, value, low, high).summingLast(reducing)
   }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Uniform {

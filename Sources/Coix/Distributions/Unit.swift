@@ -10,6 +10,10 @@ public struct Unit: Distribution {
   /// A factor of exp(logDensity).
   public init(_ logDensity: Tensor) { self.logDensity = logDensity }
 
+  /// The same with a number.
+  @_disfavoredOverload
+  public init(_ logDensity: some TensorConvertible) { self.init(logDensity.asTensor) }
+
   public var shape: Shape { logDensity.shape.appending([0]) }
   public var eventRank: Int { 1 }
   public var parameters: [DistributionParameter] { [] }

@@ -44,8 +44,10 @@ struct EvaluationSettings {
       do {
         return try explaining.run()
       } catch let explained as CoixError {
-        if case .atSite(_, .weights) = explained { throw explained }
-        throw error
+        switch explained {
+        case .atSite(_, .weights), .parameter, .notANumber: throw explained
+        default: throw error
+        }
       }
     }
   }

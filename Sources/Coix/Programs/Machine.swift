@@ -50,7 +50,7 @@ final class Machine: @unchecked Sendable {
     registers = Array(repeating: nil, count: code.registerCount)
     recorders = Array(repeating: nil, count: code.scopeCount)
     registers[Register.input.index] = Slot(value: settings.input, isLocal: false)
-    recorders[Scope.root.index] = Recorder(key: settings.key, machine: id, checks: checks)
+    recorders[Scope.root.index] = Recorder(key: settings.key, machine: id, checks: checkLevel)
     batch = []
     hasParticles = false
     context = nil
@@ -124,13 +124,19 @@ final class Machine: @unchecked Sendable {
     guard let input = registers[Register.input.index]?.value else { return }
     let loaded = try local(input)
     set(.input, loaded)
-    guard checks, let context else { return }
+    guard checkLevel > .uniformParameters, let context else { return }
+    // That may be right, under a mask; what it breaks is found later.
     for (name, tensor) in loaded.namedTensors {
       if let (row, _) = tensor.firstRow(where: \.isNaN) {
-        throw CoixError.notANumber(
+        context.brokenInput = .notANumber(
           source: "input \(name)", at: RowLocation(row: tensor.isBatched ? row : context.firstRow))
+        return
       }
     }
+  }
+
+  private var checkLevel: CheckLevel {
+    checks ? .everything : keepsWeightTerms ? .sources : .uniformParameters
   }
 
   // MARK: Scopes
@@ -140,14 +146,14 @@ final class Machine: @unchecked Sendable {
 
   /// Opens a scope whose key stream starts with `key`.
   func open(_ scope: Scope, key: PRNGKey) {
-    recorders[scope.index] = Recorder(key: key, machine: id, checks: checks)
+    recorders[scope.index] = Recorder(key: key, machine: id, checks: checkLevel)
   }
 
   /// Opens a scope whose key stream starts with the next key of another scope's.
   func open(_ scope: Scope, from outer: Scope, given: [Site] = [], detachesGiven: Bool = false) throws {
     recorders[scope.index] = Recorder(
       key: try recorder(outer).stream.next(), machine: id, given: given, detachesGiven: detachesGiven,
-      checks: checks)
+      checks: checkLevel)
   }
 
   /// The recorder of an open scope. If the machine shares it with another one, the first call makes a copy.

@@ -13,8 +13,8 @@ final class Recorder {
   var metrics: RunningMetrics?
   /// The number of the machine that may change this recorder.
   let machine: UInt64
-  /// Whether parameters and values are checked.
-  let checks: Bool
+  /// What of parameters and values is checked.
+  let checks: CheckLevel
   /// In an enumeration, where latent sites take their values from.
   var path: SupportPath?
 
@@ -23,7 +23,7 @@ final class Recorder {
   /// Up to this number of sites, comparing all names is quicker than looking in a dictionary.
   private static let scanLimit = 8
 
-  init(key: PRNGKey, machine: UInt64, given: [Site] = [], detachesGiven: Bool = false, checks: Bool) {
+  init(key: PRNGKey, machine: UInt64, given: [Site] = [], detachesGiven: Bool = false, checks: CheckLevel) {
     self.machine = machine
     stream = KeyStream(key)
     self.given = given
@@ -202,14 +202,14 @@ final class Recorder {
     isObserved: Bool, isGiven: Bool, in context: ExecutionContext?
   ) {
     let name = key.text
-    if checks { check(name, value, distribution, isObserved: isObserved) }
+    check(name, value, distribution, isObserved: isObserved, in: context)
     let logProb = (isObserved ? distribution : treatment.scoring(distribution)).logProb(of: value)
     // The log-probability may have axes that the value lacks: those of a scale
     // (``Distribution/scaled(by:)``), for example.
     if logProb.failure == nil, Shape.broadcast(logProb.shape, local) != local {
       remember(.undeclaredAxes(site: name, shape: logProb.shape))
     }
-    if checks { checkForNaN(logProb, "the log-probability of site \"\(name)\"") }
+    if checks == .everything { checkForNaN(logProb, "the log-probability of site \"\(name)\"") }
     var site = Site(key, value, logProb, eventRank: distribution.eventRank, isObserved: isObserved)
     site.isGiven = isGiven
     append(site)
@@ -254,22 +254,53 @@ final class Recorder {
 
   // MARK: Checks
 
-  private func check(_ name: String, _ value: Tensor, _ distribution: some Distribution, isObserved: Bool) {
-    for parameter in distribution.parameters {
+  private func check(
+    _ name: String, _ value: Tensor, _ distribution: some Distribution, isObserved: Bool,
+    in context: ExecutionContext?
+  ) {
+    // What is the same for all rows, the first chunk looks at.
+    guard checks > .uniformParameters || context?.firstRow ?? 0 == 0 else { return }
+    for parameter in distribution.parameters where isChecked(parameter.tensor) {
       if let (row, number) = parameter.tensor.firstRow(where: { !parameter.requirement.holds(for: $0) }) {
         remember(
           .parameter(
             site: name, parameter: parameter.name, requirement: parameter.requirement.rawValue,
-            value: number, at: RowLocation(row: row)))
+            value: number, at: RowLocation(row: row)),
+          isOfNaN: number.isNaN)
       }
     }
-    checkForNaN(value, "the \(isObserved ? "observed " : "")value of site \"\(name)\"")
+    guard checks > .uniformParameters else { return }
+    checkForNaN(
+      distribution.counted(value), "the \(isObserved ? "observed " : "")value of site \"\(name)\"")
   }
+
+  private func isChecked(_ parameter: Tensor) -> Bool {
+    checks > .uniformParameters
+      || (!parameter.isBatched && parameter.shape.elementCount <= Self.mostChecked)
+  }
+
+  /// Uniform parameters of more numbers are checked on demand only.
+  private static let mostChecked = 1 << 12
 
   private func checkForNaN(_ tensor: Tensor, _ source: @autoclosure () -> String) {
     guard let (row, _) = tensor.firstRow(where: \.isNaN) else { return }
-    remember(.notANumber(source: source(), at: RowLocation(row: row)))
+    remember(.notANumber(source: source(), at: RowLocation(row: row)), isOfNaN: true)
   }
+
+  /// Remembers what a check has found. If it is a NaN, and there is one in the chunk's input, that is where it comes from.
+  private func remember(_ failure: CoixError, isOfNaN: Bool) {
+    remember((isOfNaN ? ExecutionContext.current?.brokenInput : nil) ?? failure)
+  }
+}
+
+/// What is checked of distributions' parameters and of values.
+enum CheckLevel: Comparable {
+  /// Parameters that are the same for all rows.
+  case uniformParameters
+  /// All parameters and values, where weights have no meaning and the reason is looked for.
+  case sources
+  /// Log-probabilities, too.
+  case everything
 }
 
 extension Shape {

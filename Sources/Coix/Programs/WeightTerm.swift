@@ -7,6 +7,8 @@ struct WeightTerm {
   let sign: Float
   /// The site's log-probability, one number for each particle.
   var logDensity: Tensor
+  /// Whether the site has no value, only a log-probability.
+  let isFactor: Bool
 }
 
 extension Machine {
@@ -16,7 +18,8 @@ extension Machine {
   {
     guard keepsWeightTerms else { return [] }
     return sites.filter(isIncluded).map {
-      WeightTerm(site: $0.name, sign: sign, logDensity: sum([$0]) ?? Tensor(0))
+      WeightTerm(
+        site: $0.name, sign: sign, logDensity: sum([$0]) ?? Tensor(0), isFactor: $0.value.shape.last == 0)
     }
   }
 }
@@ -28,26 +31,33 @@ extension BarrierContext {
     do {
       return try body()
     } catch let error as CoixError {
-      guard case .weights(_, let instance, _) = error, let site = site(in: terms, toBlameFor: instance.row)
+      guard case .weights(let step, let instance, let reason) = error,
+        let (term, added) = term(in: terms, toBlameFor: instance.row)
       else { throw error }
-      throw CoixError.atSite(name: site, error: error)
+      let isOutside = term.sign > 0 && !term.isFactor && added.allSatisfy { $0 == -.infinity }
+      let advice =
+        isOutside
+        ? ": the value is outside of the distribution's support, or too improbable for a float; "
+          + "EvaluationOptions(checks: true) looks at parameters and values" : ""
+      throw CoixError.atSite(
+        name: term.site, error: .weights(step: step, instance: instance, reason: reason + advice))
     }
   }
 
-  /// The first site with a NaN for one of the instance's particles; without one, the first that adds +inf;
-  /// without one, the site that adds -inf to most of the particles.
-  private func site(in terms: [WeightTerm], toBlameFor instance: Int) -> String? {
+  /// The term of the first site with a NaN for one of the instance's particles; without one, of the first that
+  /// adds +inf; without one, of the site that adds -inf to most of the particles.
+  private func term(in terms: [WeightTerm], toBlameFor instance: Int) -> (WeightTerm, added: [Float])? {
     let numbers = terms.map { term in
       let rows = wholePlate(term.logDensity).scalars
-      return (site: term.site, added: (0..<particles).map { term.sign * rows[$0 * instances + instance] })
+      return (term, added: (0..<particles).map { term.sign * rows[$0 * instances + instance] })
     }
-    if let term = numbers.first(where: { $0.added.contains(where: \.isNaN) }) { return term.site }
-    if let term = numbers.first(where: { $0.added.contains(.infinity) }) { return term.site }
-    var (site, most): (String?, Int) = (nil, 0)
-    for term in numbers {
-      let count = term.added.count { $0 == -.infinity }
-      if count > most { (site, most) = (term.site, count) }
+    if let broken = numbers.first(where: { $0.added.contains(where: \.isNaN) }) { return broken }
+    if let infinite = numbers.first(where: { $0.added.contains(.infinity) }) { return infinite }
+    var (found, most): ((WeightTerm, added: [Float])?, Int) = (nil, 0)
+    for number in numbers {
+      let count = number.added.count { $0 == -.infinity }
+      if count > most { (found, most) = (number, count) }
     }
-    return site
+    return found
   }
 }

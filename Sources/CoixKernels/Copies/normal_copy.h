@@ -83,7 +83,7 @@ static void COPY(density)(normal_operand x, normal_operand loc, normal_operand s
   }
 }
 
-/// The gradient of one element: g, and the operands at that element. Null outputs are skipped.
+/// The gradient of one element: g, and the operands at that element. Null outputs are skipped. 0 where g is, whatever the operands.
 INLINE void COPY(slope_rows)(const float *g_, const float *x_, size_t xr, const float *loc_, size_t lr,
                              const float *scale_, size_t sr, float *dx, float *dloc, float *dscale, size_t rows) {
   const float inverse = 1.0f / scale_[0];
@@ -93,6 +93,8 @@ INLINE void COPY(slope_rows)(const float *g_, const float *x_, size_t xr, const 
   v16 r = sr ? 1.0f / LOAD(scale_, sr, __VA_ARGS__) : (v16)(inverse);                              \
   v16 z = (LOAD(x_, xr, __VA_ARGS__) - LOAD(loc_, lr, __VA_ARGS__)) * r;                           \
   v16 h = g * r;                                                                                   \
+  z = g == 0.0f ? (v16)(0.0f) : z;                                                                 \
+  h = g == 0.0f ? (v16)(0.0f) : h;                                                                 \
   v16 d = h * z;
   for (; i + 16 <= rows; i += 16) {
     SLOPE(v_operand, v_store, i)

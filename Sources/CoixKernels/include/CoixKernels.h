@@ -151,6 +151,62 @@ void coix_normal_log_density_backward(const float *g,
                              float *dx, float *dloc, float *dscale,
                              size_t groups, size_t elements, size_t rows);
 
+// MARK: - Log-densities (density.c), in double inside
+
+/// Families of distributions, with their operands in order: the value, then the parameters.
+typedef enum {
+  COIX_GAMMA_DENSITY,                     // x, concentration, rate
+  COIX_INVERSE_GAMMA_DENSITY,             // x, concentration, rate
+  COIX_BETA_DENSITY,                      // x, concentration near 1, concentration near 0
+  COIX_LOG_BETA,                          // a, b: log B(a, b), no density
+  COIX_POISSON_DENSITY,                   // count, rate
+  COIX_BINOMIAL_DENSITY,                  // count, trials, probability
+  COIX_BINOMIAL_LOGITS_DENSITY,           // count, trials, log-odds
+  COIX_NEGATIVE_BINOMIAL_DENSITY,         // count of successes, failures to wait for, probability of a success
+  COIX_NEGATIVE_BINOMIAL_LOGITS_DENSITY,  // count of successes, failures to wait for, log-odds of a success
+  COIX_NEGATIVE_BINOMIAL_MEAN_DENSITY,    // count, concentration, mean
+  COIX_STUDENT_T_DENSITY,                 // x, degrees of freedom, location, scale
+  COIX_CAUCHY_DENSITY,                    // x, location, scale
+  COIX_LAPLACE_DENSITY,                   // x, location, scale
+  COIX_UNIFORM_DENSITY,                   // x, low, high
+  COIX_TRUNCATED_NORMAL_DENSITY,          // x, location, scale, low, high; bounds may be infinite
+  COIX_TRUNCATED_NORMAL_DRAW,             // draw, the uniform number it was made of, location, scale, low, high: the draw, no density
+} coix_density;
+
+/// An operand whose element (o, r) lies at o * outer_stride + r * row_stride, row_stride 0 or 1.
+typedef struct {
+  const float *data;
+  size_t outer_stride, row_stride;
+} coix_operand;
+
+/// out[o, r] = the log-density at the operands' elements (o, r), correct to 1 ulp of the exact one: -inf for a value outside of the
+/// support (NaN is), NaN for parameters outside of their domain.
+void coix_log_density(coix_density family, const coix_operand *operands, float *out, size_t outer, size_t rows, int team);
+/// slopes[k][o, r] = gradient[o, r] times the derivative by operand k, for each k with non-null slopes[k]; all arrays contiguous.
+/// 0 where the gradient is 0, whatever the derivative; 0 outside of the support, and where the log-density is infinite.
+void coix_log_density_backward(coix_density family, const coix_operand *operands, const float *gradient, float *const *slopes,
+                               size_t outer, size_t rows, int team);
+
+// MARK: - Log-densities of vectors (simplex.c), in double inside
+
+/// Families of distributions of vectors, with their operands: the value, then the parameter.
+typedef enum {
+  COIX_DIRICHLET_DENSITY,           // probabilities, concentrations
+  COIX_MULTINOMIAL_DENSITY,         // counts, probabilities
+  COIX_MULTINOMIAL_LOGITS_DENSITY,  // counts, unnormalised log-probabilities
+} coix_simplex_density;
+
+/// out[g, r] = the log-density of the vector of `elements` numbers (g, e, r); an operand's number lies at
+/// (g * elements + e) * outer_stride + r * row_stride. For values and parameters as in coix_log_density; a vector of probabilities must
+/// sum to 1 up to 1e-6.
+void coix_simplex_log_density(coix_simplex_density family, coix_operand value, coix_operand parameter, float *out,
+                              size_t groups, size_t elements, size_t rows);
+/// The gradient, for the seed g: [groups, rows]; outputs [groups, elements, rows] each, nullable, with zeros as in
+/// coix_log_density_backward.
+void coix_simplex_log_density_backward(coix_simplex_density family, const float *gradient, coix_operand value,
+                                       coix_operand parameter, float *value_slope, float *parameter_slope,
+                                       size_t groups, size_t elements, size_t rows);
+
 // MARK: - Random draws (random.c): Threefry-2x32, 20 rounds; JAX's partitionable counters
 
 typedef struct { uint32_t word0, word1; } coix_key;

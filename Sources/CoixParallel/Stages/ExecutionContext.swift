@@ -30,6 +30,8 @@ package final class ExecutionContext {
     get { firstFailure?.error }
     set { firstFailure = newValue.map(Failure.init) }
   }
+  /// That the chunk's input has a NaN, for checks that find one later on.
+  package var brokenInput: CoixError?
   /// Whether anything went wrong here.
   package var hasFailed: Bool { firstFailure != nil }
   /// A box, so that looking whether there is none costs next to nothing.
@@ -77,6 +79,7 @@ package final class ExecutionContext {
     take(chunk)
     self.tape = tape
     firstFailure = nil
+    brokenInput = nil
     allocatedFloats = 0
     hasOutgrown = false
     self.mayBeCut = mayBeCut

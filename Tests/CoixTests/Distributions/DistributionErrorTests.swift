@@ -107,7 +107,7 @@ import Testing
     #expect(message(Poisson(-1)) == #"step 1: site "z": rate must be at least 0, is -1.0 (particle 0)"#)
     #expect(
       message(TruncatedNormal(0, 1, low: 2, high: 1))
-        == #"step 1: site "z": high - low must be positive, is -1.0 (particle 0)"#)
+        == #"step 1: site "z": high - low must be above 0, is -1.0 (particle 0)"#)
     #expect(
       message(Categorical(probabilities: [0.5, 0.25]))
         == #"step 1: site "z": sum of the probabilities must be 1, is 0.75 (particle 0)"#)
@@ -125,7 +125,7 @@ import Testing
         == #"step 1: site "z": upper triangle of the Cholesky factor must be 0, is 0.5 (particle 0)"#)
     #expect(
       message(Normal(0, 1).scaled(by: -1))
-        == #"step 1: site "z": factor must be positive, is -1.0 (particle 0)"#)
+        == #"step 1: site "z": factor must be at least 0, is -1.0 (particle 0)"#)
     #expect(
       message(Normal(0, 1).transformed(by: Affine(0, 0).then(Exp())))
         == #"step 1: site "z": scale must be other than 0, is 0.0 (particle 0)"#)

@@ -114,11 +114,11 @@ import Testing
     let die = Kernel { (trace, p: Tensor) in trace.sample("d", from: Categorical(logits: p)) }
     #expect(
       message { try evaluate(Self.plate(die), seed: 1, options: Self.checked)(Tensor([0, .infinity])) }
-        == #"step 1: site "d": logit must be real, is inf (particle 0)"#)
+        == #"step 1: site "d": logit must be below +inf, is inf (particle 0)"#)
     let box = Kernel { (trace, low: Tensor) in trace.sample("u", from: Uniform(low, 1)) }
     #expect(
       message { try evaluate(Self.plate(box), seed: 1, options: Self.checked)(2) }
-        == #"step 1: site "u": high - low must be positive, is -1.0 (particle 0)"#)
+        == #"step 1: site "u": high - low must be above 0, is -1.0 (particle 0)"#)
   }
 
   @Test func checksChangeNoNumber() throws {

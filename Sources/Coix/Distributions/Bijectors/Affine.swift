@@ -13,6 +13,12 @@ public struct Affine: Bijector {
     self.scale = scale
   }
 
+  /// The same with numbers, or numbers and tensors.
+  @_disfavoredOverload
+  public init(_ location: some TensorConvertible, _ scale: some TensorConvertible) {
+    self.init(location.asTensor, scale.asTensor)
+  }
+
   public func codomainShape(for domain: Shape) -> Shape? {
     Shape.broadcast(domain, location.shape).flatMap { Shape.broadcast($0, scale.shape) }
   }

@@ -6,7 +6,11 @@ public struct Softplus: Bijector {
   public init() {}
 
   public func forward(_ x: Tensor) -> Tensor { softplus(x) }
-  public func inverse(_ y: Tensor) -> Tensor { y + log(-expm1(-y)) }
+  public func inverse(_ y: Tensor) -> Tensor {
+    // log(exp(y) - 1); of the least numbers, exp(-y) - 1 would be lost.
+    let isSmall = y .< 1e-3
+    return select(isSmall, log(y) + y / 2, y + log(-expm1(-select(isSmall, 1, y))))
+  }
   public func logDeterminant(from x: Tensor, to y: Tensor) -> Tensor { logSigmoid(x) }
   public func contains(_ y: Tensor) -> Tensor { y.isPositive }
 }

@@ -1,0 +1,124 @@
+import CoixKernels
+
+/// A family of distributions whose log-density and its gradients a kernel computes in double, in one pass.
+///
+/// Such a log-density is that of the operands as they are, rounded once, however large or small these are: squares and widths do not
+/// overflow on the way, and differences of log-gammas keep their digits. See ``logDensity(_:_:)`` for what all families have in common.
+package struct LogDensityFamily: Sendable {
+  fileprivate let kernel: coix_density
+
+  private init(_ kernel: coix_density) { self.kernel = kernel }
+
+  /// Operands: x > 0, concentration, rate.
+  package static let gamma = Self(COIX_GAMMA_DENSITY)
+  /// Operands: x > 0, concentration, rate.
+  package static let inverseGamma = Self(COIX_INVERSE_GAMMA_DENSITY)
+  /// Operands: x, concentration near 1, concentration near 0. At 0 and 1 the density's limits.
+  package static let beta = Self(COIX_BETA_DENSITY)
+  /// Operands: a count, the rate (≥ 0).
+  package static let poisson = Self(COIX_POISSON_DENSITY)
+  /// Operands: a count of successes, the number of trials, the probability of a success.
+  package static let binomial = Self(COIX_BINOMIAL_DENSITY)
+  /// Operands: a count of successes, the number of trials, the log-odds of a success, which may be infinite.
+  package static let binomialLogits = Self(COIX_BINOMIAL_LOGITS_DENSITY)
+  /// Operands: a count of successes, how many failures end it (> 0, not necessarily whole), the probability of a success.
+  package static let negativeBinomial = Self(COIX_NEGATIVE_BINOMIAL_DENSITY)
+  /// Operands: a count of successes, how many failures end it (> 0), the log-odds of a success, which may be infinite.
+  package static let negativeBinomialLogits = Self(COIX_NEGATIVE_BINOMIAL_LOGITS_DENSITY)
+  /// Operands: a count, the concentration (> 0; infinitely large ones would make it a Poisson count), the mean (≥ 0).
+  package static let negativeBinomialMean = Self(COIX_NEGATIVE_BINOMIAL_MEAN_DENSITY)
+  /// Operands: x, degrees of freedom, location, scale.
+  package static let studentT = Self(COIX_STUDENT_T_DENSITY)
+  /// Operands: x, location, scale.
+  package static let cauchy = Self(COIX_CAUCHY_DENSITY)
+  /// Operands: x, location, scale.
+  package static let laplace = Self(COIX_LAPLACE_DENSITY)
+  /// Operands: x, low, high.
+  package static let uniform = Self(COIX_UNIFORM_DENSITY)
+  /// Operands: x, location, scale, low, high, of which either may be infinite.
+  package static let truncatedNormal = Self(COIX_TRUNCATED_NORMAL_DENSITY)
+  /// A draw, which is no density, with its gradient: operands: the draw, the uniform number that it was made of (both without a
+  /// gradient), location, scale, low, high.
+  fileprivate static let truncatedNormalDraw = Self(COIX_TRUNCATED_NORMAL_DRAW)
+  /// log B(a, b), which is no density; operands: a, b.
+  fileprivate static let logBeta = Self(COIX_LOG_BETA)
+}
+
+/// The logarithm of the beta function, Γ(a) Γ(b) / Γ(a + b), for a, b > 0; event shapes broadcast.
+///
+/// Correct to 1 ulp also where the gamma functions' logarithms are huge.
+package func logBeta(_ a: Tensor, _ b: Tensor) -> Tensor { logDensity(.logBeta, a, b) }
+
+/// A draw from a truncated normal distribution with its gradient: how it moves with the parameters while its place in the distribution
+/// function, the uniform number, stays.
+package func truncatedNormalDraw(
+  _ draw: Tensor, uniform: Tensor, location: Tensor, scale: Tensor, low: Tensor, high: Tensor
+) -> Tensor {
+  logDensity(.truncatedNormalDraw, draw.detached, uniform, location, scale, low, high)
+}
+
+/// A family's log-density at each element; the operands' event shapes broadcast.
+///
+/// - -inf for a value outside of the support, as NaN is, NaN for parameters outside of their domain.
+/// - Gradients flow to all operands, the value included (for counts, by the gamma function between them). They are 0 where the gradient
+///   that arrives is 0, whatever the derivative; outside of the support; and where the log-density is infinite. At an edge of the
+///   support they are those from within; a factor x^0 at x = 0 counts as 1 and has none.
+///
+/// - Parameters:
+///   - family: the family.
+///   - operands: the value, then the parameters, in the family's order.
+package func logDensity(_ family: LogDensityFamily, _ operands: Tensor...) -> Tensor {
+  let name = "logProb"
+  for operand in operands {
+    if let refusal = operand.refusal(name) { return refusal }
+  }
+  let operands = Tensor.differInRows(operands) ? operands.map(\.inAllRows) : operands
+  var broadcast: Shape? = operands[0].shape
+  for operand in operands { broadcast = broadcast.flatMap { Shape.broadcast($0, operand.shape) } }
+  guard let shape = broadcast else {
+    return Tensor.mismatch(name, operands.map(\.shape), "the shapes don't broadcast")
+  }
+  let batched = operands.first(where: \.isBatched) ?? operands[0]
+  if let refusal = Tensor.refusal(name, toMake: shape, like: batched) { return refusal }
+  let result = Tensor(undefined: shape, like: batched)
+  guard shape.elementCount > 0 else { return result }
+  let plan = BroadcastPlan(operands, shape: shape, stride: result.stride)
+  let team = Int32(result.team)
+  plan.walk { output, at in
+    withKernelOperands(operands, plan, at) {
+      coix_log_density(family.kernel, $0, result.pointer + output, plan.outer.size, plan.inner.size, team)
+    }
+  }
+  guard operands.contains(where: { $0.node >= 0 }), let tape = ExecutionContext.current?.tape else {
+    return result
+  }
+  let nodes = operands.map(tape.node(of:))
+  return tape.record(
+    result,
+    .many { gradient, tape in
+      let slopes = nodes.map { $0 < 0 ? nil : Tensor(undefined: shape, like: batched) }
+      plan.walk { output, at in
+        withKernelOperands(operands, plan, at) { kernelOperands in
+          var targets = slopes.map { $0.map { $0.pointer + output } }
+          coix_log_density_backward(
+            family.kernel, kernelOperands, gradient.pointer + output, &targets, plan.outer.size,
+            plan.inner.size, team)
+        }
+      }
+      for (node, slope) in zip(nodes, slopes) {
+        if let slope { tape.add(slope, to: node) }
+      }
+    })
+}
+
+/// Calls `body` with the operands as kernels take them, from given offsets on.
+private func withKernelOperands(
+  _ operands: [Tensor], _ plan: BroadcastPlan, _ offsets: [Int], _ body: (UnsafePointer<coix_operand>) -> Void
+) {
+  let described = operands.indices.map { operand in
+    coix_operand(
+      data: operands[operand].pointer + offsets[operand], outer_stride: plan.outer.strides[operand],
+      row_stride: plan.inner.strides[operand])
+  }
+  described.withUnsafeBufferPointer { if let base = $0.baseAddress { body(base) } }
+}

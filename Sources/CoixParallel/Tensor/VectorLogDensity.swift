@@ -1,0 +1,57 @@
+import CoixKernels
+
+/// A family of distributions of vectors whose log-density and its gradients a kernel computes in double, in one pass; see
+/// ``LogDensityFamily``.
+package struct VectorLogDensityFamily: Sendable {
+  fileprivate let kernel: coix_simplex_density
+
+  private init(_ kernel: coix_simplex_density) { self.kernel = kernel }
+
+  /// A value with probabilities that sum to 1 up to 1e-6; the parameter has concentrations.
+  package static let dirichlet = Self(COIX_DIRICHLET_DENSITY)
+  /// A value with counts, whose sum is the number of trials; the parameter has probabilities.
+  package static let multinomial = Self(COIX_MULTINOMIAL_DENSITY)
+  /// A value with counts, whose sum is the number of trials; the parameter has unnormalised log-probabilities, which may be -inf.
+  package static let multinomialLogits = Self(COIX_MULTINOMIAL_LOGITS_DENSITY)
+}
+
+/// A family's log-density of the vectors along the last axis, which value and parameter both have; the axes before it broadcast.
+///
+/// Outside of support and domain, and for gradients, the rules of ``logDensity(_:_:)`` hold.
+///
+/// - Returns: the broadcast shape without its last axis.
+package func vectorLogDensity(_ family: VectorLogDensityFamily, _ value: Tensor, _ parameter: Tensor)
+  -> Tensor
+{
+  let name = "logProb"
+  if let refusal = value.refusal(name) ?? parameter.refusal(name) { return refusal }
+  if Tensor.differInRows(value, parameter) {
+    return vectorLogDensity(family, value.inAllRows, parameter.inAllRows)
+  }
+  guard let shape = Shape.broadcast(value.shape, parameter.shape), let count = shape.last,
+    value.shape.last == count, parameter.shape.last == count
+  else { return Tensor.mismatch(name, [value.shape, parameter.shape], "needs vectors of one length") }
+  let batched = value.isBatched ? value : parameter
+  let density = shape.leading(shape.rank - 1)
+  if let refusal = Tensor.refusal(name, toMake: shape, like: batched) { return refusal }
+  let (x, y) = (value.broadcast(to: shape), parameter.broadcast(to: shape))
+  func operand(_ tensor: Tensor) -> coix_operand {
+    coix_operand(data: tensor.pointer, outer_stride: tensor.rowCount, row_stride: tensor.rowStride)
+  }
+  let (groups, rows) = (density.elementCount, batched.rowCount)
+  let result = Tensor(undefined: density, like: batched)
+  coix_simplex_log_density(family.kernel, operand(x), operand(y), result.pointer, groups, count, rows)
+  guard x.node >= 0 || y.node >= 0, let tape = ExecutionContext.current?.tape else { return result }
+  let nodes = (tape.node(of: x), tape.node(of: y))
+  return tape.record(
+    result,
+    .many { gradient, tape in
+      let slopeOfX = nodes.0 < 0 ? nil : Tensor(undefined: shape, like: batched)
+      let slopeOfY = nodes.1 < 0 ? nil : Tensor(undefined: shape, like: batched)
+      coix_simplex_log_density_backward(
+        family.kernel, gradient.pointer, operand(x), operand(y), slopeOfX?.pointer, slopeOfY?.pointer, groups,
+        count, rows)
+      if let slopeOfX { tape.add(slopeOfX, to: nodes.0) }
+      if let slopeOfY { tape.add(slopeOfY, to: nodes.1) }
+    })
+}

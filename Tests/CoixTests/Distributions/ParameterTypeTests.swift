@@ -1,0 +1,70 @@
+import Coix
+import Testing
+
+/// Each parameter may be a tensor, a literal, or a variable that is a `Float` or an `Int`, in any mixture.
+@Suite struct ParameterTypeTests {
+  private let number: Float = 0.5
+  private let whole = 3
+  private let tensor: Tensor = [0.5, 1.5]
+
+  private func isSame(_ distributions: any Distribution...) -> Bool {
+    let numbers = distributions.map { $0.sample(PRNGKey(1)).scalars }
+    return numbers.allSatisfy { $0 == numbers[0] && !$0.contains(where: \.isNaN) }
+  }
+
+  @Test func twoParameters() {
+    #expect(isSame(Normal(0.5, 3), Normal(number, 3), Normal(0.5, whole), Normal(number, whole)))
+    #expect(isSame(Normal(number, number), Normal(Tensor(0.5), number), Normal(0.5, 0.5)))
+    #expect(isSame(Normal(tensor, number), Normal(tensor, 0.5), Normal(tensor, Tensor(0.5))))
+    #expect(isSame(Normal(.zeros([2]), whole), Normal([0, 0], 3)))
+    #expect(isSame(LogNormal(tensor, number), LogNormal([0.5, 1.5], 0.5)))
+    #expect(isSame(Laplace(number, tensor), Laplace(0.5, tensor)))
+    #expect(isSame(Cauchy(number, number), Cauchy(0.5, 0.5)))
+    #expect(isSame(Gamma(whole, number), Gamma(3, 0.5)))
+    #expect(isSame(Beta(number, tensor), Beta(0.5, tensor)))
+    #expect(isSame(Uniform(number, whole), Uniform(0.5, 3)))
+    #expect(isSame(Uniform(number), Uniform(0.5)))
+  }
+
+  @Test func oneParameter() {
+    #expect(isSame(HalfNormal(number), HalfNormal(0.5)))
+    #expect(isSame(HalfNormal(), HalfNormal(1)))
+    #expect(isSame(Exponential(whole), Exponential(3)))
+    #expect(isSame(Poisson(number), Poisson(0.5)))
+    #expect(isSame(Bernoulli(probabilities: number), Bernoulli(probabilities: 0.5)))
+    #expect(isSame(Bernoulli(logits: number), Bernoulli(logits: 0.5)))
+    #expect(Unit(number).logProb(of: []).scalar == 0.5)
+  }
+
+  @Test func severalParameters() {
+    #expect(isSame(StudentT(whole), StudentT(3), StudentT(3, 0, 1)))
+    #expect(isSame(StudentT(whole, number, tensor), StudentT(3, 0.5, tensor)))
+    #expect(isSame(TruncatedNormal(number, whole, low: 0), TruncatedNormal(0.5, 3, low: 0)))
+    #expect(isSame(TruncatedNormal(tensor, 1, high: number), TruncatedNormal(tensor, 1, high: 0.5)))
+    #expect(
+      isSame(
+        TruncatedNormal(0, number, low: number, high: tensor + 1),
+        TruncatedNormal(0, 0.5, low: 0.5, high: tensor + 1)))
+    let factor = Tensor([1, 0, 0.5, 1], shape: [2, 2])
+    #expect(
+      isSame(
+        MultivariateNormal(number, choleskyFactor: factor), MultivariateNormal(0.5, choleskyFactor: factor)))
+    #expect(
+      isSame(
+        Multinomial(whole, probabilities: [0.5, 0.5]), Multinomial(3, probabilities: [0.5, 0.5])))
+    #expect(isSame(Delta(number), Delta(0.5)))
+    #expect(Delta(tensor, logDensity: number).logProb(of: tensor).scalars == [0.5, 0.5])
+    #expect(
+      isSame(
+        Normal(0, 1).transformed(by: Affine(number, whole)), Normal(0, 1).transformed(by: Affine(0.5, 3))))
+    #expect(Normal(0, 1).scaled(by: number).logProb(of: 0).scalar == Normal(0, 1).logProb(of: 0).scalar * 0.5)
+  }
+
+  /// Expressions stay tensors, and gradients flow.
+  @Test func expressions() throws {
+    let result = try valueWithGradient(at: Tensor(2)) { mean in
+      Normal(2 * mean + 1, number).logProb(of: 5) + Normal(mean, 1).logProb(of: 2)
+    }
+    #expect(result.gradient.scalar == 0)
+  }
+}
