@@ -36,7 +36,7 @@ final class Machine: @unchecked Sendable {
   let hasParticles: Bool
   /// The context of the chunk; nil at a barrier.
   private var context: ExecutionContext?
-  let checks: Bool
+  let checks: CheckLevel
   /// Whether steps are reported.
   let reportsSteps: Bool
   /// Whether log-weights keep their terms, one for each site, so that an error in the weights can name a
@@ -45,12 +45,13 @@ final class Machine: @unchecked Sendable {
 
   /// The state before the first stage.
   init(for code: StageCode, _ settings: EvaluationSettings) {
-    (checks, reportsSteps) = (settings.options.checks, settings.options.steps)
+    reportsSteps = settings.options.steps
     keepsWeightTerms = settings.keepsWeightTerms
+    checks = settings.options.checks ? .everything : keepsWeightTerms ? .sources : .uniformParameters
     registers = Array(repeating: nil, count: code.registerCount)
     recorders = Array(repeating: nil, count: code.scopeCount)
     registers[Register.input.index] = Slot(value: settings.input, isLocal: false)
-    recorders[Scope.root.index] = Recorder(key: settings.key, machine: id, checks: checkLevel)
+    recorders[Scope.root.index] = Recorder(key: settings.key, machine: id, checks: checks)
     batch = []
     hasParticles = false
     context = nil
@@ -124,7 +125,7 @@ final class Machine: @unchecked Sendable {
     guard let input = registers[Register.input.index]?.value else { return }
     let loaded = try local(input)
     set(.input, loaded)
-    guard checkLevel > .uniformParameters, let context else { return }
+    guard checks > .uniformParameters, let context else { return }
     // That may be right, under a mask; what it breaks is found later.
     for (name, tensor) in loaded.namedTensors {
       if let (row, _) = tensor.firstRow(where: \.isNaN) {
@@ -135,10 +136,6 @@ final class Machine: @unchecked Sendable {
     }
   }
 
-  private var checkLevel: CheckLevel {
-    checks ? .everything : keepsWeightTerms ? .sources : .uniformParameters
-  }
-
   // MARK: Scopes
 
   /// Gives values to latent sites of the evaluation itself.
@@ -146,14 +143,14 @@ final class Machine: @unchecked Sendable {
 
   /// Opens a scope whose key stream starts with `key`.
   func open(_ scope: Scope, key: PRNGKey) {
-    recorders[scope.index] = Recorder(key: key, machine: id, checks: checkLevel)
+    recorders[scope.index] = Recorder(key: key, machine: id, checks: checks)
   }
 
   /// Opens a scope whose key stream starts with the next key of another scope's.
   func open(_ scope: Scope, from outer: Scope, given: [Site] = [], detachesGiven: Bool = false) throws {
     recorders[scope.index] = Recorder(
       key: try recorder(outer).stream.next(), machine: id, given: given, detachesGiven: detachesGiven,
-      checks: checkLevel)
+      checks: checks)
   }
 
   /// The recorder of an open scope. If the machine shares it with another one, the first call makes a copy.
