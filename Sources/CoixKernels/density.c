@@ -21,6 +21,8 @@
   FAMILY(COIX_NEGATIVE_BINOMIAL_MEAN_DENSITY, negative_binomial_mean, 3)                           \
   FAMILY(COIX_STUDENT_T_DENSITY, student_t, 4)                                                     \
   FAMILY(COIX_CAUCHY_DENSITY, cauchy, 3)                                                           \
+  FAMILY(COIX_HALF_CAUCHY_DENSITY, half_cauchy, 2)                                                 \
+  FAMILY(COIX_WEIBULL_DENSITY, weibull, 3)                                                         \
   FAMILY(COIX_LAPLACE_DENSITY, laplace, 3)                                                         \
   FAMILY(COIX_UNIFORM_DENSITY, uniform, 3)                                                         \
   FAMILY(COIX_TRUNCATED_NORMAL_DENSITY, truncated_normal, 5)                                       \

@@ -171,6 +171,18 @@ extension Int {
   var asRank: Int { Int(Int32(clamping: self)) }
 }
 
+/// scale · exp(exponent) for a scale above 0, kept within the positive numbers that a float can tell, where gradients of the exponent
+/// end.
+func boundedPositive(_ scale: Tensor, timesExp exponent: Tensor) -> Tensor {
+  let logScale = log(scale).detached
+  // With a margin for rounding.
+  let least = log(Tensor(.leastNormalMagnitude)) + 1e-4 - logScale
+  let greatest = minimum(log(Tensor(.greatestFiniteMagnitude)) - 1e-4 - logScale, 177)
+  // In two halves, since the exponential alone may have no place among the floats.
+  let root = exp(minimum(maximum(exponent, least), greatest) / 2)
+  return scale * root * root
+}
+
 extension Distribution {
   /// A draw of a shape to which the batch axes broadcast; in NumPyro's order if inner axes are stretched for that.
   func stretchedSample(_ draw: Draw) -> Tensor {

@@ -292,6 +292,20 @@ SLOPES(cauchy) {
   d[2] = v_judged_slope(legal, inside, (square - 1.0) / (1.0 + square) / scale);
 }
 
+VALUE(half_cauchy) {
+  v16d x = q[0], scale = q[1];
+  v16l legal = IS_POSITIVE(scale), inside = IS_POSITIVE(x);
+  v16d z = x / scale;
+  return v_judged(legal, inside, LOG_2 - LOG_PI - v_wide_log_of(scale) - v_wide_log1p(z * z));
+}
+SLOPES(half_cauchy) {
+  v16d x = q[0], scale = q[1];
+  v16l legal = IS_POSITIVE(scale), inside = IS_POSITIVE(x);
+  v16d z = x / scale, square = z * z;
+  d[0] = v_judged_slope(legal, inside, -2.0 * z / (1.0 + square) / scale);
+  d[1] = v_judged_slope(legal, inside, (square - 1.0) / (1.0 + square) / scale);
+}
+
 VALUE(laplace) {
   v16d x = q[0], location = q[1], scale = q[2];
   v16l legal = IS_REAL(location) & IS_POSITIVE(scale), inside = IS_REAL(x);
@@ -305,6 +319,28 @@ SLOPES(laplace) {
   d[0] = v_judged_slope(legal, inside, -sign / scale);
   d[1] = v_judged_slope(legal, inside, sign / scale);
   d[2] = v_judged_slope(legal, inside, (v_wide_abs(distance / scale) - 1.0) / scale);
+}
+
+// MARK: Weibull: x, scale, concentration
+
+VALUE(weibull) {
+  v16d x = q[0], scale = q[1], k = q[2];
+  v16l legal = IS_POSITIVE(scale) & IS_POSITIVE(k), inside = IS_POSITIVE(x);
+  v16d safe = inside ? x : 1.0, power = k * v_wide_log_ratio(safe, legal ? scale : 1.0);
+  v16l huge = power > 700.0;
+  v16d y = v_wide_log_of(k) - v_wide_log_of(safe) + power - v_wide_exp(huge ? 0.0 : power);
+  return v_judged(legal, inside, huge ? (v16d)(-INFINITY) : y);
+}
+SLOPES(weibull) {
+  v16d x = q[0], scale = q[1], k = q[2];
+  v16l legal = IS_POSITIVE(scale) & IS_POSITIVE(k);
+  v16d log_ratio = v_wide_log_ratio(IS_POSITIVE(x) ? x : 1.0, legal ? scale : 1.0), power = k * log_ratio;
+  // Where the log-density is infinite there is no slope.
+  v16l inside = IS_POSITIVE(x) & (power <= 700.0);
+  v16d survived = v_wide_exp(inside ? power : 0.0);
+  d[0] = v_judged_slope(legal, inside, (k - 1.0 - k * survived) / x);
+  d[1] = v_judged_slope(legal, inside, k * (survived - 1.0) / scale);
+  d[2] = v_judged_slope(legal, inside, 1.0 / k + log_ratio * (1.0 - survived));
 }
 
 // MARK: Uniform: x, low, high

@@ -167,6 +167,8 @@ typedef enum {
   COIX_NEGATIVE_BINOMIAL_MEAN_DENSITY,    // count, concentration, mean
   COIX_STUDENT_T_DENSITY,                 // x, degrees of freedom, location, scale
   COIX_CAUCHY_DENSITY,                    // x, location, scale
+  COIX_HALF_CAUCHY_DENSITY,               // x, scale
+  COIX_WEIBULL_DENSITY,                   // x, scale, concentration
   COIX_LAPLACE_DENSITY,                   // x, location, scale
   COIX_UNIFORM_DENSITY,                   // x, low, high
   COIX_TRUNCATED_NORMAL_DENSITY,          // x, location, scale, low, high; bounds may be infinite
@@ -249,6 +251,22 @@ void coix_draw_gamma(coix_key key, coix_draw draw, const float *alpha, size_t al
 /// sample, gradient, out: [elements, rows]; alpha's strides as above. 0 where the gradient or the number is 0; out may be gradient.
 void coix_gamma_slope(const float *alpha, size_t alpha_element_stride, size_t alpha_row_stride, const float *sample,
                       int logarithmic, const float *gradient, float *out, size_t elements, size_t rows);
+/// Binomial counts of n trials with success probability p (binomial.c): NumPyro's, with its keys and its order of the tests. NaN where n is
+/// not a whole number or p no probability. Strides of p and n as those of alpha above.
+void coix_draw_binomial(coix_key key, coix_draw draw, const float *p, size_t p_element_stride, size_t p_row_stride,
+                        const float *n, size_t n_element_stride, size_t n_row_stride, float *out, int team);
+
+// MARK: - The von Mises distribution (von_mises.c)
+
+/// y[i] = log(I0(x) exp(-|x|)) for x = x[i], I0 the modified Bessel function; and its gradient, dx[i] = dy[i] * (I1(x) / I0(x) - 1) for
+/// x >= 0.
+void coix_log_bessel_i0(const float *x, float *y, size_t count);
+void coix_log_bessel_i0_backward(const float *x, const float *dy, float *dx, size_t count);
+/// One round of rejection for angles around 0, from numbers u uniform in [-1, 1) and v in [0, 1): where open is not 0, angle gets the
+/// proposal's size, and open 0 if it is accepted, or with NaN if the concentration is no number that is at least 0.
+/// u, v, angle, open: [elements, rows]; concentration's strides as above.
+void coix_von_mises_round(const float *concentration, size_t concentration_element_stride, size_t concentration_row_stride,
+                          const float *u, const float *v, float *angle, float *open, size_t elements, size_t rows);
 
 // MARK: - Triangular matrices (triangular.c)
 

@@ -31,6 +31,10 @@ package struct LogDensityFamily: Sendable {
   package static let studentT = Self(COIX_STUDENT_T_DENSITY)
   /// Operands: x, location, scale.
   package static let cauchy = Self(COIX_CAUCHY_DENSITY)
+  /// Operands: x > 0, scale.
+  package static let halfCauchy = Self(COIX_HALF_CAUCHY_DENSITY)
+  /// Operands: x > 0, scale, concentration.
+  package static let weibull = Self(COIX_WEIBULL_DENSITY)
   /// Operands: x, location, scale.
   package static let laplace = Self(COIX_LAPLACE_DENSITY)
   /// Operands: x, low, high.

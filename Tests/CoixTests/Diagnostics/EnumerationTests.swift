@@ -67,6 +67,14 @@ import Testing
     #expect(try values(Bernoulli(probabilities: [0.1, 0.7])) == pairs)
     #expect(try values(Bernoulli(logits: 0.3).expanded(to: [2])) == pairs)
     #expect(try values(Categorical(logits: [0.3, -1, 2])) == [[0], [1], [2]])
+    #expect(try values(Binomial(2, probabilities: 0.3)) == [[0], [1], [2]])
+    #expect(try values(Binomial(1, logits: [0.3, -2])) == pairs)
+    // Of different numbers of trials, the greatest counts; beyond its own an element has probability 0.
+    #expect(try values(Binomial([1, 2], probabilities: 0.3)).count == 9)
+    #expect(try values(Binomial(0, probabilities: 0.3)) == [[0]])
+    for count: Tensor in [1_001, -1, Tensor(.nan), Tensor(.infinity)] {
+      #expect(Binomial(count, probabilities: 0.3).finiteSupport?.points.count == nil)
+    }
     #expect(try values(Categorical(logits: [0.3, -1, 2]).expanded(to: [3])).count == 27)
     #expect(try values(Delta([1, 2])) == [[1, 2]])
     #expect(try values(Delta([1, 2]).expanded(to: [2, 2])) == [[1, 2, 1, 2]])

@@ -61,6 +61,24 @@ import Testing
     let ordered = Normal([0, 0], 0.5).event(1).transformed(by: Ordered())
     #expect(abs(total(ordered, at: square, logWeights: areas) - 1) < 1e-2)
 
+    // Correlation matrices of three variables, and their factors, by the numbers below the diagonal.
+    var (matrices, factors): ([Float], [Float]) = ([], [])
+    let side = 40
+    for cell in 0..<side * side * side {
+      let x = [cell / side / side, cell / side % side, cell % side].map {
+        2 * (Float($0) + 0.5) / Float(side) - 1
+      }
+      matrices += [1, x[0], x[1], x[0], 1, x[2], x[1], x[2], 1]
+      let rest = max(1 - x[1] * x[1] - x[2] * x[2], 0)
+      factors += [1, 0, 0, x[0], (1 - x[0] * x[0]).squareRoot(), 0, x[1], x[2], rest.squareRoot()]
+    }
+    let volumes = [Double](repeating: 3 * log(2 / Double(side)), count: side * side * side)
+    let cube = Shape([volumes.count, 3, 3])
+    let correlations = total(LKJ(3, 3), at: Tensor(matrices, shape: cube), logWeights: volumes)
+    #expect(abs(correlations - 1) < 5e-3, "\(correlations)")
+    let cholesky = total(LKJCholesky(3, 3), at: Tensor(factors, shape: cube), logWeights: volumes)
+    #expect(abs(cholesky - 1) < 5e-3, "\(cholesky)")
+
     // All counts with sum 4.
     var counts: [Float] = []
     for a in 0...4 {
@@ -115,6 +133,16 @@ import Testing
     #expect(Dirichlet([1, 1, 2]).logProb(of: [0, 0.5, 0.5]).scalar.isFinite)
     #expect(Dirichlet([2, 1, 2]).logProb(of: [0, 0.5, 0.5]).scalar == -.infinity)
     #expect(Poisson(0).logProb(of: [0, 1]).scalars == [0, -.infinity])
+    #expect(Binomial(2, probabilities: [0, 1]).logProb(of: [0, 2]).scalars == [0, 0])
+    #expect(Binomial(2, probabilities: [0, 1]).logProb(of: [1, 1]).scalars == [-.infinity, -.infinity])
+    #expect(Binomial(2, logits: [-.infinity, .infinity]).logProb(of: [0, 2]).scalars == [0, 0])
+    #expect(Binomial(0, probabilities: [0.3, 0, 1]).logProb(of: [0, 0, 0]).scalars == [0, 0, 0])
+    #expect(NegativeBinomial(mean: 0, concentration: 2).logProb(of: [0, 1]).scalars == [0, -.infinity])
+    #expect(NegativeBinomial(2, probabilities: 0).logProb(of: [0, 1]).scalars == [0, -.infinity])
+    #expect(NegativeBinomial(2, logits: Tensor(-.infinity)).logProb(of: [0, 1]).scalars == [0, -.infinity])
+    #expect(VonMises(0, 0).logProb(of: [-3, 0, 3]).scalars == [Float](repeating: -1.837_877, count: 3))
+    #expect(VonMises(0, -1).logProb(of: 1).scalar.isNaN)
+    #expect(VonMises(0, 1).logProb(of: [.pi, -.pi]).scalars.allSatisfy { $0.isFinite })
     #expect(Multinomial(2, probabilities: [0, 1]).logProb(of: [0, 2]).scalar == 0)
     #expect(Multinomial(2, logits: [-.infinity, 1]).logProb(of: [0, 2]).scalar == 0)
     #expect(TruncatedNormal(0, 1, low: 1).logProb(of: 1).scalar.isFinite, "bounds are in the support")
@@ -132,5 +160,14 @@ import Testing
     let terms = batch.logProb(of: [1, 2]).scalars
     #expect(abs(each - (terms[0] + 2 * terms[1])) < 1e-6)
     #expect(batch.scaled(by: 2).sample(3).scalars == batch.sample(3).scalars)
+  }
+
+  /// Weak correlations move the diagonals of factors by less than a float can tell. By 50-digit arithmetic, with diagonals that make rows of
+  /// length 1.
+  @Test func factorsOfWeakCorrelations() {
+    let factor = Tensor([1, 0, 0, 1e-4, 1, 0, 2e-4, -3e-4, 1], shape: [3, 3])
+    #expect(abs(LKJCholesky(3, 1e7).logProb(of: factor).scalar - 21.060_05) < 2e-4)
+    let matrix = Tensor([1, 1e-4, 2e-4, 1e-4, 1, -3e-4, 2e-4, -3e-4, 1], shape: [3, 3])
+    #expect(abs(LKJ(3, 1e7).logProb(of: matrix).scalar - 21.059_93) < 2e-4)
   }
 }

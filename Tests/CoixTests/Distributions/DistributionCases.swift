@@ -34,6 +34,13 @@ struct DistributionCase: Sendable, CustomTestStringConvertible {
     DistributionCase("Laplace", Laplace(1, 0.5), mean: [1], variance: [0.5], outside: ends),
     DistributionCase("StudentT", StudentT(8, 1, 2), mean: [1], variance: [16.0 / 3], outside: ends),
     DistributionCase("Cauchy", Cauchy(1, 2), mean: [], variance: [], outside: ends),
+    DistributionCase("HalfCauchy", HalfCauchy(2), mean: [], variance: [], outside: [0, -1] + ends),
+    DistributionCase(
+      "Weibull", Weibull(2, 1.5), mean: [1.805_490_6], variance: [1.502_761_1], outside: [0, -1] + ends),
+    DistributionCase(
+      "InverseGamma", InverseGamma(12, 11), mean: [1], variance: [0.1], outside: [0, -1] + ends),
+    DistributionCase(
+      "VonMises", VonMises(1, 2), mean: [0.915_129_9], variance: [0.855_897_2], outside: [-3.2, 3.2] + ends),
     DistributionCase("Uniform", Uniform(-1, 3), mean: [1], variance: [4.0 / 3], outside: [-1.1, 3.1] + ends),
     DistributionCase(
       "TruncatedNormal", TruncatedNormal(1, 2, low: 0, high: 4), mean: [1.712_545_8], variance: [1.120_992_6],
@@ -81,6 +88,21 @@ struct DistributionCase: Sendable, CustomTestStringConvertible {
       "Categorical", Categorical(probabilities: [0.2, 0.5, 0.3]), mean: [1.1], variance: [0.49],
       outside: [-1, 0.5, 3]),
     DistributionCase(
+      "Binomial, small mean", Binomial(10, probabilities: 0.3), mean: [3], variance: [2.1],
+      outside: [-1, 0.5, 11] + ends),
+    DistributionCase(
+      "Binomial, large mean", Binomial(100, logits: 0), mean: [50], variance: [25],
+      outside: [-1, 0.5, 101] + ends),
+    DistributionCase(
+      "NegativeBinomial by mean", NegativeBinomial(mean: 2, concentration: 5), mean: [2], variance: [2.8],
+      outside: [-1, 0.5] + ends),
+    DistributionCase(
+      "NegativeBinomial by probability", NegativeBinomial(2, probabilities: 0.4), mean: [4.0 / 3],
+      variance: [20.0 / 9], outside: [-1, 0.5] + ends),
+    DistributionCase(
+      "NegativeBinomial by logits", NegativeBinomial(2.5, logits: 0), mean: [2.5], variance: [5],
+      outside: [-1, 0.5] + ends),
+    DistributionCase(
       "mixture of Poissons", Mixture(Categorical(logits: [0, 0]), of: Poisson([2, 6])), mean: [4],
       variance: [8],
       outside: [-1, 0.5] + ends),
@@ -102,6 +124,22 @@ struct DistributionCase: Sendable, CustomTestStringConvertible {
     DistributionCase(
       "Multinomial by logits", Multinomial(4, logits: [0, 0]), mean: [2, 2], variance: [1, 1],
       outside: [[5, -1]]),
+    DistributionCase(
+      "LKJCholesky", LKJCholesky(3, 2), mean: [1, 0, 0, 0, 0.905_414_8, 0, 0, 0, 0.8],
+      variance: [0, 0, 0, 1.0 / 6, 0.013_557_4, 0, 1.0 / 6, 1.0 / 6, 2.0 / 3 - 0.64],
+      outside: [
+        Tensor([1, 0, 0, 0, 1, 0, 0, 0.6, -0.8], shape: [3, 3]),
+        Tensor([1, 0, 0, 0, 1, 0, 0, 0.6, 0.6], shape: [3, 3]),
+        Tensor([1, 0, 0, 0, 0.6, 0.8, 0, 0, 1], shape: [3, 3]),
+      ]),
+    DistributionCase(
+      "LKJ", LKJ(3, 2), mean: [1, 0, 0, 0, 1, 0, 0, 0, 1],
+      variance: [0, 1.0 / 6, 1.0 / 6, 1.0 / 6, 0, 1.0 / 6, 1.0 / 6, 1.0 / 6, 0],
+      outside: [
+        Tensor([1, 0.5, 0, 0.4, 1, 0, 0, 0, 1], shape: [3, 3]),
+        Tensor([1, 0, 0, 0, 1.1, 0, 0, 0, 1], shape: [3, 3]),
+        Tensor([1, 0.9, 0.9, 0.9, 1, -0.9, 0.9, -0.9, 1], shape: [3, 3]),
+      ]),
     DistributionCase(
       "mixture of vectors",
       Mixture(

@@ -33,6 +33,11 @@ import Testing
     ("Ordered of nothing", Normal(.zeros([0]), 1).event(1).transformed(by: Ordered())),
     ("SoftmaxCentered of a number", Normal(0, 1).transformed(by: SoftmaxCentered())),
     ("LowerCholesky of four numbers", Normal(.zeros([4]), 1).event(1).transformed(by: LowerCholesky())),
+    ("Weibull", Weibull([1, 2], [1, 2, 3])), ("InverseGamma", InverseGamma([1, 2], [1, 2, 3])),
+    ("VonMises", VonMises([1, 2], [1, 2, 3])), ("Binomial", Binomial([1, 2], probabilities: .ones([3]))),
+    ("NegativeBinomial", NegativeBinomial(mean: [1, 2], concentration: [1, 2, 3])),
+    ("LKJ of a number", LKJ(1)), ("LKJCholesky of a number", LKJCholesky(1)), ("LKJ of nothing", LKJ(0)),
+    ("LKJCholesky of less than nothing", LKJCholesky(-1)), ("LKJ of too much", LKJ(.max)),
     ("Scaled", Normal([1, 2], 1).scaled(by: [1, 2, 3])),
   ]
 
@@ -64,7 +69,10 @@ import Testing
     let poison = Tensor([1, 2]) + Tensor([1, 2, 3])
     let all: [any Distribution] = [
       Beta(poison, 1), Dirichlet(poison), MultivariateNormal(poison, choleskyFactor: poison),
-      Multinomial(poison, logits: [1, 2]), Poisson(poison), TruncatedNormal(0, 1, low: poison),
+      Multinomial(poison, logits: [1, 2]), Poisson(poison), HalfCauchy(poison), Weibull(1, poison),
+      InverseGamma(poison), VonMises(0, poison), Binomial(poison, logits: 0), Binomial(2, logits: poison),
+      NegativeBinomial(mean: 1, concentration: poison), NegativeBinomial(1, logits: poison), LKJ(2, poison),
+      TruncatedNormal(0, 1, low: poison),
       Mixture(Categorical(logits: poison), of: Normal(0, 1)), Normal(0, 1).transformed(by: Affine(poison, 1)),
     ]
     for distribution in all {
@@ -78,6 +86,12 @@ import Testing
       #expect(Multinomial(count, logits: [0, 0]).sample(1).failure != nil)
     }
     #expect(Multinomial(0, logits: [0, 0]).sample(1).scalars == [0, 0])
+    for count: Tensor in [-1, 0.5, Tensor(.nan), Tensor(.infinity)] {
+      #expect(Binomial(count, probabilities: 0.5).sample(1).scalar.isNaN)
+    }
+    #expect(Binomial(3, probabilities: [-0.1, 1.1, .nan]).sample(1).scalars.allSatisfy { $0.isNaN })
+    #expect(Binomial([0, 3, 3], probabilities: [0.5, 0, 1]).sample(1).scalars == [0, 0, 3])
+    #expect(VonMises(0, [-1, .nan, .infinity]).sample(1).scalars.allSatisfy { $0.isNaN })
     #expect(Multinomial(3, logits: [7]).sample(1).scalars == [3])
   }
 
@@ -104,6 +118,28 @@ import Testing
       message(StudentT(0)) == #"step 1: site "z": degreesOfFreedom must be positive, is 0.0 (particle 0)"#)
     #expect(
       message(Dirichlet([1, 0])) == #"step 1: site "z": concentration must be positive, is 0.0 (particle 0)"#)
+    #expect(message(HalfCauchy(-1)) == #"step 1: site "z": scale must be positive, is -1.0 (particle 0)"#)
+    #expect(message(Weibull(-1, 1)) == #"step 1: site "z": scale must be positive, is -1.0 (particle 0)"#)
+    #expect(
+      message(Weibull(1, 0)) == #"step 1: site "z": concentration must be positive, is 0.0 (particle 0)"#)
+    #expect(message(InverseGamma(1, 0)) == #"step 1: site "z": rate must be positive, is 0.0 (particle 0)"#)
+    #expect(
+      message(VonMises(0, -1)) == #"step 1: site "z": concentration must be at least 0, is -1.0 (particle 0)"#
+    )
+    #expect(
+      message(Binomial(2.5, logits: 0))
+        == #"step 1: site "z": totalCount must be a whole number, at least 0, is 2.5 (particle 0)"#)
+    #expect(
+      message(Binomial(2, probabilities: 1.5))
+        == #"step 1: site "z": probability must be between 0 and 1, is 1.5 (particle 0)"#)
+    #expect(
+      message(NegativeBinomial(mean: -1, concentration: 1))
+        == #"step 1: site "z": mean must be at least 0, is -1.0 (particle 0)"#)
+    #expect(
+      message(NegativeBinomial(0, logits: 1))
+        == #"step 1: site "z": concentration must be positive, is 0.0 (particle 0)"#)
+    #expect(
+      message(LKJ(3, 0)) == #"step 1: site "z": concentration must be positive, is 0.0 (particle 0)"#)
     #expect(message(Poisson(-1)) == #"step 1: site "z": rate must be at least 0, is -1.0 (particle 0)"#)
     #expect(
       message(TruncatedNormal(0, 1, low: 2, high: 1))

@@ -1,4 +1,5 @@
 import Coix
+import Foundation
 import Testing
 
 /// Draws: their moments, the independence of a row's draw from its chunk, and gradients of draws.
@@ -37,8 +38,9 @@ import Testing
     for chunkRows in [1, 7, 16, 48] { #expect(try bits(chunkRows) == whole) }
   }
 
-  /// A plate's draws are those of the expanded distribution outside of plates.
-  @Test(arguments: all.filter { $0.testDescription != "Poisson, large rate" })
+  /// A plate's draws are those of the expanded distribution outside of plates, except where the number of rounds until all elements are
+  /// accepted tells.
+  @Test(arguments: all.filter { !["Poisson, large rate", "VonMises"].contains($0.testDescription) })
   func platesDrawAsExpansionsDo(_ test: DistributionCase) throws {
     let rows = try drawInPlate(test.distribution, 11, rows: 40, chunkRows: 16).scalars
     func expanded(_ distribution: some Distribution) -> [Float] {
@@ -83,6 +85,24 @@ import Testing
     try check(Gamma(0.01, 1))
     try check(Normal(0, 20).transformed(by: Tanh()))
     try check(Normal(0, 50).transformed(by: Sigmoid()))
+    try check(HalfCauchy(1e38))
+    try check(HalfCauchy(1e-38))
+    try check(Weibull(1, 0.01))
+    try check(Weibull(1e-30, 0.02))
+    try check(Weibull(3, 1e7))
+    try check(InverseGamma(0.01, 1))
+    try check(InverseGamma(1e-3, 1e30))
+    try check(InverseGamma(1e10, 1e-30))
+    try check(VonMises(3, 1e8))
+    try check(VonMises(-1e6, 1e-10))
+    try check(VonMises(1, 0))
+    try check(Binomial(1e7, probabilities: 0.3))
+    try check(Binomial(1, logits: -50))
+    try check(NegativeBinomial(mean: 1e-3, concentration: 1e-3))
+    try check(NegativeBinomial(mean: 3, concentration: 1e30))
+    try check(LKJCholesky(4, 0.01))
+    try check(LKJCholesky(4, 1e5))
+    try check(LKJ(4, 1e5))
   }
 
   /// The same in programs: log-probabilities in a plate are those outside of it.
@@ -132,7 +152,49 @@ import Testing
     try check { StudentT($0[1], $0[0]) }
     try check { Dirichlet(.stack([$0[0], $0[1], 1])).transformed(by: Affine(0, [1, 2, 3])) }
     try check { TruncatedNormal($0[0], $0[1], low: -1, high: 3) }
+    try check { HalfCauchy($0[0]) }
+    try check { Weibull($0[0], $0[1]) }
+    try check { InverseGamma($0[0], $0[1]) }
+    try check { InverseGamma($0[1], $0[0]) }
+    try check { LKJCholesky(3, $0[0]).transformed(by: Affine(0, $0[1])) }
     try check { MultivariateNormal(.stack($0), choleskyFactor: $0[1] * .identity(2)) }
     try check { Normal(.stack($0), $0[1]).event(1).transformed(by: Ordered()) }
+  }
+
+  /// Ten million trials: what a binomial count is made of has more digits than a float.
+  @Test func binomialCountsOfManyTrials() throws {
+    let (n, p, count) = (1e7, 0.3, 20_000)
+    for seed in 0..<3 {
+      let key = PRNGKey(seed: seed)
+      let counts = try drawInPlate(Binomial(1e7, probabilities: 0.3), key, rows: count).scalars.map(
+        Double.init)
+      let mean = counts.reduce(0, +) / Double(count)
+      let variance = counts.reduce(0) { $0 + ($1 - n * p) * ($1 - n * p) } / Double(count)
+      let exact = n * Double(Float(p)) * (1 - p)
+      #expect(abs(mean - n * Double(Float(p))) < 5 * (exact / Double(count)).squareRoot())
+      #expect(abs(variance / exact - 1) < 5 * (2 / Double(count)).squareRoot())
+    }
+  }
+
+  /// The mean of cos x is I₁(κ) / I₀(κ), and that of sin x is 0: of large κ close to 1 - 1/(2κ) and 1/κ for the variance.
+  @Test(arguments: [(1e-3, 5e-4), (1, 0.446_389_966), (20, 0.974_670_8)] as [(Float, Double)])
+  func vonMisesDraws(_ kappa: Float, _ length: Double) throws {
+    let count = 20_000
+    let angles = try drawInPlate(VonMises(0, Tensor(kappa)), 3, rows: count).scalars.map(Double.init)
+    let (cosines, sines) = (angles.map { cos($0) }, angles.map { sin($0) })
+    let variance = cosines.map { ($0 - length) * ($0 - length) }.reduce(0, +) / Double(count)
+    #expect(abs(cosines.reduce(0, +) / Double(count) - length) < 5 * (variance / Double(count)).squareRoot())
+    #expect(
+      abs(sines.reduce(0, +) / Double(count)) < 5 * ((1 - length * length) / Double(count)).squareRoot())
+  }
+
+  /// Close around the location, where single precision would have no digits left, draws are normal.
+  @Test func concentratedVonMisesDraws() throws {
+    let count = 20_000
+    let numbers = try drawInPlate(VonMises(0, 1e12), 3, rows: count).scalars.map { Double($0) * 1e6 }
+    let squares = numbers.map { $0 * $0 }.reduce(0, +) / Double(count)
+    let fourths = numbers.map { $0 * $0 * $0 * $0 }.reduce(0, +) / Double(count)
+    #expect(abs(squares - 1) < 5 * (2 / Double(count)).squareRoot())
+    #expect(abs(fourths - 3) < 5 * (96 / Double(count)).squareRoot())
   }
 }

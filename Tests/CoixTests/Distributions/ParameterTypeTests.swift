@@ -26,6 +26,23 @@ import Testing
     #expect(isSame(Uniform(number), Uniform(0.5)))
   }
 
+  @Test func furtherFamilies() {
+    #expect(isSame(HalfCauchy(number), HalfCauchy(0.5)))
+    #expect(isSame(Weibull(number, tensor), Weibull(0.5, tensor)))
+    #expect(isSame(InverseGamma(whole, number), InverseGamma(3, 0.5)))
+    #expect(isSame(InverseGamma(whole), InverseGamma(3)))
+    #expect(isSame(VonMises(number, whole), VonMises(0.5, 3)))
+    #expect(isSame(Binomial(whole, probabilities: tensor / 2), Binomial(3, probabilities: tensor / 2)))
+    #expect(isSame(Binomial(whole, logits: number), Binomial(3, logits: 0.5)))
+    #expect(
+      isSame(
+        NegativeBinomial(mean: number, concentration: whole), NegativeBinomial(mean: 0.5, concentration: 3)))
+    #expect(isSame(NegativeBinomial(whole, probabilities: number), NegativeBinomial(3, probabilities: 0.5)))
+    #expect(isSame(NegativeBinomial(whole, logits: number), NegativeBinomial(3, logits: 0.5)))
+    #expect(isSame(LKJ(3, number), LKJ(3, 0.5)))
+    #expect(isSame(LKJCholesky(3, whole), LKJCholesky(3, 3)))
+  }
+
   @Test func oneParameter() {
     #expect(isSame(HalfNormal(number), HalfNormal(0.5)))
     #expect(isSame(HalfNormal(), HalfNormal(1)))

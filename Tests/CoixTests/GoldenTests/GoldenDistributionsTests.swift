@@ -4,9 +4,10 @@ import Testing
 /// Distributions: log-probabilities and their gradients, draws and their pathwise gradients.
 ///
 /// What the cases have beyond a distribution's own axes, `sample_shape` or further axes of the value, are rows of a plate here;
-/// draws and log-probabilities are also checked outside of plates.
+/// draws and log-probabilities are also checked outside of plates. The families that the reference's file lacks are in a file of their
+/// own, which `Tests/References/families.py` writes.
 @Suite struct GoldenDistributionsTests {
-  @Test(arguments: try GoldenFile.cases("distributions"))
+  @Test(arguments: try GoldenFile.cases("distributions") + GoldenFile.cases("families"))
   func agrees(_ golden: GoldenCase) throws {
     switch try golden.field("op") {
     case "log_prob": try checkLogProb(golden)

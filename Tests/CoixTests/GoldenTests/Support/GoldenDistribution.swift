@@ -40,6 +40,21 @@ struct GoldenDistribution: Sendable {
     "Delta": { Delta(try $0("v"), logDensity: try $0("log_density")) },
     "DeltaEvent": { Delta(try $0("v"), logDensity: try $0("log_density"), eventRank: 1) },
     "Unit": { Unit(try $0("log_factor")) },
+    "HalfCauchy": { HalfCauchy(try $0("scale")) },
+    "Weibull": { Weibull(try $0("scale"), try $0("concentration")) },
+    "InverseGamma": { InverseGamma(try $0("concentration"), try $0("rate")) },
+    "VonMises": { VonMises(try $0("loc"), try $0("concentration")) },
+    "BinomialProbs": { Binomial(try $0("total_count"), probabilities: try $0("probs")) },
+    "BinomialLogits": { Binomial(try $0("total_count"), logits: try $0("logits")) },
+    "NegativeBinomial2": { NegativeBinomial(mean: try $0("mean"), concentration: try $0("concentration")) },
+    "NegativeBinomialProbs": { NegativeBinomial(try $0("total_count"), probabilities: try $0("probs")) },
+    "NegativeBinomialLogits": { NegativeBinomial(try $0("total_count"), logits: try $0("logits")) },
+    "LKJCholesky2": { LKJCholesky(2, try $0("concentration")) },
+    "LKJCholesky3": { LKJCholesky(3, try $0("concentration")) },
+    "LKJCholesky5": { LKJCholesky(5, try $0("concentration")) },
+    "LKJ2": { LKJ(2, try $0("concentration")) },
+    "LKJ3": { LKJ(3, try $0("concentration")) },
+    "LKJ5": { LKJ(5, try $0("concentration")) },
   ]
 
   init(_ golden: GoldenCase) throws {
@@ -105,7 +120,9 @@ struct GoldenDistribution: Sendable {
     switch try golden.field("distribution") {
     case "Uniform": .uniformRange
     case "Exponential", "HalfNormal", "Laplace", "LogNormal", "MultivariateNormal", "Normal": .draw
-    case "Beta", "Cauchy", "Dirichlet", "Gamma", "StudentT": .gammaDraw
+    case "Beta", "Cauchy", "Dirichlet", "Gamma", "HalfCauchy", "InverseGamma", "StudentT", "Weibull":
+      .gammaDraw
+    case "VonMises", "LKJCholesky2", "LKJCholesky3", "LKJCholesky5", "LKJ2", "LKJ3", "LKJ5": .mixed(2e-5)
     default: .exact
     }
   }
@@ -113,7 +130,8 @@ struct GoldenDistribution: Sendable {
   /// How near their pathwise gradients must be.
   func drawGradientTolerance(_ golden: GoldenCase) throws -> Tolerance {
     switch try golden.field("distribution") {
-    case "Beta", "Dirichlet", "Gamma", "StudentT": .gammaDrawGradient
+    case "Beta", "Dirichlet", "Gamma", "InverseGamma", "StudentT": .gammaDrawGradient
+    case "LKJCholesky2", "LKJCholesky3", "LKJCholesky5", "LKJ2", "LKJ3", "LKJ5": .gammaDrawGradient
     default: .densityGradient
     }
   }

@@ -1,0 +1,47 @@
+import CoixParallel
+
+/// The inverse gamma distribution, that of 1/y for a gamma number y: density β^α x^(-α - 1) exp(-β/x) / Γ(α) on x > 0.
+///
+/// Draws are inverses of the ``Gamma`` distribution's, as in NumPyro, and kept within the positive numbers that a float can tell.
+/// Gradients of draws flow to both parameters.
+public struct InverseGamma: Distribution {
+  /// The concentration (or shape) α > 0.
+  public let concentration: Tensor
+  /// The gamma distribution's rate β > 0, which is a scale of this one: NumPyro's `rate`.
+  public let rate: Tensor
+
+  /// An inverse gamma distribution; the parameters broadcast against each other.
+  public init(_ concentration: Tensor, _ rate: Tensor = 1) {
+    self.concentration = concentration
+    self.rate = rate
+  }
+
+  /// The same with numbers, or numbers and tensors.
+  @_disfavoredOverload
+  public init(_ concentration: some TensorConvertible, _ rate: some TensorConvertible = Tensor(1)) {
+    self.init(concentration.asTensor, rate.asTensor)
+  }
+
+  public var shape: Shape { Shape.broadcast(concentration.shape, rate.shape) ?? concentration.shape }
+  public var eventRank: Int { 0 }
+  public var parameters: [DistributionParameter] {
+    [.init("concentration", concentration, .positive), .init("rate", rate, .positive)]
+  }
+
+  public func sample(_ draw: Draw) -> Tensor {
+    let isSmall = concentration .< 1
+    let inverse = rate / draw.gamma(select(isSmall, 1, concentration))
+    guard isSmall.hasNonzero else { return maximum(inverse, Tensor(.leastNormalMagnitude)) }
+    // Small concentrations give gamma numbers below all floats, but not below all logarithms.
+    let small = boundedPositive(rate, timesExp: -draw.logGamma(select(isSmall, concentration, 1)))
+    return select(isSmall, small, maximum(inverse, Tensor(.leastNormalMagnitude)))
+  }
+
+  public func logProb(of value: Tensor, reducing: Int) -> Tensor {
+    logDensity(.inverseGamma, value, concentration, rate).summingLast(reducing)
+  }
+
+  public func mapParameters(_ transform: (Tensor) -> Tensor) -> InverseGamma {
+    InverseGamma(transform(concentration), transform(rate))
+  }
+}
