@@ -14,11 +14,98 @@ static inline size_t share(size_t count, int threads, size_t grain) {
   return coix_blocks(coix_blocks(count, (size_t)threads), grain) * grain;
 }
 
+// MARK: Long sums
+
+/// Terms that a sum takes in single precision, in blocks of 256 or fewer; the sums of more are added in double.
+#define TERMS ((size_t)1 << 14)
+/// Outputs whose sums are held in double at a time.
+#define WIDE_OUTPUTS ((size_t)16)
+#define WIDE_ROWS ((size_t)256)
+
+static void product(const dense_product *p) {
+  if (p->ks <= TERMS) {
+    kernels->product(p);
+    return;
+  }
+  double sums[WIDE_OUTPUTS * WIDE_ROWS];
+  float part[WIDE_OUTPUTS * WIDE_ROWS];
+  for (size_t m = 0; m < p->ms; m += WIDE_OUTPUTS) {
+    for (size_t r = 0; r < p->rows; r += WIDE_ROWS) {
+      const size_t ms = coix_min(WIDE_OUTPUTS, p->ms - m), rows = coix_min(WIDE_ROWS, p->rows - r);
+      for (size_t i = 0; i < ms; i++)
+        for (size_t j = 0; j < rows; j++) sums[i * rows + j] = p->bias ? (double)p->bias[m + i] : 0.0;
+      for (size_t k = 0; k < p->ks; k += TERMS) {
+        const dense_product q = {.a = p->a + m * p->a_m + k * p->a_k, .a_m = p->a_m, .a_k = p->a_k,
+                                 .x = p->x + k * p->x_k + r * p->x_r, .x_k = p->x_k, .x_r = p->x_r,
+                                 .y = part, .y_m = rows, .ms = ms, .ks = coix_min(TERMS, p->ks - k), .rows = rows};
+        kernels->product(&q);
+        for (size_t i = 0; i < ms * rows; i++) sums[i] += (double)part[i];
+      }
+      for (size_t i = 0; i < ms; i++) {
+        float *y = p->y + (m + i) * p->y_m + r;
+        for (size_t j = 0; j < rows; j++) y[j] = (float)sums[i * rows + j];
+        kernels->activate(p->activation, y, rows);
+      }
+    }
+  }
+}
+
+/// Sums over many rows for features [start, end) of one side of a narrow layer: `other` features on the other one.
+/// `bias` says whether the biases' gradient is wanted, too.
+#define WIDE_FEATURES ((size_t)64)
+#define LONG_NARROW(FEATURES, OTHER, KERNEL_AT, RUN, BIAS, ...)                                    \
+  for (size_t f = start; f < end; f += WIDE_FEATURES) {                                            \
+    const size_t count = coix_min(WIDE_FEATURES, end - f);                                         \
+    double sums[WIDE_FEATURES * COIX_NARROW] = {0}, bias_sums[WIDE_FEATURES] = {0};                \
+    float part[WIDE_FEATURES * COIX_NARROW], bias_part[WIDE_FEATURES];                             \
+    for (size_t r = 0; r < n->rows; r += TERMS) {                                                  \
+      dense_narrow q = *n;                                                                         \
+      q.FEATURES = count;                                                                          \
+      q.rows = coix_min(TERMS, n->rows - r);                                                       \
+      q.dkernel = part;                                                                            \
+      q.dbias = BIAS ? bias_part : NULL;                                                           \
+      __VA_ARGS__                                                                                  \
+      kernels->RUN(&q, 0, count);                                                                  \
+      for (size_t i = 0; i < count * n->OTHER; i++) sums[i] += (double)part[i];                    \
+      for (size_t i = 0; BIAS && i < count; i++) bias_sums[i] += (double)bias_part[i];             \
+    }                                                                                              \
+    for (size_t i = 0; i < n->OTHER; i++)                                                          \
+      for (size_t j = 0; j < count; j++) KERNEL_AT;                                                \
+    for (size_t i = 0; BIAS && i < count; i++) n->dbias[f + i] = (float)bias_sums[i];              \
+  }
+
+/// The gradients of the kernel and the bias alone, for the outputs [start, end) of a layer with few inputs.
+static void narrow_in_weights(const dense_narrow *n, size_t start, size_t end) {
+  if (n->rows <= TERMS) {
+    kernels->narrow_in(n, start, end);
+    return;
+  }
+  LONG_NARROW(out, in, n->dkernel[i * n->out + f + j] = (float)sums[i * count + j], narrow_in, n->dbias, {
+    q.x = n->x + r;
+    q.dz = n->dz + f * n->stride + r;
+    if (n->y) q.y = n->y + f * n->stride + r;
+  })
+}
+
+/// The gradient of the kernel alone, for the inputs [start, end) of a layer with few outputs.
+static void narrow_out_weights(const dense_narrow *n, size_t start, size_t end) {
+  if (n->rows <= TERMS) {
+    kernels->narrow_out(n, start, end);
+    return;
+  }
+  LONG_NARROW(in, out, n->dkernel[(f + j) * n->out + i] = (float)sums[j * n->out + i], narrow_out, 0, {
+    q.x = n->x + f * n->stride + r;
+    q.dz = n->dz + r;
+  })
+}
+
+// MARK: Teams
+
 /// The product, its columns (rows of the batch) split over a team.
 static void product_by_rows(const dense_product *p, int team) {
   int threads = coix_team_for((double)p->ms * (double)p->ks * (double)p->rows * multiply_add, team);
   if (threads <= 1) {
-    kernels->product(p);
+    product(p);
     return;
   }
   const size_t block = share(p->rows, threads, 64), blocks = coix_blocks(p->rows, block);
@@ -29,7 +116,7 @@ static void product_by_rows(const dense_product *p, int team) {
     part.x += start * p->x_r;
     part.y += start;
     part.rows = coix_min(block, p->rows - start);
-    kernels->product(&part);
+    product(&part);
   }
 }
 
@@ -37,7 +124,7 @@ static void product_by_rows(const dense_product *p, int team) {
 static void product_by_outputs(const dense_product *p, int team) {
   int threads = coix_team_for((double)p->ms * (double)p->ks * (double)p->rows * multiply_add, team);
   if (threads <= 1) {
-    kernels->product(p);
+    product(p);
     return;
   }
   const size_t block = share(p->ms, threads, 8), blocks = coix_blocks(p->ms, block);
@@ -48,7 +135,7 @@ static void product_by_outputs(const dense_product *p, int team) {
     part.a += start * p->a_m;
     part.y += start * p->y_m;
     part.ms = coix_min(block, p->ms - start);
-    kernels->product(&part);
+    product(&part);
   }
 }
 
@@ -74,39 +161,43 @@ static void row_sums(const float *x, float *sums, size_t count, size_t rows, int
 /// Few inputs: the kernel's gradient is split by outputs; that of the inputs, a sum over outputs, by rows.
 static void narrow_in(const dense_narrow *n, int team) {
   int threads = coix_team_for((double)n->in * (double)n->out * (double)n->rows * 2.0 * multiply_add, team);
-  if (threads <= 1) {
+  if (threads <= 1 && n->rows <= TERMS) {
     kernels->narrow_in(n, 0, n->out);
     return;
   }
   const size_t outputs = share(n->out, threads, 2), blocks = coix_blocks(n->out, outputs);
   dense_narrow weights = *n;
   weights.dx = NULL;
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (size_t b = 0; b < blocks; b++)
-    kernels->narrow_in(&weights, b * outputs, coix_min((b + 1) * outputs, n->out));
+  COIX_FOR(b, blocks, threads, narrow_in_weights(&weights, b * outputs, coix_min((b + 1) * outputs, n->out)));
   if (!n->dx) return;
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (size_t start = 0; start < n->rows; start += BLOCK) {
+  COIX_FOR(b, coix_blocks(n->rows, BLOCK), threads, {
     dense_narrow part = *n;
+    const size_t start = b * BLOCK;
     part.dkernel = part.dbias = NULL;
     part.dz += start;
     part.dx += start;
     if (part.y) part.y += start;
     part.rows = coix_min(BLOCK, n->rows - start);
     kernels->narrow_in(&part, 0, n->out);
-  }
+  });
 }
 
 /// Few outputs: every input's gradients are its own.
 static void narrow_out(const dense_narrow *n, int team) {
   int threads = coix_team_for((double)n->in * (double)n->out * (double)n->rows * 2.0 * multiply_add, team);
-  if (threads <= 1) {
-    kernels->narrow_out(n, 0, n->in);
+  const size_t inputs = share(n->in, threads, 2), blocks = coix_blocks(n->in, inputs);
+  if (n->rows <= TERMS || !n->dkernel) {
+    COIX_FOR(b, blocks, threads, kernels->narrow_out(n, b * inputs, coix_min((b + 1) * inputs, n->in)));
     return;
   }
-  const size_t inputs = share(n->in, threads, 2), blocks = coix_blocks(n->in, inputs);
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (size_t b = 0; b < blocks; b++) kernels->narrow_out(n, b * inputs, coix_min((b + 1) * inputs, n->in));
+  dense_narrow weights = *n, inputs_alone = *n;
+  weights.dx = NULL;
+  inputs_alone.dkernel = NULL;
+  COIX_FOR(b, blocks, threads, {
+    const size_t start = b * inputs, end = coix_min(start + inputs, n->in);
+    narrow_out_weights(&weights, start, end);
+    if (n->dx) kernels->narrow_out(&inputs_alone, start, end);
+  });
 }
 
 void coix_dense_forward(const float *x, const float *kernel, const float *bias, float *y,
@@ -119,7 +210,8 @@ void coix_dense_forward(const float *x, const float *kernel, const float *bias, 
 void coix_dense_backward(const float *x, const float *kernel, const float *y, const float *dy,
                          float *dz, float *dx, float *dkernel, float *dbias,
                          size_t in, size_t out, size_t rows, coix_activation activation, int team) {
-  const int few_inputs = in >= 1 && in <= COIX_NARROW && out >= 1 && rows >= 1 && dkernel;
+  // The inputs' gradients are sums over the outputs, which the pass for few inputs takes one after the other.
+  const int few_inputs = in >= 1 && in <= COIX_NARROW && out >= 1 && rows >= 1 && dkernel && (!dx || out <= 512);
   const int few_outputs = out >= 1 && out <= COIX_NARROW && rows >= 1 && !few_inputs;
 
   // The gradient before the activation. With few inputs the one pass takes a ReLU's with it.

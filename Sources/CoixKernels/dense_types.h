@@ -42,6 +42,8 @@ typedef struct {
   /// The sum of a row.
   float (*row_sum)(const float *x, size_t rows);
   void (*batched_matmul)(const float *a, const float *b, float *out, size_t m, size_t k, size_t n, size_t rows);
+  /// y = activation(y).
+  void (*activate)(coix_activation activation, float *y, size_t count);
 } dense_table;
 
 #endif

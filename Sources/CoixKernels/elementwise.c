@@ -2,17 +2,12 @@
 
 #include "internal.h"
 
-// The last of each, and one.
-#define UNARY_OPS (COIX_NORMAL_QUANTILE + 1)
-#define BINARY_OPS (COIX_NOT_EQUAL + 1)
-
 typedef struct {
-  void (*unary[UNARY_OPS])(const float *x, float *y, size_t count);
-  void (*slope[UNARY_OPS])(const float *x, const float *y, const float *dy, float *dx, size_t count);
-  void (*binary[BINARY_OPS])(const float *a, size_t as, const float *b, size_t bs, float *out, size_t count);
+  void (*unary[COIX_UNARY_COUNT])(const float *x, float *y, size_t count);
+  void (*slope[COIX_UNARY_COUNT])(const float *x, const float *y, const float *dy, float *dx, size_t count);
+  void (*binary[COIX_BINARY_COUNT])(const float *a, size_t as, const float *b, size_t bs, float *out, size_t count);
   void (*select)(const float *c, size_t cs, const float *a, size_t as, const float *b, size_t bs, float *out, size_t count);
   void (*accumulate)(float *y, const float *x, size_t count);
-  void (*accumulate_scaled)(float *y, const float *x, float factor, size_t count);
   int64_t (*first_above)(const float *x, size_t count, uint32_t limit);
 } elementwise_table;
 
@@ -41,9 +36,10 @@ COIX_CHOOSE(elementwise_table, kernels)
     }                                                                                              \
   } while (0)
 
-/// Nanoseconds an element, roughly, of each unary operation: decides only whether a team is worth waking.
-static const float unary_cost[UNARY_OPS] = {0.2f, 0.6f, 0.8f, 0.8f, 1.2f, 0.4f,  1.2f, 0.8f,  1.8f,  0.2f, 0.2f, 0.2f,
-                                            0.4f, 2.0f, 2.0f, 0.2f, 0.2f, 8.0f, 12.0f, 1.5f, 20.0f, 25.0f, 60.0f};
+#define COST(constant, name, cost) [constant] = cost,
+static const float unary_cost[COIX_UNARY_COUNT] = {COIX_UNARY_OPS(COST)};
+static const float binary_cost[COIX_BINARY_COUNT] = {COIX_BINARY_OPS(COST)};
+#undef COST
 
 void coix_unary(coix_unary_op op, const float *x, float *y, size_t count, int team) {
   FOR_BLOCKS(unary_cost[op], kernels->unary[op](x + start, y + start, length));
@@ -78,7 +74,7 @@ void coix_binary(coix_binary_op op, const float *a, size_t a_outer_stride, size_
                  const float *b, size_t b_outer_stride, size_t b_row_stride,
                  float *out, size_t outer, size_t rows, int team) {
   operand q[2] = {{a, a_outer_stride, a_row_stride}, {b, b_outer_stride, b_row_stride}};
-  double cost = op == COIX_POWER ? 10.0 : 0.3;
+  const double cost = binary_cost[op];
   if (flatten(q, 2, outer, rows)) {
     size_t count = outer * rows, as = q[0].row_stride, bs = q[1].row_stride;
     FOR_BLOCKS(cost, kernels->binary[op](a + start * as, as, b + start * bs, bs, out + start, length));
@@ -117,16 +113,8 @@ void coix_accumulate(float *y, const float *x, size_t count, int team) {
   FOR_BLOCKS(0.2, kernels->accumulate(y + start, x + start, length));
 }
 
-void coix_accumulate_scaled(float *y, const float *x, float factor, size_t count, int team) {
-  FOR_BLOCKS(0.2, kernels->accumulate_scaled(y + start, x + start, factor, length));
-}
-
 int64_t coix_first_above(const float *x, size_t count, float limit) {
   uint32_t bits;
   memcpy(&bits, &limit, 4);
   return kernels->first_above(x, count, bits + 1);
-}
-
-int64_t coix_first_nan(const float *x, size_t count) {
-  return kernels->first_above(x, count, 0x7f800001u);
 }

@@ -12,6 +12,7 @@ typedef struct {
   void (*softmax)(const float *x, float *y, size_t n, float shift, float factor, int logarithmic);
   void (*reduce_columns)(coix_reduction op, const float *x, float *out, size_t n, size_t inner, size_t start, size_t end);
   void (*softmax_columns)(const float *x, float *y, size_t n, size_t inner, int logarithmic, size_t start, size_t end);
+  void (*running_sums)(const float *x, float *y, size_t n, size_t inner, int backward);
 } reduce_table;
 
 #define COIX_TEMPLATE "Copies/reduce_copy.h"
@@ -180,12 +181,50 @@ void coix_argmax(const float *x, float *out, size_t outer, size_t n, size_t inne
   }
 }
 
-void coix_cumsum(const float *x, float *y, size_t outer, size_t n, size_t inner) {
+void coix_cumsum(const float *x, float *y, size_t outer, size_t n, size_t inner, int backward) {
+  for (size_t o = 0; o < outer; o++) kernels->running_sums(x + o * n * inner, y + o * n * inner, n, inner, backward);
+}
+
+void coix_category_bounds(const float *probability, const float *sum, float *bound, size_t outer, size_t n, size_t inner) {
+  if (n == 0) return;
   for (size_t o = 0; o < outer; o++) {
-    const float *from = x + o * n * inner;
-    float *to = y + o * n * inner;
-    for (size_t i = 0; n && i < inner; i++) to[i] = from[i];
-    for (size_t k = 1; k < n; k++)
-      for (size_t i = 0; i < inner; i++) to[k * inner + i] = to[(k - 1) * inner + i] + from[k * inner + i];
+    const float *p = probability + o * n * inner, *s = sum + o * n * inner;
+    float *b = bound + o * (n - 1) * inner;
+    for (size_t i = 0; i < inner; i++) {
+      float last = -INFINITY;
+      for (size_t k = 0; k + 1 < n; k++) {
+        const float next = s[k * inner + i] / s[(n - 1) * inner + i];
+        if (p[k * inner + i] != 0.0f && !(next < last)) last = next;
+        b[k * inner + i] = last;
+      }
+      for (size_t k = n - 1; k > 0 && p[k * inner + i] == 0.0f; k--) b[(k - 1) * inner + i] = INFINITY;
+    }
+  }
+}
+
+/// The number of bounds, each `step` from the next and none below the one before, that are less than u.
+static inline size_t bounds_below(const float *bound, size_t step, size_t n, float u) {
+  size_t low = 0, high = n;
+  while (low < high) {
+    const size_t middle = low + (high - low) / 2;
+    if (bound[middle * step] < u) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+void coix_categories(const float *bound, size_t step, size_t n, size_t b_outer_stride, size_t b_row_stride, const float *uniform,
+                     size_t u_outer_stride, size_t u_row_stride, float *out, size_t outer, size_t rows) {
+  const size_t few = 16; // so many are counted one by one, for all rows at once
+  for (size_t o = 0; o < outer; o++) {
+    const float *b = bound + o * b_outer_stride, *u = uniform + o * u_outer_stride;
+    float *to = out + o * rows;
+    if (n > few) {
+      for (size_t r = 0; r < rows; r++) to[r] = (float)bounds_below(b + r * b_row_stride, step, n, u[r * u_row_stride]);
+      continue;
+    }
+    for (size_t r = 0; r < rows; r++) to[r] = 0.0f;
+    for (size_t k = 0; k < n; k++)
+      for (size_t r = 0; r < rows; r++) to[r] += b[k * step + r * b_row_stride] < u[r * u_row_stride] ? 1.0f : 0.0f;
   }
 }

@@ -109,18 +109,33 @@ void coix_spread_rows(const float *source, size_t source_rows, float *destinatio
   }
 }
 
+/// Terms up to which a sum is taken in single precision.
+#define SHORT_SUM ((size_t)64)
+/// Sums that are held in double at a time.
+#define SUMS ((size_t)256)
+
 void coix_fold_rows(const float *source, size_t rows, float *destination, size_t destination_rows, size_t elements,
                     size_t outer, size_t inner, int by_inner) {
   memset(destination, 0, elements * destination_rows * sizeof(float));
   for (size_t e = 0; e < elements; e++) {
     const float *from = source + e * rows;
     float *to = destination + e * destination_rows;
-    for (size_t k = 0; k < outer; k++) {
-      const float *run = from + k * inner;
-      if (by_inner) {
-        for (size_t j = 0; j < inner; j++) to[j] += run[j];
-      } else {
-        for (size_t j = 0; j < inner; j++) to[k] += run[j];
+    if (!by_inner) {
+      for (size_t k = 0; k < outer; k++) {
+        double sum = 0.0;
+        for (size_t j = 0; j < inner; j++) sum += (double)from[k * inner + j];
+        to[k] = (float)sum;
+      }
+    } else if (outer <= SHORT_SUM) {
+      for (size_t k = 0; k < outer; k++)
+        for (size_t j = 0; j < inner; j++) to[j] += from[k * inner + j];
+    } else {
+      for (size_t start = 0; start < inner; start += SUMS) {
+        const size_t count = coix_min(SUMS, inner - start);
+        double sums[SUMS] = {0};
+        for (size_t k = 0; k < outer; k++)
+          for (size_t j = 0; j < count; j++) sums[j] += (double)from[k * inner + start + j];
+        for (size_t j = 0; j < count; j++) to[start + j] = (float)sums[j];
       }
     }
   }
@@ -158,9 +173,21 @@ void coix_gather_rows(const float *source, const int32_t *index, float *destinat
 static inline void scatter_target(const float *source, const int32_t *order, const int32_t *offsets,
                                   float *destination, size_t t, size_t elements) {
   float *to = destination + t * elements;
-  for (int32_t k = offsets[t]; k < offsets[t + 1]; k++) {
-    const float *from = source + (size_t)order[k] * elements;
-    for (size_t e = 0; e < elements; e++) to[e] += from[e];
+  if ((size_t)(offsets[t + 1] - offsets[t]) <= SHORT_SUM) {
+    for (int32_t k = offsets[t]; k < offsets[t + 1]; k++) {
+      const float *from = source + (size_t)order[k] * elements;
+      for (size_t e = 0; e < elements; e++) to[e] += from[e];
+    }
+    return;
+  }
+  for (size_t start = 0; start < elements; start += SUMS) {
+    const size_t count = coix_min(SUMS, elements - start);
+    double sums[SUMS] = {0};
+    for (int32_t k = offsets[t]; k < offsets[t + 1]; k++) {
+      const float *from = source + (size_t)order[k] * elements + start;
+      for (size_t e = 0; e < count; e++) sums[e] += (double)from[e];
+    }
+    for (size_t e = 0; e < count; e++) to[start + e] += (float)sums[e];
   }
 }
 

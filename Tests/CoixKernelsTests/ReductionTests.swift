@@ -108,11 +108,11 @@ import Testing
     #expect(output(3) { coix_argmax(x, $0, 1, 4, 3) } == [1, 1, 3])
   }
 
-  @Test(arguments: shapes) func cumulativeSumsArePlainLoops(outer: Int, n: Int, inner: Int) {
+  @Test(arguments: shapes) func runningSumsHaveTheirStatedError(outer: Int, n: Int, inner: Int) {
     var random = SplitMix(seed: 23)
     let x = random.floats(outer * n * inner)
     var want = x.map(Double.init)
     for at in want.indices where at / inner % n > 0 { want[at] += want[at - inner] }
-    #expect(distance(output(x.count) { coix_cumsum(x, $0, outer, n, inner) }, want) < 1e-3)
+    #expect(distance(output(x.count) { coix_cumsum(x, $0, outer, n, inner, 0) }, want) < 2e-4)
   }
 }

@@ -3,7 +3,7 @@ import CoixParallel
 /// The distribution of an index 0, 1, …, K - 1, kept as a float.
 ///
 /// Draws have no gradient; other values are outside of the support. Drawing by probabilities and by logits are different algorithms
-/// (as in NumPyro), so the same key gives different draws.
+/// (as in NumPyro), so the same key gives different draws. A category of probability zero is never drawn.
 public struct Categorical: Distribution {
   enum Form {
     case probabilities, logits
@@ -48,7 +48,7 @@ public struct Categorical: Distribution {
     case .logits:
       return draw.categorical(logits: parameter)
     case .probabilities:
-      return (bounds .< draw.appendingAxis(1).uniform()).sum(axis: -1)
+      return bounds.categories(of: draw.uniform())
     }
   }
 
@@ -70,20 +70,16 @@ public struct Categorical: Distribution {
     }
   }
 
-  /// The cumulative probabilities without the last: where a uniform number passes from a category to the next. For at least one
-  /// category.
+  /// Where a uniform number passes from a category to the next, see `categoryBounds()`. For at least one category.
   var bounds: Tensor {
-    let probabilities =
-      switch form {
-      case .logits: parameter.detached.softmax(axis: -1)
-      case .probabilities: parameter.detached
-      }
-    let cumulative = probabilities.cumulativeSum(axis: -1)
-    return cumulative.sliced(axis: -1, 0..<count - 1) / cumulative.sliced(axis: -1, count - 1..<count)
+    switch form {
+    case .logits: parameter.softmax(axis: -1).categoryBounds()
+    case .probabilities: parameter.categoryBounds()
+    }
   }
 
   private var refused: Tensor {
-    Tensor.mismatch("Categorical", [parameter.shape], "needs an axis of categories")
+    Tensor.mismatch("Categorical", of: [parameter], "needs an axis of categories")
   }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Categorical {

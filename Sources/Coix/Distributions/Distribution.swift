@@ -91,6 +91,16 @@ extension Distribution {
 
   public func counted(_ value: Tensor) -> Tensor { value }
 
+  /// Every tensor that the distribution is made of: its parameters, and what wrappers have of their own.
+  var tensors: [Tensor] {
+    var tensors: [Tensor] = []
+    _ = mapParameters { tensor in
+      tensors.append(tensor)
+      return tensor
+    }
+    return tensors
+  }
+
   /// The axes that are not event axes.
   public var batchShape: Shape { shape.leading(shape.rank - usedEventRank) }
 
@@ -138,7 +148,7 @@ extension Tensor {
   func summingLast(_ count: Int) -> Tensor {
     guard count > 0 else { return self }
     guard count <= shape.rank else {
-      return Tensor.mismatch("event", [shape], "\(count) event axes asked for")
+      return Tensor.mismatch("event", of: [self], "\(count) event axes asked for")
     }
     return sum(axes: Array(shape.rank - count..<shape.rank))
   }

@@ -25,14 +25,15 @@ public struct Expanded<Base: Distribution>: Distribution {
 
   public func sample(_ draw: Draw) -> Tensor {
     guard base.hasEventAxes else {
-      return Tensor.mismatch("expanded", [base.shape], "\(base.eventRank) event axes asked for")
+      return Tensor.mismatch(
+        "expanded", of: tensors, shapes: [base.shape], "\(base.eventRank) event axes asked for")
     }
     let original = base.batchShape
     guard Shape.broadcast(original, batch) == batch,
       Shape.broadcast(shape, draw.shape) == draw.shape
     else {
       return Tensor.mismatch(
-        "expanded", [original, batch],
+        "expanded", of: tensors, shapes: [original, batch],
         "the batch does not broadcast to the new shape")
     }
     // All axes of the draw count, also those that another expansion around this one has added or stretched.
@@ -92,7 +93,8 @@ public struct Expanded<Base: Distribution>: Distribution {
     guard let density = Shape.broadcast(given, base.batchShape), let full = Shape.broadcast(density, batch)
     else {
       return Tensor.mismatch(
-        "expanded", [value.shape, shape], "the value does not broadcast to the distribution")
+        "expanded", of: [value] + tensors, shapes: [value.shape, shape],
+        "the value does not broadcast to the distribution")
     }
     // A log-density that does not vary over the new axes still counts once for each of their elements.
     return density == full

@@ -52,7 +52,7 @@ public struct Mixture<Component: Distribution>: Distribution {
 
   private var refused: Tensor {
     Tensor.mismatch(
-      "Mixture", [weights.shape.appending([weights.count]), components.shape],
+      "Mixture", of: tensors, shapes: [weights.shape.appending([weights.count]), components.shape],
       "needs as many components, along the last batch axis, as weights, and their event axes")
   }
 

@@ -49,7 +49,7 @@ public struct Multinomial: Distribution {
       return refused
     }
     guard let greatest = totalCount.greatest, greatest >= 0, greatest < 0x1p24 else {
-      return Tensor.mismatch("Multinomial", [totalCount.shape], "the number of trials must be from 0 to 2^24")
+      return Tensor.mismatch("Multinomial", of: [totalCount], "the number of trials must be from 0 to 2^24")
     }
     let trials = Int(greatest)
     let batch = draw.replacingAxes(last: 1, with: .scalar)
@@ -88,10 +88,11 @@ public struct Multinomial: Distribution {
   }
 
   private var refused: Tensor {
-    Tensor.mismatch("Multinomial", [shape], "needs an axis of categories, as long as the event")
+    Tensor.mismatch(
+      "Multinomial", of: tensors, shapes: [shape], "needs an axis of categories, as long as the event")
   }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Multinomial {
-    Multinomial(totalCount, categories.mapParameters(transform))
+    Multinomial(transform(totalCount), categories.mapParameters(transform))
   }
 }

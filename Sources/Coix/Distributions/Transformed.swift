@@ -50,7 +50,7 @@ public struct Transformed<Base: Distribution, B: Bijector>: Distribution {
 
   private var refused: Tensor {
     Tensor.mismatch(
-      "Transformed", [base.shape],
+      "Transformed", of: tensors, shapes: [base.shape],
       "needs a distribution and a map whose axes fit, of which an event has \(bijector.domainRank)")
   }
 

@@ -32,9 +32,14 @@ public struct Dense: TensorTree {
       kernel: truncated.clamped(to: -2...2) * Tensor(scale), bias: .zeros([outputs]), activation: activation)
   }
 
-  /// The layer's output for an input of event shape `[in]`: event shape `[out]`.
+  /// The layer's output for an input of event shape `[..., in]`: event shape `[..., out]`.
   public func callAsFunction(_ x: Tensor) -> Tensor {
     dense(x, kernel: kernel, bias: bias, activation: activation)
+  }
+
+  /// The same with the inputs' axis in front: `[in, ...]` gives `[out, ...]`.
+  func alongFirstAxis(_ x: Tensor) -> Tensor {
+    denseAlongFirstAxis(x, kernel: kernel, bias: bias, activation: activation)
   }
 
   public mutating func visitTensors(_ visitor: inout TensorVisitor) throws {

@@ -23,9 +23,10 @@ public struct MLP: TensorTree {
     }
   }
 
-  /// The output for an input of event shape `[first size]`.
+  /// The output for an input of event shape `[..., first size]`: event shape `[..., last size]`.
   public func callAsFunction(_ x: Tensor) -> Tensor {
-    layers.reduce(x) { $1($0) }
+    guard x.shape.rank > 1, !layers.isEmpty else { return layers.reduce(x) { $1($0) } }
+    return layers.reduce(x.lastAxisFirst) { $1.alongFirstAxis($0) }.firstAxisLast
   }
 
   public mutating func visitTensors(_ visitor: inout TensorVisitor) throws {

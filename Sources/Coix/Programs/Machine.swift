@@ -68,6 +68,7 @@ final class Machine: @unchecked Sendable {
     self.batch = batch
     self.hasParticles = hasParticles
     self.context = context
+    context?.checksIndices = checks
   }
 
   var particleCount: Int { hasParticles ? batch.first ?? 1 : 1 }

@@ -149,7 +149,10 @@ final class Recorder {
     let name = key.text
     let context = ExecutionContext.current
     noteFailure(at: name, in: context)
-    guard isDeclared(name, distribution, within: local) else { return .nan }
+    guard isDeclared(name, distribution, within: local) else {
+      noteFailure(at: name, in: context)
+      return .nan
+    }
     let given = givenValue(key, shape: distribution.shape, plateSizes: treatment.plates.map(\.count))
     let value =
       given
@@ -188,10 +191,12 @@ final class Recorder {
     let name = key.text
     let context = ExecutionContext.current
     noteFailure(at: name, in: context)
-    guard isDeclared(name, distribution, within: local) else { return }
+    guard isDeclared(name, distribution, within: local) else { return noteFailure(at: name, in: context) }
     guard value.isPoisonedOrHas(distribution.shape) else {
-      remember(.eventShape(site: name, value: value.shape, distribution: distribution.shape))
-      return
+      remember(
+        distribution.failure
+          ?? .eventShape(site: name, value: value.shape, distribution: distribution.shape))
+      return noteFailure(at: name, in: context)
     }
     record(key, value, distribution, local, treatment, isObserved: true, isGiven: false, in: context)
   }
@@ -213,15 +218,20 @@ final class Recorder {
     var site = Site(key, value, logProb, eventRank: distribution.eventRank, isObserved: isObserved)
     site.isGiven = isGiven
     append(site)
-    noteFailure(at: name, in: context)
+    noteFailure(at: name, causedBy: distribution.failure, in: context)
   }
 
   /// Adds the name of the site to an error in a tensor that came to light there.
-  private func noteFailure(at name: String, in context: ExecutionContext?) {
+  ///
+  /// - Parameter cause: what went wrong before in the tensors that the site's distribution is made of. It is said
+  ///   in place of what follows from it: a poisoned tensor's shape fits nowhere.
+  private func noteFailure(
+    at name: String, causedBy cause: @autoclosure () -> CoixError? = nil, in context: ExecutionContext?
+  ) {
     guard let context, context.hasFailed else { return }
     switch context.failure {
     case .shape?, .misplacedTensor?:
-      if let failure = context.failure { context.failure = .atSite(name: name, error: failure) }
+      if let failure = cause() ?? context.failure { context.failure = .atSite(name: name, error: failure) }
     default: break
     }
   }
@@ -237,7 +247,9 @@ final class Recorder {
   private func isDeclared(_ name: String, _ distribution: some Distribution, within local: Shape) -> Bool {
     let axes = 0...distribution.shape.rank
     guard !axes.contains(distribution.eventRank) || distribution.batchShape != local else { return true }
-    if !axes.contains(distribution.eventRank) {
+    if let cause = distribution.failure {
+      remember(cause)
+    } else if !axes.contains(distribution.eventRank) {
       remember(
         .site(
           name: name, reason: "\(distribution.eventRank) event axes are asked of shape \(distribution.shape)")
@@ -301,6 +313,11 @@ enum CheckLevel: Comparable {
   case sources
   /// Log-probabilities, too.
   case everything
+}
+
+extension Distribution {
+  /// The error that poisoned one of the tensors that the distribution is made of.
+  fileprivate var failure: CoixError? { tensors.lazy.compactMap(\.failure).first }
 }
 
 extension Shape {

@@ -52,28 +52,41 @@ static float COPY(row_sum)(const float *x, size_t rows) {
   return (float)(v_wide_sum(sum) + rest);
 }
 
+/// Products that are summed one after the other; their sums are added in double.
+#define TERMS ((size_t)64)
+#define DOT(LOAD, ...)                                                                             \
+  v16 sum = (v16)(0.0f);                                                                           \
+  v16d wide = (v16d)(0.0);                                                                         \
+  for (size_t l = 0; l < k; l++) {                                                                 \
+    if (l && l % TERMS == 0) {                                                                     \
+      wide += v_widen(sum);                                                                        \
+      sum = (v16)(0.0f);                                                                           \
+    }                                                                                              \
+    sum = v_fma(LOAD(a + (i * k + l) * rows + r, ##__VA_ARGS__), LOAD(b + (l * n + j) * rows + r, ##__VA_ARGS__), sum); \
+  }                                                                                                \
+  if (k > TERMS) sum = v_narrow(wide + v_widen(sum));
+
 static void COPY(batched_matmul)(const float *a, const float *b, float *out, size_t m, size_t k, size_t n, size_t rows) {
   for (size_t i = 0; i < m; i++) {
     for (size_t j = 0; j < n; j++) {
       float *y = out + (i * n + j) * rows;
       size_t r = 0;
       for (; r + 16 <= rows; r += 16) {
-        v16 sum = (v16)(0.0f);
-        for (size_t l = 0; l < k; l++) sum = v_fma(v_load(a + (i * k + l) * rows + r), v_load(b + (l * n + j) * rows + r), sum);
+        DOT(v_load)
         v_store(y + r, sum);
       }
       if (r < rows) {
-        v16 sum = (v16)(0.0f);
-        for (size_t l = 0; l < k; l++)
-          sum = v_fma(v_load_part(a + (i * k + l) * rows + r, rows - r), v_load_part(b + (l * n + j) * rows + r, rows - r), sum);
+        DOT(v_load_part, rows - r)
         v_store_part(y + r, sum, rows - r);
       }
     }
   }
 }
+#undef DOT
+#undef TERMS
 
 static const dense_table COPY(table) = {
-    COPY(product), COPY(narrow_in), COPY(narrow_out), COPY(slope), COPY(row_sum), COPY(batched_matmul),
+    COPY(product), COPY(narrow_in), COPY(narrow_out), COPY(slope), COPY(row_sum), COPY(batched_matmul), COPY(activate),
 };
 #undef UNITS
 #undef UNROLL

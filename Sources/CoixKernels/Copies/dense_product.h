@@ -177,7 +177,7 @@ static void COPY(pack_strips)(const float *x, size_t x_k, size_t x_r, size_t ks,
     for (size_t k = 0; k < ks; k++) packed[whole * ks + k * width + r - whole] = x[r * x_r + k * x_k];
 }
 
-/// Applies an activation that the tiles don't to y[m, start ..< start + count].
+/// Applies an activation in place.
 static void COPY(activate)(coix_activation activation, float *y, size_t count) {
 #define CASE(name, f)                                                                              \
   case name: {                                                                                     \
@@ -186,6 +186,7 @@ static void COPY(activate)(coix_activation activation, float *y, size_t count) {
     if (i < count) v_store_part(y + i, f(v_load_part(y + i, count - i)), count - i);               \
   } break;
   switch (activation) {
+    CASE(COIX_RELU, v_relu)
     CASE(COIX_TANH, v_tanh)
     CASE(COIX_SIGMOID, v_sigmoid)
     CASE(COIX_SOFTPLUS, v_softplus)

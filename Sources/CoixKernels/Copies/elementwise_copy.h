@@ -42,18 +42,21 @@ UNARY(normal_cdf, v_normal_cdf(x))
 UNARY(log_normal_cdf, v_log_normal_cdf(x))
 UNARY(normal_quantile, v_normal_quantile(x))
 
+/// A gradient of 0 stays 0, whatever the derivative: what does not count cannot poison what does.
+INLINE v16 COPY(unless_zero)(v16 dy, v16 dx) { return dy == 0.0f ? (dx != dx ? (v16)(0.0f) : dx) : dx; }
+
 #define SLOPE(name, expression)                                                                    \
   static void COPY(name##_slope)(const float *x_, const float *y_, const float *dy_, float *dx_,   \
                                  size_t count) {                                                   \
     size_t i = 0;                                                                                  \
     for (; i + 16 <= count; i += 16) {                                                             \
       v16 x = v_load(x_ + i), y = v_load(y_ + i), dy = v_load(dy_ + i);                            \
-      v_store(dx_ + i, expression);                                                                \
+      v_store(dx_ + i, COPY(unless_zero)(dy, expression));                                         \
     }                                                                                              \
     if (i < count) {                                                                               \
       size_t n = count - i;                                                                        \
       v16 x = v_load_part(x_ + i, n), y = v_load_part(y_ + i, n), dy = v_load_part(dy_ + i, n);    \
-      v_store_part(dx_ + i, expression, n);                                                        \
+      v_store_part(dx_ + i, COPY(unless_zero)(dy, expression), n);                                 \
     }                                                                                              \
   }
 
@@ -72,7 +75,8 @@ SLOPE(square, dy * 2.0f * x)
 SLOPE(reciprocal, -dy *y *y)
 SLOPE(sin_, dy *v_sine(x, 1))
 SLOPE(cos_, -dy *v_sine(x, 0))
-SLOPE(zero, (v16)(0.0f))
+SLOPE(sign, (v16)(0.0f))
+SLOPE(floor_, (v16)(0.0f))
 SLOPE(loggamma, dy *v_digamma(x))
 SLOPE(digamma, dy *v_trigamma(x))
 SLOPE(erfinv, dy *(0.886226925f * v_exp(y * y)))
@@ -125,6 +129,8 @@ BINARY(greater, TRUTH(a > b))
 BINARY(greater_equal, TRUTH(a >= b))
 BINARY(equal, TRUTH(a == b))
 BINARY(not_equal, TRUTH(a != b))
+BINARY(seed_multiply, COPY(unless_zero)(a, a *b))
+BINARY(seed_divide, COPY(unless_zero)(a, a / b))
 
 INLINE void COPY(select_row)(const float *c_, size_t cs, const float *a_, size_t as, const float *b_,
                              size_t bs, float *out, size_t count) {
@@ -147,16 +153,6 @@ static void COPY(accumulate)(float *y, const float *x, size_t count) {
   for (; i < count; i++) y[i] += x[i];
 }
 
-static void COPY(accumulate_scaled)(float *y, const float *x, float factor, size_t count) {
-  size_t i = 0;
-  v16 f = (v16)(factor);
-  for (; i + 16 <= count; i += 16) v_store(y + i, v_fma(f, v_load(x + i), v_load(y + i)));
-  if (i < count) {
-    size_t n = count - i;
-    v_store_part(y + i, v_fma(f, v_load_part(x + i, n), v_load_part(y + i, n)), n);
-  }
-}
-
 /// The index of the first element whose magnitude bits are >= limit (0x7f800000: infinite or NaN), or -1.
 static int64_t COPY(first_above)(const float *x, size_t count, uint32_t limit) {
   size_t i = 0;
@@ -173,24 +169,18 @@ static int64_t COPY(first_above)(const float *x, size_t count, uint32_t limit) {
   return -1;
 }
 
-#define F(name) COPY(name)
-#define S(name) COPY(name##_slope)
+#define VALUE(constant, name, cost) [constant] = COPY(name),
+#define DERIVATIVE(constant, name, cost) [constant] = COPY(name##_slope),
 static const elementwise_table COPY(table) = {
-    .unary = {F(negate), F(exp_), F(expm1_), F(log_), F(log1p_), F(sqrt_), F(tanh_), F(sigmoid), F(softplus), F(relu),
-              F(abs_), F(square), F(reciprocal), F(sin_), F(cos_), F(sign), F(floor_), F(loggamma), F(digamma), F(erfinv),
-              F(normal_cdf), F(log_normal_cdf), F(normal_quantile)},
-    .slope = {S(negate), S(exp_), S(expm1_), S(log_), S(log1p_), S(sqrt_), S(tanh_), S(sigmoid), S(softplus), S(relu),
-              S(abs_), S(square), S(reciprocal), S(sin_), S(cos_), S(zero), S(zero), S(loggamma), S(digamma), S(erfinv),
-              S(normal_cdf), S(log_normal_cdf), S(normal_quantile)},
-    .binary = {F(add), F(subtract), F(multiply), F(divide), F(power), F(maximum), F(minimum), F(less), F(less_equal),
-               F(greater), F(greater_equal), F(equal), F(not_equal)},
-    .select = F(select),
-    .accumulate = F(accumulate),
-    .accumulate_scaled = F(accumulate_scaled),
-    .first_above = F(first_above),
+    .unary = {COIX_UNARY_OPS(VALUE)},
+    .slope = {COIX_UNARY_OPS(DERIVATIVE)},
+    .binary = {COIX_BINARY_OPS(VALUE)},
+    .select = COPY(select),
+    .accumulate = COPY(accumulate),
+    .first_above = COPY(first_above),
 };
-#undef F
-#undef S
+#undef VALUE
+#undef DERIVATIVE
 #undef UNARY
 #undef SLOPE
 #undef BINARY

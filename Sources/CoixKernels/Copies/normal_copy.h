@@ -6,10 +6,10 @@
 #define AT(q, e, i) v_operand((q).data + (e) * (q).element_stride, q##_row, i)
 #define AT_PART(q, e, i, n) v_operand_part((q).data + (e) * (q).element_stride, q##_row, i, n)
 
-/// Adds, or puts where `first`, the density of elements [0, count) (ELEMENTS at most) for rows [0, rows).
+/// Puts the density of elements [0, count) (ELEMENTS at most) for rows [0, rows) to `out`, or adds it to `wide` if that is there.
 INLINE void COPY(density_elements)(normal_operand x, size_t x_row, normal_operand loc, size_t loc_row,
-                                   normal_operand scale, size_t scale_row, float *out, size_t count, size_t rows,
-                                   int first) {
+                                   normal_operand scale, size_t scale_row, float *out, v16d *wide, size_t count,
+                                   size_t rows) {
   float inverse[ELEMENTS];
   double constant = 0.0;
   if (!scale_row) {
@@ -23,7 +23,7 @@ INLINE void COPY(density_elements)(normal_operand x, size_t x_row, normal_operan
       constant += log(2.5066282746310002 * (double)s) * (scale.element_stride ? 1.0 : (double)count);
     }
   }
-  const v16 offset = (v16)((float)constant);
+  const v16 offset = (v16)(wide ? 0.0f : (float)constant);
   size_t i = 0;
 #define ELEMENT(LOAD, ...)                                                                         \
   v16 d = LOAD(x, e, __VA_ARGS__) - LOAD(loc, e, __VA_ARGS__);                                     \
@@ -47,7 +47,8 @@ INLINE void COPY(density_elements)(normal_operand x, size_t x_row, normal_operan
     for (size_t e = 0; e < count; e++) { ELEMENT(AT, i) }
     v16 y = v_fma((v16)(-0.5f), squares, -logs);
     SUPPORTED(AT, i)
-    v_store(out + i, first ? y : v_load(out + i) + y);
+    if (wide) wide[i / 16] += v_widen(y) - constant;
+    else v_store(out + i, y);
   }
   if (i < rows) {
     size_t n = rows - i;
@@ -55,32 +56,53 @@ INLINE void COPY(density_elements)(normal_operand x, size_t x_row, normal_operan
     for (size_t e = 0; e < count; e++) { ELEMENT(AT_PART, i, n) }
     v16 y = v_fma((v16)(-0.5f), squares, -logs);
     SUPPORTED(AT_PART, i, n)
-    v_store_part(out + i, first ? y : v_load_part(out + i, n) + y, n);
+    if (wide) wide[i / 16] += v_widen(y) - constant;
+    else v_store_part(out + i, y, n);
   }
 #undef ELEMENT
 #undef SUPPORTED
 }
 
-static void COPY(density)(normal_operand x, normal_operand loc, normal_operand scale, float *out, size_t elements, size_t rows) {
-  if (elements == 0) for (size_t i = 0; i < rows; i++) out[i] = 0.0f;
-  for (size_t e = 0; e < elements; e += ELEMENTS) {
-    size_t count = coix_min(ELEMENTS, elements - e);
-    normal_operand x_ = x, loc_ = loc, scale_ = scale;
-    x_.data += e * x.element_stride;
-    loc_.data += e * loc.element_stride;
-    scale_.data += e * scale.element_stride;
-    // The layouts worth a loop of their own.
-    int layout = (x.row_stride ? 4 : 0) + (loc.row_stride ? 2 : 0) + (scale.row_stride ? 1 : 0);
+/// The same by a loop of its own for each layout: which operands vary over the rows.
+INLINE void COPY(density_block)(normal_operand x, normal_operand loc, normal_operand scale, float *out, v16d *wide,
+                                size_t count, size_t rows) {
+  int layout = (x.row_stride ? 4 : 0) + (loc.row_stride ? 2 : 0) + (scale.row_stride ? 1 : 0);
 #define LAYOUT(xr, lr, sr)                                                                         \
   case xr * 4 + lr * 2 + sr:                                                                       \
-    COPY(density_elements)(x_, xr, loc_, lr, scale_, sr, out, count, rows, e == 0);                \
+    COPY(density_elements)(x, xr, loc, lr, scale, sr, out, wide, count, rows);                     \
     break;
-    switch (layout) {
-      LAYOUT(0, 0, 0) LAYOUT(0, 0, 1) LAYOUT(0, 1, 0) LAYOUT(0, 1, 1)
-      LAYOUT(1, 0, 0) LAYOUT(1, 0, 1) LAYOUT(1, 1, 0) LAYOUT(1, 1, 1)
-    }
-#undef LAYOUT
+  switch (layout) {
+    LAYOUT(0, 0, 0) LAYOUT(0, 0, 1) LAYOUT(0, 1, 0) LAYOUT(0, 1, 1)
+    LAYOUT(1, 0, 0) LAYOUT(1, 0, 1) LAYOUT(1, 1, 0) LAYOUT(1, 1, 1)
   }
+#undef LAYOUT
+}
+
+/// Rows whose sums over long events are held in double at a time.
+#define WIDE_ROWS 2048
+
+static void COPY(long_density)(normal_operand x, normal_operand loc, normal_operand scale, float *out, size_t elements,
+                               size_t rows) {
+  v16d wide[WIDE_ROWS / 16];
+  for (size_t r = 0; r < rows; r += WIDE_ROWS) {
+    const size_t count = coix_min(WIDE_ROWS, rows - r);
+    memset(wide, 0, sizeof wide);
+#define PART(q) ((normal_operand){(q).data + e * (q).element_stride + r * (q).row_stride, (q).element_stride, (q).row_stride})
+    for (size_t e = 0; e < elements; e += ELEMENTS)
+      COPY(density_block)(PART(x), PART(loc), PART(scale), NULL, wide, coix_min(ELEMENTS, elements - e), count);
+#undef PART
+    for (size_t i = 0; i < count; i += 16) {
+      if (i + 16 <= count) v_store(out + r + i, v_narrow(wide[i / 16]));
+      else v_store_part(out + r + i, v_narrow(wide[i / 16]), count - i);
+    }
+  }
+}
+#undef WIDE_ROWS
+
+static void COPY(density)(normal_operand x, normal_operand loc, normal_operand scale, float *out, size_t elements, size_t rows) {
+  if (elements == 0) for (size_t i = 0; i < rows; i++) out[i] = 0.0f;
+  else if (elements <= ELEMENTS) COPY(density_block)(x, loc, scale, out, NULL, elements, rows);
+  else COPY(long_density)(x, loc, scale, out, elements, rows);
 }
 
 /// The gradient of one element: g, and the operands at that element. Null outputs are skipped. 0 where g is, whatever the operands.
@@ -93,21 +115,23 @@ INLINE void COPY(slope_rows)(const float *g_, const float *x_, size_t xr, const 
   v16 r = sr ? 1.0f / LOAD(scale_, sr, __VA_ARGS__) : (v16)(inverse);                              \
   v16 z = (LOAD(x_, xr, __VA_ARGS__) - LOAD(loc_, lr, __VA_ARGS__)) * r;                           \
   v16 h = g * r;                                                                                   \
-  z = g == 0.0f ? (v16)(0.0f) : z;                                                                 \
-  h = g == 0.0f ? (v16)(0.0f) : h;                                                                 \
-  v16 d = h * z;
+  v16 d = h * z, slope = v_fma(d, z, -h);                                                          \
+  if (__builtin_reduce_or(g == 0.0f)) {                                                            \
+    d = g == 0.0f ? (v16)(0.0f) : d;                                                               \
+    slope = g == 0.0f ? (v16)(0.0f) : slope;                                                       \
+  }
   for (; i + 16 <= rows; i += 16) {
     SLOPE(v_operand, v_store, i)
     if (dx) v_store(dx + i, -d);
     if (dloc) v_store(dloc + i, d);
-    if (dscale) v_store(dscale + i, v_fma(d, z, -h));
+    if (dscale) v_store(dscale + i, slope);
   }
   if (i < rows) {
     size_t n = rows - i;
     SLOPE(v_operand_part, v_store_part, i, n)
     if (dx) v_store_part(dx + i, -d, n);
     if (dloc) v_store_part(dloc + i, d, n);
-    if (dscale) v_store_part(dscale + i, v_fma(d, z, -h), n);
+    if (dscale) v_store_part(dscale + i, slope, n);
   }
 #undef SLOPE
 }

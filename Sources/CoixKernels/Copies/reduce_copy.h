@@ -165,6 +165,38 @@ static void COPY(softmax_columns)(const float *x, float *y, size_t n, size_t inn
   if (i < end) COPY(softmax_strip)(x + i, y + i, n, inner, logarithmic, end - i);
 }
 
+// MARK: Running sums
+
+/// More than the blocks of blocks of sixteen that any axis has.
+#define LEVELS 11
+
+/// Sums within blocks of sixteen one after the other, and what comes before a block by the same rule from the blocks' totals.
+INLINE void COPY(running_strip)(const float *x, float *y, size_t n, size_t inner, int backward, size_t lanes) {
+  // By level: the sum within the current block, and that of the blocks before it.
+  v16 within[LEVELS], before[LEVELS];
+  for (int l = 0; l < LEVELS; l++) within[l] = before[l] = (v16)(0.0f);
+  for (size_t k = 0; k < n; k++) {
+    const size_t at = (backward ? n - 1 - k : k) * inner;
+    const v16 term = lanes == 16 ? v_load(x + at) : v_load_part(x + at, lanes);
+    within[0] = k % 16 ? within[0] + term : term;
+    COPY(put)(y + at, k < 16 ? within[0] : within[0] + before[0], lanes);
+    size_t count = k + 1;
+    for (int l = 1; count % 16 == 0; l++) { // a block of the level below is complete
+      count /= 16;
+      within[l] = count % 16 != 1 ? within[l] + within[l - 1] : within[l - 1];
+      before[l - 1] = count <= 16 ? within[l] : within[l] + before[l];
+    }
+  }
+}
+#undef LEVELS
+
+static void COPY(running_sums)(const float *x, float *y, size_t n, size_t inner, int backward) {
+  size_t i = 0;
+  for (; i + 16 <= inner; i += 16) COPY(running_strip)(x + i, y + i, n, inner, backward, 16);
+  if (i < inner) COPY(running_strip)(x + i, y + i, n, inner, backward, inner - i);
+}
+
 static const reduce_table COPY(table) = {
     COPY(sum), COPY(max), COPY(min), COPY(sum_exp), COPY(softmax), COPY(reduce_columns), COPY(softmax_columns),
+    COPY(running_sums),
 };

@@ -50,6 +50,8 @@ typedef enum {
 
 /// y[o, r] = activation(bias[o] + sum_i kernel[i, o] * x[i, r]).
 /// x: [in, rows], kernel: [in, out], bias (nullable): [out], y: [out, rows].
+/// Sums here and below are taken in blocks, those of more than 2^14 terms in double beyond: the error of a sum is at most
+/// 512 * 2^-24 times the sum of its terms' magnitudes, however many there are.
 void coix_dense_forward(const float *x, const float *kernel, const float *bias, float *y,
                         size_t in, size_t out, size_t rows, coix_activation activation, int team);
 
@@ -63,27 +65,67 @@ void coix_dense_backward(const float *x, const float *kernel, const float *y, co
                          float *dz, float *dx, float *dkernel, float *dbias,
                          size_t in, size_t out, size_t rows, coix_activation activation, int team);
 
-/// out[i, j, r] = sum_k a[i, k, r] * b[k, j, r]; one matrix product a row.
+/// out[i, j, r] = sum_k a[i, k, r] * b[k, j, r]; one matrix product a row. Sixty-four terms at a time are summed in single
+/// precision, the blocks in double: the error is at most 65 * 2^-24 times the sum of the terms' magnitudes.
 void coix_batched_matmul(const float *a, const float *b, float *out,
                          size_t m, size_t k, size_t n, size_t rows);
 
 // MARK: - Elementwise (elementwise.c)
 
-typedef enum {
-  COIX_NEGATE, COIX_EXP, COIX_EXPM1, COIX_LOG, COIX_LOG1P, COIX_SQRT, COIX_TANH_OP, COIX_SIGMOID_OP,
-  COIX_SOFTPLUS_OP, COIX_RELU_OP, COIX_ABS, COIX_SQUARE, COIX_RECIPROCAL, COIX_SIN, COIX_COS,
-  COIX_SIGN, COIX_FLOOR, COIX_LOGGAMMA, COIX_DIGAMMA, COIX_ERFINV,
-  COIX_NORMAL_CDF, COIX_LOG_NORMAL_CDF, COIX_NORMAL_QUANTILE,
-} coix_unary_op;
+/// The functions of one number: constant, name among the kernels, nanoseconds an element, roughly (which decides only whether a
+/// team is worth waking). The one list of them; a new function is a line here and its value and slope in elementwise_copy.h.
+#define COIX_UNARY_OPS(OP) \
+  OP(COIX_NEGATE, negate, 0.2f) \
+  OP(COIX_EXP, exp_, 0.6f) \
+  OP(COIX_EXPM1, expm1_, 0.8f) \
+  OP(COIX_LOG, log_, 0.8f) \
+  OP(COIX_LOG1P, log1p_, 1.2f) \
+  OP(COIX_SQRT, sqrt_, 0.4f) \
+  OP(COIX_TANH_OP, tanh_, 1.2f) \
+  OP(COIX_SIGMOID_OP, sigmoid, 0.8f) \
+  OP(COIX_SOFTPLUS_OP, softplus, 1.8f) \
+  OP(COIX_RELU_OP, relu, 0.2f) \
+  OP(COIX_ABS, abs_, 0.2f) \
+  OP(COIX_SQUARE, square, 0.2f) \
+  OP(COIX_RECIPROCAL, reciprocal, 0.4f) \
+  OP(COIX_SIN, sin_, 2.0f) \
+  OP(COIX_COS, cos_, 2.0f) \
+  OP(COIX_SIGN, sign, 0.2f) \
+  OP(COIX_FLOOR, floor_, 0.2f) \
+  OP(COIX_LOGGAMMA, loggamma, 8.0f) \
+  OP(COIX_DIGAMMA, digamma, 12.0f) \
+  OP(COIX_ERFINV, erfinv, 1.5f) \
+  OP(COIX_NORMAL_CDF, normal_cdf, 20.0f) \
+  OP(COIX_LOG_NORMAL_CDF, log_normal_cdf, 25.0f) \
+  OP(COIX_NORMAL_QUANTILE, normal_quantile, 60.0f)
 
-typedef enum {
-  COIX_ADD, COIX_SUBTRACT, COIX_MULTIPLY, COIX_DIVIDE, COIX_POWER, COIX_MAXIMUM, COIX_MINIMUM,
-  COIX_LESS, COIX_LESS_EQUAL, COIX_GREATER, COIX_GREATER_EQUAL, COIX_EQUAL, COIX_NOT_EQUAL,
-} coix_binary_op;
+/// The functions of two numbers, likewise. SEED_MULTIPLY and SEED_DIVIDE are products and quotients but for a first operand of 0,
+/// a gradient that nothing depends on: the result is then 0 also against infinity and NaN.
+#define COIX_BINARY_OPS(OP) \
+  OP(COIX_ADD, add, 0.3f) \
+  OP(COIX_SUBTRACT, subtract, 0.3f) \
+  OP(COIX_MULTIPLY, multiply, 0.3f) \
+  OP(COIX_DIVIDE, divide, 0.3f) \
+  OP(COIX_POWER, power, 10.0f) \
+  OP(COIX_MAXIMUM, maximum, 0.3f) \
+  OP(COIX_MINIMUM, minimum, 0.3f) \
+  OP(COIX_LESS, less, 0.3f) \
+  OP(COIX_LESS_EQUAL, less_equal, 0.3f) \
+  OP(COIX_GREATER, greater, 0.3f) \
+  OP(COIX_GREATER_EQUAL, greater_equal, 0.3f) \
+  OP(COIX_EQUAL, equal, 0.3f) \
+  OP(COIX_NOT_EQUAL, not_equal, 0.3f) \
+  OP(COIX_SEED_MULTIPLY, seed_multiply, 0.3f) \
+  OP(COIX_SEED_DIVIDE, seed_divide, 0.3f)
+
+#define COIX_CONSTANT(constant, name, cost) constant,
+typedef enum { COIX_UNARY_OPS(COIX_CONSTANT) COIX_UNARY_COUNT } coix_unary_op;
+typedef enum { COIX_BINARY_OPS(COIX_CONSTANT) COIX_BINARY_COUNT } coix_binary_op;
 
 /// y[i] = op(x[i]) for i < count. y may be x.
 void coix_unary(coix_unary_op op, const float *x, float *y, size_t count, int team);
 /// dx[i] = dy[i] * op'(x[i]), where y[i] = op(x[i]). dx may be dy. (SIGN, FLOOR: 0. ABS at 0: 0. RELU at 0: 0.)
+/// 0 where dy is 0, also against a derivative that is infinite or NaN.
 /// DIGAMMA's derivative is trigamma; ERFINV's is sqrt(pi)/2 exp(y^2); NORMAL_QUANTILE's sqrt(2 pi) exp(y^2/2).
 void coix_unary_backward(coix_unary_op op, const float *x, const float *y, const float *dy, float *dx,
                          size_t count, int team);
@@ -105,12 +147,8 @@ void coix_select(const float *condition, size_t c_outer_stride, size_t c_row_str
 void coix_fill(float *y, float value, size_t count, int team);
 /// y[i] += x[i].
 void coix_accumulate(float *y, const float *x, size_t count, int team);
-/// y[i] += factor * x[i].
-void coix_accumulate_scaled(float *y, const float *x, float factor, size_t count, int team);
 /// The index of the first element that is NaN or whose magnitude is greater than the limit (which is positive and finite), or -1.
 int64_t coix_first_above(const float *x, size_t count, float limit);
-/// The index of the first NaN, or -1.
-int64_t coix_first_nan(const float *x, size_t count);
 
 // MARK: - Reductions (reduce.c)
 
@@ -127,8 +165,20 @@ void coix_softmax(const float *x, float *y, size_t outer, size_t n, size_t inner
 /// out[o, i] = index (as float) of the first largest x[o, k, i] over k; NaN counts as largest.
 void coix_argmax(const float *x, float *out, size_t outer, size_t n, size_t inner);
 
-/// y[o, k, i] = sum over j <= k of x[o, j, i], running sum in float (as jnp.cumsum does up to rounding).
-void coix_cumsum(const float *x, float *y, size_t outer, size_t n, size_t inner);
+/// y[o, k, i] = sum over j <= k (or, if backward != 0, over j >= k) of x[o, j, i]. Sums within blocks of sixteen are taken one after
+/// the other; what comes before a block, by the same rule, from the totals of the blocks. So XLA's CPU compiler does it: the bits
+/// (forward) are those of jnp.cumsum, and up to sixteen terms those of a plain loop. With L = ceil(log16 n) levels the error is
+/// at most 17 L 2^-24 sum |x|.
+void coix_cumsum(const float *x, float *y, size_t outer, size_t n, size_t inner, int backward);
+
+/// Where a uniform number passes from category k to the next, for k < n - 1: sum[k] / sum[n - 1], with the running sums of the
+/// probabilities. probability, sum: [outer, n, inner]; bound: [outer, n - 1, inner]. The number of bounds below u in [0, 1) is u's
+/// category. Bounds never fall, and leave no room to a category of probability 0: it shares the bound before it, is passed
+/// by every u (bound -inf) if none comes before it that has a probability, and reached by none (+inf) if none comes after it.
+void coix_category_bounds(const float *probability, const float *sum, float *bound, size_t outer, size_t n, size_t inner);
+/// out[o, r] = the number of n such bounds, `step` apart, below uniform(o, r); strides as in coix_binary.
+void coix_categories(const float *bound, size_t step, size_t n, size_t b_outer_stride, size_t b_row_stride, const float *uniform,
+                     size_t u_outer_stride, size_t u_row_stride, float *out, size_t outer, size_t rows);
 
 // MARK: - Normal density (normal.c)
 
@@ -136,6 +186,8 @@ void coix_cumsum(const float *x, float *y, size_t outer, size_t n, size_t inner)
 /// Operand q's element (g, e, r) lies at (g * elements + e) * q_element_stride + r * q_row_stride
 /// (element_stride 0: one value for all elements; row_stride 0 or 1).
 /// Per element: -0.5 ((x - loc)/scale)^2 - log(sqrt(2 pi) scale). Row-constant scales take their log once.
+/// Sixty-four elements at a time are summed in single precision, the blocks in double: the sum's error is at most
+/// 65 * 2^-24 times the sum of the elements' magnitudes, however many there are.
 /// A row with a NaN among its x has density -inf, as outside of the support; NaN parameters give NaN.
 void coix_normal_log_density(const float *x, size_t x_element_stride, size_t x_row_stride,
                              const float *loc, size_t loc_element_stride, size_t loc_row_stride,
@@ -143,7 +195,8 @@ void coix_normal_log_density(const float *x, size_t x_element_stride, size_t x_r
                              float *out, size_t groups, size_t elements, size_t rows);
 
 /// Its gradient for the seed g: [groups, rows]. dx, dloc, dscale: [groups, elements, rows] each, nullable,
-/// overwritten: dx = -g (x-loc)/scale^2, dloc = -dx, dscale = g (((x-loc)/scale)^2 - 1)/scale.
+/// overwritten: dx = -g (x-loc)/scale^2, dloc = -dx, dscale = g (((x-loc)/scale)^2 - 1)/scale. All 0 where g is 0, also
+/// against NaN and infinity.
 void coix_normal_log_density_backward(const float *g,
                              const float *x, size_t x_element_stride, size_t x_row_stride,
                              const float *loc, size_t loc_element_stride, size_t loc_row_stride,
@@ -299,15 +352,16 @@ void coix_store_numbered_rows(const float *source, const uint64_t *row_numbers, 
 /// source: [elements, source_rows]; destination: [elements, rows].
 void coix_spread_rows(const float *source, size_t source_rows, float *destination, size_t rows, size_t elements,
                       size_t outer, size_t inner, int by_inner);
-/// The way back: destination[e, by_inner ? j : k] = the sum of source[e, k * inner + j] over k, or over j; padding rows get 0.
+/// The way back: destination[e, by_inner ? j : k] = the sum of source[e, k * inner + j] over k, or over j, of more than 64 terms
+/// in double; padding rows get 0.
 /// source: [elements, rows]; destination: [elements, destination_rows].
 void coix_fold_rows(const float *source, size_t rows, float *destination, size_t destination_rows, size_t elements,
                     size_t outer, size_t inner, int by_inner);
 /// destination[r, e] = source[index[r], e]; row-major, r < count.
 void coix_gather_rows(const float *source, const int32_t *index, float *destination,
                       size_t count, size_t elements, int team);
-/// destination[index[r], e] += source[r, e] in ascending r for each target; destination: [targets, elements], zeroed by
-/// the caller. `order` and `offsets` come from coix_sort_rows. Each target row is owned by one thread.
+/// destination[index[r], e] += source[r, e] in ascending r for each target, of more than 64 rows in double; destination:
+/// [targets, elements], zeroed by the caller. `order` and `offsets` come from coix_sort_rows. Each target row is owned by one thread.
 void coix_scatter_add_rows(const float *source, const int32_t *order, const int32_t *offsets, float *destination,
                            size_t targets, size_t elements, int team);
 /// Stable counting sort of rows by target: order[offsets[t] ..< offsets[t + 1]] are the rows r with index[r] == t, ascending.

@@ -30,7 +30,7 @@ public struct Plate: Hashable, Sendable {
   public func mapped(_ data: Tensor) -> Tensor {
     guard data.failure == nil else { return data }
     guard data.shape.rank > 0 else {
-      return Tensor.mismatch("plate \"\(name)\"", [data.shape], "data mapped over a plate needs rows")
+      return Tensor.mismatch("plate \"\(name)\"", of: [data], "data mapped over a plate needs rows")
     }
     return data.mapped(plate: name)
   }

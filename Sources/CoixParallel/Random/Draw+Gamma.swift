@@ -28,7 +28,7 @@ extension Draw {
   /// Vectors from a Dirichlet distribution, along a further last axis: the draw's shape, then the concentrations' last axis.
   public func dirichlet(_ concentration: Tensor) -> Tensor {
     guard let count = concentration.shape.last else {
-      return Tensor.mismatch("dirichlet", [concentration.shape], "needs an axis of concentrations")
+      return Tensor.mismatch("dirichlet", of: [concentration], "needs an axis of concentrations")
     }
     return appendingAxis(count).logGamma(concentration).softmax(axis: -1)
   }

@@ -7,7 +7,8 @@ extension Draw {
   /// an element must not depend on those of other chunks, the first acceptance counts.
   public func poisson(_ rate: Tensor) -> Tensor {
     guard Shape.broadcast(rate.shape, shape) == shape else {
-      return Tensor.mismatch("poisson", [rate.shape, shape], "the rates don't broadcast to the draw")
+      return Tensor.mismatch(
+        "poisson", of: [rate], shapes: [rate.shape, shape], "the rates don't broadcast to the draw")
     }
     let rate = rate.detached.broadcast(to: shape)
     if rate.isPoisoned { return rate }

@@ -41,7 +41,8 @@ extension Draw {
   public func categorical(logits: Tensor, axis: Int = -1) -> Tensor {
     guard let position = logits.shape.normalizedAxis(axis), shape.rank >= logits.shape.rank - 1 else {
       return Tensor.mismatch(
-        "categorical", [shape, logits.shape], "needs an axis of categories among the logits' axes")
+        "categorical", of: [logits], shapes: [shape, logits.shape],
+        "needs an axis of categories among the logits' axes")
     }
     let count = logits.shape[position]
     let fromEnd = position - logits.shape.rank

@@ -32,7 +32,7 @@ extension PRNGKey {
   /// Poisoned if there is no such axis. Negative axes count from the end.
   public func permuted(_ tensor: Tensor, axis: Int = 0) -> Tensor {
     guard let position = tensor.shape.normalizedAxis(axis) else {
-      return Tensor.mismatch("permuted", [tensor.shape], "there is no axis \(axis)")
+      return Tensor.mismatch("permuted", of: [tensor], "there is no axis \(axis)")
     }
     let order = permutation(of: tensor.shape[position]).map(Int.init)
     guard !order.isEmpty else { return tensor }

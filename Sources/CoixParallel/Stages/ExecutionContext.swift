@@ -51,6 +51,9 @@ package final class ExecutionContext {
   /// Whether the chunk was refused a tensor that a finer cut may give it.
   var hasOutgrown = false
 
+  /// Whether indices that vary over particles are checked, rather than clamped.
+  package var checksIndices = false
+
   /// What was done with row numbers here, for tests that count it.
   package var rowWork = RowWork()
 

@@ -46,6 +46,12 @@ extension Tensor {
     return result
   }
 
+  /// A gradient times a derivative, which may be infinite or NaN where the gradient is 0: 0 there.
+  func seed(times derivative: Tensor) -> Tensor { Self.binary(COIX_SEED_MULTIPLY, self, derivative, "*") }
+
+  /// A gradient over a divisor, which may be 0, infinite or NaN where the gradient is 0: 0 there.
+  func seed(over divisor: Tensor) -> Tensor { Self.binary(COIX_SEED_DIVIDE, self, divisor, "/") }
+
   /// The elementwise sum; event shapes broadcast.
   public static func + (a: Tensor, b: Tensor) -> Tensor {
     if differInRows(a, b) { return a.inAllRows + b.inAllRows }
@@ -61,14 +67,15 @@ extension Tensor {
   /// The elementwise product; event shapes broadcast.
   public static func * (a: Tensor, b: Tensor) -> Tensor {
     if differInRows(a, b) { return a.inAllRows * b.inAllRows }
-    return binary(COIX_MULTIPLY, a, b, "*").recorded(from: a, b, { $0 * b }, { $0 * a })
+    return binary(COIX_MULTIPLY, a, b, "*").recorded(from: a, b, { $0.seed(times: b) }, { $0.seed(times: a) })
   }
 
   /// The elementwise quotient; event shapes broadcast.
   public static func / (a: Tensor, b: Tensor) -> Tensor {
     if differInRows(a, b) { return a.inAllRows / b.inAllRows }
     let quotient = binary(COIX_DIVIDE, a, b, "/")
-    return quotient.recorded(from: a, b, { $0 / b }, { -($0 * quotient) / b })
+    return quotient.recorded(
+      from: a, b, { $0.seed(over: b) }, { (-$0.seed(times: quotient)).seed(over: b) })
   }
 
   /// Adds in place.

@@ -38,6 +38,55 @@ extension Tensor {
   @_disfavoredOverload
   public static func .!= (a: Tensor, b: Float) -> Tensor { a .!= Tensor(b) }
 
+  /// Not a condition that Swift could branch on: use `.<`.
+  @available(
+    *, unavailable,
+    message:
+      "a tensor has no single truth: compare with .<, which gives 1 or 0 for each element, and choose with select(condition, a, b)"
+  )
+  @_disfavoredOverload
+  public static func < (a: Tensor, b: Tensor) -> Bool { false }
+  /// Not a condition that Swift could branch on: use `.<=`.
+  @available(
+    *, unavailable,
+    message:
+      "a tensor has no single truth: compare with .<=, which gives 1 or 0 for each element, and choose with select(condition, a, b)"
+  )
+  @_disfavoredOverload
+  public static func <= (a: Tensor, b: Tensor) -> Bool { false }
+  /// Not a condition that Swift could branch on: use `.>`.
+  @available(
+    *, unavailable,
+    message:
+      "a tensor has no single truth: compare with .>, which gives 1 or 0 for each element, and choose with select(condition, a, b)"
+  )
+  @_disfavoredOverload
+  public static func > (a: Tensor, b: Tensor) -> Bool { false }
+  /// Not a condition that Swift could branch on: use `.>=`.
+  @available(
+    *, unavailable,
+    message:
+      "a tensor has no single truth: compare with .>=, which gives 1 or 0 for each element, and choose with select(condition, a, b)"
+  )
+  @_disfavoredOverload
+  public static func >= (a: Tensor, b: Tensor) -> Bool { false }
+  /// Not a condition that Swift could branch on: use `.==`.
+  @available(
+    *, unavailable,
+    message:
+      "a tensor has no single truth: compare with .==, which gives 1 or 0 for each element, and choose with select(condition, a, b)"
+  )
+  @_disfavoredOverload
+  public static func == (a: Tensor, b: Tensor) -> Bool { false }
+  /// Not a condition that Swift could branch on: use `.!=`.
+  @available(
+    *, unavailable,
+    message:
+      "a tensor has no single truth: compare with .!=, which gives 1 or 0 for each element, and choose with select(condition, a, b)"
+  )
+  @_disfavoredOverload
+  public static func != (a: Tensor, b: Tensor) -> Bool { false }
+
   /// The kernel behind ``select(_:_:_:)``, without its gradient.
   static func selected(_ condition: Tensor, _ a: Tensor, _ b: Tensor) -> Tensor {
     if let refusal = condition.refusal("select") ?? a.refusal("select") ?? b.refusal("select") {
@@ -82,9 +131,9 @@ extension Tensor {
 /// `a` where the condition is not 0, `b` elsewhere: `condition ? a : b` for each element.
 ///
 /// Event shapes broadcast; shapes that don't give a poisoned tensor. The gradient flows to the chosen side
-/// only; the other side gets exact zeros there, also where its value is NaN or infinite. (But a derivative
-/// *within* the other side can still turn a zero into NaN, as in `select(x .> 0, log(x), 0)` at 0; then
-/// choose before: `log(select(x .> 0, x, 1))`.)
+/// only; the other side gets exact zeros there, also where its value is NaN or infinite, and zeros stay zeros on
+/// their way back through elementwise functions whose derivative is infinite or NaN: the gradient of
+/// `select(x .> 0, log(x), 0)` at 0 is 0.
 public func select(_ condition: Tensor, _ a: Tensor, _ b: Tensor) -> Tensor {
   if Tensor.differInRows(condition, a, b) {
     return select(condition.inAllRows, a.inAllRows, b.inAllRows)
@@ -99,7 +148,7 @@ public func select(_ condition: Tensor, _ a: Tensor, _ b: Tensor) -> Tensor {
 public func maximum(_ a: Tensor, _ b: Tensor) -> Tensor {
   if Tensor.differInRows(a, b) { return maximum(a.inAllRows, b.inAllRows) }
   return Tensor.binary(COIX_MAXIMUM, a, b, "maximum").recorded(
-    from: a, b, { $0 * Tensor.preference(COIX_GREATER, a, b) }, { $0 * Tensor.preference(COIX_LESS, a, b) })
+    from: a, b, { $0.shared(COIX_GREATER, a, b) }, { $0.shared(COIX_LESS, a, b) })
 }
 
 /// The smaller of two, elementwise; event shapes broadcast. NaN where either is.
@@ -108,14 +157,15 @@ public func maximum(_ a: Tensor, _ b: Tensor) -> Tensor {
 public func minimum(_ a: Tensor, _ b: Tensor) -> Tensor {
   if Tensor.differInRows(a, b) { return minimum(a.inAllRows, b.inAllRows) }
   return Tensor.binary(COIX_MINIMUM, a, b, "minimum").recorded(
-    from: a, b, { $0 * Tensor.preference(COIX_LESS, a, b) }, { $0 * Tensor.preference(COIX_GREATER, a, b) })
+    from: a, b, { $0.shared(COIX_LESS, a, b) }, { $0.shared(COIX_GREATER, a, b) })
 }
 
 extension Tensor {
-  /// 1 where the strict comparison holds, 1/2 at ties, 0 elsewhere.
-  fileprivate static func preference(_ comparison: coix_binary_op, _ a: Tensor, _ b: Tensor) -> Tensor {
-    let strict = binary(comparison, a, b, "maximum")
-    return binary(COIX_ADD, strict, binary(COIX_EQUAL, a, b, "maximum") * 0.5, "maximum")
+  /// A gradient where the strict comparison holds, half of it at ties, 0 elsewhere (also of an infinite gradient).
+  fileprivate func shared(_ comparison: coix_binary_op, _ a: Tensor, _ b: Tensor) -> Tensor {
+    let isTie = Self.binary(COIX_EQUAL, a, b, "maximum")
+    let tied = Self.selected(isTie, self * 0.5, 0)
+    return Self.selected(Self.binary(comparison, a, b, "maximum"), self, tied)
   }
 
   /// The nearest number in a range, elementwise: `minimum(maximum(x, lower), upper)`.

@@ -1,19 +1,33 @@
 import CoixKernels
 
 extension Tensor {
-  /// Each particle's own element along an axis, which goes away: `result[o, i] = x[o, index, i]`.
+  /// The elements at some positions along an axis: `result[o, j, i] = x[o, index[j], i]`, where `j` runs over the index's shape.
   ///
-  /// `index` is a single number, uniform or one per particle; it has no gradient. It is rounded to the
-  /// nearest whole number and clamped to the axis; NaN means 0. Poisoned if `index` has axes, or if the axis
-  /// is missing or empty. Negative axes count from the end. The gradient goes to the chosen elements, the
-  /// others get zeros.
+  /// A single number takes the axis away: each particle's own element, if the index varies over particles. Index elements are
+  /// rounded to the nearest whole number; they have no gradient. Poisoned if the axis is missing or empty, and if an index that is
+  /// the same for all particles leaves the axis. One that varies over particles is clamped to the axis (NaN means 0), or, with
+  /// checks on, an error as well. Negative axes count from the end. The gradient goes to the chosen elements, the others get zeros.
   public func gathered(at index: Tensor, axis: Int = 0) -> Tensor {
     if let refusal = refusal("gathered") ?? index.refusal("gathered") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("gathered", axis, shape) }
-    guard index.shape == .scalar else {
-      return Self.mismatch("gathered", [shape, index.shape], "the index must be a single number")
-    }
     guard shape[axis] > 0 else { return Self.mismatch("gathered", [shape], "axis \(axis) has no elements") }
+    if !index.isBatched || ExecutionContext.current?.checksIndices == true,
+      let outside = index.firstOutside(shape[axis])
+    {
+      return Self.mismatch(
+        "gathered", [shape],
+        "index \(outside) is outside of 0 ..< \(shape[axis]), the positions along axis \(axis)")
+    }
+    if !index.isBatched {
+      return gathered(
+        at: (0..<index.shape.elementCount).map { Int(index.pointer[$0].rounded()) }, index.shape, axis)
+    }
+    if index.shape != .scalar {
+      let flat = index.flattened()
+      let newShape = Shape(shape.prefix(axis)).appending(index.shape).appending(shape.dropping(axis + 1))
+      let parts = (0..<flat.shape[0]).map { gathered(at: flat[$0], axis: axis) }
+      return parts.isEmpty ? .zeros(newShape) : Tensor.stack(parts, axis: axis).reshaped(to: newShape)
+    }
     if Tensor.differInRows(self, index) { return inAllRows.gathered(at: index.inAllRows, axis: axis) }
     let xShape = shape
     if index.isBatched && !isBatched {
@@ -34,6 +48,59 @@ extension Tensor {
         layout.inner)
       return sum
     }
+  }
+
+  /// The elements at some positions along an axis, in the positions' order.
+  ///
+  /// Poisoned if there is no such axis or position. Negative axes count from the end; positions don't.
+  public func gathered(at positions: [Int], axis: Int = 0) -> Tensor {
+    if let refusal = refusal("gathered") { return refusal }
+    guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("gathered", axis, shape) }
+    if let outside = positions.first(where: { !(0..<shape[axis]).contains($0) }) {
+      return Self.mismatch(
+        "gathered", [shape],
+        "index \(outside) is outside of 0 ..< \(shape[axis]), the positions along axis \(axis)")
+    }
+    return gathered(at: positions, [positions.count], axis)
+  }
+
+  /// The elements at legal positions, which have a shape of their own.
+  private func gathered(at positions: [Int], _ positionShape: Shape, _ axis: Int) -> Tensor {
+    let newShape = Shape(shape.prefix(axis)).appending(positionShape).appending(shape.dropping(axis + 1))
+    if let refusal = Self.refusal("gathered", toMake: newShape, like: self) { return refusal }
+    let (layout, xShape) = (layout(axis), shape)
+    let result = Tensor(undefined: newShape, like: self)
+    for outer in 0..<layout.outer {
+      for (place, position) in positions.enumerated() {
+        (result.pointer + (outer * positions.count + place) * layout.inner)
+          .update(from: pointer + (outer * layout.count + position) * layout.inner, count: layout.inner)
+      }
+    }
+    return result.recorded(from: self) { gradient in
+      let sum = Tensor(undefined: xShape, like: gradient)
+      // In double: one position may be named any number of times.
+      var sums = [Double](repeating: 0, count: layout.count * layout.inner)
+      for outer in 0..<layout.outer {
+        for index in sums.indices { sums[index] = 0 }
+        sums.withUnsafeMutableBufferPointer { sums in
+          guard let base = sums.baseAddress else { return }
+          for (place, position) in positions.enumerated() {
+            coix_accumulate_double(
+              base + position * layout.inner,
+              gradient.pointer + (outer * positions.count + place) * layout.inner, layout.inner)
+          }
+        }
+        let to = sum.pointer + outer * sums.count
+        for index in sums.indices { to[index] = Float(sums[index]) }
+      }
+      return sum
+    }
+  }
+
+  /// The first element, of any row, that is no position along an axis of `size`; nil if all are.
+  private func firstOutside(_ size: Int) -> Float? {
+    (0..<shape.elementCount * rowCount).lazy.map { self.pointer[$0] }
+      .first { !($0 > -0.5 && $0.rounded() < Float(size)) }
   }
 
   /// An index's rows, repeated to fill `count`; unchanged if it is uniform or fills it already.

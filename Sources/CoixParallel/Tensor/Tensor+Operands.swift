@@ -74,7 +74,18 @@ extension Tensor {
     }
   }
 
-  /// The poisoned result for operands whose shapes don't fit.
+  /// The poisoned result for operands whose shapes don't fit. The error that poisoned an operand already comes first: a shape
+  /// that follows from it says nothing.
+  package static func mismatch(
+    _ operation: String, of operands: [Tensor], shapes: [Shape]? = nil, _ reason: String
+  ) -> Tensor {
+    for operand in operands where operand.isPoisoned {
+      if let refusal = operand.refusal(operation) { return refusal }
+    }
+    return mismatch(operation, shapes ?? operands.map(\.shape), reason)
+  }
+
+  /// The poisoned result for shapes that don't fit.
   package static func mismatch(_ operation: String, _ shapes: [Shape], _ reason: String) -> Tensor {
     Tensor(failure: .shape(operation: operation, shapes: shapes, reason: reason))
   }

@@ -8,8 +8,8 @@ import CoixKernels
 /// ```
 ///
 /// Special values are those of C's `pow`: x^0 is 1 for every x, a negative base is NaN unless its exponent is
-/// a whole number. The first derivative is 0 for an exponent of 0, the second is 0 for a base of 0 with a
-/// positive exponent and NaN for a negative base.
+/// a whole number. The first derivative is 0 for an exponent of 0, the second is 0 where the power is 0 and NaN for a
+/// negative base.
 public func pow(_ base: Tensor, _ exponent: Tensor) -> Tensor {
   if exponent.node < 0 && !exponent.isPoisoned && !exponent.isMapped && exponent.shape == .scalar
     && !exponent.isBatched
@@ -22,9 +22,12 @@ public func pow(_ base: Tensor, _ exponent: Tensor) -> Tensor {
     from: base, exponent,
     { gradient in
       let slope = exponent * Tensor.binary(COIX_POWER, base, exponent - 1, "pow")
-      return gradient * select(exponent .== 0, 0, slope)
+      return gradient.seed(times: select(exponent .== 0, 0, slope))
     },
-    { gradient in gradient * select((base .== 0) * (exponent .> 0), 0, power * log(base)) })
+    { gradient in
+      // 0 where the power has reached its limit 0: a base of 0, or an infinite one with a negative exponent.
+      gradient.seed(times: select((power .== 0) * (exponent .!= 0), 0, power * log(base)))
+    })
 }
 
 /// `base` to the power of a number, elementwise: see ``pow(_:_:)-(Tensor,Tensor)``.
@@ -33,7 +36,7 @@ public func pow(_ base: Tensor, _ exponent: Float) -> Tensor {
   if exponent == 2 { return base.squared }
   let power = Tensor.binary(COIX_POWER, base, Tensor(exponent), "pow")
   return power.recorded(from: base) { gradient in
-    exponent == 0 ? gradient * 0 : gradient * (pow(base, exponent - 1) * exponent)
+    exponent == 0 ? Tensor.selected(0, gradient, 0) : gradient.seed(times: pow(base, exponent - 1) * exponent)
   }
 }
 

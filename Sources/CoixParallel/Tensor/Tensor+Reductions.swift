@@ -130,10 +130,10 @@ extension Tensor {
       return y.recorded(from: self) { $0.repeated(layout, to: shape) }
     case COIX_LOGSUMEXP:
       return y.recorded(from: self) { gradient in
-        // Where all are -inf the shift is 0, so that their weights are 0 and not NaN.
-        let shift = Tensor.selected(y .== -.infinity, 0, y)
-        let weight = exp(x.combined(COIX_SUBTRACT, with: shift, layout))
-        return weight.combined(COIX_MULTIPLY, with: gradient, layout)
+        // The softmax itself rather than exp(x - y), which would be off by as much as y is rounded. Where all are -inf: 0, not NaN.
+        let weight = Tensor(undefined: x.shape, like: x)
+        coix_softmax(x.pointer, weight.pointer, layout.outer, layout.count, layout.inner, 0, Int32(x.team))
+        return Tensor.selected(x .== -.infinity, 0, weight).combined(COIX_MULTIPLY, with: gradient, layout)
       }
     default:
       return y.recorded(from: self) { gradient in

@@ -41,26 +41,19 @@ extension Tensor {
 
   /// Running sums along an axis: element k is the sum of elements 0 to k.
   ///
-  /// Poisoned if there is no such axis. Negative axes count from the end.
+  /// The bits are those of `jnp.cumsum` on a CPU. The error of a sum of n elements is at most 17 ⌈log₁₆ n⌉ 2⁻²⁴ times the sum of
+  /// their magnitudes. Poisoned if there is no such axis. Negative axes count from the end.
   public func cumulativeSum(axis: Int) -> Tensor {
     if let refusal = refusal("cumulativeSum") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("cumulativeSum", axis, shape) }
     let layout = layout(axis)
     let y = Tensor(undefined: shape, like: self)
-    coix_cumsum(pointer, y.pointer, layout.outer, layout.count, layout.inner)
-    return y.recorded(from: self) { $0.sumOfRest(layout) }
-  }
-
-  /// Running sums from the end: element k is the sum of elements k to the last; no gradient.
-  private func sumOfRest(_ layout: AxisLayout) -> Tensor {
-    let result = Tensor(undefined: shape, like: self)
-    result.pointer.update(from: pointer, count: shape.elementCount * rowCount)
-    for outer in 0..<layout.outer where layout.count > 1 {
-      for k in (0..<layout.count - 1).reversed() {
-        let element = result.pointer + (outer * layout.count + k) * layout.inner
-        coix_accumulate(element, element + layout.inner, layout.inner, 1)
-      }
+    coix_cumsum(pointer, y.pointer, layout.outer, layout.count, layout.inner, 0)
+    return y.recorded(from: self) { gradient in
+      // Element k is in the sums k to the last.
+      let result = Tensor(undefined: gradient.shape, like: gradient)
+      coix_cumsum(gradient.pointer, result.pointer, layout.outer, layout.count, layout.inner, 1)
+      return result
     }
-    return result
   }
 }

@@ -120,6 +120,18 @@ public struct Tensor: Sendable {
   /// A vector.
   public init(_ scalars: [Float]) { self.init(scalars, shape: [scalars.count]) }
 
+  /// A matrix, by its rows. Poisoned if they are of different lengths.
+  @_disfavoredOverload
+  public init(_ rows: [[Float]]) {
+    let width = rows.first?.count ?? 0
+    guard rows.allSatisfy({ $0.count == width }) else {
+      self.init(
+        failure: .argument("Tensor: the rows of a matrix must be of one length, are of \(rows.map(\.count))"))
+      return
+    }
+    self.init(rows.flatMap { $0 }, shape: [rows.count, width])
+  }
+
   /// A single number.
   public init(_ scalar: Float) {
     self.init(undefined: .scalar)
@@ -147,23 +159,47 @@ public struct Tensor: Sendable {
 
   // MARK: Reading tensors
 
-  /// The numbers of a uniform tensor, row-major.
+  /// The numbers of a tensor outside of programs, row-major.
   ///
-  /// Empty for a poisoned tensor and for one that is batched over the rows of a running chunk; see ``failure``.
+  /// Within a plate's program a tensor that varies from particle to particle has no numbers to be read: the evaluation throws
+  /// an error that says what to use instead, and NaNs stand in for them. So they do for data mapped over a plate, and one for a
+  /// poisoned tensor; see ``failure``.
   public var scalars: [Float] {
-    guard !isPoisoned, !isBatched else { return [] }
+    guard isReadable("scalars") else {
+      return Array(repeating: .nan, count: Swift.max(shape.elementCount, 1))
+    }
     return Array(UnsafeBufferPointer(start: pointer, count: shape.elementCount))
   }
 
-  /// The number of a uniform tensor with one element; NaN for any other.
+  /// The number of a tensor with one element, outside of programs; NaN for any other. See ``scalars``.
   public var scalar: Float {
-    !isPoisoned && !isBatched && shape.elementCount == 1 ? pointer.pointee : .nan
+    isReadable("scalar") && shape.elementCount == 1 ? pointer.pointee : .nan
   }
 
-  /// Calls `body` with the numbers of a uniform tensor, row-major, without copying them.
+  /// Calls `body` with the numbers of ``scalars``, without copying them where they are there to be read.
   public func withScalars<Result>(_ body: (UnsafeBufferPointer<Float>) throws -> Result) rethrows -> Result {
-    let count = isPoisoned || isBatched ? 0 : shape.elementCount
-    return try withExtendedLifetime(storage) { try body(UnsafeBufferPointer(start: pointer, count: count)) }
+    guard isReadable("withScalars") else { return try scalars.withUnsafeBufferPointer(body) }
+    return try withExtendedLifetime(storage) {
+      try body(UnsafeBufferPointer(start: pointer, count: shape.elementCount))
+    }
+  }
+
+  /// Whether there are numbers to be read, the same for all particles. If not, the evaluation that runs will say so.
+  private func isReadable(_ operation: @autoclosure () -> String) -> Bool {
+    if storage.isPlain && stride == 0 { return true }
+    if let failure = storage.failure {
+      ExecutionContext.remember(failure)
+      return false
+    }
+    guard isBatched || isMapped else { return true }
+    ExecutionContext.remember(
+      .misplacedTensor(
+        operation: operation(),
+        reason:
+          "in a program a tensor has a value for each particle, and no number that Swift could read or branch on; "
+          + "compare with .< or .> and choose with select(condition, a, b); read numbers of the evaluation's result"
+      ))
+    return false
   }
 
   /// This tensor, if nothing went wrong on the way to it.
@@ -184,9 +220,23 @@ extension Tensor: ExpressibleByFloatLiteral, ExpressibleByIntegerLiteral, Expres
 extension Tensor: CustomStringConvertible {
   public var description: String {
     if let failure { return "Tensor(failed: \(failure))" }
-    if isBatched { return "Tensor(shape: \(shape), batched)" }
-    if shape.rank == 0 { return "\(scalar)" }
-    let shown = scalars.prefix(12).map { "\($0)" }.joined(separator: ", ")
-    return "Tensor(shape: \(shape), [\(shown)\(shape.elementCount > 12 ? ", …" : "")])"
+    if isMapped { return "Tensor(shape: \(shape), mapped over plate \"\(storage.mapping?.plate ?? "")\")" }
+    let count = shape.elementCount
+    func listed(_ total: Int, _ number: (Int) -> Float) -> String {
+      "[" + (0..<Swift.min(total, 12)).map { "\(number($0))" }.joined(separator: ", ")
+        + (total > 12 ? ", …]" : "]")
+    }
+    guard isBatched else {
+      return shape.rank == 0 ? "\(scalar)" : "Tensor(shape: \(shape), \(listed(count) { pointer[$0] }))"
+    }
+    guard let context = ExecutionContext.current, let axes = context.axes(of: self) else {
+      return "Tensor(shape: \(shape), of another chunk or evaluation)"
+    }
+    let rows = context.chunk.count(along: axes)
+    // The chunk's first particles, one after the other.
+    let numbers = listed(rows * count) {
+      pointer[$0 % Swift.max(count, 1) * stride + $0 / Swift.max(count, 1)]
+    }
+    return "Tensor(shape: \(shape), for each of \(rows) particles: \(numbers))"
   }
 }

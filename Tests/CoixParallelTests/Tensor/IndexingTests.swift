@@ -45,12 +45,41 @@ import Testing
     }
   }
 
+  /// Several positions at once, uniform or each particle's own.
+  @Test func severalPositions() throws {
+    let means = Tensor([1, 2, 3, 4, 5, 6], shape: [3, 2])
+    #expect(means.gathered(at: [0, 2]).scalars == [1, 2, 5, 6])
+    #expect(means.gathered(at: Tensor([2, 0, 2, 1], shape: [2, 2]), axis: 0).shape == [2, 2, 2])
+    #expect(means.gathered(at: [1, 1, 0], axis: 1).scalars == [2, 2, 1, 4, 4, 3, 6, 6, 5])
+    #expect(means.gathered(at: [] as [Int]).shape == [0, 2])
+    let found = try CoixParallelTests.gradients(
+      of: { $0[0].gathered(at: [0, 2, 0]) }, at: [means], weights: [1, 2, 3, 4, 5, 6])
+    #expect(found == [[6, 8, 0, 0, 3, 4]])
+    inChunk(rows: 3) { chunk in
+      let index = chunk.batched([0, 1, 1, 2, 2, 2], [2])
+      #expect(chunk.values(means.gathered(at: index)) == [1, 2, 3, 4, 3, 4, 5, 6, 5, 6, 5, 6])
+    }
+    #expect(
+      means.gathered(at: [0, 3]).failure?.description
+        == "gathered: index 3 is outside of 0 ..< 3, the positions along axis 0 (shapes [3, 2])")
+    #expect(
+      means.gathered(at: Tensor([0, .nan])).failure?.description.contains("index nan is outside") == true)
+  }
+
   @Test func strangeIndicesAreRoundedAndClamped() {
     let cases: [(Float, Float)] = [
       (-1, 5), (-.infinity, 5), (3, 7), (1e20, 7), (.infinity, 7), (.nan, 5), (0.4, 5), (0.6, 6), (2.4, 7),
     ]
     for (index, expected) in cases {
-      #expect(Tensor([5, 6, 7]).gathered(at: Tensor(index)).scalar == expected, "index \(index)")
+      // The same for all particles: known, and an error outside of the axis.
+      let element = Tensor([5, 6, 7]).gathered(at: Tensor(index))
+      if index > -0.5 && index < 2.5 {
+        #expect(element.scalar == expected, "index \(index)")
+      } else {
+        #expect(
+          element.failure?.description
+            == "gathered: index \(index) is outside of 0 ..< 3, the positions along axis 0 (shapes [3])")
+      }
     }
     inChunk(rows: cases.count) { chunk in
       let index = chunk.batched(cases.map(\.0), [])

@@ -51,6 +51,14 @@ import Testing
 
   static let illFormed = [
     Snippet(
+      name: "branchOnATensor",
+      body: """
+        let z: Tensor = 1
+        if z > 0 { return }  // refused
+        if z == 2 { return }  // refused
+        """,
+      reasons: ["compare with .>", "compare with .==", "choose with select(condition, a, b)"]),
+    Snippet(
       name: "kernelThatObserves",
       body: """
         _ = Kernel { (trace, x: Tensor) in

@@ -58,6 +58,6 @@ public struct LowerCholesky: Bijector {
   }
 
   private func refused(_ x: Tensor) -> Tensor {
-    Tensor.mismatch("LowerCholesky", [x.shape], "needs vectors [..., n (n + 1) / 2], matrices [..., n, n]")
+    Tensor.mismatch("LowerCholesky", of: [x], "needs vectors [..., n (n + 1) / 2], matrices [..., n, n]")
   }
 }

@@ -35,6 +35,6 @@ public struct Ordered: Bijector {
   }
 
   private func refused(_ x: Tensor) -> Tensor {
-    Tensor.mismatch("Ordered", [x.shape], "needs vectors with at least one component")
+    Tensor.mismatch("Ordered", of: [x], "needs vectors with at least one component")
   }
 }

@@ -34,6 +34,6 @@ public struct SoftmaxCentered: Bijector {
   }
 
   private func refused(_ x: Tensor) -> Tensor {
-    Tensor.mismatch("SoftmaxCentered", [x.shape], "needs vectors")
+    Tensor.mismatch("SoftmaxCentered", of: [x], "needs vectors")
   }
 }

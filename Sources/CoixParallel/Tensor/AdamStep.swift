@@ -1,7 +1,5 @@
 import CoixKernels
 
-// What optimisers need of tensors.
-
 extension Tensor {
   /// Whether every number of a uniform tensor is finite.
   package var isFinite: Bool { !isPoisoned && firstNumber(above: .greatestFiniteMagnitude) == nil }
