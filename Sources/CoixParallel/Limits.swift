@@ -34,6 +34,8 @@ enum Limits {
   static let pooledBufferOutside = 1 << 14
   /// The largest buffer, in floats, of a size that a caller chose and that is taken from a pool nevertheless.
   static let pooledCheckedBuffer = 1 << 16
+  /// Bytes up to which Swift's collections are made without asking whether there is memory for them.
+  static let unaskedBytes = 1 << 20
   /// Empty tapes that a worker keeps.
   static let pooledTapes = 4
 

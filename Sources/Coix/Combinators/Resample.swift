@@ -98,49 +98,35 @@ struct ResampleEmitter: ProgramEmitter {
     guard var metrics = recorder.metrics, let key = machine.keys.removeValue(forKey: scope),
       let weights = metrics.logWeight
     else { throw CoixError.illFormedProgram("resample: the program left no weights") }
-    let count = self.count.resolved(barrier.particles)
+    let population = barrier.population
+    let count = self.count.resolved(population.particles)
     let isSingle = if case .one = self.count { true } else { false }
-    let instances = barrier.instances
-    let logWeights = barrier.wholePlate(weights).reshaped(to: [barrier.particles, instances])
-    let logMeans = logWeights.logSumExp(axis: 0) - log(Tensor(Float(count)))
-    let isMet = try barrier.namingSites(of: metrics.weightTerms) {
-      try condition.isMet(by: logWeights, barrier)
-    }
+    let logWeights = population.logWeights(weights)
+    let logMeans = logWeights.logMeans(count)
+    let isMet = try barrier.namingSites(of: metrics.weightTerms) { try condition.isMet(by: logWeights) }
 
     if isMet.contains(true) {
-      var ancestors = try barrier.namingSites(of: metrics.weightTerms) {
-        try scheme.ancestors(
-          logWeights: logWeights, key: key, count: count, step: barrier.step, workers: barrier.workers)
+      // Who is not drawn anew goes on as its own child.
+      let ancestors = try barrier.namingSites(of: metrics.weightTerms) {
+        try logWeights.ancestors(scheme, key: key, count: count, where: isMet)
       }
       metrics.weightTerms = []
-      if isMet.contains(false) {
-        // Who is not drawn anew goes on as its own child.
-        for row in ancestors.indices where !isMet[row % instances] { ancestors[row] = Int32(row) }
-      }
-      let gather = RowGather(RowIndex(ancestors), plate: barrier.plateName)
+      let gather = population.gather(ancestors)
       try machine.gather(output, scope) { tensor in
         let gathered = gather(tensor)
         // A single particle outside of all plates is no row of anything.
-        return isSingle && instances == 1 && gathered.isMapped
+        return isSingle && population.instances == 1 && gathered.isMapped
           ? gathered.unmapped().reshaped(to: tensor.shape) : gathered
       }
-      gather.finish()
+      try gather.finish()
     }
 
     if !isMet.contains(false) {
-      metrics.logWeight =
-        instances == 1
-        ? logMeans.reshaped(to: .scalar)
-        : logMeans.mapped(
-          plate: barrier.plateName, index: RowIndex((0..<count * instances).map { Int32($0 % instances) }))
+      metrics.logWeight = try population.spread(logMeans, over: count)
       metrics.ess = isSingle ? nil : .value(Tensor(Float(count)))
     } else {
-      if isMet.contains(true) {
-        let mask = Tensor(isMet.map { $0 ? 1 : 0 })
-        metrics.logWeight = select(mask, logMeans, logWeights).reshaped(to: [barrier.rows]).mapped(
-          plate: barrier.plateName)
-      }
-      metrics.ess = .value(try barrier.summary(of: metrics.logWeight ?? weights).ess)
+      if isMet.contains(true) { metrics.logWeight = logWeights.replaced(by: logMeans, where: isMet) }
+      metrics.ess = .value(try population.logWeights(metrics.logWeight ?? weights).summary().ess)
     }
     if metrics.logZ == nil { metrics.logZ = .value(logMeans.sum()) }
     if machine.reportsSteps {

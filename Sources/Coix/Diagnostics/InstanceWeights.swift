@@ -1,54 +1,15 @@
 import CoixParallel
 import Foundation
 
-/// Log-weights `[particles, instances…]`, to be looked at one instance at a time.
-struct InstanceWeights {
-  let particles: Int
-  /// The instances' axes.
-  let instances: Shape
-  private let logWeights: [Float]
-  private let moments: WeightMoments
-
-  /// - Throws: `CoixError.weights(step:instance:reason:)` where an instance's weights are all -inf, or one is NaN or +inf;
-  ///   `CoixError.argument(_:)` without a particle axis or particles.
-  init(_ tensor: Tensor) throws {
-    let tensor = try tensor.validated()
-    guard tensor.shape.rank > 0, !tensor.isBatched, !tensor.isMapped, tensor.shape[0] > 0 else {
-      throw CoixError.argument(
-        "log-weights need particles on their first axis; their shape is \(tensor.shape)")
-    }
-    particles = tensor.shape[0]
-    instances = tensor.shape.dropping(1)
-    logWeights = tensor.scalars
-    moments = try WeightMoments(
-      tensor, particles: particles, instances: instances.elementCount, step: "weights", .standard)
+extension LogWeights {
+  /// A number for each instance, `[instances…]`.
+  ///
+  /// - Throws: `CoixError.memory(what:bytes:)`.
+  func forEachInstance(_ number: (Int) throws -> Double) throws -> Tensor {
+    let count = instanceShape.elementCount
+    try Memory.require(count, of: Float.self, for: "a number for each of \(count) instances")
+    return try Tensor((0..<count).map { Float(try number($0)) }, shape: instanceShape).validated()
   }
-
-  /// A number for each instance.
-  func map(_ number: (Int) -> Double) -> Tensor {
-    Tensor((0..<instances.elementCount).map { Float(number($0)) }, shape: instances)
-  }
-
-  /// One instance's log-weights.
-  func logWeights(_ instance: Int) -> [Double] {
-    (0..<particles).map { Double(logWeights[$0 * instances.elementCount + instance]) }
-  }
-
-  /// One instance's weights, which sum to 1.
-  func normalized(_ instance: Int) -> [Double] {
-    let logWeights = logWeights(instance)
-    // The greatest one apart from the sum: the sum's logarithm would be lost beside a great number.
-    let greatest = logWeights.max() ?? 0
-    let weights = logWeights.map { exp($0 - greatest) }
-    let total = weights.reduce(0, +)
-    return weights.map { $0 / total }
-  }
-
-  /// 1 / Σ w² of an instance's normalised weights.
-  func sampleSize(_ instance: Int) -> Double { moments.sampleSize(instance) }
-
-  /// The log of the sum of an instance's weights.
-  func logSum(_ instance: Int) -> Double { moments.logSum(instance) }
 }
 
 /// The effective sample size 1 / Σ w² of the normalised weights, between 1 and the number of particles, of log-weights
@@ -59,14 +20,15 @@ struct InstanceWeights {
 ///
 /// - Throws: `CoixError.weights(step:instance:reason:)` where an instance's weights are all -inf, or one is NaN or +inf.
 public func effectiveSampleSize(_ logWeights: Tensor) throws -> Tensor {
-  let weights = try InstanceWeights(logWeights)
-  return weights.map(weights.sampleSize)
+  let weights = try LogWeights(logWeights)
+  return try weights.forEachInstance(weights.moments().sampleSize)
 }
 
 /// The log of the estimated evidence, logsumexp(w) - log S, of log-weights `[particles, instances…]`: `[instances…]`.
 ///
 /// - Throws: as ``effectiveSampleSize(_:)``.
 public func logEvidence(_ logWeights: Tensor) throws -> Tensor {
-  let weights = try InstanceWeights(logWeights)
-  return weights.map { weights.logSum($0) - log(Double(weights.particles)) }
+  let weights = try LogWeights(logWeights)
+  let moments = try weights.moments()
+  return try weights.forEachInstance { moments.logSum($0) - log(Double(weights.population.particles)) }
 }

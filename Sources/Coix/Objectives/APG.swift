@@ -30,7 +30,7 @@ extension Objective {
       !block.contains($0.key) && !globals.contains($0.key)
     }
     let logWeight = target + reverse - (forward + proposal)
-    let weight = rank > 0 ? logWeight.softmax(axis: 0).detached : 1
+    let weight = rank > 0 ? logWeight.normalizedOverParticles : 1
     return -weight.weighing(target + forward)
   }
 

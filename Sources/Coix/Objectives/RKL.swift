@@ -10,7 +10,7 @@ extension Objective {
     let weight = inputs.incomingWeight
     let step = inputs.incrementalLogWeight.detached
     let product = weight.weighing(step)
-    let mean = inputs.isPlated ? product.sum(axis: 0) : product
+    let mean = inputs.isPlated ? product.summedOverParticles : product
     let surrogate = inputs.incrementalLogWeight + (1 + step - mean) * inputs.auxiliaryLogProb
     return -(weight.weighing(surrogate) - inputs.outgoingWeight.weighing(inputs.targetLogProb))
   }

@@ -188,13 +188,11 @@ struct EvaluationRun {
       try machine.recorder(.root).path = path
     }
     var chunkCounts: [Int] = []
-    var barrier = BarrierContext(
-      batch: [], hasParticles: false, plateName: "", workers: options.workers, stage: 1)
+    var barrier = BarrierContext(stage: 1, plates: [], hasParticles: false, workers: options.workers)
     for (number, stage) in code.stages.enumerated() {
       let batch = stage.plates.map(\.count)
       barrier = BarrierContext(
-        batch: batch, hasParticles: stage.hasParticles, plateName: stage.plates.first?.name ?? "",
-        workers: options.workers, stage: number + 1)
+        stage: number + 1, plates: stage.plates, hasParticles: stage.hasParticles, workers: options.workers)
       if stage.readsInput { machine.set(.input, try value.mapTensors { try place($0, stage.plates) }) }
       if !latents.isEmpty { try machine.give(placed(latents, stage.plates)) }
       let isLast = number == code.stages.count - 1
@@ -202,7 +200,7 @@ struct EvaluationRun {
         if stage.hasRowWork {
           let (next, chunks) = try run(
             stage, machine, batch: batch, isHot: isHot, output: isLast ? output : nil,
-            plateName: barrier.plateName)
+            plateName: stage.plates.first?.name ?? "")
           machine = next
           chunkCounts.append(chunks)
         } else {
@@ -254,16 +252,18 @@ struct EvaluationRun {
       throw CoixError.memory(what: "mapping data over nested plates", bytes: .max)
     }
     let inner = plates[(position + 1)...].reduce(1) { $0 * $1.count }
-    func index(_ rows: Int) -> RowIndex { RowIndex((0..<rows).map { Int32($0 / inner % plate.count) }) }
+    func index(_ rows: Int) throws(CoixError) -> RowIndex {
+      try RowIndex(count: rows, for: "mapping data over nested plates") { $0 / inner % plate.count }
+    }
     if nest.isNested, !tensor.isTrackedByRow {
       // What only some plates' rows differ in stays so in the chunks.
       let whole = tensor.unmapped()
       return position == 0
         ? whole.mapped(plate: name, over: nest, along: .particles)
         : whole.mapped(
-          plate: name, over: nest, along: .instances, index: plates.count > 2 ? index(nest.instances) : nil)
+          plate: name, over: nest, along: .instances, index: plates.count > 2 ? try index(nest.instances) : nil)
     }
-    return RowGather(index(nest.count), plate: plates[0].name)(tensor)
+    return RowGather(try index(nest.count), plate: plates[0].name)(tensor)
   }
 
   /// Runs one stage on all chunks; the machine that comes out holds tensors of the whole plate.
@@ -298,20 +298,20 @@ struct EvaluationRun {
     var trace = try machine.finishedTrace(.root)
     trace.plates = plates
     for index in trace.sites.indices {
-      trace.sites[index].value = barrier.wholePlate(trace.sites[index].value)
-      trace.sites[index].logProb = barrier.wholePlate(trace.sites[index].logProb)
+      trace.sites[index].value = barrier.population.whole(trace.sites[index].value)
+      trace.sites[index].logProb = barrier.population.whole(trace.sites[index].logProb)
     }
     let output: Output =
       if let unkept = machine.unkeptOutput { try unkept.mapTensors { _ in Tensor.unkept }.typed() } else {
-        try machine.take(register).mapTensors { try barrier.wholePlate($0).validated() }.typed()
+        try machine.take(register).mapTensors { try barrier.population.whole($0).validated() }.typed()
       }
     let running = recorder.metrics ?? RunningMetrics()
     let metrics = Metrics(
-      logWeight: barrier.wholePlate(running.logWeight ?? Tensor(0)), ess: running.ess?.tensor,
+      logWeight: barrier.population.whole(running.logWeight ?? Tensor(0)), ess: running.ess?.tensor,
       logZ: running.logZ?.tensor, logDensity: running.logDensity?.tensor, loss: running.loss,
       memory: running.memory)
     return Evaluation(
-      output: output, trace: trace, metrics: metrics, keep: options.keep, hasParticles: barrier.hasParticles,
+      output: output, trace: trace, metrics: metrics, keep: options.keep, hasParticles: barrier.population.hasParticles,
       steps: running.steps.compactMap(\.metrics),
       stageCount: chunkCounts.count, chunkCounts: chunkCounts)
   }

@@ -36,17 +36,20 @@ extension BarrierContext {
   /// The first site with a NaN for one of the instance's particles; else the first that adds +inf; else the one that adds -inf to
   /// most of them.
   private func site(in terms: [WeightTerm], toBlameFor instance: Int) -> String? {
-    let numbers = terms.map { term in
-      let rows = wholePlate(term.logDensity).scalars
-      return (site: term.site, added: (0..<particles).map { term.sign * rows[$0 * instances + instance] })
+    var (notANumber, infinite, impossible): (String?, String?, String?)
+    var most = 0
+    for term in terms {
+      var (hasNaN, hasInfinity, count) = (false, false, 0)
+      population.forEachParticle(of: instance, in: population.whole(term.logDensity)) { logDensity in
+        let added = term.sign * logDensity
+        hasNaN = hasNaN || added.isNaN
+        hasInfinity = hasInfinity || added == .infinity
+        count += added == -.infinity ? 1 : 0
+      }
+      if hasNaN { notANumber = notANumber ?? term.site }
+      if hasInfinity { infinite = infinite ?? term.site }
+      if count > most { (impossible, most) = (term.site, count) }
     }
-    if let term = numbers.first(where: { $0.added.contains(where: \.isNaN) }) { return term.site }
-    if let term = numbers.first(where: { $0.added.contains(.infinity) }) { return term.site }
-    var (site, most): (String?, Int) = (nil, 0)
-    for term in numbers {
-      let count = term.added.count { $0 == -.infinity }
-      if count > most { (site, most) = (term.site, count) }
-    }
-    return site
+    return notANumber ?? infinite ?? impossible
   }
 }

@@ -15,9 +15,13 @@ struct PlateMapping: Sendable {
   var scatter: RowScatter? { index.map { RowScatter(index: $0, targets: sourceRows) } }
 
   /// The buffer's row for each of the plate's rows; nil where they are the same.
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
   var rowIndex: RowIndex? {
-    guard axes != .all else { return index }
-    let numbers = rows.index(along: axes)
-    return index.map { RowIndex($0, then: numbers) } ?? numbers
+    get throws(CoixError) {
+      guard axes != .all else { return index }
+      let numbers = try rows.index(along: axes)
+      return index.map { RowIndex($0, then: numbers) } ?? numbers
+    }
   }
 }

@@ -53,10 +53,11 @@ package struct PlateRows: Hashable, Sendable {
   }
 
   /// For each row, its number along some of the plates.
-  package func index(along axes: PlateAxes) -> RowIndex {
-    RowIndex(
-      (0..<count).map {
-        Int32(axes == .particles ? $0 / instances : axes == .instances ? $0 % instances : $0)
-      })
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  func index(along axes: PlateAxes) throws(CoixError) -> RowIndex {
+    try RowIndex(count: count, for: "\(count) rows of nested plates") {
+      axes == .particles ? $0 / instances : axes == .instances ? $0 % instances : $0
+    }
   }
 }

@@ -11,10 +11,11 @@ extension ExecutionContext {
           operation: "plate \"\(mapping.plate)\"", reason: "mapped data is read outside of the plate"))
     }
     let result = Tensor(undefinedRows: tensor.shape, in: self, along: axes)
-    if let index = mapping.index {
-      index.rows.withUnsafeBufferPointer { load(tensor.pointer, $0.baseAddress, into: result, axes) }
-    } else {
-      load(tensor.pointer, nil, into: result, axes)
+    do throws(CoixError) {
+      let rows = try mapping.index?.rows
+      withExtendedLifetime(rows) { load(tensor.pointer, $0.map { UnsafePointer($0.pointer) }, into: result, axes) }
+    } catch {
+      return Tensor(failure: error)
     }
     guard tensor.node >= 0, let tape else { return result }
     return result.tracked(

@@ -33,14 +33,18 @@ extension Tensor {
   package func unmapped() -> Tensor {
     guard !storage.isPlain, let mapping = storage.mapping else { return self }
     let shape = Shape(mapping.rows.count).appending(self.shape)
-    guard let index = mapping.rowIndex else {
-      return Tensor(storage: Storage(viewing: storage, mapping: nil), shape: shape, tape: tape, node: node)
-    }
-    ExecutionContext.current?.rowWork.gathers += 1
-    let result = Tensor(undefined: shape)
-    index.rows.withUnsafeBufferPointer { rows in
-      guard let base = rows.baseAddress else { return }
-      coix_gather_rows(pointer, base, result.pointer, rows.count, self.shape.elementCount, Int32(result.team))
+    let result: Tensor
+    do throws(CoixError) {
+      guard let index = try mapping.rowIndex else {
+        return Tensor(storage: Storage(viewing: storage, mapping: nil), shape: shape, tape: tape, node: node)
+      }
+      ExecutionContext.current?.rowWork.gathers += 1
+      let rows = try index.rows
+      result = Tensor(undefined: shape)
+      coix_gather_rows(
+        pointer, rows.pointer, result.pointer, rows.count, self.shape.elementCount, Int32(result.team))
+    } catch {
+      return Tensor(failure: error)
     }
     guard let scatter = mapping.scatter else { return result }
     let team = result.team

@@ -1,3 +1,5 @@
+import CoixKernels
+
 /// How ancestors are drawn in proportion to weights: where the `count` positions lie at which the cumulative weights are looked up.
 ///
 /// Every scheme is unbiased: of a particle with normalised weight w there are count · w copies on average. They differ in how far
@@ -29,4 +31,61 @@ public enum ResamplingScheme: String, CaseIterable, Sendable {
   ///
   /// Liu and Chen, "Sequential Monte Carlo methods for dynamic systems", 1998.
   case residual
+}
+
+extension ResamplingScheme {
+  /// The random numbers that the scheme takes for `count` positions in each instance.
+  private func randomNumbers(key: PRNGKey, count: Int, instances: Int) -> Tensor {
+    switch self {
+    case .systematic: Draw(key: key, shape: [instances]).uniform()
+    case .stratified: Draw(key: key, shape: [count, instances]).uniform()
+    case .multinomial, .residual: Draw(key: key, shape: [count + 1, instances]).exponential()
+    }
+  }
+
+  /// Whether the kernel needs room for sorted positions.
+  private var sortsPositions: Bool {
+    switch self {
+    case .systematic, .stratified: false
+    case .multinomial, .residual: true
+    }
+  }
+
+  private var kernel: coix_resampling_scheme {
+    switch self {
+    case .systematic: COIX_SYSTEMATIC
+    case .stratified: COIX_STRATIFIED
+    case .multinomial: COIX_MULTINOMIAL
+    case .residual: COIX_RESIDUAL
+    }
+  }
+
+  /// The ancestors of `count` particles in each instance, given log-weights `[particles, instances]`: row numbers, `[count, instances]`.
+  ///
+  /// - Throws: as ``LogWeights/ancestors(_:key:count:where:)``.
+  func ancestors(of count: Int, logWeights: Tensor, key: PRNGKey, _ population: Population) throws
+    -> Numbers<Int32>
+  {
+    let (particles, instances) = (population.particles, population.instances)
+    // One row more, for the spacings; an index, random numbers, and positions in double.
+    try population.check(
+      Swift.max(Swift.min(count, Int(Int32.max)) + 1, particles), floats: 4, for: "resampling")
+    let rows = count * instances
+    let random = try randomNumbers(key: key, count: count, instances: instances).validated()
+    let positions = try Numbers<Double>(count: sortsPositions ? rows : 0, for: "resampling \(rows) rows")
+    let index = try Numbers<Int32>(count: rows, for: "resampling \(rows) rows")
+    let status = coix_resample(
+      kernel, logWeights.pointer, random.pointer, positions.pointer, index.pointer, particles, instances,
+      count, Int32(population.workers.team))
+    if status != 0 {
+      _ = try LogWeights(logWeights, of: population).moments()
+      throw CoixError.weights(
+        step: population.stepName, instance: RowLocation(row: Int(status - 1)),
+        reason: "the weights cannot be resampled")
+    }
+    if instances > 1 {
+      for row in 0..<rows { index[row] = index[row] * Int32(instances) + Int32(row % instances) }
+    }
+    return index
+  }
 }

@@ -29,14 +29,18 @@ package final class RowGather {
     let whole = Tensor(
       storage: Storage(viewing: tensor.storage, mapping: nil),
       shape: Shape([mapping.sourceRows]).appending(tensor.shape), tape: tensor.tape, node: tensor.node)
-    let view = view(of: whole, mapping)
-    views[name] = (tensor, view)
-    return view
+    do throws(CoixError) {
+      let view = try view(of: whole, mapping)
+      views[name] = (tensor, view)
+      return view
+    } catch {
+      return Tensor(failure: error)
+    }
   }
 
-  private func view(of whole: Tensor, _ mapping: PlateMapping) -> Tensor {
+  private func view(of whole: Tensor, _ mapping: PlateMapping) throws(CoixError) -> Tensor {
     guard mapping.axes == .instances else {
-      return whole.mapped(plate: plate, index: mapping.rowIndex.map(product) ?? index)
+      return whole.mapped(plate: plate, index: try mapping.rowIndex.map(product) ?? index)
     }
     // A row goes on as a row of the same instance.
     let rows = PlateRows(particles: index.count / mapping.rows.instances, instances: mapping.rows.instances)
@@ -46,9 +50,11 @@ package final class RowGather {
   }
 
   /// Ends the gather. Where most factors have no readers of their own, products are computed, which lets go of the factors.
-  package func finish() {
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  package func finish() throws {
     guard products.count > 2 * read.count else { return }
-    for name in read { _ = products[name]?.product.rows }
+    for name in read { _ = try products[name]?.product.rows }
   }
 
   /// a (b (c …)) becomes a (b (c … index)): a product with the same first factors, for each tail one that others share.

@@ -19,6 +19,13 @@ package struct StagePlan: Sendable {
     self.workers = workers
     self.isHot = isHot
   }
+
+  /// The same on one thread, one chunk after another.
+  var inOrder: StagePlan {
+    var plan = self
+    plan.workers = Workers.inOrder
+    return plan
+  }
 }
 
 /// What a chunk leaves behind.

@@ -34,7 +34,8 @@ final class Storage: @unchecked Sendable {
   /// At least `count` floats with undefined contents.
   init(count: Int) {
     capacity = BufferPool.roundedCapacity(count)
-    pointer = BufferPool.allocate(capacity)
+    guard let buffer = BufferPool.allocate(capacity) else { fatalError("TODO") }
+    pointer = buffer
     rarity = nil
   }
 
@@ -55,7 +56,11 @@ final class Storage: @unchecked Sendable {
   /// The storage of a poisoned tensor: one NaN.
   init(failure: CoixError) {
     capacity = BufferPool.roundedCapacity(1)
-    pointer = BufferPool.allocate(capacity)
+    guard let buffer = BufferPool.allocate(capacity) else {
+      // Justified: where 64 bytes cannot be had, Swift's own allocator has ended the process already.
+      fatalError("out of memory")
+    }
+    pointer = buffer
     pointer.update(repeating: .nan, count: capacity)
     rarity = Rarity(failure: failure)
   }
