@@ -189,7 +189,8 @@ private struct BestParticles {
     try population.check(Swift.max(count, population.particles), floats: 4, for: "keeping")
     let width = values.reduce(0) { $0 + $1.shape.elementCount / population.rows }
     try Memory.require(
-      population.particles, of: UInt8.self, each: 4 * width + 64, for: "comparing \(population.particles) particles")
+      population.particles, of: UInt8.self, each: 4 * width + 64,
+      for: "comparing \(population.particles) particles")
     particles = try Numbers(count: count * instances, for: "keeping \(count) particles")
     isFilled = [Bool](repeating: false, count: count * instances)
     for instance in 0..<instances {

@@ -25,7 +25,8 @@ public enum ResamplingCondition: Hashable, Sendable {
   /// For each instance whether its particles are to be drawn anew.
   func isMet(by logWeights: LogWeights) throws -> [Bool] {
     let population = logWeights.population
-    try Memory.require(population.instances, of: Bool.self, for: "resampling \(population.instances) instances")
+    try Memory.require(
+      population.instances, of: Bool.self, for: "resampling \(population.instances) instances")
     guard case .ess(let fraction) = self else {
       return Array(repeating: true, count: population.instances)
     }

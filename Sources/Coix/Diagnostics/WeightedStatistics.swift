@@ -112,7 +112,8 @@ private struct WeightedColumns {
     let population = weights.population
     let columns = population.instances * event.elementCount
     // One column's values and weights, an order and sums.
-    try Memory.require(5 * population.particles, of: Double.self, for: "statistics of \(population.particles) particles")
+    try Memory.require(
+      5 * population.particles, of: Double.self, for: "statistics of \(population.particles) particles")
     try Memory.require(columns * (count ?? 1), of: Float.self, for: "statistics of \(columns) columns")
     var result = [Float](repeating: 0, count: columns * (count ?? 1))
     for instance in 0..<population.instances {

@@ -17,7 +17,9 @@ struct BarrierContext {
   /// Computes what was left pending for want of all particles.
   func resolve(_ metrics: inout RunningMetrics) throws {
     if let weights = metrics.logZ, weights.isPending {
-      let summary = try namingSites(of: metrics.weightTerms) { try population.logWeights(weights.tensor).summary() }
+      let summary = try namingSites(of: metrics.weightTerms) {
+        try population.logWeights(weights.tensor).summary()
+      }
       metrics.ess = .value(summary.ess)
       metrics.logZ = .value(summary.logZ)
     }

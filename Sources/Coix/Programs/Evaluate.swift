@@ -261,7 +261,8 @@ struct EvaluationRun {
       return position == 0
         ? whole.mapped(plate: name, over: nest, along: .particles)
         : whole.mapped(
-          plate: name, over: nest, along: .instances, index: plates.count > 2 ? try index(nest.instances) : nil)
+          plate: name, over: nest, along: .instances,
+          index: plates.count > 2 ? try index(nest.instances) : nil)
     }
     return RowGather(try index(nest.count), plate: plates[0].name)(tensor)
   }
@@ -311,7 +312,8 @@ struct EvaluationRun {
       logZ: running.logZ?.tensor, logDensity: running.logDensity?.tensor, loss: running.loss,
       memory: running.memory)
     return Evaluation(
-      output: output, trace: trace, metrics: metrics, keep: options.keep, hasParticles: barrier.population.hasParticles,
+      output: output, trace: trace, metrics: metrics, keep: options.keep,
+      hasParticles: barrier.population.hasParticles,
       steps: running.steps.compactMap(\.metrics),
       stageCount: chunkCounts.count, chunkCounts: chunkCounts)
   }

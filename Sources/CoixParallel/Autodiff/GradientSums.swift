@@ -63,7 +63,8 @@ final class GradientSums: @unchecked Sendable {
           for task in task..<tasks.count {
             if let sums = try tasks[task].take(node, near: position) { parts.append(sums) }
           }
-          total = Tensor(undefined: total.shape)
+          guard let sum = Tensor(undefined: total.shape) else { throw Storage.lastRefusal }
+          total = sum
           coix_merge_double(parts, parts.count, total.pointer, total.shape.elementCount, Int32(team))
         }
         tape.add(factor == 1 ? total : total * Tensor(factor), to: node)

@@ -177,11 +177,13 @@ final class Tape {
 
   /// Adds to a node's gradient; what was broadcast from the node's shape is summed first.
   func add(_ gradient: consuming Tensor, to node: Int32) {
-    guard node >= 0 else { return }
+    // What cannot be computed goes no further: its error is the evaluation's.
+    guard node >= 0, !gradient.isPoisoned else { return }
     let node = nodes + Int(node)
     let isWhole = gradient.shape == node.pointee.shape && (gradient.stride == 0 || node.pointee.stride != 0)
     let reduced =
       isWhole ? gradient : gradient.summed(to: node.pointee.shape, stride: node.pointee.stride)
+    guard !reduced.isPoisoned else { return }
     guard var sum = node.pointee.gradient.take() else {
       node.pointee.gradient = reduced
       return

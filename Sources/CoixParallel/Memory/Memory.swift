@@ -13,7 +13,8 @@ package enum Memory {
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)`` if they are more than the machine has.
   @discardableResult
-  static func bytes(_ count: Int, of size: Int, for what: @autoclosure () -> String) throws(CoixError) -> Int {
+  static func bytes(_ count: Int, of size: Int, for what: @autoclosure () -> String) throws(CoixError) -> Int
+  {
     let (bytes, overflow) = count.multipliedReportingOverflow(by: size)
     guard !overflow, bytes <= physical else {
       throw CoixError.memory(what: what(), bytes: overflow ? .max : bytes)
@@ -46,5 +47,18 @@ package enum Memory {
     guard bytes > Limits.unaskedBytes else { return }
     guard let buffer = buffer(bytes: bytes) else { throw CoixError.memory(what: what(), bytes: bytes) }
     free(buffer)
+  }
+
+  /// Whether so much can be had; if not, the error is the evaluation's.
+  static func canGive<Element>(_ count: Int, of type: Element.Type, for what: @autoclosure () -> String)
+    -> Bool
+  {
+    do throws(CoixError) {
+      try require(count, of: type, for: what())
+      return true
+    } catch {
+      ExecutionContext.remember(error)
+      return false
+    }
   }
 }

@@ -10,10 +10,12 @@ extension ExecutionContext {
         failure: .misplacedTensor(
           operation: "plate \"\(mapping.plate)\"", reason: "mapped data is read outside of the plate"))
     }
-    let result = Tensor(undefinedRows: tensor.shape, in: self, along: axes)
+    guard let result = Tensor(undefinedRows: tensor.shape, in: self, along: axes) else { return .outOfMemory }
     do throws(CoixError) {
       let rows = try mapping.index?.rows
-      withExtendedLifetime(rows) { load(tensor.pointer, $0.map { UnsafePointer($0.pointer) }, into: result, axes) }
+      withExtendedLifetime(rows) {
+        load(tensor.pointer, $0.map { UnsafePointer($0.pointer) }, into: result, axes)
+      }
     } catch {
       return Tensor(failure: error)
     }
@@ -52,7 +54,7 @@ extension ExecutionContext {
   /// A seed for the chunk's backward pass: `gradient`'s rows, or one number for every row; zero on padding rows.
   func seed(from gradient: Tensor, like node: (shape: Shape, stride: Int)) -> Tensor {
     guard node.stride > 0 else { return gradient }
-    let result = Tensor(undefinedRows: node.shape, in: self)
+    guard let result = Tensor(undefinedRows: node.shape, in: self) else { return .outOfMemory }
     if gradient.shape.elementCount == 1 && gradient.shape.rank == 0 {
       coix_fill(result.pointer, gradient.scalar, result.bufferCount, 1)
     } else {

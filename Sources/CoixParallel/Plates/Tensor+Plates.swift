@@ -40,7 +40,8 @@ extension Tensor {
       }
       ExecutionContext.current?.rowWork.gathers += 1
       let rows = try index.rows
-      result = Tensor(undefined: shape)
+      guard let gathered = Tensor(undefined: shape) else { return .outOfMemory }
+      result = gathered
       coix_gather_rows(
         pointer, rows.pointer, result.pointer, rows.count, self.shape.elementCount, Int32(result.team))
     } catch {

@@ -15,7 +15,7 @@ package struct LogWeights {
   /// Weights that somebody has brought along, `[particles, instances…]`.
   ///
   /// - Throws: `CoixError.argument(_:)` without particles.
-  package init(_ tensor: Tensor) throws {
+  package init(_ tensor: Tensor, workers: Workers = .standard) throws {
     let tensor = try tensor.validated()
     guard tensor.shape.rank > 0, !tensor.isBatched, !tensor.isMapped, tensor.shape[0] > 0 else {
       throw CoixError.argument(
@@ -24,7 +24,7 @@ package struct LogWeights {
     self.init(
       tensor,
       of: Population(
-        batch: Array(tensor.shape), hasParticles: true, plate: "weights", step: nil, workers: .standard))
+        batch: Array(tensor.shape), hasParticles: true, plate: "weights", step: nil, workers: workers))
   }
 
   /// The instances' axes.

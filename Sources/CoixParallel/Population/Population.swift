@@ -123,7 +123,8 @@ package struct Population: Sendable {
 
 /// For each of some particles the particle, of the same instance, that it is a copy of.
 package struct Ancestors {
-  let index: RowIndex
+  /// The ancestors' rows.
+  package let index: RowIndex
 
   /// Ancestors of `count` particles, one instance after another within each particle; numbers are those of rows.
   init(_ rows: Numbers<Int32>) { index = RowIndex(rows) }

@@ -71,9 +71,9 @@ extension ResamplingScheme {
     try population.check(
       Swift.max(Swift.min(count, Int(Int32.max)) + 1, particles), floats: 4, for: "resampling")
     let rows = count * instances
-    let random = try randomNumbers(key: key, count: count, instances: instances).validated()
-    let positions = try Numbers<Double>(count: sortsPositions ? rows : 0, for: "resampling \(rows) rows")
     let index = try Numbers<Int32>(count: rows, for: "resampling \(rows) rows")
+    let positions = try Numbers<Double>(count: sortsPositions ? rows : 0, for: "resampling \(rows) rows")
+    let random = try randomNumbers(key: key, count: count, instances: instances).validated()
     let status = coix_resample(
       kernel, logWeights.pointer, random.pointer, positions.pointer, index.pointer, particles, instances,
       count, Int32(population.workers.team))

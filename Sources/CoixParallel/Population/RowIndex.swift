@@ -43,7 +43,7 @@ package final class RowIndex: Sendable {
   /// The row numbers.
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)`` where a product has no room.
-  var rows: Numbers<Int32> {
+  package var rows: Numbers<Int32> {
     get throws(CoixError) {
       // Products share their second factors, so that the rows of many take one multiplication each. No recursion: chains may be as
       // long as programs have steps.

@@ -225,7 +225,8 @@ private final class StageRun: @unchecked Sendable {
     let rows = plan.rows?.count ?? 0
     let floats = perRow * Double(rows)
     try Memory.bytes(
-      floats < 0x1p62 ? Int(floats) : .max, of: MemoryLayout<Float>.stride, for: "what is kept of \(rows) rows")
+      floats < 0x1p62 ? Int(floats) : .max, of: MemoryLayout<Float>.stride,
+      for: "what is kept of \(rows) rows")
   }
 
   private func destination(for export: ChunkOutcome.Export) throws -> Destination {

@@ -37,7 +37,7 @@ public func dense(_ x: Tensor, kernel: Tensor, bias: Tensor?, activation: Activa
   let rows = x.rowCount
   let shape = bias?.shape ?? Shape(outputs)
   if let refusal = Tensor.refusal("dense", toMake: shape, like: x) { return refusal }
-  let y = Tensor(undefined: shape, like: x)
+  guard let y = Tensor(undefined: shape, like: x) else { return .outOfMemory }
   coix_dense_forward(
     x.pointer, kernel.pointer, bias?.pointer, y.pointer, inputs, outputs, rows, activation.code,
     Int32(x.layerTeam))
@@ -52,6 +52,7 @@ public func dense(_ x: Tensor, kernel: Tensor, bias: Tensor?, activation: Activa
     y,
     .many { gradient, tape in
       let scratch = activation == .identity ? nil : Tensor(undefined: y.shape, like: x)
+      if activation != .identity && scratch == nil { return }
       let dx = xNode < 0 ? nil : Tensor(undefined: x.shape, like: x)
       let dkernel = kernelNode < 0 ? nil : Tensor(undefined: kernel.shape)
       let dbias = biasNode < 0 ? nil : Tensor(undefined: y.shape)

@@ -11,7 +11,7 @@ extension Tensor {
     if let refusal = refusal("softmax") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("softmax", axis, shape) }
     let layout = layout(axis)
-    let y = Tensor(undefined: shape, like: self)
+    guard let y = Tensor(undefined: shape, like: self) else { return .outOfMemory }
     coix_softmax(pointer, y.pointer, layout.outer, layout.count, layout.inner, 0, Int32(team))
     return y.recorded(from: self) { gradient in
       // y (g - sum(g y))
@@ -29,7 +29,7 @@ extension Tensor {
     if let refusal = refusal("logSoftmax") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("logSoftmax", axis, shape) }
     let layout = layout(axis)
-    let y = Tensor(undefined: shape, like: self)
+    guard let y = Tensor(undefined: shape, like: self) else { return .outOfMemory }
     coix_softmax(pointer, y.pointer, layout.outer, layout.count, layout.inner, 1, Int32(team))
     return y.recorded(from: self) { gradient in
       // g - exp(y) sum(g)
@@ -46,14 +46,14 @@ extension Tensor {
     if let refusal = refusal("cumulativeSum") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("cumulativeSum", axis, shape) }
     let layout = layout(axis)
-    let y = Tensor(undefined: shape, like: self)
+    guard let y = Tensor(undefined: shape, like: self) else { return .outOfMemory }
     coix_cumsum(pointer, y.pointer, layout.outer, layout.count, layout.inner)
     return y.recorded(from: self) { $0.sumOfRest(layout) }
   }
 
   /// Running sums from the end: element k is the sum of elements k to the last; no gradient.
   private func sumOfRest(_ layout: AxisLayout) -> Tensor {
-    let result = Tensor(undefined: shape, like: self)
+    guard let result = Tensor(undefined: shape, like: self) else { return .outOfMemory }
     result.pointer.update(from: pointer, count: shape.elementCount * rowCount)
     for outer in 0..<layout.outer where layout.count > 1 {
       for k in (0..<layout.count - 1).reversed() {
