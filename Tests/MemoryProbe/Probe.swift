@@ -36,8 +36,14 @@ enum Request: String, CaseIterable {
       let scheme: ResamplingScheme = self == .resampling ? .systematic : .residual
       _ = try evaluate(resample(weighted, count: .exactly(3 * scale), scheme: scheme), seed: 0)()
     case .chunks:
-      _ = try evaluate(
-        Plate("particle", count: scale, chunkRows: 1)(normal), seed: 0, options: .init(keep: .metrics))()
+      // The weights' gradient goes back through every chunk, each of which may keep a tape.
+      _ = try valueWithGradient(at: Tensor(0)) { mean in
+        let particles = Plate("particle", count: scale, chunkRows: 1)
+        let proposal = Kernel { (trace) in trace.sample("z", from: Normal(mean, 1)) }
+        return try evaluate(propose(particles(normal), particles(proposal), loss: .iwae), seed: 0)().metrics
+          .loss
+          ?? Tensor(0)
+      }
     case .tensor:
       let tensor = Tensor.zeros([scale])
       _ = try (exp(tensor) + 1).validated()

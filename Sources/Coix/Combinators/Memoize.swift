@@ -2,22 +2,27 @@ import CoixParallel
 
 /// Proposes with samples from memory besides fresh ones, and keeps the best of both.
 ///
-/// 1. `proposal` runs, and each of its latent values is joined to those that `memory` has for the site, which come first.
-/// 2. `target` runs at these values. It stands in a plate of as many particles as memory and proposal have together.
-/// 3. For each instance, of particles whose latent values are all the same the first is kept; of these the `size` best by their joint
-///    log-probability, best first.
+/// 1. `proposal` runs, and each of its latent values is joined to those that `memory` has for the site, which
+///    come first.
+/// 2. `target` runs at these values. It stands in a plate of as many particles as memory and proposal have
+///    together.
+/// 3. For each instance, of particles whose latent values are all the same the first is kept; of these the
+///    `size` best by their joint log-probability, best first.
 ///
-/// The log-weight is that joint log-probability: the result is an enumeration of the posterior's modes, not a sample. Where fewer
-/// than `size` particles differ, the best one fills the rest, with log-weight -inf. The result has the target's output, its
-/// latent sites, the proposal's other metrics, and the values kept in ``Metrics/memory``, for the next round. Hewitt, Le and
-/// Tenenbaum, "Learning to learn generative programs with memoised wake-sleep", 2020.
+/// The log-weight is that joint log-probability: the result is an enumeration of the posterior's modes, not a
+/// sample. Where fewer than `size` particles differ, the best one fills the rest, with log-weight -inf. The
+/// result has the target's output, its latent sites, the proposal's other metrics, and the values kept in
+/// ``Metrics/memory``, for the next round. Hewitt, Le and Tenenbaum, "Learning to learn generative programs
+/// with memoised wake-sleep", 2020.
 ///
 /// - Parameters:
 ///   - target: what the values are kept for.
 ///   - proposal: what draws fresh ones.
-///   - memory: for each latent site of the proposal its values, `[samples, instances…, event…]`; empty at first.
+///   - memory: for each latent site of the proposal its values, `[samples, instances…, event…]`; empty at
+///     first.
 ///   - size: how many particles to keep; by default as many as the memory has.
-/// - Returns: an inference program whose evaluation throws `CoixError.argument(_:)` without a size, or if `memory` does not fit.
+/// - Returns: an inference program whose evaluation throws `CoixError.argument(_:)` without a size, or if
+///   `memory` does not fit.
 public func memoize<I, O>(
   _ target: some TargetProgram<I, O>, _ proposal: some InferenceProgram<I, some TensorTree>,
   memory: [String: Tensor] = [:], size: Int? = nil

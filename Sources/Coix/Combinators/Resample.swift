@@ -2,18 +2,20 @@ import CoixParallel
 
 /// Draws particles anew in proportion to their weights, which are equal afterwards.
 ///
-/// The resampling is over the particle axis, for each instance by itself, and by default systematic (Douc, Cappé and Moulines,
-/// "Comparison of resampling schemes for particle filtering", 2005). Each log-weight is then logsumexp(w) - log k. Values and
-/// log-probabilities are gathered, and gradients flow through the gather. An unweighted program has equal weights. Without a
-/// particle axis nothing happens.
+/// The resampling is over the particle axis, for each instance by itself, and by default systematic (Douc,
+/// Cappé and Moulines, "Comparison of resampling schemes for particle filtering", 2005). Each log-weight is
+/// then logsumexp(w) - log k. Values and log-probabilities are gathered, and gradients flow through the
+/// gather. An unweighted program has equal weights. Without a particle axis nothing happens.
 ///
-/// As in the reference, a change of the number of particles from S to k changes the evidence that the weights stand for by log(S / k).
+/// As in the reference, a change of the number of particles from S to k changes the evidence that the weights
+/// stand for by log(S / k).
 ///
-/// Under a condition an instance that does not meet it keeps its particles and their weights. Weights are cumulative, so that in
-/// both cases logsumexp(w) - log k is the same before and after, and a further `propose` gives the evidence of all steps, whichever
-/// of them resampled. The metric log Z is that of the program that was resampled, or that of its weights. The effective
-/// sample size becomes that of the weights as they are afterwards: k, or the mean over instances where some kept theirs. There is none
-/// after ``ParticleCount/one``.
+/// Under a condition an instance that does not meet it keeps its particles and their weights. Weights are
+/// cumulative, so that in both cases logsumexp(w) - log k is the same before and after, and a further
+/// `propose` gives the evidence of all steps, whichever of them resampled. The metric log Z is that of the
+/// program that was resampled, or that of its weights. The effective sample size becomes that of the weights
+/// as they are afterwards: k, or the mean over instances where some kept theirs. There is none after
+/// ``ParticleCount/one``.
 ///
 /// - Parameters:
 ///   - program: whose particles are drawn from.
@@ -90,7 +92,8 @@ struct ResampleEmitter: ProgramEmitter {
     return ProgramOutline(title, [.init(program)])
   }
 
-  /// At the barrier: chooses ancestors, and has everything that came out of the program read by them from now on.
+  /// At the barrier: chooses ancestors, and has everything that came out of the program read by them from now
+  /// on.
   private func resample(
     _ machine: Machine, _ barrier: BarrierContext, _ output: Register, _ scope: Scope, _ number: Int
   ) throws {

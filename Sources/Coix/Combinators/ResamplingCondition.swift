@@ -4,11 +4,12 @@ import CoixParallel
 public enum ResamplingCondition: Hashable, Sendable {
   /// At every evaluation.
   case always
-  /// Where the effective sample size 1 / Σ w² of the normalised cumulative weights is below this fraction of the particles, from 0
-  /// (never) to 1 (wherever the weights differ). Other instances' particles go on as they are, with their weights.
+  /// Where the effective sample size 1 / Σ w² of the normalised cumulative weights is below this fraction of
+  /// the particles, from 0 (never) to 1 (wherever the weights differ). Other instances' particles go on as
+  /// they are, with their weights.
   ///
-  /// Liu and Chen, "Blind deconvolution via sequential imputations", 1995; Del Moral, Doucet and Jasra, "On adaptive resampling
-  /// strategies for sequential Monte Carlo methods", 2012.
+  /// Liu and Chen, "Blind deconvolution via sequential imputations", 1995; Del Moral, Doucet and Jasra, "On
+  /// adaptive resampling strategies for sequential Monte Carlo methods", 2012.
   case ess(below: Double)
 
   /// Throws unless the condition has a meaning and allows for a number of particles.

@@ -1,26 +1,28 @@
 import CoixParallel
 import Foundation
 
-/// The shape k of a generalised Pareto distribution fitted to the largest weights: for log-weights `[particles, instances…]`,
-/// `[instances…]`.
+/// The shape k of a generalised Pareto distribution fitted to the largest weights: for log-weights
+/// `[particles, instances…]`, `[instances…]`.
 ///
-/// Weights have moments up to order 1 / k. Below 0.7 (and 1 - 1 / log₁₀ S for fewer than 2,200 particles) their mean is an estimate
-/// that can be relied on; above 1 there is nothing to estimate. Infinite where nothing can be fitted because less than five weights
-/// lie above the tail's cutoff, as with equal weights or less than 21 particles.
+/// Weights have moments up to order 1 / k. Below 0.7 (and 1 - 1 / log₁₀ S for fewer than 2,200 particles)
+/// their mean is an estimate that can be relied on; above 1 there is nothing to estimate. Infinite where
+/// nothing can be fitted because less than five weights lie above the tail's cutoff, as with equal weights or
+/// less than 21 particles.
 ///
-/// Vehtari, Simpson, Gelman, Yao and Gabry, "Pareto smoothed importance sampling", 2024: the tail has min(S / 5, 3 √S) particles, and
-/// k is shrunk towards 1/2 by a prior worth ten of them. The fit is that of Zhang and Stephens, "A new and efficient
-/// estimation method for the generalized Pareto distribution", 2009.
+/// Vehtari, Simpson, Gelman, Yao and Gabry, "Pareto smoothed importance sampling", 2024: the tail has min(S /
+/// 5, 3 √S) particles, and k is shrunk towards 1/2 by a prior worth ten of them. The fit is that of Zhang and
+/// Stephens, "A new and efficient estimation method for the generalized Pareto distribution", 2009.
 ///
-/// - Throws: `CoixError.weights(step:instance:reason:)` where an instance's weights are all -inf, or one is NaN or +inf.
+/// - Throws: `CoixError.weights(step:instance:reason:)` where an instance's weights are all -inf, or one is
+///   NaN or +inf.
 public func paretoK(_ logWeights: Tensor) throws -> Tensor {
   let weights = try LogWeights(logWeights)
   _ = try weights.moments()
   return try weights.forEachInstance { try ParetoTail(weights.logWeights(of: $0))?.fit.shape ?? .infinity }
 }
 
-/// Log-weights whose tail is replaced by the expected order statistics of the generalised Pareto distribution fitted to it, each at
-/// most as large as the largest was; see ``paretoK(_:)``.
+/// Log-weights whose tail is replaced by the expected order statistics of the generalised Pareto distribution
+/// fitted to it, each at most as large as the largest was; see ``paretoK(_:)``.
 ///
 /// Weights without a tail to fit stay as they are. The result is a constant.
 ///
@@ -80,8 +82,8 @@ private struct GeneralizedPareto {
   let shape: Double
   let scale: Double
 
-  /// Zhang and Stephens's fit to ascending numbers: the mean over a grid of b = -shape / scale in proportion to its profile
-  /// likelihood; the shape is then that of b, shrunk.
+  /// Zhang and Stephens's fit to ascending numbers: the mean over a grid of b = -shape / scale in proportion
+  /// to its profile likelihood; the shape is then that of b, shrunk.
   init(fitting excesses: [Double]) {
     let count = Double(excesses.count)
     let points = 30 + Int(count.squareRoot())

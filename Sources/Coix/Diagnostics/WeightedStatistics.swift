@@ -1,12 +1,14 @@
 import CoixParallel
 import Foundation
 
-/// The mean under log-weights `[particles, instances…]` of values `[particles, instances…, event…]`: `[instances…, event…]`.
+/// The mean under log-weights `[particles, instances…]` of values `[particles, instances…, event…]`:
+/// `[instances…, event…]`.
 ///
 /// Sums are taken in double. The result is a constant.
 ///
-/// - Throws: `CoixError.shape(operation:shapes:reason:)` if the shapes don't fit; `CoixError.weights(step:instance:reason:)` where
-///   an instance's weights are all -inf, or one is NaN or +inf.
+/// - Throws: `CoixError.shape(operation:shapes:reason:)` if the shapes don't fit;
+///   `CoixError.weights(step:instance:reason:)` where an instance's weights are all -inf, or one is NaN or
+///   +inf.
 public func weightedMean(of values: Tensor, logWeights: Tensor) throws -> Tensor {
   try WeightedColumns("weightedMean", values, logWeights).map { values, weights in [mean(values, weights)] }
 }
@@ -23,7 +25,8 @@ public func weightedVariance(of values: Tensor, logWeights: Tensor) throws -> Te
 
 /// Quantiles `[levels, instances…, event…]`; see ``weightedMean(of:logWeights:)``.
 ///
-/// The quantile of a level is the smallest value x for which the values up to x have at least that weight together.
+/// The quantile of a level is the smallest value x for which the values up to x have at least that weight
+/// together.
 ///
 /// - Throws: as for the mean; `CoixError.argument(_:)` for levels outside of 0...1.
 public func weightedQuantiles(_ levels: [Double], of values: Tensor, logWeights: Tensor) throws -> Tensor {
@@ -107,7 +110,8 @@ private struct WeightedColumns {
     event = values.shape.dropping(logWeights.shape.rank)
   }
 
-  /// `count` numbers of each column, given its values and weights: `[instances…, event…]`, with several numbers on a first axis.
+  /// `count` numbers of each column, given its values and weights: `[instances…, event…]`, with several
+  /// numbers on a first axis.
   func map(_ count: Int? = nil, _ numbers: ([Double], [Double]) -> [Double]) throws -> Tensor {
     let population = weights.population
     let columns = population.instances * event.elementCount

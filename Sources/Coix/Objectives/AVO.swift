@@ -1,10 +1,11 @@
 import CoixParallel
 
 extension Objective {
-  /// The annealed variational objective: -Σ log v / S, with the incremental weights v of S particles, whatever they came in with.
+  /// The annealed variational objective: -Σ log v / S, with the incremental weights v of S particles,
+  /// whatever they came in with.
   ///
-  /// Huang, Tan, Lacoste and Courville, "Improving explorability in variational inference with annealed variational objectives",
-  /// 2018.
+  /// Huang, Tan, Lacoste and Courville, "Improving explorability in variational inference with annealed
+  /// variational objectives", 2018.
   public static let avo = Objective(
     "avo", rowLoss: { incremental, count in incremental * Tensor(-1 / Float(count)) }, readsValues: false,
     terms: { inputs in

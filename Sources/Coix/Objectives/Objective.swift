@@ -2,8 +2,8 @@ import CoixParallel
 
 /// What an objective reads: two traces and two weights, each over the whole plate.
 public struct ObjectiveInputs: Sendable {
-  /// The proposal's sites; their log-probabilities are `[particles, instances…]`, with the axes of local plates behind them, their
-  /// values `[particles, instances…, event…]`.
+  /// The proposal's sites; their log-probabilities are `[particles, instances…]`, with the axes of local
+  /// plates behind them, their values `[particles, instances…, event…]`.
   public let proposal: Trace
   /// The target's sites.
   public let target: Trace
@@ -36,8 +36,8 @@ public struct Objective: Sendable {
   public let name: String
   /// Each particle's part of the loss.
   public let terms: @Sendable (ObjectiveInputs) -> Tensor
-  /// The same, from a particle's incremental log-weight and the particle count alone; nil if other particles matter. The runtime
-  /// then takes the gradient of each chunk at once.
+  /// The same, from a particle's incremental log-weight and the particle count alone; nil if other particles
+  /// matter. The runtime then takes the gradient of each chunk at once.
   let rowLoss: (@Sendable (Tensor, Int) -> Tensor)?
   /// Whether `rowLoss` holds only where all incoming weights are equal.
   let needsEqualWeights: Bool

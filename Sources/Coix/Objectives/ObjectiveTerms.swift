@@ -35,7 +35,8 @@ extension Site {
 }
 
 extension Trace {
-  /// The sum of some sites' log-probabilities, and over their axes beyond the first `batchRank`; 0 for no sites.
+  /// The sum of some sites' log-probabilities, and over their axes beyond the first `batchRank`; 0 for no
+  /// sites.
   func logProb(batchRank: Int, where isIncluded: (Site) -> Bool) -> Tensor {
     sites.filter(isIncluded).reduce(Tensor(0)) { sum, site in sum + site.logProb.summed(beyond: batchRank) }
   }

@@ -1,11 +1,11 @@
 import CoixParallel
 
 extension Objective {
-  /// Reweighted wake-sleep: -Σ W (log p - log q' + log q), with the normalised outgoing weights W (no gradient), the target p, this
-  /// step's kernel q and what it extends, q'.
+  /// Reweighted wake-sleep: -Σ W (log p - log q' + log q), with the normalised outgoing weights W (no
+  /// gradient), the target p, this step's kernel q and what it extends, q'.
   ///
-  /// Bornschein and Bengio, "Reweighted wake-sleep", 2015; Le, Kosiorek, Siddharth, Teh and Wood, "Revisiting reweighted wake-sleep
-  /// for models with stochastic control flow", 2019.
+  /// Bornschein and Bengio, "Reweighted wake-sleep", 2015; Le, Kosiorek, Siddharth, Teh and Wood, "Revisiting
+  /// reweighted wake-sleep for models with stochastic control flow", 2019.
   public static let rws = Objective("rws", readsValues: false) { inputs in
     let surrogate = inputs.targetLogProb - inputs.auxiliaryLogProb + inputs.forwardLogProb
     return -inputs.outgoingWeight.weighing(surrogate)

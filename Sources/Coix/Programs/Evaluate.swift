@@ -190,9 +190,9 @@ struct EvaluationRun {
     var chunkCounts: [Int] = []
     var barrier = BarrierContext(stage: 1, plates: [], hasParticles: false, workers: options.workers)
     for (number, stage) in code.stages.enumerated() {
-      let batch = stage.plates.map(\.count)
       barrier = BarrierContext(
         stage: number + 1, plates: stage.plates, hasParticles: stage.hasParticles, workers: options.workers)
+      let batch = barrier.population.batch
       if stage.readsInput { machine.set(.input, try value.mapTensors { try place($0, stage.plates) }) }
       if !latents.isEmpty { try machine.give(placed(latents, stage.plates)) }
       let isLast = number == code.stages.count - 1

@@ -19,7 +19,8 @@ final class Machine: @unchecked Sendable {
   var unkeptOutput: Value?
   /// By scope number; nil for scopes that aren't open.
   ///
-  /// A copy for a chunk shares them until it asks for one: most belong to programs that the stage knows nothing of.
+  /// A copy for a chunk shares them until it asks for one: most belong to programs that the stage knows
+  /// nothing of.
   private var recorders: [Recorder?]
   private let id = lastID.wrappingAdd(1, ordering: .relaxed).newValue
   private static let lastID = Atomic<UInt64>(0)
@@ -179,7 +180,8 @@ final class Machine: @unchecked Sendable {
     for index in registers.indices { registers[index]?.isLocal = false }
   }
 
-  /// Calls `body` with the recorders that this machine has touched. What the others hold is the whole plate's already.
+  /// Calls `body` with the recorders that this machine has touched. What the others hold is the whole plate's
+  /// already.
   private func forEachOwnRecorder(_ body: (Recorder) throws -> Void) rethrows {
     for case let recorder? in recorders where recorder.machine == id { try body(recorder) }
   }

@@ -16,8 +16,8 @@ struct Scope: Hashable, Sendable {
 
 /// An evaluation as a list of stages, which the combinators write before anything runs.
 ///
-/// Within a stage a worker runs all instructions on one chunk before it takes the next. A barrier, which needs all particles,
-/// ends a stage.
+/// Within a stage a worker runs all instructions on one chunk before it takes the next. A barrier, which
+/// needs all particles, ends a stage.
 struct StageCode: Sendable {
   typealias Instruction = @Sendable (Machine) throws -> Void
   typealias Barrier = @Sendable (Machine, BarrierContext) throws -> Void
@@ -31,7 +31,8 @@ struct StageCode: Sendable {
     var barrier: Barrier?
     /// Whether any instruction looks at rows; without, the stage needs no walk through the chunks.
     var hasRowWork = false
-    /// Whether any program of the stage takes the evaluation's own input: where none does, data need not fit the plates.
+    /// Whether any program of the stage takes the evaluation's own input: where none does, data need not fit
+    /// the plates.
     var readsInput = false
   }
 

@@ -22,7 +22,8 @@ extension Machine {
 }
 
 extension BarrierContext {
-  /// Calls `body`, and names the site that is to blame where it throws that an instance's weights have no meaning.
+  /// Calls `body`, and names the site that is to blame where it throws that an instance's weights have no
+  /// meaning.
   func namingSites<Result>(of terms: [WeightTerm], _ body: () throws -> Result) throws -> Result {
     do {
       return try body()
@@ -33,8 +34,8 @@ extension BarrierContext {
     }
   }
 
-  /// The first site with a NaN for one of the instance's particles; else the first that adds +inf; else the one that adds -inf to
-  /// most of them.
+  /// The first site with a NaN for one of the instance's particles; else the first that adds +inf; else the
+  /// one that adds -inf to most of them.
   private func site(in terms: [WeightTerm], toBlameFor instance: Int) -> String? {
     var (notANumber, infinite, impossible): (String?, String?, String?)
     var most = 0

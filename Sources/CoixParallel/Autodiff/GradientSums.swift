@@ -3,7 +3,8 @@ import Synchronization
 
 /// The gradients of the parent tape's uniform tensors, summed in double over the chunks of one task.
 ///
-/// The first chunk's gradient is kept as it is until a second one comes: most stages of few rows have only one.
+/// The first chunk's gradient is kept as it is until a second one comes: most stages of few rows have only
+/// one.
 final class GradientSums: @unchecked Sendable {
   // @unchecked: one task writes it; it is read after the parallel region.
 

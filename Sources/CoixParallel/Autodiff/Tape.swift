@@ -4,9 +4,10 @@ import Synchronization
 
 /// A define-by-run record of operations, and the gradients that flow back through it.
 ///
-/// One tape belongs to one chunk, or to the caller within ``valueWithGradient(at:_:)``. A chunk's tape has the caller's as
-/// parent: a tensor that is tracked there (a parameter, a value from before a barrier) becomes a leaf here when an operation
-/// first reads it, and its gradient is collected from ``leaves`` after the backward pass.
+/// One tape belongs to one chunk, or to the caller within ``valueWithGradient(at:_:)``. A chunk's tape has
+/// the caller's as parent: a tensor that is tracked there (a parameter, a value from before a barrier)
+/// becomes a leaf here when an operation first reads it, and its gradient is collected from ``leaves`` after
+/// the backward pass.
 final class Tape {
   /// How a node hands its gradient on.
   enum Pullback {
@@ -46,7 +47,8 @@ final class Tape {
 
   private(set) var id: UInt32
   private var parentID: UInt32
-  /// The nodes, in a buffer of the tape's own: they are appended and changed in place too often for an array's checks.
+  /// The nodes, in a buffer of the tape's own: they are appended and changed in place too often for an
+  /// array's checks.
   private var nodes: UnsafeMutablePointer<Node>
   private var capacity: Int
   private static let firstCapacity = 64

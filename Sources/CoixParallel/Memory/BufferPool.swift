@@ -49,7 +49,8 @@ final class BufferPool: @unchecked Sendable {
   /// Small buffers for tensors outside of evaluations: parameters, batches.
   private static let outside = Mutex(BufferPool(retainedLimit: Limits.pooledFloatsOutside))
 
-  /// A buffer of `capacity` floats, from the current worker's pool if it has one; nil if there is no memory for it.
+  /// A buffer of `capacity` floats, from the current worker's pool if it has one; nil if there is no memory
+  /// for it.
   static func allocate(_ capacity: Int) -> UnsafeMutablePointer<Float>? {
     let pooled = ExecutionContext.withCurrent { context -> UnsafeMutablePointer<Float>? in
       guard let context, let pool = context.pool else { return nil }
@@ -151,8 +152,8 @@ final class BufferPool: @unchecked Sendable {
 
   private static let shelf = Mutex<[BufferPool]>([])
 
-  /// Gives what nobody uses at the moment back to the system: the buffers that lie on the shelf, outside of evaluations, and in the calling
-  /// thread's own pool.
+  /// Gives what nobody uses at the moment back to the system: the buffers that lie on the shelf, outside of
+  /// evaluations, and in the calling thread's own pool.
   static func drainIdlePools() {
     shelf.withLock { for pool in $0 { pool.drain() } }
     outside.withLock { $0.drain() }

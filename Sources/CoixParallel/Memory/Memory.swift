@@ -2,9 +2,9 @@ import Foundation
 
 /// The one place that large memory comes from.
 ///
-/// A request that is larger than the machine, or that the system refuses, is an error of whoever asked: thrown, or the failure of a
-/// poisoned tensor. What is small (names, nodes, what is kept of a chunk) comes from Swift's own allocator, which ends the process if there
-/// is nothing left at all.
+/// A request that is larger than the machine, or that the system refuses, is an error of whoever asked:
+/// thrown, or the failure of a poisoned tensor. What is small (names, nodes, what is kept of a chunk) comes
+/// from Swift's own allocator, which ends the process if there is nothing left at all.
 package enum Memory {
   /// The machine's memory, in bytes.
   static let physical = Int(clamping: ProcessInfo.processInfo.physicalMemory)

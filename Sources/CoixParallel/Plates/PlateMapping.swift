@@ -11,7 +11,8 @@ struct PlateMapping: Sendable {
   /// The buffer's rows.
   let sourceRows: Int
 
-  /// The rows that a gradient goes back to, by an index; nil where they are the plate's. The tensor's node is that of the whole buffer.
+  /// The rows that a gradient goes back to, by an index; nil where they are the plate's. The tensor's node is
+  /// that of the whole buffer.
   var scatter: RowScatter? { index.map { RowScatter(index: $0, targets: sourceRows) } }
 
   /// The buffer's row for each of the plate's rows; nil where they are the same.

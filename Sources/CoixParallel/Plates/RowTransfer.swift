@@ -1,7 +1,8 @@
 import CoixKernels
 
 extension ExecutionContext {
-  /// The chunk's rows of a mapped tensor; other tensors as they are. A tracked one becomes a leaf of the chunk's tape.
+  /// The chunk's rows of a mapped tensor; other tensors as they are. A tracked one becomes a leaf of the
+  /// chunk's tape.
   package func local(_ tensor: Tensor) -> Tensor {
     guard !tensor.storage.isPlain, let mapping = tensor.storage.mapping else { return tensor }
     let axes = mapping.axes
@@ -51,7 +52,8 @@ extension ExecutionContext {
     }
   }
 
-  /// A seed for the chunk's backward pass: `gradient`'s rows, or one number for every row; zero on padding rows.
+  /// A seed for the chunk's backward pass: `gradient`'s rows, or one number for every row; zero on padding
+  /// rows.
   func seed(from gradient: Tensor, like node: (shape: Shape, stride: Int)) -> Tensor {
     guard node.stride > 0 else { return gradient }
     guard let result = Tensor(undefinedRows: node.shape, in: self) else { return .outOfMemory }

@@ -35,7 +35,8 @@ package struct LogWeights {
 
   /// For each instance the greatest weight, and sums of weights and their squares.
   ///
-  /// - Throws: ``CoixError/weights(step:instance:reason:)`` if an instance's weights are all -inf, or one is NaN or +inf.
+  /// - Throws: ``CoixError/weights(step:instance:reason:)`` if an instance's weights are all -inf, or one is
+  ///   NaN or +inf.
   package func moments() throws -> WeightMoments { try WeightMoments(self) }
 
   /// Effective sample size and evidence of all instances; both are differentiable.
@@ -43,7 +44,8 @@ package struct LogWeights {
   /// - Throws: as ``moments()``.
   package func summary() throws -> WeightSummary { try WeightSummary(self) }
 
-  /// logsumexp(w) - log count of each instance, `[instances]`: what each of `count` particles weighs after a resampling.
+  /// logsumexp(w) - log count of each instance, `[instances]`: what each of `count` particles weighs after a
+  /// resampling.
   package func logMeans(_ count: Int) -> Tensor {
     flat.logSumExp(axis: 0) - log(Tensor(Float(count)))
   }
@@ -97,9 +99,10 @@ package struct LogWeights {
 
   /// The ancestors of `count` particles of each instance, drawn in proportion to the weights.
   ///
-  /// - Parameter isDrawn: for each instance, whether it is drawn anew; the others' particles are their own ancestors.
-  /// - Throws: ``CoixError/weights(step:instance:reason:)`` as ``moments()``; ``CoixError/memory(what:bytes:)`` for more rows than can be
-  ///   numbered or held.
+  /// - Parameter isDrawn: for each instance, whether it is drawn anew; the others' particles are their own
+  ///   ancestors.
+  /// - Throws: ``CoixError/weights(step:instance:reason:)`` as ``moments()``;
+  ///   ``CoixError/memory(what:bytes:)`` for more rows than can be numbered or held.
   package func ancestors(_ scheme: ResamplingScheme, key: PRNGKey, count: Int, where isDrawn: [Bool]? = nil)
     throws -> Ancestors
   {
@@ -112,13 +115,15 @@ package struct LogWeights {
   }
 }
 
-/// For each instance: the greatest log-weight, and sums of exp(w - greatest) and its square. Sums are in double.
+/// For each instance: the greatest log-weight, and sums of exp(w - greatest) and its square. Sums are in
+/// double.
 package struct WeightMoments {
   private let greatest: Numbers<Double>
   private let sums: Numbers<Double>
   private let squares: Numbers<Double>
 
-  /// The effective sample size of an instance's weights, 1 / Σ softmax(w)², between 1 and the number of particles.
+  /// The effective sample size of an instance's weights, 1 / Σ softmax(w)², between 1 and the number of
+  /// particles.
   package func sampleSize(_ instance: Int) -> Double {
     sums[instance] * sums[instance] / squares[instance]
   }

@@ -1,4 +1,5 @@
-// What objectives compute over all particles of a whole tensor, `[particles, instances…, …]`, each instance by itself.
+// What objectives compute over all particles of a whole tensor, `[particles, instances…, …]`, each instance
+// by itself.
 
 extension Tensor {
   /// How many particles a whole tensor has; nil without a particle axis.

@@ -1,7 +1,8 @@
 /// All particles of a plate at a barrier, in each of their instances.
 ///
-/// Nothing outside of this folder depends on how particles are numbered or on all of them being here: weights, sums over particles,
-/// ancestors and gathers are asked for by name. Whole tensors are `[particles, instances…, event…]`.
+/// Nothing outside of this folder depends on how particles are numbered or on all of them being here:
+/// weights, sums over particles, ancestors and gathers are asked for by name. Whole tensors are `[particles,
+/// instances…, event…]`.
 package struct Population: Sendable {
   /// The plates' sizes, the particles' first if there are any; empty outside of plates.
   package let batch: [Int]
@@ -48,8 +49,8 @@ package struct Population: Sendable {
 
   // MARK: Whole tensors
 
-  /// A tensor as programs read it, in the plates' shape: `[particles, instances…, event…]`. One that is the same for all particles is
-  /// spread over them.
+  /// A tensor as programs read it, in the plates' shape: `[particles, instances…, event…]`. One that is the
+  /// same for all particles is spread over them.
   package func whole(_ tensor: Tensor) -> Tensor {
     guard !batch.isEmpty else { return tensor }
     let shape = Shape(batch).appending(tensor.shape)
@@ -64,7 +65,8 @@ package struct Population: Sendable {
     return hasParticles || batch.isEmpty ? whole : whole.expandingAxis(at: 0)
   }
 
-  /// A whole tensor of `particles` (by default this population's) particles as programs read it, with its event shape alone.
+  /// A whole tensor of `particles` (by default this population's) particles as programs read it, with its
+  /// event shape alone.
   package func read(_ whole: Tensor, particles: Int? = nil) -> Tensor {
     guard !batch.isEmpty, whole.failure == nil else { return whole }
     let rows = (particles ?? self.particles) * instances
@@ -82,7 +84,8 @@ package struct Population: Sendable {
     Tensor.concatenate([others, whole], axis: 0)
   }
 
-  /// One number for each instance, `[instances]`, as each of `count` particles reads that of its own instance.
+  /// One number for each instance, `[instances]`, as each of `count` particles reads that of its own
+  /// instance.
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)``.
   package func spread(_ numbers: Tensor, over count: Int) throws -> Tensor {
@@ -126,7 +129,8 @@ package struct Ancestors {
   /// The ancestors' rows.
   package let index: RowIndex
 
-  /// Ancestors of `count` particles, one instance after another within each particle; numbers are those of rows.
+  /// Ancestors of `count` particles, one instance after another within each particle; numbers are those of
+  /// rows.
   init(_ rows: Numbers<Int32>) { index = RowIndex(rows) }
 
   /// Given particle by particle.

@@ -1,7 +1,8 @@
 /// One gather of many tensors by the same rows, each of which stays in its instance.
 ///
-/// Tensors that were read through one index before are read through one product afterwards, and a tensor that occurs twice stays
-/// one tensor. Over T gathers of tensors that join one after another there are T multiplications, not T² / 2.
+/// Tensors that were read through one index before are read through one product afterwards, and a tensor that
+/// occurs twice stays one tensor. Over T gathers of tensors that join one after another there are T
+/// multiplications, not T² / 2.
 package final class RowGather {
   private let index: RowIndex
   private let plate: String
@@ -49,7 +50,8 @@ package final class RowGather {
       : whole.mapped(plate: plate, index: mapping.index)
   }
 
-  /// Ends the gather. Where most factors have no readers of their own, products are computed, which lets go of the factors.
+  /// Ends the gather. Where most factors have no readers of their own, products are computed, which lets go
+  /// of the factors.
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)``.
   package func finish() throws {
@@ -57,7 +59,8 @@ package final class RowGather {
     for name in read { _ = try products[name]?.product.rows }
   }
 
-  /// a (b (c …)) becomes a (b (c … index)): a product with the same first factors, for each tail one that others share.
+  /// a (b (c …)) becomes a (b (c … index)): a product with the same first factors, for each tail one that
+  /// others share.
   private func product(after earlier: RowIndex) -> RowIndex {
     read.insert(ObjectIdentifier(earlier))
     var firsts: [(tail: RowIndex, first: RowIndex)] = []

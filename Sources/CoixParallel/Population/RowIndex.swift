@@ -1,7 +1,7 @@
 import Synchronization
 
-/// Row numbers by which tensors are gathered, shared by all tensors that were gathered together: numbers, or a product of two indices
-/// that is computed when somebody first reads through it.
+/// Row numbers by which tensors are gathered, shared by all tensors that were gathered together: numbers, or
+/// a product of two indices that is computed when somebody first reads through it.
 package final class RowIndex: Sendable {
   private enum Form: Sendable {
     case rows(Numbers<Int32>)
@@ -45,8 +45,8 @@ package final class RowIndex: Sendable {
   /// - Throws: ``CoixError/memory(what:bytes:)`` where a product has no room.
   package var rows: Numbers<Int32> {
     get throws(CoixError) {
-      // Products share their second factors, so that the rows of many take one multiplication each. No recursion: chains may be as
-      // long as programs have steps.
+      // Products share their second factors, so that the rows of many take one multiplication each. No
+      // recursion: chains may be as long as programs have steps.
       var chain: [RowIndex] = []
       var next = self
       while true {

@@ -1,14 +1,16 @@
 import CoixKernels
 import Synchronization
 
-/// Runs `body` on every chunk of a plate and merges what the chunks leave behind, in chunk order.
+/// Runs `body` on every chunk of a plate, and merges what the chunks leave behind.
 ///
-/// Within a gradient computation the stage becomes part of the caller's tape: gradients that reach its tensors are taken back
-/// through every chunk, in parallel, and summed in a fixed order. A chunk is a pure function of its rows, so its tape is
-/// kept only within a budget and otherwise recorded anew when the gradient comes; a hot stage takes the loss's gradient
-/// while the chunk is in cache and keeps no tape at all.
+/// Within a gradient computation the stage becomes a part of the caller's tape. Gradients that reach its
+/// tensors are taken back through every chunk, in parallel, and summed in a fixed order. A chunk computes
+/// the same whenever it runs, so that its tape need not be kept: a stage keeps the tapes of as many chunks
+/// as fit into the cache and records the others again when the gradient comes. A hot stage takes the loss's
+/// gradient of each chunk at once, while the chunk is in the cache, and keeps no tape at all.
 ///
-/// - Throws: the first chunk's error; ``CoixError/memory(what:bytes:)`` where the merged tensors don't fit the machine.
+/// - Throws: the error of the first chunk that has one, in the chunks' order: the same for any number of
+///   threads; ``CoixError/memory(what:bytes:)`` where the merged tensors don't fit into memory.
 package func runStage(
   _ plan: StagePlan, _ body: @escaping @Sendable (ExecutionContext) throws -> ChunkOutcome
 ) throws -> StageResult {
@@ -26,7 +28,8 @@ package func runStage(
     } catch is ChunkOutgrown {
       chunkRows = ExecutionContext.paddedRows(chunkRows / 2)
     } catch let difference as ChunksDiffer {
-      // Which chunk the others were compared with was a matter of chance: taken one after another, it is the first.
+      // Which chunk the others were compared with was a matter of chance: taken one after another, it is the
+      // first.
       do {
         _ = try StageRun(plan: plan.inOrder, grid: grid, parent: nil, body: body).forward()
       } catch is ChunkOutgrown {
@@ -57,7 +60,8 @@ private struct ChunksDiffer: Error {
 
 /// One run of a stage, and what its way back needs.
 private final class StageRun: @unchecked Sendable {
-  // @unchecked: shared with workers, which write only what they own (their chunk's rows, their task's sums), or under a lock.
+  // @unchecked: shared with workers, which write only what they own (their chunk's rows, their task's sums),
+  // or under a lock.
 
   /// The rows of the chunks that a plate is cut into at first.
   static func chunkRows(for rows: Int) -> Int { min(Limits.chunkRows, ExecutionContext.paddedRows(rows)) }
@@ -100,10 +104,10 @@ private final class StageRun: @unchecked Sendable {
   /// The first chunk's payload.
   private let payload = Mutex<(any Sendable)?>(nil)
   /// [chunk]: the tapes that are kept.
-  private let records: Table<Record?>
+  private let records: Table<Record?>?
   private let keptFloats = Atomic<Int>(0)
   /// [task]: the gradients of the parent's uniform tensors that a hot stage took.
-  private let hotSums: Table<GradientSums>
+  private let hotSums: Table<GradientSums>?
 
   init(
     plan: StagePlan, grid: ChunkGrid?, parent: Tape?,
@@ -116,9 +120,11 @@ private final class StageRun: @unchecked Sendable {
     chunkCount = grid?.chunkCount ?? 1
     chunksPerTask = (chunkCount + Limits.tasks - 1) / Limits.tasks
     taskCount = (chunkCount + chunksPerTask - 1) / chunksPerTask
-    let chunks = chunkCount
-    records = try Table(count: parent == nil ? 0 : chunks, for: "a plate cut into \(chunks) chunks") { nil }
-    hotSums = try Table(count: plan.isHot ? taskCount : 0, for: "\(chunks) chunks") { GradientSums() }
+    let (chunks, tasks) = (chunkCount, taskCount)
+    let keepsTapes = parent != nil && !plan.isHot
+    records = keepsTapes ? try Table(count: chunks, for: "a plate cut into \(chunks) chunks") { nil } : nil
+    hotSums =
+      plan.isHot ? try Table(count: tasks, for: "the gradients of \(tasks) tasks") { GradientSums() } : nil
   }
 
   private func rows(of chunk: Int) -> ChunkRows { grid?[chunk] ?? .none }
@@ -163,9 +169,9 @@ private final class StageRun: @unchecked Sendable {
         try tape.pullBack()
         if context.hasOutgrown { throw ChunkOutgrown() }
         try context.throwFailure()
-        try hotSums[task].add(tape)
+        try hotSums?[task].add(tape)
       } else if keptFloats.add(context.allocatedFloats, ordering: .relaxed).newValue <= Limits.keptFloats {
-        records[chunk] = Record(tape: tape, exports: outcome.exports, scope: context.scope)
+        records?[chunk] = Record(tape: tape, exports: outcome.exports, scope: context.scope)
       }
     }
     guard let merged = merged.withLock({ $0 }), let payload = payload.withLock({ $0.take() }) else {
@@ -283,7 +289,7 @@ private final class StageRun: @unchecked Sendable {
   private func backward(_ outputs: [Int32], _ tape: Tape) throws {
     var seeds: [Tensor?] = outputs.map { tape.gradient(of: $0) }
     let loss = merged.withLock { $0?.destinations.firstIndex(where: \.isLoss) }
-    if plan.isHot, let loss, let upstream = seeds[loss] {
+    if let hotSums, let loss, let upstream = seeds[loss] {
       try GradientSums.deliver(hotSums, scaledBy: upstream.scalar, to: tape, team: plan.workers.team)
       seeds[loss] = nil
     }
@@ -292,8 +298,8 @@ private final class StageRun: @unchecked Sendable {
     let sums = try Table(count: taskCount, for: "the gradients of \(taskCount) tasks") { GradientSums() }
     let rowGradients = RowGradients(rows: plan.rows?.count ?? 0)
     try forEachChunk { chunk, task, context in
-      let record = try records[chunk] ?? recordAgain(chunk, context)
-      records[chunk] = nil
+      let record = try records?[chunk] ?? recordAgain(chunk, context)
+      records?[chunk] = nil
       context.reenter(rows(of: chunk), scope: record.scope)
       for (export, seed) in zip(record.exports, given) where export.tensor.node >= 0 {
         guard let seed else { continue }

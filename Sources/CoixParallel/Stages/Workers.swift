@@ -4,8 +4,8 @@ import Synchronization
 
 /// The threads that an evaluation may use.
 ///
-/// Work is cut into tasks whose number depends on the problem alone; each worker takes the next task from a shared
-/// counter until none is left. Results therefore don't depend on the number of threads.
+/// Work is cut into tasks whose number depends on the problem alone; each worker takes the next task from a
+/// shared counter until none is left. Results therefore don't depend on the number of threads.
 public final class Workers: Sendable {
   /// The number of workers that a parallel region starts; it may exceed the number of cores.
   public let threads: Int
@@ -27,8 +27,8 @@ public final class Workers: Sendable {
   ///
   /// - Parameters:
   ///   - threads: how many, also where there are fewer cores.
-  ///   - shuffleSeed: takes the tasks in an order drawn from this seed instead of their own. Results stay the same,
-  ///     which is what it is there to show.
+  ///   - shuffleSeed: takes the tasks in an order drawn from this seed instead of their own. Results stay the
+  ///     same, which is what it is there to show.
   /// - Throws: ``CoixError/threads(_:)`` for a number below one.
   public convenience init(threads: Int, shuffleSeed: UInt64? = nil) throws {
     guard threads >= 1 else { throw CoixError.threads(threads) }
@@ -41,17 +41,18 @@ public final class Workers: Sendable {
     self.shuffleSeed = shuffleSeed
   }
 
-  /// Wall time spent within parallel regions so far, in seconds: what remains of an evaluation's time is serial.
+  /// Wall time spent within parallel regions so far, in seconds: what remains of an evaluation's time is
+  /// serial.
   public var regionSeconds: Double { Double(regionNanoseconds.load(ordering: .relaxed)) * 1e-9 }
 
   /// Runs `body` for each task, concurrently, and waits.
   ///
-  /// Each worker has an ``ExecutionContext`` with buffers of its own. After an error the tasks before it still run, since one of them may
-  /// have an error, too; those behind it don't. Cancellation of the caller's (Swift) task is noticed between tasks, and by a body that asks
-  /// whether it should stop.
+  /// Each worker has an ``ExecutionContext`` with buffers of its own. After an error the tasks before it
+  /// still run, since one of them may have an error, too; those behind it don't. Cancellation of the caller's
+  /// (Swift) task is noticed between tasks, and by a body that asks whether it should stop.
   ///
-  /// - Throws: the error of the first task that has one, in the tasks' own order: the same for any number of threads and any shuffle.
-  ///   `CancellationError`, unless all tasks before that error have run.
+  /// - Throws: the error of the first task that has one, in the tasks' own order: the same for any number of
+  ///   threads and any shuffle. `CancellationError`, unless all tasks before that error have run.
   func run(
     tasks: Int, _ body: @Sendable (_ task: Int, ExecutionContext, _ shouldStop: () -> Bool) throws -> Void
   ) throws {
