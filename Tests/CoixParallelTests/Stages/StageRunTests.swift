@@ -114,11 +114,12 @@ import Testing
   /// What chunks differ from is what the first one leaves behind, whichever comes first.
   @Test(arguments: [1, 2, 3, 16], [nil, 1, 2, 3, 4] as [UInt64?])
   func theFirstDifferenceWins(_ threads: Int, _ shuffleSeed: UInt64?) throws {
-    var plan = try plan(1_000, chunkRows: 16)
-    plan.workers = try Workers(threads: threads, shuffleSeed: shuffleSeed)
+    let stage = StagePlan(
+      rows: PlateRows(particles: 1_000), chunkRows: 16,
+      workers: try Workers(threads: threads, shuffleSeed: shuffleSeed), isHot: false)
     func error(_ body: @escaping @Sendable (Int) throws -> String) -> CoixError? {
       #expect(throws: CoixError.self) {
-        try runStage(plan) { context in
+        try runStage(stage) { context in
           ChunkOutcome(exports: [], signature: [SiteName(try body(context.firstRow / 16))], payload: 0)
         }
       }

@@ -10,7 +10,7 @@ extension RowIndex {
   var array: [Int32] { get throws { try Array(rows) } }
 }
 
-extension Array {
+extension Array where Element: BitwiseCopyable & Sendable {
   /// Numbers that are kept outside of tensors.
   init(_ numbers: Numbers<Element>) {
     self = Array(UnsafeBufferPointer(start: numbers.pointer, count: numbers.count))

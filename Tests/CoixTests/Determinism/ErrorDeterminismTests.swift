@@ -13,6 +13,7 @@ import Testing
 
   private static let rows = 1_600
   private static let particles = Plate("particle", count: rows, chunkRows: 16)
+  private static let few = Plate("particle", count: 80, chunkRows: 16)
   private static let instances = Plate("instance", count: 20)
 
   private static let model = Model { (trace, mean: Tensor, scale: Tensor) in
@@ -69,16 +70,16 @@ import Testing
     Faults(
       testDescription: "nested plates",
       run: { options in
-        _ = try evaluate(particles(instances(model)), seed: 1, options: options)(
-          particles.mapped(ones(rows, but: .nan, at: [])),
+        _ = try evaluate(few(instances(model)), seed: 1, options: options)(
+          few.mapped(Tensor.ones([80])),
           instances.mapped(ones(20, but: -1, at: [7, 11])))
       }, expected: "(particle 0, instance 7)"),
     Faults(
       testDescription: "weights of several instances",
       run: { options in
-        let inference = propose(particles(instances(model)), particles(instances(model)))
+        let inference = propose(few(instances(model)), few(instances(model)))
         _ = try evaluate(resample(inference), seed: 1, options: EvaluationOptions(workers: options.workers))(
-          particles.mapped(ones(rows, but: 1, at: [])),
+          few.mapped(Tensor.ones([80])),
           instances.mapped(ones(20, but: .nan, at: [13, 4])))
       }, expected: "(instance 4)"),
   ]
