@@ -72,12 +72,13 @@ let package = Package(
       path: "Examples/Commands"),
 
     .target(name: "TestSupport", path: "Tests/TestSupport"),
+    .executableTarget(name: "MemoryProbe", dependencies: ["Coix"], path: "Tests/MemoryProbe"),
     .testTarget(name: "CoixKernelsTests", dependencies: ["CoixKernels", "TestSupport"]),
     .testTarget(name: "CoixParallelTests", dependencies: ["CoixParallel", "TestSupport"]),
     .testTarget(
       name: "CoixTests",
       dependencies: [
-        "Coix", "ExampleModels", "TestSupport", "bench", "examples",
+        "Coix", "ExampleModels", "MemoryProbe", "TestSupport", "bench", "examples",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       resources: [.copy("Golden")]),

@@ -29,8 +29,9 @@ public enum CoixError: Error, Equatable, Sendable {
   case notANumber(source: String, at: RowLocation)
   /// A parameter outside a distribution's domain, found because checks were on.
   case parameter(site: String, parameter: String, requirement: String, value: Float, at: RowLocation)
-  /// All of an instance's weights are -inf, or one is NaN or +inf. The instance is counted through the plates within that of the
-  /// particles. An evaluation throws it within ``atSite(name:error:)``, with the site that is to blame.
+  /// All of an instance's weights are -inf, or one is NaN or +inf. The instance is counted through the plates
+  /// within that of the particles. An evaluation throws it within ``atSite(name:error:)``, with the site that
+  /// is to blame.
   case weights(step: String, instance: RowLocation, reason: String)
   /// A metric that the program's run has not computed was asked for.
   case metric(name: String, reason: String)

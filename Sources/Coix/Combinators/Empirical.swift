@@ -38,16 +38,19 @@ struct EmpiricalEmitter: ProgramEmitter {
     if !hasParticles && !plates.isEmpty { code.dropParticles() }
     code.discard(place.input)
     let register = code.makeRegister()
+    let population = Population(
+      batch: plates.map(\.count), hasParticles: hasParticles, plate: plates.first?.name ?? "", step: nil,
+      workers: .standard)
     code.appendBookkeeping { machine in
-      machine.set(register, try output.mapTensors { $0.mapped(over: plates) }, isLocal: false)
+      machine.set(register, try output.mapTensors { population.read($0) }, isLocal: false)
       let sites = sites.map { site in
         var site = site
-        site.value = site.value.mapped(over: plates)
-        site.logProb = site.logProb.mapped(over: plates)
+        site.value = population.read(site.value)
+        site.logProb = population.read(site.logProb)
         return site
       }
       var running = metrics.running
-      running.logWeight = metrics.logWeight.mapped(over: plates)
+      running.logWeight = population.read(metrics.logWeight)
       try machine.replay(sites, running, into: place.scope, place.treatment)
       try machine.checkFailure()
     }
@@ -55,15 +58,6 @@ struct EmpiricalEmitter: ProgramEmitter {
   }
 
   func outline() -> ProgramOutline { ProgramOutline("empirical") }
-}
-
-extension Tensor {
-  /// A tensor over plates, `[particles, instances…, event…]`, as programs in them read it.
-  fileprivate func mapped(over plates: [Plate]) -> Tensor {
-    guard let particles = plates.first else { return self }
-    let rows = plates.reduce(1) { $0 * $1.count }
-    return reshaped(to: Shape([rows]).appending(shape.dropping(plates.count))).mapped(plate: particles.name)
-  }
 }
 
 extension AnyProgram {

@@ -122,6 +122,7 @@ extension Machine {
     _ memory: [String: Tensor], _ stored: Int, to scope: Scope, _ barrier: BarrierContext
   ) throws {
     let recorder = try recorder(scope)
+    let population = barrier.population
     var trace = try finishedTrace(scope)
     trace.sites.removeAll(where: \.isObserved)
     if let unknown = memory.keys.sorted().first(where: { trace[$0] == nil }) {
@@ -130,21 +131,19 @@ extension Machine {
     }
     for index in trace.sites.indices {
       let site = trace.sites[index]
-      var values = barrier.wholePlate(site.value)
+      var values = population.whole(site.value)
       if stored > 0 {
         guard let samples = memory[site.name] else {
           throw CoixError.site(name: site.name, reason: "there are no samples in memory")
         }
-        let expected = Shape([stored]).appending(values.shape.dropping(1))
+        let expected = population.shape(of: values, particles: stored)
         guard samples.shape == expected else {
           throw CoixError.site(
             name: site.name, reason: "the samples in memory have shape \(samples.shape), not \(expected)")
         }
-        values = try Tensor.concatenate([samples, values], axis: 0).validated()
+        values = try population.joining(samples, to: values).validated()
       }
-      let rows = values.shape[0] * barrier.instances
-      trace.sites[index].value = values.reshaped(to: Shape([rows]).appending(site.value.shape)).mapped(
-        plate: barrier.plateName)
+      trace.sites[index].value = population.read(values, particles: stored + population.particles)
       trace.sites[index].logProb = Tensor(0)
     }
     recorder.replaceSites { $0 = trace.sites }
@@ -158,57 +157,57 @@ extension Machine {
     guard var metrics = recorder.metrics, let weights = metrics.logWeight else {
       throw CoixError.illFormedProgram("memoize: the target left no weights")
     }
-    let logWeights = barrier.wholePlate(weights)
-    let values = recorder.sites.map { barrier.wholePlate($0.value) }
-    let choice = try barrier.namingSites(of: metrics.weightTerms) {
-      try BestParticles(count, logWeights: logWeights, values: values, barrier)
+    let population = barrier.population
+    let logWeights = population.logWeights(weights)
+    let values = recorder.sites.map { population.whole($0.value) }
+    let best = try barrier.namingSites(of: metrics.weightTerms) {
+      try BestParticles(count, logWeights: logWeights, values: values)
     }
-    let gather = RowGather(RowIndex(choice.rows), plate: barrier.plateName)
+    let gather = population.gather(
+      try Ancestors(count: count, of: population) { Int(best.particles[$0 * population.instances + $1]) })
     try self.gather(output, scope) { gather($0) }
-    let kept = gather(logWeights.reshaped(to: [barrier.rows]).mapped(plate: barrier.plateName)).unmapped()
-    gather.finish()
-    let filled = select(Tensor(choice.isFilled.map { $0 ? 1 : 0 }), Tensor(-.infinity), kept)
-    metrics.logWeight = filled.mapped(plate: barrier.plateName)
+    let kept = population.resized(to: count)
+    let keptWeights = kept.whole(gather(population.read(logWeights.tensor)))
+    try gather.finish()
+    let isFilled = Tensor(best.isFilled.map { $0 ? 1 : 0 }, shape: keptWeights.shape)
+    metrics.logWeight = kept.read(select(isFilled, Tensor(-.infinity), keptWeights))
     metrics.weightTerms = []
-    let plates = [count] + barrier.batch.dropFirst()
     metrics.memory = Dictionary(
-      uniqueKeysWithValues: try recorder.sites.map { site in
-        let rows = try site.value.unmapped().validated()
-        return (site.name, rows.reshaped(to: Shape(plates).appending(site.value.shape)).detached)
+      uniqueKeysWithValues: try recorder.sites.map {
+        ($0.name, try kept.whole($0.value).validated().detached)
       })
     recorder.metrics = metrics
   }
 }
 
-/// The rows of the particles that are kept, for each instance.
+/// The particles that are kept, for each instance.
 private struct BestParticles {
-  /// `[count, instances]`, row-major; counted in `[particles, instances]`.
-  private(set) var rows: [Int32]
-  /// Whether a row only fills a place that no further particle was there for.
+  /// `[count, instances]`, row-major.
+  let particles: Numbers<Int32>
+  /// Whether a particle only fills up.
   private(set) var isFilled: [Bool]
 
-  init(_ count: Int, logWeights: Tensor, values: [Tensor], _ barrier: BarrierContext) throws {
-    let (particles, instances) = (barrier.particles, barrier.instances)
-    // Of each row an index and a flag, both twice.
-    try RowIndex.check(Swift.max(count, particles), instances, floats: 4, for: "keeping")
-    rows = [Int32](repeating: 0, count: count * instances)
+  init(_ count: Int, logWeights: LogWeights, values: [Tensor]) throws {
+    let population = logWeights.population
+    let instances = population.instances
+    // Numbers and whether they fill up, both twice; of one instance's particles the values, as arrays.
+    try population.check(Swift.max(count, population.particles), floats: 4, for: "keeping")
+    let width = values.reduce(0) { $0 + $1.shape.elementCount / population.rows }
+    try Memory.require(
+      population.particles, of: UInt8.self, each: 4 * width + 64,
+      for: "comparing \(population.particles) particles")
+    particles = try Numbers(count: count * instances, for: "keeping \(count) particles")
     isFilled = [Bool](repeating: false, count: count * instances)
-    let weights = logWeights.scalars
     for instance in 0..<instances {
-      let own = (0..<particles).map { $0 * instances + instance }
-      if let bad = own.first(where: { weights[$0].isNaN || weights[$0] == .infinity }) {
+      let weights = try logWeights.logWeights(of: instance)
+      if let bad = weights.firstIndex(where: { $0.isNaN || $0 == .infinity }) {
         throw CoixError.weights(
-          step: barrier.step, instance: RowLocation(row: instance),
-          reason: "the joint log-probability of particle \(bad / instances) is \(weights[bad])")
+          step: population.stepName, instance: RowLocation(row: instance),
+          reason: "the joint log-probability of particle \(bad) is \(weights[bad])")
       }
       var seen: Set<[Float]> = []
-      let different = own.filter { row in
-        seen.insert(
-          values.flatMap { value in
-            let width = value.shape.elementCount / barrier.rows
-            return value.withScalars { Array($0[row * width..<(row + 1) * width]) }
-          }
-        ).inserted
+      let different = weights.indices.filter { particle in
+        seen.insert(values.flatMap { population.event(of: particle, instance, in: $0) }).inserted
       }
       // Stable, so that of equal weights the first comes first.
       let best = different.enumerated().sorted {
@@ -216,7 +215,7 @@ private struct BestParticles {
           ? $0.offset < $1.offset : weights[$0.element] > weights[$1.element]
       }.prefix(count).map(\.element)
       for place in 0..<count {
-        rows[place * instances + instance] = Int32(place < best.count ? best[place] : best[0])
+        particles[place * instances + instance] = Int32(place < best.count ? best[place] : best[0])
         isFilled[place * instances + instance] = place >= best.count
       }
     }

@@ -2,18 +2,20 @@ import CoixParallel
 
 /// Draws particles anew in proportion to their weights, which are equal afterwards.
 ///
-/// The resampling is over the particle axis, for each instance by itself, and by default systematic (Douc, Cappé and Moulines,
-/// "Comparison of resampling schemes for particle filtering", 2005). Each log-weight is then logsumexp(w) - log k. Values and
-/// log-probabilities are gathered, and gradients flow through the gather. An unweighted program has equal weights. Without a
-/// particle axis nothing happens.
+/// The resampling is over the particle axis, for each instance by itself, and by default systematic (Douc,
+/// Cappé and Moulines, "Comparison of resampling schemes for particle filtering", 2005). Each log-weight is
+/// then logsumexp(w) - log k. Values and log-probabilities are gathered, and gradients flow through the
+/// gather. An unweighted program has equal weights. Without a particle axis nothing happens.
 ///
-/// As in the reference, a change of the number of particles from S to k changes the evidence that the weights stand for by log(S / k).
+/// As in the reference, a change of the number of particles from S to k changes the evidence that the weights
+/// stand for by log(S / k).
 ///
-/// Under a condition an instance that does not meet it keeps its particles and their weights. Weights are cumulative, so that in
-/// both cases logsumexp(w) - log k is the same before and after, and a further `propose` gives the evidence of all steps, whichever
-/// of them resampled. The metric log Z is that of the program that was resampled, or that of its weights. The effective
-/// sample size becomes that of the weights as they are afterwards: k, or the mean over instances where some kept theirs. There is none
-/// after ``ParticleCount/one``.
+/// Under a condition an instance that does not meet it keeps its particles and their weights. Weights are
+/// cumulative, so that in both cases logsumexp(w) - log k is the same before and after, and a further
+/// `propose` gives the evidence of all steps, whichever of them resampled. The metric log Z is that of the
+/// program that was resampled, or that of its weights. The effective sample size becomes that of the weights
+/// as they are afterwards: k, or the mean over instances where some kept theirs. There is none after
+/// ``ParticleCount/one``.
 ///
 /// - Parameters:
 ///   - program: whose particles are drawn from.
@@ -90,7 +92,8 @@ struct ResampleEmitter: ProgramEmitter {
     return ProgramOutline(title, [.init(program)])
   }
 
-  /// At the barrier: chooses ancestors, and has everything that came out of the program read by them from now on.
+  /// At the barrier: chooses ancestors, and has everything that came out of the program read by them from now
+  /// on.
   private func resample(
     _ machine: Machine, _ barrier: BarrierContext, _ output: Register, _ scope: Scope, _ number: Int
   ) throws {
@@ -98,49 +101,35 @@ struct ResampleEmitter: ProgramEmitter {
     guard var metrics = recorder.metrics, let key = machine.keys.removeValue(forKey: scope),
       let weights = metrics.logWeight
     else { throw CoixError.illFormedProgram("resample: the program left no weights") }
-    let count = self.count.resolved(barrier.particles)
+    let population = barrier.population
+    let count = self.count.resolved(population.particles)
     let isSingle = if case .one = self.count { true } else { false }
-    let instances = barrier.instances
-    let logWeights = barrier.wholePlate(weights).reshaped(to: [barrier.particles, instances])
-    let logMeans = logWeights.logSumExp(axis: 0) - log(Tensor(Float(count)))
-    let isMet = try barrier.namingSites(of: metrics.weightTerms) {
-      try condition.isMet(by: logWeights, barrier)
-    }
+    let logWeights = population.logWeights(weights)
+    let logMeans = logWeights.logMeans(count)
+    let isMet = try barrier.namingSites(of: metrics.weightTerms) { try condition.isMet(by: logWeights) }
 
     if isMet.contains(true) {
-      var ancestors = try barrier.namingSites(of: metrics.weightTerms) {
-        try scheme.ancestors(
-          logWeights: logWeights, key: key, count: count, step: barrier.step, workers: barrier.workers)
+      // Who is not drawn anew goes on as its own child.
+      let ancestors = try barrier.namingSites(of: metrics.weightTerms) {
+        try logWeights.ancestors(scheme, key: key, count: count, where: isMet)
       }
       metrics.weightTerms = []
-      if isMet.contains(false) {
-        // Who is not drawn anew goes on as its own child.
-        for row in ancestors.indices where !isMet[row % instances] { ancestors[row] = Int32(row) }
-      }
-      let gather = RowGather(RowIndex(ancestors), plate: barrier.plateName)
+      let gather = population.gather(ancestors)
       try machine.gather(output, scope) { tensor in
         let gathered = gather(tensor)
         // A single particle outside of all plates is no row of anything.
-        return isSingle && instances == 1 && gathered.isMapped
+        return isSingle && population.instances == 1 && gathered.isMapped
           ? gathered.unmapped().reshaped(to: tensor.shape) : gathered
       }
-      gather.finish()
+      try gather.finish()
     }
 
     if !isMet.contains(false) {
-      metrics.logWeight =
-        instances == 1
-        ? logMeans.reshaped(to: .scalar)
-        : logMeans.mapped(
-          plate: barrier.plateName, index: RowIndex((0..<count * instances).map { Int32($0 % instances) }))
+      metrics.logWeight = try population.spread(logMeans, over: count)
       metrics.ess = isSingle ? nil : .value(Tensor(Float(count)))
     } else {
-      if isMet.contains(true) {
-        let mask = Tensor(isMet.map { $0 ? 1 : 0 })
-        metrics.logWeight = select(mask, logMeans, logWeights).reshaped(to: [barrier.rows]).mapped(
-          plate: barrier.plateName)
-      }
-      metrics.ess = .value(try barrier.summary(of: metrics.logWeight ?? weights).ess)
+      if isMet.contains(true) { metrics.logWeight = logWeights.replaced(by: logMeans, where: isMet) }
+      metrics.ess = .value(try population.logWeights(metrics.logWeight ?? weights).summary().ess)
     }
     if metrics.logZ == nil { metrics.logZ = .value(logMeans.sum()) }
     if machine.reportsSteps {

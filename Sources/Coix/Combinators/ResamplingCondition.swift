@@ -23,14 +23,17 @@ public enum ResamplingCondition: Hashable, Sendable {
     }
   }
 
-  /// For each instance whether its particles are to be drawn anew, given the log-weights `[particles,
-  /// instances]`.
-  func isMet(by logWeights: Tensor, _ barrier: BarrierContext) throws -> [Bool] {
-    let (particles, instances) = (barrier.particles, barrier.instances)
-    guard case .ess(let fraction) = self else { return Array(repeating: true, count: instances) }
-    let moments = try WeightMoments(
-      try logWeights.validated(), particles: particles, instances: instances, step: barrier.step,
-      barrier.workers)
-    return (0..<instances).map { moments.sampleSize($0) < fraction * Double(particles) }
+  /// For each instance whether its particles are to be drawn anew.
+  func isMet(by logWeights: LogWeights) throws -> [Bool] {
+    let population = logWeights.population
+    try Memory.require(
+      population.instances, of: Bool.self, for: "resampling \(population.instances) instances")
+    guard case .ess(let fraction) = self else {
+      return Array(repeating: true, count: population.instances)
+    }
+    let moments = try logWeights.moments()
+    return (0..<population.instances).map {
+      moments.sampleSize($0) < fraction * Double(population.particles)
+    }
   }
 }

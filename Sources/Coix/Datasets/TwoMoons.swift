@@ -17,6 +17,12 @@ public enum TwoMoons {
     guard count >= 0, count <= Int32.max / 2 else {
       return Tensor([Float](), shape: [count, 2])  // a shape that no numbers fit: poisoned
     }
+    do {
+      // The numbers, and their order.
+      try Memory.require(count, of: Float.self, each: 48, for: "\(count) points of the two moons")
+    } catch {
+      return .failed(error)
+    }
     let upper = count / 2
     let lower = count - upper
     func angle(_ index: Int, of total: Int) -> Double {

@@ -16,8 +16,9 @@ import Foundation
 /// - Throws: `CoixError.weights(step:instance:reason:)` where an instance's weights are all -inf, or one is
 ///   NaN or +inf.
 public func paretoK(_ logWeights: Tensor) throws -> Tensor {
-  let weights = try InstanceWeights(logWeights)
-  return weights.map { ParetoTail(weights.logWeights($0))?.fit.shape ?? .infinity }
+  let weights = try LogWeights(logWeights)
+  _ = try weights.moments()
+  return try weights.forEachInstance { try ParetoTail(weights.logWeights(of: $0))?.fit.shape ?? .infinity }
 }
 
 /// Log-weights whose tail is replaced by the expected order statistics of the generalised Pareto distribution
@@ -27,29 +28,30 @@ public func paretoK(_ logWeights: Tensor) throws -> Tensor {
 ///
 /// - Throws: as ``paretoK(_:)``.
 public func paretoSmoothed(_ logWeights: Tensor) throws -> Tensor {
-  let weights = try InstanceWeights(logWeights)
-  let instances = weights.instances.elementCount
-  var scalars = logWeights.scalars
-  for instance in 0..<instances {
-    guard let tail = ParetoTail(weights.logWeights(instance)), tail.fit.shape < .infinity else { continue }
-    for (row, logWeight) in zip(tail.rows, tail.smoothed) {
-      scalars[row * instances + instance] = Float(logWeight)
+  let weights = try LogWeights(logWeights)
+  _ = try weights.moments()
+  return try weights.replacing { instance in
+    guard let tail = try ParetoTail(weights.logWeights(of: instance)), tail.fit.shape < .infinity else {
+      return []
     }
+    return zip(tail.particles, tail.smoothed).map { (particle: $0, logWeight: $1) }
   }
-  return Tensor(scalars, shape: logWeights.shape)
 }
 
 /// The largest of some weights, and the distribution of what they exceed a cutoff by.
 private struct ParetoTail {
   /// The tail's particles, the smallest weight first.
-  let rows: [Int]
+  let particles: [Int]
   let fit: GeneralizedPareto
   private let greatest: Double
   private let cutoff: Double
 
   /// nil for a tail of less than five.
-  init?(_ logWeights: [Double]) {
+  ///
+  /// - Throws: `CoixError.memory(what:bytes:)`.
+  init?(_ logWeights: [Double]) throws {
     let count = logWeights.count
+    try Memory.require(2 * count, of: Double.self, for: "the tail of \(count) weights")
     let length = Int(min(0.2 * Double(count), 3 * Double(count).squareRoot()).rounded(.up))
     let sorted = logWeights.sorted()
     guard length < count, let last = sorted.last else { return nil }
@@ -57,19 +59,19 @@ private struct ParetoTail {
     // Smaller weights than this are zero beside the largest.
     let least = log(Double.leastNormalMagnitude)
     let logCutoff = max(sorted[count - length - 1] - greatest, least)
-    rows = logWeights.indices.filter { logWeights[$0] - greatest > logCutoff }
+    particles = logWeights.indices.filter { logWeights[$0] - greatest > logCutoff }
       .sorted { logWeights[$0] < logWeights[$1] }
-    guard rows.count > 4 else { return nil }
+    guard particles.count > 4 else { return nil }
     let cutoff = exp(logCutoff)
     self.greatest = greatest
     self.cutoff = cutoff
-    fit = GeneralizedPareto(fitting: rows.map { exp(logWeights[$0] - greatest) - cutoff })
+    fit = GeneralizedPareto(fitting: particles.map { exp(logWeights[$0] - greatest) - cutoff })
   }
 
   /// The tail's log-weights, smoothed.
   var smoothed: [Double] {
-    rows.indices.map { index in
-      let level = (Double(index) + 0.5) / Double(rows.count)
+    particles.indices.map { index in
+      let level = (Double(index) + 0.5) / Double(particles.count)
       return min(log(fit.quantile(level) + cutoff), 0) + greatest
     }
   }

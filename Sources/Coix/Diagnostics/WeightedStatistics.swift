@@ -92,13 +92,14 @@ private func mean(_ values: [Double], _ weights: [Double]) -> Double {
 
 /// Values under weights, to be taken one number of an instance's event at a time.
 private struct WeightedColumns {
-  private let weights: InstanceWeights
+  private let weights: LogWeights
+  private let values: Tensor
   private let event: Shape
-  private let scalars: [Float]
 
   init(_ operation: String, _ values: Tensor, _ logWeights: Tensor) throws {
-    weights = try InstanceWeights(logWeights)
-    let values = try values.validated()
+    weights = try LogWeights(logWeights)
+    _ = try weights.moments()
+    self.values = try values.validated()
     guard values.shape.rank >= logWeights.shape.rank, !values.isBatched, !values.isMapped,
       values.shape.leading(logWeights.shape.rank) == logWeights.shape
     else {
@@ -107,26 +108,31 @@ private struct WeightedColumns {
         reason: "the values' first axes must be those of the weights")
     }
     event = values.shape.dropping(logWeights.shape.rank)
-    scalars = values.scalars
   }
 
   /// `count` numbers of each column, given its values and weights: `[instances…, event…]`, with several
   /// numbers on a first axis.
   func map(_ count: Int? = nil, _ numbers: ([Double], [Double]) -> [Double]) throws -> Tensor {
-    let instances = weights.instances.elementCount
-    let columns = instances * event.elementCount
+    let population = weights.population
+    let columns = population.instances * event.elementCount
+    // One column's values and weights, an order and sums.
+    try Memory.require(
+      5 * population.particles, of: Double.self, for: "statistics of \(population.particles) particles")
+    try Memory.require(columns * (count ?? 1), of: Float.self, for: "statistics of \(columns) columns")
     var result = [Float](repeating: 0, count: columns * (count ?? 1))
-    for instance in 0..<instances {
-      let normalized = weights.normalized(instance)
+    for instance in 0..<population.instances {
+      let normalized = try weights.normalized(instance)
       for element in 0..<event.elementCount {
         let column = instance * event.elementCount + element
-        let values = (0..<weights.particles).map { Double(scalars[$0 * columns + column]) }
-        for (index, number) in numbers(values, normalized).enumerated() {
+        var own: [Double] = []
+        own.reserveCapacity(population.particles)
+        population.forEachParticle(of: instance, in: values, element: element) { own.append(Double($0)) }
+        for (index, number) in numbers(own, normalized).enumerated() {
           result[index * columns + column] = Float(number)
         }
       }
     }
-    let shape = weights.instances.appending(event)
+    let shape = weights.instanceShape.appending(event)
     return try Tensor(result, shape: count.map { Shape([$0]).appending(shape) } ?? shape).validated()
   }
 }

@@ -1,13 +1,14 @@
 import CoixParallel
 
 extension Objective {
-  /// The objective of amortized population Gibbs samplers: reweighted wake-sleep for a block of variables, with weights of its own
-  /// for each conditionally independent element of the block.
+  /// The objective of amortized population Gibbs samplers: reweighted wake-sleep for a block of variables,
+  /// with weights of its own for each conditionally independent element of the block.
   ///
-  /// The block are the sites that the target has with a `_PREV_` version too. Its axes are those that the block and the observations
-  /// have in common; sites without these axes (global variables) cancel. Then it is -Σ W (log p + log q), with W = softmax of
-  /// log p + log r - log q - log q' over particles (no gradient), the target p, the reverse kernel r (its `_PREV_` sites), the
-  /// forward kernel q and the proposal's other sites q'. Wu, Zimmermann, Sennesh, Le and van de Meent, "Amortized population Gibbs
+  /// The block are the sites that the target has with a `_PREV_` version too. Its axes are those that the
+  /// block and the observations have in common; sites without these axes (global variables) cancel. Then it
+  /// is -Σ W (log p + log q), with W = softmax of log p + log r - log q - log q' over particles (no
+  /// gradient), the target p, the reverse kernel r (its `_PREV_` sites), the forward kernel q and the
+  /// proposal's other sites q'. Wu, Zimmermann, Sennesh, Le and van de Meent, "Amortized population Gibbs
   /// samplers with neural sufficient statistics", 2020.
   public static let apg = Objective("apg", readsValues: false) { inputs in
     let block = Set(
@@ -30,7 +31,7 @@ extension Objective {
       !block.contains($0.key) && !globals.contains($0.key)
     }
     let logWeight = target + reverse - (forward + proposal)
-    let weight = rank > 0 ? logWeight.softmax(axis: 0).detached : 1
+    let weight = rank > 0 ? logWeight.normalizedOverParticles : 1
     return -weight.weighing(target + forward)
   }
 

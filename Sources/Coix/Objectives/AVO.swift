@@ -9,7 +9,7 @@ extension Objective {
   public static let avo = Objective(
     "avo", rowLoss: { incremental, count in incremental * Tensor(-1 / Float(count)) }, readsValues: false,
     terms: { inputs in
-      let count = inputs.incomingLogWeight.shape.first ?? inputs.incrementalLogWeight.shape.first ?? 1
+      let count = inputs.incomingLogWeight.particleCount ?? inputs.incrementalLogWeight.particleCount ?? 1
       return inputs.incrementalLogWeight * Tensor(-1 / Float(count))
     })
 }

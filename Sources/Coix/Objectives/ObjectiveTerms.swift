@@ -13,11 +13,11 @@ extension ObjectiveInputs {
   var incomingWeight: Tensor {
     let shape =
       Shape.broadcast(incomingLogWeight.shape, incrementalLogWeight.shape) ?? incomingLogWeight.shape
-    return isPlated ? incomingLogWeight.broadcast(to: shape).softmax(axis: 0).detached : 1
+    return isPlated ? incomingLogWeight.broadcast(to: shape).normalizedOverParticles : 1
   }
 
   /// The normalised outgoing weights, without a gradient; 1 for a single particle.
-  var outgoingWeight: Tensor { isPlated ? outgoingLogWeight.softmax(axis: 0).detached : 1 }
+  var outgoingWeight: Tensor { isPlated ? outgoingLogWeight.normalizedOverParticles : 1 }
 
   /// The log-probability of the target's own sites: those that no composition made auxiliary.
   var targetLogProb: Tensor { target.logProb(batchRank: batchRank) { !$0.key.isSuffixed } }
@@ -35,7 +35,8 @@ extension Site {
 }
 
 extension Trace {
-  /// The sum of some sites' log-probabilities, and over their axes beyond the first `batchRank`; 0 for no sites.
+  /// The sum of some sites' log-probabilities, and over their axes beyond the first `batchRank`; 0 for no
+  /// sites.
   func logProb(batchRank: Int, where isIncluded: (Site) -> Bool) -> Tensor {
     sites.filter(isIncluded).reduce(Tensor(0)) { sum, site in sum + site.logProb.summed(beyond: batchRank) }
   }

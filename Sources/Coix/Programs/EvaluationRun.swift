@@ -29,8 +29,7 @@ struct EvaluationRun {
       code.stages.count == 1 && code.hasRowLosses && !code.hasOtherLosses
       && !given.contains(where: \.isTrackedByRow)
     machine = Machine(for: code, settings)
-    barrier = BarrierContext(
-      batch: [], hasParticles: false, plateName: "", workers: settings.options.workers, stage: 1)
+    barrier = BarrierContext(stage: 1, plates: [], hasParticles: false, workers: settings.options.workers)
     if let path = settings.path {
       guard code.lastPlates.isEmpty else {
         throw CoixError.illFormedProgram(
@@ -49,8 +48,8 @@ struct EvaluationRun {
   mutating func runStages() throws {
     for (index, stage) in code.stages.enumerated() {
       barrier = BarrierContext(
-        batch: stage.plates.map(\.count), hasParticles: stage.hasParticles,
-        plateName: stage.plates.first?.name ?? "", workers: settings.options.workers, stage: index + 1)
+        stage: index + 1, plates: stage.plates, hasParticles: stage.hasParticles,
+        workers: settings.options.workers)
       if stage.readsInput {
         machine.set(.input, try settings.input.mapTensors { try $0.placed(in: stage.plates) })
       }
@@ -60,7 +59,7 @@ struct EvaluationRun {
         if stage.hasRowWork {
           try runChunks(of: stage, isLast: isLast)
         } else {
-          machine = Machine(copying: machine, batch: barrier.batch, hasParticles: stage.hasParticles)
+          machine = Machine(copying: machine, batch: barrier.population.batch, hasParticles: stage.hasParticles)
           for instruction in stage.instructions { try instruction(machine) }
           if isLast { try machine.dropUnwanted(settings.options.keep, output) }
         }
@@ -75,7 +74,7 @@ struct EvaluationRun {
 
   /// Runs one stage on all chunks; the machine then holds tensors of the whole plate.
   private mutating func runChunks(of stage: StageCode.Stage, isLast: Bool) throws {
-    let (before, batch, keep) = (machine, barrier.batch, settings.options.keep)
+    let (before, batch, keep) = (machine, barrier.population.batch, settings.options.keep)
     let output = isLast ? output : nil
     let plan = StagePlan(
       rows: PlateRows(batch: batch), chunkRows: stage.plates.first?.chunkRows,
@@ -91,7 +90,7 @@ struct EvaluationRun {
     guard let chunk = result.payload as? MergedChunk else {
       throw CoixError.illFormedProgram("a stage left nothing behind")
     }
-    machine = try chunk.machine(merged: result.tensors, plateName: barrier.plateName)
+    machine = try chunk.machine(merged: result.tensors, plateName: stage.plates.first?.name ?? "")
     chunkCounts.append(result.chunkCount)
   }
 
@@ -114,20 +113,20 @@ struct EvaluationRun {
     var trace = try machine.finishedTrace(.root)
     trace.plates = code.lastPlates
     for index in trace.sites.indices {
-      trace.sites[index].value = barrier.wholePlate(trace.sites[index].value)
-      trace.sites[index].logProb = barrier.wholePlate(trace.sites[index].logProb)
+      trace.sites[index].value = barrier.population.whole(trace.sites[index].value)
+      trace.sites[index].logProb = barrier.population.whole(trace.sites[index].logProb)
     }
     let output: Output =
       if let unkept = machine.unkeptOutput { try unkept.mapTensors { _ in Tensor.unkept }.typed() } else {
-        try machine.take(output).mapTensors { try barrier.wholePlate($0).validated() }.typed()
+        try machine.take(output).mapTensors { try barrier.population.whole($0).validated() }.typed()
       }
     let running = try machine.recorder(.root).metrics ?? RunningMetrics()
     let metrics = Metrics(
-      running, logWeight: barrier.wholePlate(running.logWeight ?? Tensor(0)),
+      running, logWeight: barrier.population.whole(running.logWeight ?? Tensor(0)),
       withoutSummary: code.isSingle ? .singleParticle : code.lastPlates.isEmpty ? .noPlate : .notAskedFor)
     return Evaluation(
       output: output, trace: trace, metrics: metrics, keep: settings.options.keep,
-      hasParticles: barrier.hasParticles,
+      hasParticles: barrier.population.hasParticles,
       steps: running.steps.compactMap(\.metrics),
       stageCount: chunkCounts.count, chunkCounts: chunkCounts)
   }

@@ -53,11 +53,14 @@ enum RunningStep {
   /// Computes what waited for all particles.
   mutating func resolve(_ barrier: BarrierContext) throws {
     guard case .pending(let number, let logWeight, let incremental) = self else { return }
-    let cumulative = try barrier.summary(of: logWeight.detached)
+    func summary(_ weights: Tensor) throws -> WeightSummary {
+      try barrier.population.logWeights(weights.detached).summary()
+    }
+    let cumulative = try summary(logWeight)
     self = .done(
       StepMetrics(
         kind: .propose, number: number, stage: barrier.stage,
-        incrementalESS: try barrier.summary(of: incremental.detached).ess.scalar, ess: cumulative.ess.scalar,
+        incrementalESS: try summary(incremental).ess.scalar, ess: cumulative.ess.scalar,
         logZ: cumulative.logZ.scalar))
   }
 }

@@ -5,7 +5,8 @@ extension Tensor {
   /// are.
   ///
   /// - Throws: `CoixError.misplacedTensor(operation:reason:)` if none of the plates has the name of the
-  ///   tensor's; `CoixError.rowCount(plate:expected:found:)` for another number of rows than the plate has.
+  ///   tensor's; `CoixError.rowCount(plate:expected:found:)` for another number of rows than the plate has;
+  ///   `CoixError.memory(what:bytes:)` where the rows are too many.
   func placed(in plates: [Plate]) throws(CoixError) -> Tensor {
     guard let (name, rows) = mappedOver else { return self }
     guard let position = plates.firstIndex(where: { $0.name == name }) else {
@@ -24,7 +25,9 @@ extension Tensor {
       throw CoixError.memory(what: "mapping data over nested plates", bytes: .max)
     }
     let inner = plates[(position + 1)...].reduce(1) { $0 * $1.count }
-    func index(_ rows: Int) -> RowIndex { RowIndex((0..<rows).map { Int32($0 / inner % plate.count) }) }
+    func index(_ rows: Int) throws(CoixError) -> RowIndex {
+      try RowIndex(count: rows, for: "mapping data over nested plates") { $0 / inner % plate.count }
+    }
     if nest.isNested, !isTrackedByRow {
       // Data that only some plates' rows differ in stays so in the chunks, and so does what is computed from
       // it alone.
@@ -32,8 +35,9 @@ extension Tensor {
       return position == 0
         ? whole.mapped(plate: name, over: nest, along: .particles)
         : whole.mapped(
-          plate: name, over: nest, along: .instances, index: plates.count > 2 ? index(nest.instances) : nil)
+          plate: name, over: nest, along: .instances,
+          index: plates.count > 2 ? try index(nest.instances) : nil)
     }
-    return RowGather(index(nest.count), plate: plates[0].name)(self)
+    return RowGather(try index(nest.count), plate: plates[0].name)(self)
   }
 }

@@ -32,9 +32,9 @@ extension BarrierContext {
       return try body()
     } catch let error as CoixError {
       guard case .weights(let step, let instance, let reason) = error,
-        let (term, added) = term(in: terms, toBlameFor: instance.row)
+        let (term, isImpossible) = term(in: terms, toBlameFor: instance.row)
       else { throw error }
-      let isOutside = term.sign > 0 && !term.isFactor && added.allSatisfy { $0 == -.infinity }
+      let isOutside = term.sign > 0 && !term.isFactor && isImpossible
       let advice =
         isOutside
         ? ": the value is outside of the distribution's support, or too improbable for a float; "
@@ -46,18 +46,26 @@ extension BarrierContext {
 
   /// The term of the first site with a NaN for one of the instance's particles; without one, of the first that
   /// adds +inf; without one, of the site that adds -inf to most of the particles.
-  private func term(in terms: [WeightTerm], toBlameFor instance: Int) -> (WeightTerm, added: [Float])? {
-    let numbers = terms.map { term in
-      let rows = wholePlate(term.logDensity).scalars
-      return (term, added: (0..<particles).map { term.sign * rows[$0 * instances + instance] })
+  ///
+  /// - Returns: the term, and whether it adds -inf to every particle.
+  private func term(
+    in terms: [WeightTerm], toBlameFor instance: Int
+  ) -> (term: WeightTerm, isImpossible: Bool)? {
+    var (notANumber, infinite, impossible): (WeightTerm?, WeightTerm?, WeightTerm?)
+    var most = 0
+    for term in terms {
+      var (hasNaN, hasInfinity, count) = (false, false, 0)
+      population.forEachParticle(of: instance, in: population.whole(term.logDensity)) { logDensity in
+        let added = term.sign * logDensity
+        hasNaN = hasNaN || added.isNaN
+        hasInfinity = hasInfinity || added == .infinity
+        count += added == -.infinity ? 1 : 0
+      }
+      if hasNaN { notANumber = notANumber ?? term }
+      if hasInfinity { infinite = infinite ?? term }
+      if count > most { (impossible, most) = (term, count) }
     }
-    if let broken = numbers.first(where: { $0.added.contains(where: \.isNaN) }) { return broken }
-    if let infinite = numbers.first(where: { $0.added.contains(.infinity) }) { return infinite }
-    var (found, most): ((WeightTerm, added: [Float])?, Int) = (nil, 0)
-    for number in numbers {
-      let count = number.added.count { $0 == -.infinity }
-      if count > most { (found, most) = (number, count) }
-    }
-    return found
+    if let found = notANumber ?? infinite { return (found, false) }
+    return impossible.map { ($0, most == population.particles) }
   }
 }

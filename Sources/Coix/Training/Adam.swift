@@ -58,7 +58,7 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
     func correction(_ beta: Double) -> Float { 1 - Float(pow(Double(Float(beta)), Double(step))) }
     let (correction1, correction2) = (correction(beta1), correction(beta2))
     try parameters.update(with: gradients, "Adam") { parameter, gradient, position in
-      adamStep(
+      try adamStep(
         &parameter, gradient, &firstMoments[position], &secondMoments[position], learningRate, beta1, beta2,
         epsilon, correction1, correction2)
     }

@@ -10,8 +10,9 @@ public struct ValueWithGradient<Parameters: TensorTree>: Sendable {
 
 /// The value of `body` at `parameters`, and its gradient by reverse-mode differentiation.
 ///
-/// `body` gets the parameters as tracked tensors and returns a scalar that it computes from them: usually it builds programs from
-/// the parameters, evaluates them and returns `metrics.loss`. Programs run on workers; the gradient takes the same way back.
+/// `body` gets the parameters as tracked tensors and returns a scalar that it computes from them: usually it
+/// builds programs from the parameters, evaluates them and returns `metrics.loss`. Programs run on workers;
+/// the gradient takes the same way back.
 ///
 /// ```swift
 /// let step = try valueWithGradient(at: network) { network in

@@ -3,7 +3,8 @@ import Synchronization
 
 /// The gradients of the parent tape's uniform tensors, summed in double over the chunks of one task.
 ///
-/// The first chunk's gradient is kept as it is until a second one comes: most stages of few rows have only one.
+/// The first chunk's gradient is kept as it is until a second one comes: most stages of few rows have only
+/// one.
 final class GradientSums: @unchecked Sendable {
   // @unchecked: one task writes it; it is read after the parallel region.
 
@@ -11,18 +12,18 @@ final class GradientSums: @unchecked Sendable {
     let node: Int32
     let first: Tensor
     /// In double, once there are several chunks.
-    var values: UnsafeMutablePointer<Double>?
+    var values: Numbers<Double>?
     var isDelivered = false
 
-    mutating func add(_ gradient: Tensor) {
-      coix_accumulate_double(inDouble(), gradient.pointer, first.shape.elementCount)
+    mutating func add(_ gradient: Tensor) throws(CoixError) {
+      coix_accumulate_double(try inDouble().pointer, gradient.pointer, first.shape.elementCount)
     }
 
     /// The sums so far.
-    mutating func inDouble() -> UnsafeMutablePointer<Double> {
+    mutating func inDouble() throws(CoixError) -> Numbers<Double> {
       if let values { return values }
       let count = first.shape.elementCount
-      let made = UnsafeMutablePointer<Double>.allocate(capacity: count)
+      let made = try Numbers<Double>(count: count, for: "the gradient of \(count) numbers, summed in double")
       for index in 0..<count { made[index] = Double(first.pointer[index]) }
       values = made
       return made
@@ -31,17 +32,15 @@ final class GradientSums: @unchecked Sendable {
 
   private var sums: [Sum] = []
 
-  deinit {
-    for sum in sums { sum.values?.deallocate() }
-  }
-
   /// Adds what a chunk's leaves collected.
-  func add(_ tape: Tape) {
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  func add(_ tape: Tape) throws(CoixError) {
     if sums.isEmpty { sums.reserveCapacity(tape.leaves.count) }
     for leaf in tape.leaves {
       guard let gradient = tape.gradient(of: leaf.node), !gradient.isBatched else { continue }
       if let position = sums.firstIndex(where: { $0.node == leaf.parentNode }) {
-        sums[position].add(gradient)
+        try sums[position].add(gradient)
       } else {
         sums.append(Sum(node: leaf.parentNode, first: gradient))
       }
@@ -49,7 +48,11 @@ final class GradientSums: @unchecked Sendable {
   }
 
   /// Adds the sums of all tasks, in the tasks' order, to the parent's gradients.
-  static func deliver(_ tasks: Table<GradientSums>, scaledBy factor: Float, to tape: Tape, team: Int) {
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  static func deliver(_ tasks: Table<GradientSums>, scaledBy factor: Float, to tape: Tape, team: Int)
+    throws(CoixError)
+  {
     // All tasks mostly have the same nodes in the same order; a node is delivered where it is first met.
     for task in 0..<tasks.count {
       let own = tasks[task]
@@ -57,8 +60,12 @@ final class GradientSums: @unchecked Sendable {
         let node = own.sums[position].node
         var total = own.sums[position].first
         if tasks.count > 1 || own.sums[position].values != nil {
-          let parts = (task..<tasks.count).compactMap { tasks[$0].take(node, near: position) }
-          total = Tensor(undefined: total.shape)
+          var parts: [UnsafePointer<Double>?] = []
+          for task in task..<tasks.count {
+            if let sums = try tasks[task].take(node, near: position) { parts.append(sums) }
+          }
+          guard let sum = Tensor(undefined: total.shape) else { throw Storage.lastRefusal }
+          total = sum
           coix_merge_double(parts, parts.count, total.pointer, total.shape.elementCount, Int32(team))
         }
         tape.add(factor == 1 ? total : total * Tensor(factor), to: node)
@@ -67,11 +74,11 @@ final class GradientSums: @unchecked Sendable {
   }
 
   /// The sums for a node, which is looked for at `position` first; they count as delivered.
-  private func take(_ node: Int32, near position: Int) -> UnsafePointer<Double>?? {
+  private func take(_ node: Int32, near position: Int) throws(CoixError) -> UnsafePointer<Double>? {
     let isNear = position < sums.count && sums[position].node == node
     guard let found = isNear ? position : sums.firstIndex(where: { $0.node == node }) else { return nil }
     sums[found].isDelivered = true
-    return UnsafePointer(sums[found].inDouble())
+    return UnsafePointer(try sums[found].inDouble().pointer)
   }
 }
 
@@ -95,16 +102,18 @@ final class RowGradients: Sendable {
   init(rows: Int) { self.rows = rows }
 
   /// Stores what a chunk's leaves collected at the chunk's rows.
-  func store(_ tape: Tape, _ context: ExecutionContext) {
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  func store(_ tape: Tape, _ context: ExecutionContext) throws {
     for (position, leaf) in tape.leaves.enumerated() {
       guard let gradient = tape.gradient(of: leaf.node), gradient.isBatched else { continue }
-      let target = collected.withLock { collected -> Tensor in
+      let target = try collected.withLock { collected -> Tensor in
         if let known = collected[leaf.name] {
           collected[leaf.name]?.position = min(known.position, position)
           return known.gradient
         }
         // Chunks that don't read the tensor leave zeros.
-        let tensor = Tensor.zeros(Shape([rows]).appending(gradient.shape))
+        let tensor = try Tensor.zeros(Shape([rows]).appending(gradient.shape)).validated()
         collected[leaf.name] = Collected(leaf: leaf, gradient: tensor, position: position)
         return tensor
       }

@@ -1,11 +1,13 @@
 import CoixKernels
+import Foundation
 import Synchronization
 
 /// A define-by-run record of operations, and the gradients that flow back through it.
 ///
-/// One tape belongs to one chunk, or to the caller within ``valueWithGradient(at:_:)``. A chunk's tape has the caller's as
-/// parent: a tensor that is tracked there (a parameter, a value from before a barrier) becomes a leaf here when an operation
-/// first reads it, and its gradient is collected from ``leaves`` after the backward pass.
+/// One tape belongs to one chunk, or to the caller within ``valueWithGradient(at:_:)``. A chunk's tape has
+/// the caller's as parent: a tensor that is tracked there (a parameter, a value from before a barrier)
+/// becomes a leaf here when an operation first reads it, and its gradient is collected from ``leaves`` after
+/// the backward pass.
 final class Tape {
   /// How a node hands its gradient on.
   enum Pullback {
@@ -45,9 +47,11 @@ final class Tape {
 
   private(set) var id: UInt32
   private var parentID: UInt32
-  /// The nodes, in a buffer of the tape's own: they are appended and changed in place too often for an array's checks.
+  /// The nodes, in a buffer of the tape's own: they are appended and changed in place too often for an
+  /// array's checks.
   private var nodes: UnsafeMutablePointer<Node>
   private var capacity: Int
+  private static let firstCapacity = 64
   private(set) var count = 0
   private(set) var leaves: [Leaf] = []
   /// The leaf of each of the parent's first nodes, which parameters are; -1 where it has none.
@@ -60,13 +64,13 @@ final class Tape {
   init(parent: Tape? = nil) {
     id = Self.lastID.wrappingAdd(1, ordering: .relaxed).newValue
     parentID = parent?.id ?? 0
-    capacity = 64
+    capacity = Self.firstCapacity
     nodes = .allocate(capacity: capacity)
   }
 
   deinit {
     nodes.deinitialize(count: count)
-    nodes.deallocate()
+    freeNodes()
   }
 
   /// Makes the tape an empty one again, with an identity of its own.
@@ -142,18 +146,30 @@ final class Tape {
     return leafOfFirstNode[index]
   }
 
-  /// Adds a node and returns its number.
+  /// Adds a node and returns its number; without memory for it -1, and the error is the evaluation's.
   func append(shape: Shape, stride: Int, _ pullback: Pullback) -> Int32 {
-    if count == capacity {
-      let larger = UnsafeMutablePointer<Node>.allocate(capacity: 2 * capacity)
-      larger.moveInitialize(from: nodes, count: count)
-      nodes.deallocate()
-      nodes = larger
-      capacity *= 2
-    }
+    if count == capacity && !grow() { return -1 }
     (nodes + count).initialize(to: Node(shape: shape, stride: stride, pullback: pullback, gradient: nil))
     count += 1
     return Int32(count - 1)
+  }
+
+  private func freeNodes() {
+    if capacity == Self.firstCapacity { nodes.deallocate() } else { free(nodes) }
+  }
+
+  private func grow() -> Bool {
+    let bytes = 2 * capacity * MemoryLayout<Node>.stride
+    guard count < Int32.max / 2, let buffer = Memory.buffer(bytes: bytes) else {
+      ExecutionContext.remember(.memory(what: "a tape of \(count) operations", bytes: bytes))
+      return false
+    }
+    let larger = buffer.bindMemory(to: Node.self, capacity: 2 * capacity)
+    larger.moveInitialize(from: nodes, count: count)
+    freeNodes()
+    nodes = larger
+    capacity *= 2
+    return true
   }
 
   /// `tensor` as the output of a new node.
@@ -163,11 +179,13 @@ final class Tape {
 
   /// Adds to a node's gradient; what was broadcast from the node's shape is summed first.
   func add(_ gradient: consuming Tensor, to node: Int32) {
-    guard node >= 0 else { return }
+    // What cannot be computed goes no further: its error is the evaluation's.
+    guard node >= 0, !gradient.isPoisoned else { return }
     let node = nodes + Int(node)
     let isWhole = gradient.shape == node.pointee.shape && (gradient.stride == 0 || node.pointee.stride != 0)
     let reduced =
       isWhole ? gradient : gradient.summed(to: node.pointee.shape, stride: node.pointee.stride)
+    guard !reduced.isPoisoned else { return }
     guard var sum = node.pointee.gradient.take() else {
       node.pointee.gradient = reduced
       return

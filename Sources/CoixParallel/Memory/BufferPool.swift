@@ -49,8 +49,9 @@ final class BufferPool: @unchecked Sendable {
   /// Small buffers for tensors outside of evaluations: parameters, batches.
   private static let outside = Mutex(BufferPool(retainedLimit: Limits.pooledFloatsOutside))
 
-  /// A buffer of `capacity` floats, from the current worker's pool if it has one.
-  static func allocate(_ capacity: Int) -> UnsafeMutablePointer<Float> {
+  /// A buffer of `capacity` floats, from the current worker's pool if it has one; nil if there is no memory
+  /// for it.
+  static func allocate(_ capacity: Int) -> UnsafeMutablePointer<Float>? {
     let pooled = ExecutionContext.withCurrent { context -> UnsafeMutablePointer<Float>? in
       guard let context, let pool = context.pool else { return nil }
       context.allocatedFloats &+= capacity
@@ -61,42 +62,28 @@ final class BufferPool: @unchecked Sendable {
     if capacity <= Limits.pooledBufferOutside, let buffer = outside.withLock({ $0.take(capacity) }) {
       return buffer
     }
-    guard let buffer = systemBuffer(capacity) else {
-      // Justified: no input leads here. A size that a caller chose has been compared with the machine's memory before (by
-      // `allocateChecked`, `check` or `Tensor.refusal`), and is a thrown error if it is too large. What is left is a system that
-      // refuses a chunk's scratch although it has the memory; a poisoned tensor would need a buffer, too, and Swift's own
-      // allocations end the process in the same place.
-      fatalError("out of memory: \(capacity) floats")
-    }
-    return buffer
+    return buffer(capacity)
   }
 
-  private static let physicalMemory = ProcessInfo.processInfo.physicalMemory
+  /// A buffer from the system.
+  private static func buffer(_ capacity: Int) -> UnsafeMutablePointer<Float>? {
+    Memory.buffer(bytes: capacity * MemoryLayout<Float>.stride)?.bindMemory(
+      to: Float.self, capacity: capacity)
+  }
 
   /// A buffer whose size came from the caller.
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)`` if it is more than the machine's memory or cannot be had.
   static func allocateChecked(
     _ capacity: Int, for what: @autoclosure () -> String
-  ) throws -> UnsafeMutablePointer<Float> {
-    let bytes = try check(capacity, for: what())
-    if capacity <= Limits.pooledCheckedBuffer && capacity == roundedCapacity(capacity) {
-      return allocate(capacity)
+  ) throws(CoixError) -> UnsafeMutablePointer<Float> {
+    let bytes = try Memory.bytes(capacity, of: MemoryLayout<Float>.stride, for: what())
+    // Large ones don't count as what the chunk's operations take, and are not kept.
+    let isPooled = capacity <= Limits.pooledCheckedBuffer && capacity == roundedCapacity(capacity)
+    guard let buffer = isPooled ? allocate(capacity) : buffer(capacity) else {
+      throw CoixError.memory(what: what(), bytes: bytes)
     }
-    guard let buffer = systemBuffer(capacity) else { throw CoixError.memory(what: what(), bytes: bytes) }
     return buffer
-  }
-
-  /// The bytes of `count` floats.
-  ///
-  /// - Throws: ``CoixError/memory(what:bytes:)`` if they are more than the machine's memory.
-  @discardableResult
-  static func check(_ count: Int, for what: @autoclosure () -> String) throws -> Int {
-    let (bytes, overflow) = count.multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
-    guard !overflow, UInt64(bytes) <= physicalMemory else {
-      throw CoixError.memory(what: what(), bytes: overflow ? .max : bytes)
-    }
-    return bytes
   }
 
   /// Gives a buffer back.
@@ -112,12 +99,6 @@ final class BufferPool: @unchecked Sendable {
     } else {
       free(pointer)
     }
-  }
-
-  private static func systemBuffer(_ capacity: Int) -> UnsafeMutablePointer<Float>? {
-    var raw: UnsafeMutableRawPointer?
-    guard posix_memalign(&raw, 64, capacity * MemoryLayout<Float>.stride) == 0 else { return nil }
-    return raw?.bindMemory(to: Float.self, capacity: capacity)
   }
 
   private func take(_ capacity: Int) -> UnsafeMutablePointer<Float>? {
@@ -156,6 +137,7 @@ final class BufferPool: @unchecked Sendable {
     if tapes.count < Limits.pooledTapes { tapes.append(tape) }
   }
 
+  /// Gives the buffers that are kept back to the system.
   private func drain() {
     for index in 0..<Self.classCount {
       while let head = heads[index] {
@@ -169,6 +151,14 @@ final class BufferPool: @unchecked Sendable {
   // MARK: The shelf
 
   private static let shelf = Mutex<[BufferPool]>([])
+
+  /// Gives what nobody uses at the moment back to the system: the buffers that lie on the shelf, outside of
+  /// evaluations, and in the calling thread's own pool.
+  static func drainIdlePools() {
+    shelf.withLock { for pool in $0 { pool.drain() } }
+    outside.withLock { $0.drain() }
+    ExecutionContext.current?.pool?.drain()
+  }
 
   /// A pool for the exclusive use of the calling thread, until it is handed back.
   static func borrow() -> BufferPool {

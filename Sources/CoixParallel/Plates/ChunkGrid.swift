@@ -51,9 +51,11 @@ struct ChunkRows: Equatable {
   }
 }
 
-/// How a plate is cut into chunks, never by the number of threads: into rectangles of particles and instances.
+/// How a plate is cut into chunks, never by the number of threads: into rectangles of particles and
+/// instances.
 ///
-/// A rectangle rather than a run of rows, so that what varies over instances only is computed for few particles' sake more than once.
+/// A rectangle rather than a run of rows, so that what varies over instances only is computed for few
+/// particles' sake more than once.
 struct ChunkGrid {
   private let plate: PlateRows
   /// A chunk's instances.

@@ -11,13 +11,18 @@ struct PlateMapping: Sendable {
   /// The buffer's rows.
   let sourceRows: Int
 
-  /// The rows that a gradient goes back to, by an index; nil where they are the plate's. The tensor's node is that of the whole buffer.
+  /// The rows that a gradient goes back to, by an index; nil where they are the plate's. The tensor's node is
+  /// that of the whole buffer.
   var scatter: RowScatter? { index.map { RowScatter(index: $0, targets: sourceRows) } }
 
   /// The buffer's row for each of the plate's rows; nil where they are the same.
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
   var rowIndex: RowIndex? {
-    guard axes != .all else { return index }
-    let numbers = rows.index(along: axes)
-    return index.map { RowIndex($0, then: numbers) } ?? numbers
+    get throws(CoixError) {
+      guard axes != .all else { return index }
+      let numbers = try rows.index(along: axes)
+      return index.map { RowIndex($0, then: numbers) } ?? numbers
+    }
   }
 }

@@ -1,6 +1,8 @@
-/// Which plates of a nest a tensor has values for: all of them, the outermost one alone, or those inside of it.
+/// Which plates of a nest a tensor has values for: all of them, the outermost one alone, or those inside of
+/// it.
 ///
-/// What varies over instances only, a network applied to data say, is computed once for all particles of a chunk.
+/// What varies over instances only, a network applied to data say, is computed once for all particles of a
+/// chunk.
 package enum PlateAxes: UInt32, Sendable {
   /// One value for each row.
   case all
@@ -20,7 +22,8 @@ extension PlateAxes {
   }
 }
 
-/// The rows of a nest of plates: particles, which are the rows of the outermost plate, times instances, those of the plates within.
+/// The rows of a nest of plates: particles, which are the rows of the outermost plate, times instances, those
+/// of the plates within.
 package struct PlateRows: Hashable, Sendable {
   package let particles: Int
   /// 1 for a plate that stands alone.
@@ -53,10 +56,11 @@ package struct PlateRows: Hashable, Sendable {
   }
 
   /// For each row, its number along some of the plates.
-  package func index(along axes: PlateAxes) -> RowIndex {
-    RowIndex(
-      (0..<count).map {
-        Int32(axes == .particles ? $0 / instances : axes == .instances ? $0 % instances : $0)
-      })
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  func index(along axes: PlateAxes) throws(CoixError) -> RowIndex {
+    try RowIndex(count: count, for: "\(count) rows of nested plates") {
+      axes == .particles ? $0 / instances : axes == .instances ? $0 % instances : $0
+    }
   }
 }

@@ -1,7 +1,8 @@
 import CoixKernels
 
 extension ExecutionContext {
-  /// The chunk's rows of a mapped tensor; other tensors as they are. A tracked one becomes a leaf of the chunk's tape.
+  /// The chunk's rows of a mapped tensor; other tensors as they are. A tracked one becomes a leaf of the
+  /// chunk's tape.
   package func local(_ tensor: Tensor) -> Tensor {
     guard !tensor.storage.isPlain, let mapping = tensor.storage.mapping else { return tensor }
     let axes = mapping.axes
@@ -10,11 +11,14 @@ extension ExecutionContext {
         failure: .misplacedTensor(
           operation: "plate \"\(mapping.plate)\"", reason: "mapped data is read outside of the plate"))
     }
-    let result = Tensor(undefinedRows: tensor.shape, in: self, along: axes)
-    if let index = mapping.index {
-      index.rows.withUnsafeBufferPointer { load(tensor.pointer, $0.baseAddress, into: result, axes) }
-    } else {
-      load(tensor.pointer, nil, into: result, axes)
+    guard let result = Tensor(undefinedRows: tensor.shape, in: self, along: axes) else { return .outOfMemory }
+    do throws(CoixError) {
+      let rows = try mapping.index?.rows
+      withExtendedLifetime(rows) {
+        load(tensor.pointer, $0.map { UnsafePointer($0.pointer) }, into: result, axes)
+      }
+    } catch {
+      return Tensor(failure: error)
     }
     guard tensor.node >= 0, let tape else { return result }
     return result.tracked(
@@ -48,10 +52,11 @@ extension ExecutionContext {
     }
   }
 
-  /// A seed for the chunk's backward pass: `gradient`'s rows, or one number for every row; zero on padding rows.
+  /// A seed for the chunk's backward pass: `gradient`'s rows, or one number for every row; zero on padding
+  /// rows.
   func seed(from gradient: Tensor, like node: (shape: Shape, stride: Int)) -> Tensor {
     guard node.stride > 0 else { return gradient }
-    let result = Tensor(undefinedRows: node.shape, in: self)
+    guard let result = Tensor(undefinedRows: node.shape, in: self) else { return .outOfMemory }
     if gradient.shape.elementCount == 1 && gradient.shape.rank == 0 {
       coix_fill(result.pointer, gradient.scalar, result.bufferCount, 1)
     } else {

@@ -1,7 +1,8 @@
 import CoixKernels
 
 extension Tensor {
-  /// A tensor over a plate's rows, `[rows, event...]`, as programs of the plate read it: with its event shape.
+  /// A tensor over a plate's rows, `[rows, event...]`, as programs of the plate read it: with its event
+  /// shape.
   ///
   /// With an index, row r reads row index[r]; the way back adds up what the copies of a row collected.
   package func mapped(plate: String, index: RowIndex? = nil) -> Tensor {
@@ -17,7 +18,8 @@ extension Tensor {
     return view.tracked(node: source, tape: tape.id)
   }
 
-  /// A constant over the rows of some of a nest's plates, `[rows, event...]`, as programs of the nest read it.
+  /// A constant over the rows of some of a nest's plates, `[rows, event...]`, as programs of the nest read
+  /// it.
   ///
   /// - Parameter index: for each row along those plates, the tensor's row; nil where they are the same.
   package func mapped(plate: String, over rows: PlateRows, along axes: PlateAxes, index: RowIndex? = nil)
@@ -33,14 +35,19 @@ extension Tensor {
   package func unmapped() -> Tensor {
     guard !storage.isPlain, let mapping = storage.mapping else { return self }
     let shape = Shape(mapping.rows.count).appending(self.shape)
-    guard let index = mapping.rowIndex else {
-      return Tensor(storage: Storage(viewing: storage, mapping: nil), shape: shape, tape: tape, node: node)
-    }
-    ExecutionContext.current?.rowWork.gathers += 1
-    let result = Tensor(undefined: shape)
-    index.rows.withUnsafeBufferPointer { rows in
-      guard let base = rows.baseAddress else { return }
-      coix_gather_rows(pointer, base, result.pointer, rows.count, self.shape.elementCount, Int32(result.team))
+    let result: Tensor
+    do throws(CoixError) {
+      guard let index = try mapping.rowIndex else {
+        return Tensor(storage: Storage(viewing: storage, mapping: nil), shape: shape, tape: tape, node: node)
+      }
+      ExecutionContext.current?.rowWork.gathers += 1
+      let rows = try index.rows
+      guard let gathered = Tensor(undefined: shape) else { return .outOfMemory }
+      result = gathered
+      coix_gather_rows(
+        pointer, rows.pointer, result.pointer, rows.count, self.shape.elementCount, Int32(result.team))
+    } catch {
+      return Tensor(failure: error)
     }
     guard let scatter = mapping.scatter else { return result }
     let team = result.team
@@ -63,15 +70,18 @@ extension Tensor {
     storage === other.storage && (node < 0) == (other.node < 0)
   }
 
-  /// Whether the tensor must be merged at a barrier: it has a value for each row of the chunk, or is tracked by the chunk's tape.
+  /// Whether the tensor must be merged at a barrier: it has a value for each row of the chunk, or is tracked
+  /// by the chunk's tape.
   package func leavesChunk(_ context: ExecutionContext) -> Bool {
     isBatched || (node >= 0 && tape == context.tape?.id)
   }
 
-  /// The first row (counted in the plate; 0 for a uniform tensor) with an element for which `predicate` holds, and the element.
+  /// The first row (counted in the plate; 0 for a uniform tensor) with an element for which `predicate`
+  /// holds, and the element.
   package func firstRow(where predicate: (Float) -> Bool) -> (row: Int, value: Float)? {
     guard !isPoisoned, !isMapped else { return nil }
     let whole = inAllRows
+    guard !whole.isPoisoned else { return nil }
     let chunk = ExecutionContext.current?.chunk ?? .none
     for row in 0..<(isBatched ? chunk.count : 1) {
       for element in 0..<shape.elementCount {

@@ -1,32 +1,95 @@
-/// How ancestors are drawn in proportion to weights: where the `count` positions lie at which the cumulative weights are looked up.
+import CoixKernels
+
+/// How ancestors are drawn in proportion to weights: where the `count` positions lie at which the cumulative
+/// weights are looked up.
 ///
-/// Every scheme is unbiased: of a particle with normalised weight w there are count · w copies on average. They differ in how far
-/// the number of copies strays from that (Douc, Cappé and Moulines, "Comparison of resampling schemes for particle filtering",
-/// 2005). All take time linear in the number of particles, and a seed gives the same ancestors on any number of threads.
+/// Every scheme is unbiased: of a particle with normalised weight w there are count · w copies on average.
+/// They differ in how far the number of copies strays from that (Douc, Cappé and Moulines, "Comparison of
+/// resampling schemes for particle filtering", 2005). All take time linear in the number of particles, and a
+/// seed gives the same ancestors on any number of threads.
 ///
-/// Random numbers come from the resampling's own key, as `jax.random` draws them: element (i, j) of a draw of shape
-/// `[count, instances]` is the one with that index, so that instances don't disturb each other.
+/// Random numbers come from the resampling's own key, as `jax.random` draws them: element (i, j) of a draw of
+/// shape `[count, instances]` is the one with that index, so that instances don't disturb each other.
 public enum ResamplingScheme: String, CaseIterable, Sendable {
   /// Positions (u + i) / count with one uniform u for each instance: a draw of shape `[instances]`.
   ///
-  /// The number of copies is count · w rounded up or down. The reference's scheme. Kitagawa, "Monte Carlo filter and smoother for
-  /// non-Gaussian nonlinear state space models", 1996; Carpenter, Clifford and Fearnhead, "Improved particle filter for nonlinear
-  /// problems", 1999.
+  /// The number of copies is count · w rounded up or down. The reference's scheme. Kitagawa, "Monte Carlo
+  /// filter and smoother for non-Gaussian nonlinear state space models", 1996; Carpenter, Clifford and
+  /// Fearnhead, "Improved particle filter for nonlinear problems", 1999.
   case systematic
   /// Positions (u(i) + i) / count with a uniform u(i) for each: a draw of shape `[count, instances]`.
   ///
-  /// The number of copies is less than 2 away from count · w, and its variance never larger than with multinomial resampling (Douc
-  /// et al. 2005). Kitagawa 1996.
+  /// The number of copies is less than 2 away from count · w, and its variance never larger than with
+  /// multinomial resampling (Douc et al. 2005). Kitagawa 1996.
   case stratified
   /// Independent positions, sorted.
   ///
-  /// Their order statistics are made in linear time of exponential spacings, a draw of shape `[count + 1, instances]`: position i
-  /// is E(0) + … + E(i) over the sum of all count + 1 (Devroye, "Non-uniform random variate generation", 1986, chapter V.3). Gordon,
-  /// Salmond and Smith, "Novel approach to nonlinear/non-Gaussian Bayesian state estimation", 1993.
+  /// Their order statistics are made in linear time of exponential spacings, a draw of shape `[count + 1,
+  /// instances]`: position i is E(0) + … + E(i) over the sum of all count + 1 (Devroye, "Non-uniform random
+  /// variate generation", 1986, chapter V.3). Gordon, Salmond and Smith, "Novel approach to
+  /// nonlinear/non-Gaussian Bayesian state estimation", 1993.
   case multinomial
-  /// The whole part of count · w copies of each particle, first and in order; then the R that are missing by multinomial resampling
-  /// in proportion to the fractions, from the first R + 1 of its spacings.
+  /// The whole part of count · w copies of each particle, first and in order; then the R that are missing by
+  /// multinomial resampling in proportion to the fractions, from the first R + 1 of its spacings.
   ///
   /// Liu and Chen, "Sequential Monte Carlo methods for dynamic systems", 1998.
   case residual
+}
+
+extension ResamplingScheme {
+  /// The random numbers that the scheme takes for `count` positions in each instance.
+  private func randomNumbers(key: PRNGKey, count: Int, instances: Int) -> Tensor {
+    switch self {
+    case .systematic: Draw(key: key, shape: [instances]).uniform()
+    case .stratified: Draw(key: key, shape: [count, instances]).uniform()
+    case .multinomial, .residual: Draw(key: key, shape: [count + 1, instances]).exponential()
+    }
+  }
+
+  /// Whether the kernel needs room for sorted positions.
+  private var sortsPositions: Bool {
+    switch self {
+    case .systematic, .stratified: false
+    case .multinomial, .residual: true
+    }
+  }
+
+  private var kernel: coix_resampling_scheme {
+    switch self {
+    case .systematic: COIX_SYSTEMATIC
+    case .stratified: COIX_STRATIFIED
+    case .multinomial: COIX_MULTINOMIAL
+    case .residual: COIX_RESIDUAL
+    }
+  }
+
+  /// The ancestors of `count` particles in each instance, given log-weights `[particles, instances]`: row
+  /// numbers, `[count, instances]`.
+  ///
+  /// - Throws: as ``LogWeights/ancestors(_:key:count:where:)``.
+  func ancestors(of count: Int, logWeights: Tensor, key: PRNGKey, _ population: Population) throws
+    -> Numbers<Int32>
+  {
+    let (particles, instances) = (population.particles, population.instances)
+    // One row more, for the spacings; an index, random numbers, and positions in double.
+    try population.check(
+      Swift.max(Swift.min(count, Int(Int32.max)) + 1, particles), floats: 4, for: "resampling")
+    let rows = count * instances
+    let index = try Numbers<Int32>(count: rows, for: "resampling \(rows) rows")
+    let positions = try Numbers<Double>(count: sortsPositions ? rows : 0, for: "resampling \(rows) rows")
+    let random = try randomNumbers(key: key, count: count, instances: instances).validated()
+    let status = coix_resample(
+      kernel, logWeights.pointer, random.pointer, positions.pointer, index.pointer, particles, instances,
+      count, Int32(population.workers.team))
+    if status != 0 {
+      _ = try LogWeights(logWeights, of: population).moments()
+      throw CoixError.weights(
+        step: population.stepName, instance: RowLocation(row: Int(status - 1)),
+        reason: "the weights cannot be resampled")
+    }
+    if instances > 1 {
+      for row in 0..<rows { index[row] = index[row] * Int32(instances) + Int32(row % instances) }
+    }
+    return index
+  }
 }

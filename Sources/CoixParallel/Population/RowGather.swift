@@ -1,7 +1,8 @@
 /// One gather of many tensors by the same rows, each of which stays in its instance.
 ///
-/// Tensors that were read through one index before are read through one product afterwards, and a tensor that occurs twice stays
-/// one tensor. Over T gathers of tensors that join one after another there are T multiplications, not T² / 2.
+/// Tensors that were read through one index before are read through one product afterwards, and a tensor that
+/// occurs twice stays one tensor. Over T gathers of tensors that join one after another there are T
+/// multiplications, not T² / 2.
 package final class RowGather {
   private let index: RowIndex
   private let plate: String
@@ -29,14 +30,18 @@ package final class RowGather {
     let whole = Tensor(
       storage: Storage(viewing: tensor.storage, mapping: nil),
       shape: Shape([mapping.sourceRows]).appending(tensor.shape), tape: tensor.tape, node: tensor.node)
-    let view = view(of: whole, mapping)
-    views[name] = (tensor, view)
-    return view
+    do throws(CoixError) {
+      let view = try view(of: whole, mapping)
+      views[name] = (tensor, view)
+      return view
+    } catch {
+      return Tensor(failure: error)
+    }
   }
 
-  private func view(of whole: Tensor, _ mapping: PlateMapping) -> Tensor {
+  private func view(of whole: Tensor, _ mapping: PlateMapping) throws(CoixError) -> Tensor {
     guard mapping.axes == .instances else {
-      return whole.mapped(plate: plate, index: mapping.rowIndex.map(product) ?? index)
+      return whole.mapped(plate: plate, index: try mapping.rowIndex.map(product) ?? index)
     }
     // A row goes on as a row of the same instance.
     let rows = PlateRows(particles: index.count / mapping.rows.instances, instances: mapping.rows.instances)
@@ -45,13 +50,17 @@ package final class RowGather {
       : whole.mapped(plate: plate, index: mapping.index)
   }
 
-  /// Ends the gather. Where most factors have no readers of their own, products are computed, which lets go of the factors.
-  package func finish() {
+  /// Ends the gather. Where most factors have no readers of their own, products are computed, which lets go
+  /// of the factors.
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  package func finish() throws {
     guard products.count > 2 * read.count else { return }
-    for name in read { _ = products[name]?.product.rows }
+    for name in read { _ = try products[name]?.product.rows }
   }
 
-  /// a (b (c …)) becomes a (b (c … index)): a product with the same first factors, for each tail one that others share.
+  /// a (b (c …)) becomes a (b (c … index)): a product with the same first factors, for each tail one that
+  /// others share.
   private func product(after earlier: RowIndex) -> RowIndex {
     read.insert(ObjectIdentifier(earlier))
     var firsts: [(tail: RowIndex, first: RowIndex)] = []

@@ -1,10 +1,10 @@
 import Synchronization
 
-/// Ancestor indices, shared by all tensors that were resampled together: row numbers, or a product of such that is computed when
-/// somebody first reads through it.
+/// Row numbers by which tensors are gathered, shared by all tensors that were gathered together: numbers, or
+/// a product of two indices that is computed when somebody first reads through it.
 package final class RowIndex: Sendable {
   private enum Form: Sendable {
-    case rows([Int32])
+    case rows(Numbers<Int32>)
     case product(first: RowIndex, then: RowIndex)
   }
 
@@ -13,9 +13,20 @@ package final class RowIndex: Sendable {
   private let form: Mutex<Form>
   private let sorted = Mutex<SortedRows?>(nil)
 
-  package init(_ rows: [Int32]) {
+  init(_ rows: Numbers<Int32>) {
     count = rows.count
     form = Mutex(.rows(rows))
+  }
+
+  /// The row number of each of `count` rows.
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  package convenience init(
+    count: Int, for what: @autoclosure () -> String, _ row: (Int) -> Int
+  ) throws(CoixError) {
+    let rows = try Numbers<Int32>(count: count, for: what())
+    for position in 0..<count { rows[position] = Int32(row(position)) }
+    self.init(rows)
   }
 
   /// The index of values that were gathered by `first`, and then by `then`.
@@ -24,47 +35,54 @@ package final class RowIndex: Sendable {
     form = Mutex(.product(first: first, then: then))
   }
 
-  /// Throws unless as many rows can be numbered, and held with some floats each.
-  package static func check(_ particles: Int, _ instances: Int, floats: Int, for what: String) throws {
-    let (rows, overflow) = particles.multipliedReportingOverflow(by: instances)
-    guard !overflow, rows <= Int32.max else {
-      throw CoixError.memory(what: "\(what) more than 2^31 rows", bytes: .max)
-    }
-    try BufferPool.check(floats * rows, for: "\(what) \(rows) rows")
-  }
-
   /// What is yet to be multiplied.
   var factors: (first: RowIndex, then: RowIndex)? {
     form.withLock { if case .product(let first, let then) = $0 { (first, then) } else { nil } }
   }
 
   /// The row numbers.
-  var rows: [Int32] {
-    // Products share their second factors, so that the rows of many take one multiplication each. No recursion: chains may be as
-    // long as programs have steps.
-    var chain: [RowIndex] = []
-    var next = self
-    while let factors = next.factors {
-      chain.append(next)
-      next = factors.then
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)`` where a product has no room.
+  package var rows: Numbers<Int32> {
+    get throws(CoixError) {
+      // Products share their second factors, so that the rows of many take one multiplication each. No
+      // recursion: chains may be as long as programs have steps.
+      var chain: [RowIndex] = []
+      var next = self
+      while true {
+        switch next.form.withLock({ $0 }) {
+        case .product(_, let then):
+          chain.append(next)
+          next = then
+        case .rows(var rows):
+          for product in chain.reversed() { rows = try product.multiplied(by: rows) }
+          return rows
+        }
+      }
     }
-    for product in chain.reversed() { product.multiply() }
-    return form.withLock { if case .rows(let rows) = $0 { rows } else { [] } }
   }
 
-  private func multiply() {
-    guard let factors else { return }
-    ExecutionContext.current?.rowWork.compositions += 1
-    let first = factors.first.rows
-    let rows = factors.then.rows.map { first[Int($0)] }
-    form.withLock { $0 = .rows(rows) }
+  /// The row numbers of a product, given those of its second factor.
+  private func multiplied(by then: Numbers<Int32>) throws(CoixError) -> Numbers<Int32> {
+    switch form.withLock({ $0 }) {
+    case .rows(let rows): return rows
+    case .product(let factor, _):
+      ExecutionContext.current?.rowWork.compositions += 1
+      let first = try factor.rows
+      let rows = try Numbers<Int32>(count: count, for: "the ancestors of \(count) rows")
+      for row in 0..<count { rows[row] = first[Int(then[row])] }
+      form.withLock { $0 = .rows(rows) }
+      return rows
+    }
   }
 
   /// The rows by target, for the way back. Sorted once, however many tensors ask.
-  func sorted(targets: Int) -> SortedRows {
-    sorted.withLock { sorted in
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  func sorted(targets: Int) throws(CoixError) -> SortedRows {
+    try sorted.withLock { (sorted) throws(CoixError) -> SortedRows in
       if let sorted, sorted.targets == targets { return sorted }
-      let made = SortedRows(self.rows, targets: targets)
+      let made = try SortedRows(self.rows, targets: targets)
       sorted = made
       return made
     }

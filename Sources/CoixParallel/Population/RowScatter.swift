@@ -10,27 +10,31 @@ struct RowScatter: Sendable {
   func callAsFunction(_ gradient: Tensor, team: Int) -> Tensor {
     let event = gradient.shape.dropping(1)
     let result = Tensor.zeros(Shape(targets).appending(event))
-    let sorted = index.sorted(targets: targets)
-    coix_scatter_add_rows(
-      gradient.pointer, sorted.order, sorted.offsets, result.pointer, targets, event.elementCount, Int32(team)
-    )
-    return result
+    guard gradient.failure == nil, !result.isPoisoned else { return result }
+    do throws(CoixError) {
+      let sorted = try index.sorted(targets: targets)
+      coix_scatter_add_rows(
+        gradient.pointer, sorted.order.pointer, sorted.offsets.pointer, result.pointer, targets,
+        event.elementCount, Int32(team))
+      return result
+    } catch {
+      return Tensor(failure: error)
+    }
   }
 }
 
 /// Rows in the order of the targets that they point to.
 struct SortedRows: Sendable {
   /// `order[offsets[t]..<offsets[t + 1]]` are the rows that point to target t, ascending.
-  let order: [Int32]
-  let offsets: [Int32]
+  let order: Numbers<Int32>
+  let offsets: Numbers<Int32>
   var targets: Int { offsets.count - 1 }
 
-  init(_ rows: [Int32], targets: Int) {
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  init(_ rows: Numbers<Int32>, targets: Int) throws(CoixError) {
     ExecutionContext.current?.rowWork.sorts += 1
-    var order = [Int32](repeating: 0, count: rows.count)
-    var offsets = [Int32](repeating: 0, count: targets + 1)
-    coix_sort_rows(rows, rows.count, targets, &order, &offsets)
-    self.order = order
-    self.offsets = offsets
+    order = try Numbers(count: rows.count, for: "the gradient of \(rows.count) gathered rows")
+    offsets = try Numbers(count: targets + 1, for: "the gradient of \(rows.count) gathered rows")
+    coix_sort_rows(rows.pointer, rows.count, targets, order.pointer, offsets.pointer)
   }
 }

@@ -58,7 +58,7 @@ extension Draw {
     }
     let shape = shape
     return numbers.recorded(from: concentration) { gradient in
-      let result = Tensor(undefined: shape, like: gradient)
+      guard let result = Tensor(undefined: shape, like: gradient) else { return .outOfMemory }
       coix_gamma_slope(
         alpha.pointer, alpha.elementStride(in: shape), alpha.rowStride, numbers.pointer,
         isLogarithmic ? 1 : 0,

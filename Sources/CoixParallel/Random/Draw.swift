@@ -152,7 +152,7 @@ public struct Draw: Sendable {
     func fits(_ operand: Tensor) -> Bool { operand.shape == shape || operand.shape.elementCount == 1 }
     if let refusal { return refusal }
     guard fits(location), fits(scale), let runs, runs.count == 1 else { return location + scale * normal() }
-    let result = makeResult()
+    guard let result = makeResult() else { return .outOfMemory }
     let noise = Tape.recording(scale) == nil ? nil : makeResult()
     let (mean, deviation) = (operand(location, at: 0), operand(scale, at: 0))
     withPlace(runs[0]) { place in
@@ -185,7 +185,9 @@ public struct Draw: Sendable {
     _ type: Word.Type, _ fill: (coix_draw, UnsafeMutablePointer<Word>) -> Void
   ) -> [Word] {
     // Without an element, the error is the evaluation's.
-    guard Tensor.refusal("Draw", toMake: shape, rows: 1) == nil, let runs else { return [] }
+    guard Tensor.refusal("Draw", toMake: shape, rows: 1) == nil, let runs,
+      Memory.canGive(shape.elementCount, of: Word.self, for: "Draw")
+    else { return [] }
     var result = [Word](repeating: 0, count: shape.elementCount)
     result.withUnsafeMutableBufferPointer { buffer in
       guard var next = buffer.baseAddress else { return }
@@ -286,7 +288,7 @@ public struct Draw: Sendable {
   }
 
   /// Batched over the chunk's rows, or uniform outside of a plate.
-  private func makeResult() -> Tensor {
+  private func makeResult() -> Tensor? {
     guard let context = ExecutionContext.current, context.stride > 0 else { return Tensor(undefined: shape) }
     return Tensor(undefinedRows: shape, in: context)
   }
@@ -306,7 +308,7 @@ public struct Draw: Sendable {
     guard let runs else {
       return Tensor.mismatch("Draw", [shape], "not a legal shape, or one with other axes than strides")
     }
-    let result = makeResult()
+    guard let result = makeResult() else { return .outOfMemory }
     var element = 0
     for run in runs where run.count > 0 {
       withPlace(run) { fill($0, element, result.pointer + element * result.rowCount) }

@@ -10,9 +10,12 @@ extension PRNGKey {
     return Draw(key: self, shape: [count]).integers(in: 0..<Int32(limit))
   }
 
-  /// The numbers 0 ..< `count` in random order, by JAX's repeated stable sorts of random words.
+  /// The numbers 0 ..< `count` in random order, by JAX's repeated stable sorts of random words. Empty where they don't fit into memory, an
+  /// error of the evaluation.
   public func permutation(of count: Int) -> [Int32] {
-    guard count >= 1, count <= Int32.max else { return [] }
+    // Two orders, words, and their places, which are sorted.
+    guard count >= 1, count <= Int32.max, Memory.canGive(4 * count, of: UInt64.self, for: "permutation")
+    else { return [] }
     var order = (0..<Int32(count)).map { $0 }
     var key = self
     let rounds = Int((3 * Foundation.log(Double(count)) / Foundation.log(Double(UInt32.max))).rounded(.up))

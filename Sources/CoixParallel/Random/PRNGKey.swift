@@ -31,7 +31,9 @@ public struct PRNGKey: Hashable, Sendable {
   /// `count` new keys; key i is the pair of words of block i. Empty for a count below one, and for keys that don't fit into memory, an
   /// error of the evaluation.
   public func split(into count: Int) -> [PRNGKey] {
-    guard Tensor.refusal("PRNGKey.split", toMake: [max(count, 0), 2], rows: 1) == nil else { return [] }
+    guard Tensor.refusal("PRNGKey.split", toMake: [max(count, 0), 2], rows: 1) == nil,
+      Memory.canGive(max(count, 0), of: PRNGKey.self, for: "PRNGKey.split")
+    else { return [] }
     return (0..<max(count, 0)).map { PRNGKey(coix_threefry(words, UInt64($0))) }
   }
 

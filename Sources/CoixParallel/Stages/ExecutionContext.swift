@@ -1,15 +1,16 @@
 import CoixKernels
 import Synchronization
 
-/// What tensor operators find through the thread's slot: the tape, the buffers and the rows of the chunk that runs.
+/// What tensor operators find through the thread's slot: the tape, the buffers and the rows of the chunk that
+/// runs.
 ///
 /// A worker has one while it works on a chunk (`rows > 0`, or an unplated stage); the caller has one within
 /// ``valueWithGradient(at:_:)``. Without a context, operators work on uniform tensors and record nothing.
 package final class ExecutionContext {
   /// Buffers of the thread; nil on the caller, where the system's allocator serves.
   let pool: BufferPool?
-  /// Names this context, so that tensors of another chunk are noticed. The next numbers name those of its tensors that vary over
-  /// some of the plates only, by ``PlateAxes``.
+  /// Names this context, so that tensors of another chunk are noticed. The next numbers name those of its
+  /// tensors that vary over some of the plates only, by ``PlateAxes``.
   private(set) var scope: UInt32
   /// The rows of the chunk.
   private(set) var chunk = ChunkRows.none

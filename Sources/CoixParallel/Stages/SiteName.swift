@@ -1,7 +1,7 @@
 /// The name of a site: what the program calls it, and how often a combinator has marked it as auxiliary.
 ///
-/// Chains of compositions mark a site once for each of their steps. Kept as a number, names cost the same however long the chain
-/// is.
+/// Chains of compositions mark a site once for each of their steps. Kept as a number, names cost the same
+/// however long the chain is.
 package struct SiteName: Hashable, Sendable {
   /// What a combinator appends to the name of an auxiliary program's site.
   package static let suffix = "_PREV_"

@@ -1,7 +1,5 @@
-import CoixKernels
-
-// A stage: the same work on every chunk of a plate, in parallel, and its way back. This file holds what goes in and what
-// comes out; StageRun.swift holds the run.
+// A stage is the same work on every chunk of a plate, in parallel, and its way back. Here is what goes into a
+// stage and what comes out; StageRun.swift has the run.
 
 /// How a plate is cut and run.
 package struct StagePlan: Sendable {
@@ -19,6 +17,13 @@ package struct StagePlan: Sendable {
     self.workers = workers
     self.isHot = isHot
   }
+
+  /// The same on one thread, one chunk after another.
+  var inOrder: StagePlan {
+    var plan = self
+    plan.workers = Workers.inOrder
+    return plan
+  }
 }
 
 /// What a chunk leaves behind.
@@ -27,7 +32,8 @@ package struct ChunkOutcome {
   package enum Export {
     /// Merged with the other chunks' into one tensor over the plate's rows.
     case rows(Tensor)
-    /// Summed over the plate's rows. Where `isLoss`, its gradient is taken at once in a hot stage, with the seed 1.
+    /// Summed over the plate's rows. Where `isLoss`, its gradient is taken at once in a hot stage, with the
+    /// seed 1.
     case sum(Tensor, isLoss: Bool)
 
     var tensor: Tensor {
@@ -66,31 +72,11 @@ package struct ChunkOutcome {
 
 /// What a stage leaves behind.
 package struct StageResult {
-  /// For each export: over the plate's rows, `[rows, event...]`; uniform, if it was uniform in the chunks; the sum, a scalar.
+  /// For each export: over the plate's rows, `[rows, event...]`; uniform, if it was uniform in the chunks;
+  /// the sum, a scalar.
   package var tensors: [Tensor]
   /// The first chunk's payload.
   package var payload: any Sendable
   /// The number of chunks the plate was cut into.
   package var chunkCount: Int
-}
-
-/// Thrown where a chunk's working set outgrows its budget, so that the plate is cut finer.
-struct ChunkOutgrown: Error {}
-
-extension ExecutionContext {
-  /// Notices a chunk that has outgrown its budget. Called at each site.
-  package func checkBudget() throws {
-    if hasOutgrown || (allocatedFloats > Limits.chunkFloats && isCuttable) { throw ChunkOutgrown() }
-  }
-
-  private var isCuttable: Bool { mayBeCut && stride > Int(COIX_LANES) }
-
-  /// Whether one tensor alone is far beyond the budget. The chunk then is cut finer, and nothing so large is ever allocated.
-  func outgrows(_ elements: Int, rows: Int) -> Bool {
-    guard rows > 1, isCuttable, elements > Limits.chunkExcess * Limits.chunkFloats / rows else {
-      return false
-    }
-    hasOutgrown = true
-    return true
-  }
 }

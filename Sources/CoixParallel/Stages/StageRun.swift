@@ -1,44 +1,67 @@
 import CoixKernels
 import Synchronization
 
-/// Runs `body` on every chunk of a plate and merges what the chunks leave behind, in chunk order.
+/// Runs `body` on every chunk of a plate, and merges what the chunks leave behind.
 ///
-/// Within a gradient computation the stage becomes part of the caller's tape: gradients that reach its tensors are taken back
-/// through every chunk, in parallel, and summed in a fixed order. A chunk is a pure function of its rows, so its tape is
-/// kept only within a budget and otherwise recorded anew when the gradient comes; a hot stage takes the loss's gradient
-/// while the chunk is in cache and keeps no tape at all.
+/// Within a gradient computation the stage becomes a part of the caller's tape. Gradients that reach its
+/// tensors are taken back through every chunk, in parallel, and summed in a fixed order. A chunk computes
+/// the same whenever it runs, so that its tape need not be kept: a stage keeps the tapes of as many chunks
+/// as fit into the cache and records the others again when the gradient comes. A hot stage takes the loss's
+/// gradient of each chunk at once, while the chunk is in the cache, and keeps no tape at all.
 ///
-/// - Throws: the first chunk's error; ``CoixError/memory(what:bytes:)`` where the merged tensors don't fit the machine.
+/// - Throws: the error of the first chunk that has one, in the chunks' order: the same for any number of
+///   threads; ``CoixError/memory(what:bytes:)`` where the merged tensors don't fit into memory.
 package func runStage(
   _ plan: StagePlan, _ body: @escaping @Sendable (ExecutionContext) throws -> ChunkOutcome
 ) throws -> StageResult {
   // One number a row is the least that a stage leaves behind.
-  if let rows = plan.rows?.count { try BufferPool.check(rows, for: "a plate of \(rows) rows") }
+  if let rows = plan.rows?.count {
+    try Memory.bytes(rows, of: MemoryLayout<Float>.stride, for: "a plate of \(rows) rows")
+  }
   let tape = ExecutionContext.current?.tape
   let rows = max(plan.rows?.count ?? 1, 1)
   var chunkRows = plan.chunkRows.map { min($0, rows) } ?? StageRun.chunkRows(for: rows)
   while true {
-    // What is noted of each chunk takes memory, too: about sixteen floats.
     let grid = plan.rows.map { ChunkGrid($0, chunkRows: chunkRows) }
-    let chunks = grid?.chunkCount ?? 1
-    try BufferPool.check(16 * chunks, for: "a plate cut into \(chunks) chunks")
     do {
       return try StageRun(plan: plan, grid: grid, parent: tape, body: body).forward()
     } catch is ChunkOutgrown {
       chunkRows = ExecutionContext.paddedRows(chunkRows / 2)
+    } catch let difference as ChunksDiffer {
+      // Which chunk the others were compared with was a matter of chance: taken one after another, it is the
+      // first.
+      do {
+        _ = try StageRun(plan: plan.inOrder, grid: grid, parent: nil, body: body).forward()
+      } catch is ChunkOutgrown {
+        chunkRows = ExecutionContext.paddedRows(chunkRows / 2)
+        continue
+      } catch let difference as ChunksDiffer {
+        throw difference.error
+      }
+      throw difference.error
     } catch let error as CoixError where error.namesRow {
       // The first row is meant: it is in the first chunk that fails if chunks follow each other.
       guard let rows = plan.rows, rows.isNested else { throw error }
       let consecutive = ChunkGrid(consecutive: rows, chunkRows: chunkRows)
-      _ = try StageRun(plan: plan, grid: consecutive, parent: nil, body: body).forward()
+      do {
+        _ = try StageRun(plan: plan, grid: consecutive, parent: nil, body: body).forward()
+      } catch is ChunkOutgrown {
+      } catch is ChunksDiffer {
+      }
       throw error
     }
   }
 }
 
+/// Thrown where a chunk leaves something else behind than the chunk that was first to end.
+private struct ChunksDiffer: Error {
+  let error: CoixError
+}
+
 /// One run of a stage, and what its way back needs.
 private final class StageRun: @unchecked Sendable {
-  // @unchecked: shared with workers, which write only what they own (their chunk's rows, their task's sums), or under a lock.
+  // @unchecked: shared with workers, which write only what they own (their chunk's rows, their task's sums),
+  // or under a lock.
 
   /// The rows of the chunks that a plate is cut into at first.
   static func chunkRows(for rows: Int) -> Int { min(Limits.chunkRows, ExecutionContext.paddedRows(rows)) }
@@ -64,6 +87,9 @@ private final class StageRun: @unchecked Sendable {
   private struct Merged {
     let destinations: [Destination]
     let signature: [SiteName]
+    /// [chunk][export], for those exports that are sums.
+    let sums: Numbers<Double>
+    let sumCount: Int
   }
 
   private let plan: StagePlan
@@ -77,17 +103,16 @@ private final class StageRun: @unchecked Sendable {
   private let merged = Mutex<Merged?>(nil)
   /// The first chunk's payload.
   private let payload = Mutex<(any Sendable)?>(nil)
-  /// [chunk][export], in double, for those exports that are sums.
-  private let chunkSums: Table<[Double]>
-  private let records: Table<Record?>
+  /// [chunk]: the tapes that are kept.
+  private let records: Table<Record?>?
   private let keptFloats = Atomic<Int>(0)
   /// [task]: the gradients of the parent's uniform tensors that a hot stage took.
-  private let hotSums: Table<GradientSums>
+  private let hotSums: Table<GradientSums>?
 
   init(
     plan: StagePlan, grid: ChunkGrid?, parent: Tape?,
     body: @escaping @Sendable (ExecutionContext) throws -> ChunkOutcome
-  ) {
+  ) throws(CoixError) {
     self.plan = plan
     self.grid = grid
     self.parent = parent
@@ -95,9 +120,11 @@ private final class StageRun: @unchecked Sendable {
     chunkCount = grid?.chunkCount ?? 1
     chunksPerTask = (chunkCount + Limits.tasks - 1) / Limits.tasks
     taskCount = (chunkCount + chunksPerTask - 1) / chunksPerTask
-    chunkSums = Table(count: chunkCount) { [] }
-    records = Table(count: chunkCount) { nil }
-    hotSums = Table(count: taskCount) { GradientSums() }
+    let (chunks, tasks) = (chunkCount, taskCount)
+    let keepsTapes = parent != nil && !plan.isHot
+    records = keepsTapes ? try Table(count: chunks, for: "a plate cut into \(chunks) chunks") { nil } : nil
+    hotSums =
+      plan.isHot ? try Table(count: tasks, for: "the gradients of \(tasks) tasks") { GradientSums() } : nil
   }
 
   private func rows(of chunk: Int) -> ChunkRows { grid?[chunk] ?? .none }
@@ -106,9 +133,9 @@ private final class StageRun: @unchecked Sendable {
   private func forEachChunk(_ work: @Sendable (_ chunk: Int, _ task: Int, ExecutionContext) throws -> Void)
     throws
   {
-    try plan.workers.run(tasks: taskCount) { task, context, isCancelled in
+    try plan.workers.run(tasks: taskCount) { task, context, shouldStop in
       for chunk in task * chunksPerTask..<min((task + 1) * chunksPerTask, chunkCount) {
-        if isCancelled() { return }
+        if shouldStop() { return }
         try work(chunk, task, context)
       }
     }
@@ -133,59 +160,67 @@ private final class StageRun: @unchecked Sendable {
       let outcome = try outcome(context)
       if context.hasOutgrown { throw ChunkOutgrown() }
       try context.throwFailure()
-      chunkSums[chunk] = try merge(outcome, chunk: chunk, context)
+      try merge(outcome, chunk: chunk, context)
       guard let tape else { return }
       if plan.isHot {
         for case .sum(let loss, true) in outcome.exports where loss.node >= 0 {
           tape.add(context.seed(from: Tensor(1), like: tape.form(of: loss.node)), to: loss.node)
         }
         try tape.pullBack()
+        if context.hasOutgrown { throw ChunkOutgrown() }
         try context.throwFailure()
-        hotSums[task].add(tape)
+        try hotSums?[task].add(tape)
       } else if keptFloats.add(context.allocatedFloats, ordering: .relaxed).newValue <= Limits.keptFloats {
-        records[chunk] = Record(tape: tape, exports: outcome.exports, scope: context.scope)
+        records?[chunk] = Record(tape: tape, exports: outcome.exports, scope: context.scope)
       }
     }
     guard let merged = merged.withLock({ $0 }), let payload = payload.withLock({ $0.take() }) else {
       throw CoixError.illFormedProgram("a stage ran without any chunk")
     }
-    return StageResult(tensors: tracked(merged.destinations), payload: payload, chunkCount: chunkCount)
+    return StageResult(tensors: tracked(merged), payload: payload, chunkCount: chunkCount)
   }
 
-  /// Stores a chunk's exports at their rows; returns its sums.
-  private func merge(_ outcome: ChunkOutcome, chunk: Int, _ context: ExecutionContext) throws -> [Double] {
+  /// Stores a chunk's exports at their rows, and its sums.
+  private func merge(_ outcome: ChunkOutcome, chunk: Int, _ context: ExecutionContext) throws {
     if chunk == 0 { payload.withLock { $0 = outcome.payload } }
     // A tensor that was leaked from elsewhere has other rows; nothing need have been computed from it here.
     for export in outcome.exports { _ = try (export.tensor.refusal("output") ?? export.tensor).validated() }
     let merged = try merged.withLock { merged in
       if let merged { return merged }
       try checkMemory(outcome.exports)
-      let made = Merged(destinations: try outcome.exports.map(destination), signature: outcome.signature)
+      let sumCount = outcome.exports.count(where: \.isSum)
+      let made = Merged(
+        destinations: try outcome.exports.map(destination), signature: outcome.signature,
+        sums: try Numbers(count: sumCount * chunkCount, for: "the sums of \(chunkCount) chunks"),
+        sumCount: sumCount)
       merged = made
       return made
     }
     guard merged.signature == outcome.signature, merged.destinations.count == outcome.exports.count else {
-      throw CoixError.unstableSites(
-        first: merged.signature.map(\.text), other: outcome.signature.map(\.text))
+      throw ChunksDiffer(
+        error: .unstableSites(first: merged.signature.map(\.text), other: outcome.signature.map(\.text)))
     }
-    var sums: [Double] = []
+    var nextSum = chunk * merged.sumCount
     for (export, destination) in zip(outcome.exports, merged.destinations) {
       let tensor = export.tensor
-      guard tensor.shape == destination.shape, tensor.isBatched != destination.isUniform else {
-        throw CoixError.shape(
-          operation: "merge", shapes: [destination.shape, tensor.shape],
-          reason: "a program must give the same shapes in every chunk")
+      guard tensor.shape == destination.shape, tensor.isBatched != destination.isUniform,
+        export.isSum == destination.isSum
+      else {
+        throw ChunksDiffer(
+          error: .shape(
+            operation: "merge", shapes: [destination.shape, tensor.shape],
+            reason: "a program must give the same shapes in every chunk"))
       }
       if export.isSum {
-        sums.append(
+        merged.sums[nextSum] =
           tensor.isBatched
-            ? coix_sum_double(tensor.pointer, context.rows)
-            : Double(tensor.scalar) * Double(max(context.rows, 1)))
+          ? coix_sum_double(tensor.pointer, context.rows)
+          : Double(tensor.scalar) * Double(max(context.rows, 1))
+        nextSum += 1
       } else if let target = destination.tensor, tensor.isBatched {
         context.store(tensor, into: target.pointer)
       }
     }
-    return sums
   }
 
   /// Throws if what the chunks leave behind, taken together, doesn't fit the machine.
@@ -195,7 +230,9 @@ private final class StageRun: @unchecked Sendable {
     }
     let rows = plan.rows?.count ?? 0
     let floats = perRow * Double(rows)
-    try BufferPool.check(floats < 0x1p62 ? Int(floats) : .max, for: "what is kept of \(rows) rows")
+    try Memory.bytes(
+      floats < 0x1p62 ? Int(floats) : .max, of: MemoryLayout<Float>.stride,
+      for: "what is kept of \(rows) rows")
   }
 
   private func destination(for export: ChunkOutcome.Export) throws -> Destination {
@@ -227,12 +264,13 @@ private final class StageRun: @unchecked Sendable {
   // MARK: Backward
 
   /// The merged tensors; within a gradient, as outputs of one node of the parent's tape.
-  private func tracked(_ destinations: [Destination]) -> [Tensor] {
+  private func tracked(_ merged: Merged) -> [Tensor] {
+    let destinations = merged.destinations
     var position = 0
     let tensors = destinations.map { destination -> Tensor in
       if let tensor = destination.tensor { return tensor }
       var total = 0.0
-      for chunk in 0..<chunkCount { total += chunkSums[chunk][position] }
+      for chunk in 0..<chunkCount { total += merged.sums[chunk * merged.sumCount + position] }
       position += 1
       return Tensor(Float(total))
     }
@@ -251,17 +289,17 @@ private final class StageRun: @unchecked Sendable {
   private func backward(_ outputs: [Int32], _ tape: Tape) throws {
     var seeds: [Tensor?] = outputs.map { tape.gradient(of: $0) }
     let loss = merged.withLock { $0?.destinations.firstIndex(where: \.isLoss) }
-    if plan.isHot, let loss, let upstream = seeds[loss] {
-      GradientSums.deliver(hotSums, scaledBy: upstream.scalar, to: tape, team: plan.workers.team)
+    if let hotSums, let loss, let upstream = seeds[loss] {
+      try GradientSums.deliver(hotSums, scaledBy: upstream.scalar, to: tape, team: plan.workers.team)
       seeds[loss] = nil
     }
     guard seeds.contains(where: { $0 != nil }) else { return }
     let given = seeds
-    let sums = Table(count: taskCount) { GradientSums() }
+    let sums = try Table(count: taskCount, for: "the gradients of \(taskCount) tasks") { GradientSums() }
     let rowGradients = RowGradients(rows: plan.rows?.count ?? 0)
     try forEachChunk { chunk, task, context in
-      let record = try records[chunk] ?? recordAgain(chunk, context)
-      records[chunk] = nil
+      let record = try records?[chunk] ?? recordAgain(chunk, context)
+      records?[chunk] = nil
       context.reenter(rows(of: chunk), scope: record.scope)
       for (export, seed) in zip(record.exports, given) where export.tensor.node >= 0 {
         guard let seed else { continue }
@@ -273,10 +311,10 @@ private final class StageRun: @unchecked Sendable {
       }
       try record.tape.pullBack()
       try context.throwFailure()
-      sums[task].add(record.tape)
-      rowGradients.store(record.tape, context)
+      try sums[task].add(record.tape)
+      try rowGradients.store(record.tape, context)
     }
-    GradientSums.deliver(sums, scaledBy: 1, to: tape, team: plan.workers.team)
+    try GradientSums.deliver(sums, scaledBy: 1, to: tape, team: plan.workers.team)
     rowGradients.deliver(to: tape, team: plan.workers.team)
   }
 

@@ -4,8 +4,8 @@ import Synchronization
 
 /// The threads that an evaluation may use.
 ///
-/// Work is cut into tasks whose number depends on the problem alone; each worker takes the next task from a shared
-/// counter until none is left. Results therefore don't depend on the number of threads.
+/// Work is cut into tasks whose number depends on the problem alone; each worker takes the next task from a
+/// shared counter until none is left. Results therefore don't depend on the number of threads.
 public final class Workers: Sendable {
   /// The number of workers that a parallel region starts; it may exceed the number of cores.
   public let threads: Int
@@ -20,12 +20,15 @@ public final class Workers: Sendable {
   public static let standard = Workers(
     unchecked: ProcessInfo.processInfo.activeProcessorCount, shuffleSeed: nil)
 
+  /// One worker, which takes the tasks in their own order.
+  static let inOrder = Workers(unchecked: 1, shuffleSeed: nil)
+
   /// Workers on `threads` threads.
   ///
   /// - Parameters:
   ///   - threads: how many, also where there are fewer cores.
-  ///   - shuffleSeed: takes the tasks in an order drawn from this seed instead of their own. Results stay the same,
-  ///     which is what it is there to show.
+  ///   - shuffleSeed: takes the tasks in an order drawn from this seed instead of their own. Results stay the
+  ///     same, which is what it is there to show.
   /// - Throws: ``CoixError/threads(_:)`` for a number below one.
   public convenience init(threads: Int, shuffleSeed: UInt64? = nil) throws {
     guard threads >= 1 else { throw CoixError.threads(threads) }
@@ -38,24 +41,29 @@ public final class Workers: Sendable {
     self.shuffleSeed = shuffleSeed
   }
 
-  /// Wall time spent within parallel regions so far, in seconds: what remains of an evaluation's time is serial.
+  /// Wall time spent within parallel regions so far, in seconds: what remains of an evaluation's time is
+  /// serial.
   public var regionSeconds: Double { Double(regionNanoseconds.load(ordering: .relaxed)) * 1e-9 }
 
   /// Runs `body` for each task, concurrently, and waits.
   ///
-  /// Each worker has an ``ExecutionContext`` with buffers of its own. Cancellation of the caller's (Swift) task is noticed between
-  /// tasks, and by a body that asks for it.
+  /// Each worker has an ``ExecutionContext`` with buffers of its own. After an error the tasks before it
+  /// still run, since one of them may have an error, too; those behind it don't. Cancellation of the caller's
+  /// (Swift) task is noticed between tasks, and by a body that asks whether it should stop.
   ///
-  /// - Throws: the error of the first task, in the tasks' order, that threw one; `CancellationError`.
+  /// - Throws: the error of the first task that has one, in the tasks' own order: the same for any number of
+  ///   threads and any shuffle. `CancellationError`, unless all tasks before that error have run.
   func run(
-    tasks: Int, _ body: @Sendable (_ task: Int, ExecutionContext, _ isCancelled: () -> Bool) throws -> Void
+    tasks: Int, _ body: @Sendable (_ task: Int, ExecutionContext, _ shouldStop: () -> Bool) throws -> Void
   ) throws {
     let start = DispatchTime.now().uptimeNanoseconds
     defer { regionNanoseconds.add(Int(DispatchTime.now().uptimeNanoseconds - start), ordering: .relaxed) }
     let order = taskOrder(tasks)
     let next = Atomic<Int>(0)
     let isCancelled = Atomic<Bool>(false)
-    let hasFailed = Atomic<Bool>(false)
+    // What lies behind the first task with an error so far is of no interest any more.
+    let firstFailed = Atomic<Int>(tasks)
+    let firstInterrupted = Atomic<Int>(tasks)
     let failure = Mutex<(task: Int, error: any Error)?>(nil)
 
     @Sendable func work(onCaller: Bool) {
@@ -69,14 +77,20 @@ public final class Workers: Sendable {
         return isCancelled.load(ordering: .relaxed)
       }
       context.withCurrent {
-        while !noticesCancellation(), !hasFailed.load(ordering: .relaxed) {
+        while true {
           let ticket = next.add(1, ordering: .relaxed).oldValue
           guard ticket < tasks else { break }
           let task = order?[ticket] ?? ticket
-          // After an error the tasks that have begun go on: of several errors, that of the first task is thrown.
-          do { try body(task, context, noticesCancellation) } catch {
+          guard task < firstFailed.load(ordering: .relaxed) else { continue }
+          func shouldStop() -> Bool {
+            guard noticesCancellation() else { return task > firstFailed.load(ordering: .relaxed) }
+            firstInterrupted.min(task, ordering: .relaxed)
+            return true
+          }
+          if shouldStop() { continue }
+          do { try body(task, context, shouldStop) } catch {
+            firstFailed.min(task, ordering: .relaxed)
             failure.withLock { if $0 == nil || task < $0?.task ?? 0 { $0 = (task, error) } }
-            hasFailed.store(true, ordering: .relaxed)
           }
         }
       }
@@ -92,7 +106,11 @@ public final class Workers: Sendable {
         work(onCaller: pthread_equal(pthread_self(), caller) != 0)
       }
     }
-    if let failure = failure.withLock({ $0 }) { throw failure.error }
+    if let failure = failure.withLock({ $0 }),
+      failure.task < firstInterrupted.load(ordering: .relaxed)
+    {
+      throw failure.error
+    }
     try Task.checkCancellation()
   }
 

@@ -12,14 +12,16 @@ extension Tensor {
 }
 
 /// One step of Adam, for a parameter and its moments. See `coix_adam`.
+///
+/// - Throws: ``CoixError/memory(what:bytes:)``.
 package func adamStep(
   _ parameter: inout Tensor, _ gradient: Tensor, _ firstMoment: inout Tensor, _ secondMoment: inout Tensor,
   _ rate: Float,
   _ beta1: Double, _ beta2: Double, _ epsilon: Float, _ correction1: Float, _ correction2: Float
-) {
-  parameter.makeUnique()
-  firstMoment.makeUnique()
-  secondMoment.makeUnique()
+) throws {
+  try parameter.makeUnique()
+  try firstMoment.makeUnique()
+  try secondMoment.makeUnique()
   coix_adam(
     parameter.pointer, gradient.pointer, firstMoment.pointer, secondMoment.pointer,
     parameter.shape.elementCount, rate, beta1, beta2, epsilon, correction1, correction2)
@@ -27,15 +29,13 @@ package func adamStep(
 
 extension Tensor {
   /// Sees to it that nobody else sees this tensor's buffer.
-  fileprivate mutating func makeUnique() {
-    if !isKnownUniquelyReferenced(&storage) || !storage.isPlain || node >= 0 { self = copied() }
-  }
-
-  /// A constant with the same numbers in a buffer of its own.
-  fileprivate func copied() -> Tensor {
-    let result = Tensor(undefined: shape)
-    result.pointer.update(from: pointer, count: shape.elementCount)
-    return result
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)`` if there is no memory for a buffer of its own.
+  fileprivate mutating func makeUnique() throws(CoixError) {
+    if isKnownUniquelyReferenced(&storage) && storage.isPlain && node < 0 { return }
+    guard let copy = Tensor(undefined: shape) else { throw Storage.lastRefusal }
+    copy.pointer.update(from: pointer, count: shape.elementCount)
+    self = copy
   }
 }
 
@@ -44,7 +44,7 @@ extension TensorTree {
   ///
   /// - Throws: ``CoixError/shape(operation:shapes:reason:)``, before anything is replaced, if the trees' tensors don't match.
   package mutating func update(
-    with others: [Tensor], _ operation: String, _ transform: (inout Tensor, Tensor, Int) -> Void
+    with others: [Tensor], _ operation: String, _ transform: (inout Tensor, Tensor, Int) throws -> Void
   ) throws {
     var position = 0
     var fits = true
@@ -59,7 +59,7 @@ extension TensorTree {
     }
     position = 0
     try forEachTensor { tensor in
-      transform(&tensor, others[position], position)
+      try transform(&tensor, others[position], position)
       position += 1
     }
   }

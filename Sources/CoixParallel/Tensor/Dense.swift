@@ -52,7 +52,7 @@ package func denseAlongFirstAxis(
   let rows = x.shape.product(1..<x.shape.rank) * x.rowCount
   let shape = x.shape.replacing(0, with: outputs)
   if let refusal = Tensor.refusal("dense", toMake: shape, like: x) { return refusal }
-  let y = Tensor(undefined: shape, like: x)
+  guard let y = Tensor(undefined: shape, like: x) else { return .outOfMemory }
   coix_dense_forward(
     x.pointer, kernel.pointer, bias?.pointer, y.pointer, inputs, outputs, rows, activation.code,
     Int32(x.layerTeam))
@@ -67,6 +67,7 @@ package func denseAlongFirstAxis(
     y,
     .many { gradient, tape in
       let scratch = activation == .identity ? nil : Tensor(undefined: y.shape, like: x)
+      if activation != .identity && scratch == nil { return }
       let dx = xNode < 0 ? nil : Tensor(undefined: x.shape, like: x)
       let dkernel = kernelNode < 0 ? nil : Tensor(undefined: kernel.shape)
       let dbias = biasNode < 0 ? nil : Tensor(undefined: Shape(outputs))

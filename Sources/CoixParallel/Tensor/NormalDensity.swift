@@ -32,7 +32,7 @@ package func normalLogDensity(_ x: Tensor, location: Tensor, scale: Tensor, redu
   let rows = batched.rowCount
   let density = shape.leading(shape.rank - reducing)
   if let refusal = Tensor.refusal(name, toMake: density, like: batched) { return refusal }
-  let result = Tensor(undefined: density, like: batched)
+  guard let result = Tensor(undefined: density, like: batched) else { return .outOfMemory }
   coix_normal_log_density(
     x.pointer, x.elementStride(in: shape), x.rowStride, location.pointer, location.elementStride(in: shape),
     location.rowStride, scale.pointer, scale.elementStride(in: shape), scale.rowStride, result.pointer,

@@ -1,4 +1,5 @@
 import CoixKernels
+import Synchronization
 
 /// The floats behind tensors: 64-byte aligned, never changed once a tensor that others can see refers to them.
 ///
@@ -31,11 +32,26 @@ final class Storage: @unchecked Sendable {
   /// Whether this is neither poisoned, nor mapped, nor a view.
   var isPlain: Bool { rarity == nil }
 
-  /// At least `count` floats with undefined contents.
-  init(count: Int) {
-    capacity = BufferPool.roundedCapacity(count)
-    pointer = BufferPool.allocate(capacity)
+  /// At least `count` floats with undefined contents; nil if there is no memory for them, which is remembered for the evaluation to
+  /// throw.
+  init?(count: Int) {
+    let capacity = BufferPool.roundedCapacity(count)
+    guard let buffer = BufferPool.allocate(capacity) else {
+      Self.refusedCount.store(count, ordering: .relaxed)
+      ExecutionContext.remember(Self.lastRefusal)
+      return nil
+    }
+    self.capacity = capacity
+    pointer = buffer
     rarity = nil
+  }
+
+  private static let refusedCount = Atomic<Int>(0)
+
+  /// The error of the last buffer that could not be had.
+  static var lastRefusal: CoixError {
+    let count = refusedCount.load(ordering: .relaxed)
+    return .memory(what: "a tensor of \(count) numbers", bytes: count * MemoryLayout<Float>.stride)
   }
 
   /// Another storage's buffer, seen as rows of a plate (or, without a mapping, plainly again).
@@ -55,7 +71,11 @@ final class Storage: @unchecked Sendable {
   /// The storage of a poisoned tensor: one NaN.
   init(failure: CoixError) {
     capacity = BufferPool.roundedCapacity(1)
-    pointer = BufferPool.allocate(capacity)
+    guard let buffer = BufferPool.allocate(capacity) else {
+      // Justified: where 64 bytes cannot be had, Swift's own allocator has ended the process already.
+      fatalError("out of memory")
+    }
+    pointer = buffer
     pointer.update(repeating: .nan, count: capacity)
     rarity = Rarity(failure: failure)
   }

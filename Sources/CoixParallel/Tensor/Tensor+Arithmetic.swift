@@ -10,7 +10,7 @@ extension Tensor {
     let batched = a.isBatched ? a : b
     if a.shape == b.shape {
       // One loop over everything, or one row of `b` or `a` against all rows: no plan needed.
-      let result = Tensor(undefined: a.shape, like: batched)
+      guard let result = Tensor(undefined: a.shape, like: batched) else { return .outOfMemory }
       if a.stride == b.stride {
         coix_binary(
           operation, a.pointer, 0, 1, b.pointer, 0, 1, result.pointer, 1, result.bufferCount,
@@ -26,7 +26,7 @@ extension Tensor {
       return mismatch(name(), [a.shape, b.shape], "the shapes don't broadcast")
     }
     if let refusal = refusal(name(), toMake: shape, like: batched) { return refusal }
-    let result = Tensor(undefined: shape, like: batched)
+    guard let result = Tensor(undefined: shape, like: batched) else { return .outOfMemory }
     if shape.elementCount == 0 { return result }
     if shape == a.shape && b.shape.elementCount == 1 && (a.isBatched || !b.isBatched) {
       // A number (or one per row) against everything.

@@ -87,7 +87,8 @@ extension Tensor {
   /// A kernel's function of this tensor (at `layout`) and of one that lacks the axis or has size 1 there; no
   /// gradient.
   func combined(_ operation: coix_binary_op, with reduced: Tensor, _ layout: AxisLayout) -> Tensor {
-    let result = Tensor(undefined: shape, like: self)
+    if isPoisoned || reduced.isPoisoned { return isPoisoned ? self : reduced }
+    guard let result = Tensor(undefined: shape, like: self) else { return .outOfMemory }
     if layout.inner == 1 {
       coix_binary(
         operation, pointer, layout.count, 1, reduced.pointer, 1, 0, result.pointer, layout.outer,

@@ -99,7 +99,7 @@ extension Tensor {
     let operands = [condition, a, b]
     let batched = operands.first(where: \.isBatched) ?? condition
     if let refusal = refusal("select", toMake: shape, like: batched) { return refusal }
-    let result = Tensor(undefined: shape, like: batched)
+    guard let result = Tensor(undefined: shape, like: batched) else { return .outOfMemory }
     if shape.elementCount == 0 { return result }
     if operands.allSatisfy({ $0.shape == shape || $0.shape.elementCount == 1 }) {
       // Operands are whole or one number (or one per row): a single call.

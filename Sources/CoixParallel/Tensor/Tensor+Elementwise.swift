@@ -5,10 +5,10 @@ extension Tensor {
   func unary(_ operation: coix_unary_op, _ name: @autoclosure () -> String) -> Tensor {
     if let refusal = refusal(name()) { return refusal }
     let x = self
-    let y = Tensor(undefined: shape, like: self)
+    guard let y = Tensor(undefined: shape, like: self) else { return .outOfMemory }
     coix_unary(operation, pointer, y.pointer, bufferCount, Int32(team))
     return y.recorded(from: self) { gradient in
-      let result = Tensor(undefined: x.shape, like: x)
+      guard let result = Tensor(undefined: x.shape, like: x) else { return .outOfMemory }
       coix_unary_backward(
         operation, x.pointer, y.pointer, gradient.pointer, result.pointer, x.bufferCount, Int32(x.team))
       return result

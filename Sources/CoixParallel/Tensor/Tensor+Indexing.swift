@@ -36,12 +36,15 @@ extension Tensor {
     }
     let layout = layout(axis)
     let positions = index.spread(layout.inner)
+    if positions.isPoisoned { return positions }
     let indexStride = index.isBatched ? 1 : 0
-    let result = Tensor(undefined: shape.removing(axis..<axis + 1, keeping: false), like: self)
+    guard let result = Tensor(undefined: shape.removing(axis..<axis + 1, keeping: false), like: self) else {
+      return .outOfMemory
+    }
     coix_gather_axis(
       pointer, positions.pointer, indexStride, result.pointer, layout.outer, layout.count, layout.inner)
     return result.recorded(from: self) { gradient in
-      let sum = Tensor(undefined: xShape, like: gradient)
+      guard let sum = Tensor(undefined: xShape, like: gradient) else { return .outOfMemory }
       coix_fill(sum.pointer, 0, sum.bufferCount, 1)
       coix_scatter_axis(
         gradient.pointer, positions.pointer, indexStride, sum.pointer, layout.outer, layout.count,
@@ -120,7 +123,9 @@ extension Tensor {
   private func gatheredFromTable(at index: Tensor, _ axis: Int) -> Tensor {
     let layout = layout(axis)
     let positions = index.positions(layout.count)
-    let result = Tensor(undefined: shape.removing(axis..<axis + 1, keeping: false), like: index)
+    guard let result = Tensor(undefined: shape.removing(axis..<axis + 1, keeping: false), like: index) else {
+      return .outOfMemory
+    }
     for outer in 0..<layout.outer {
       coix_load_rows(
         pointer + outer * layout.count * layout.inner, positions,
@@ -132,7 +137,7 @@ extension Tensor {
 
   /// The gradient of that: each particle's number added to its element of a uniform tensor, in double.
   private func scatteredToTable(at index: Tensor, _ axis: Int, of tableShape: Shape) -> Tensor {
-    let result = Tensor(undefined: tableShape)
+    guard let result = Tensor(undefined: tableShape) else { return .outOfMemory }
     let layout = result.layout(axis)
     let positions = index.positions(layout.count)
     withUnsafeTemporaryAllocation(of: Double.self, capacity: layout.count * layout.inner) { sums in
@@ -161,7 +166,7 @@ extension Tensor {
       return Self.mismatch("oneHot", [shape], "a further axis of size \(depth) gives no legal shape")
     }
     if let refusal = Self.refusal("oneHot", toMake: newShape, like: self) { return refusal }
-    let result = Tensor(undefined: newShape, like: self)
+    guard let result = Tensor(undefined: newShape, like: self) else { return .outOfMemory }
     for element in 0..<shape.elementCount {
       coix_one_hot(
         pointer + element * rowCount, result.pointer + element * depth * rowCount, depth, rowCount)

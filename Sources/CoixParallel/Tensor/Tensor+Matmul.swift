@@ -47,7 +47,7 @@ extension Tensor {
     if let refusal = refusal(name, toMake: shape, like: a.isBatched ? a : b) { return refusal }
     if sizes.m == 0 || sizes.k == 0 || sizes.n == 0 {
       // Empty sums, whatever the operands: a constant.
-      let result = Tensor(undefined: shape, like: a.isBatched ? a : b)
+      guard let result = Tensor(undefined: shape, like: a.isBatched ? a : b) else { return .outOfMemory }
       coix_fill(result.pointer, 0, result.bufferCount, 1)
       return result
     }
@@ -62,19 +62,21 @@ extension Tensor {
   private static func productOfRows(_ a: Tensor, _ b: Tensor, _ sizes: ProductSizes, _ shape: Shape) -> Tensor
   {
     let (m, k, n) = (sizes.m, sizes.k, sizes.n)
-    let result = Tensor(undefined: shape, like: a)
+    guard let result = Tensor(undefined: shape, like: a) else { return .outOfMemory }
     coix_batched_matmul(a.pointer, b.pointer, result.pointer, m, k, n, a.stride)
     return result.recorded(
       from: a, b,
       { gradient in
         let transposed = b.viewed(as: [k, n]).permuted([1, 0])
-        let result = Tensor(undefined: a.shape, like: a)
+        if transposed.isPoisoned { return transposed }
+        guard let result = Tensor(undefined: a.shape, like: a) else { return .outOfMemory }
         coix_batched_matmul(gradient.pointer, transposed.pointer, result.pointer, m, n, k, a.stride)
         return result
       },
       { gradient in
         let transposed = a.viewed(as: [m, k]).permuted([1, 0])
-        let result = Tensor(undefined: b.shape, like: b)
+        if transposed.isPoisoned { return transposed }
+        guard let result = Tensor(undefined: b.shape, like: b) else { return .outOfMemory }
         coix_batched_matmul(transposed.pointer, gradient.pointer, result.pointer, k, m, n, b.stride)
         return result
       })
@@ -85,7 +87,7 @@ extension Tensor {
     -> Tensor
   {
     let (m, k, n, rows) = (sizes.m, sizes.k, sizes.n, a.stride)
-    let result = Tensor(undefined: shape, like: a)
+    guard let result = Tensor(undefined: shape, like: a) else { return .outOfMemory }
     for i in 0..<m {
       coix_dense_forward(
         a.pointer + i * k * rows, b.pointer, nil, result.pointer + i * n * rows, k, n, rows, COIX_IDENTITY,
@@ -115,7 +117,8 @@ extension Tensor {
   {
     let (m, k, rows) = (sizes.m, sizes.k, sizes.n * b.rowCount)
     let kernel = a.viewed(as: [m, k]).permuted([1, 0])
-    let result = Tensor(undefined: shape, like: b)
+    if kernel.isPoisoned { return kernel }
+    guard let result = Tensor(undefined: shape, like: b) else { return .outOfMemory }
     coix_dense_forward(b.pointer, kernel.pointer, nil, result.pointer, k, m, rows, COIX_IDENTITY, productTeam)
     return result.recordedProduct(a, b) { gradient, wantsA, wantsB in
       let dKernel = wantsA ? Tensor(undefined: [k, m]) : nil

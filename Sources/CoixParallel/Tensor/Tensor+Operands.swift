@@ -55,7 +55,7 @@ extension Tensor {
       return self
     }
     if let refusal = Tensor.refusal("plate", toMake: shape, rows: context.stride) { return refusal }
-    let result = Tensor(undefinedRows: shape, in: context)
+    guard let result = Tensor(undefinedRows: shape, in: context) else { return .outOfMemory }
     let (particles, instances) = (context.chunk.particles.count, context.chunk.instances.count)
     coix_spread_rows(
       pointer, stride, result.pointer, result.stride, shape.elementCount, particles, instances,
@@ -65,7 +65,7 @@ extension Tensor {
       guard gradient.isBatched else {
         return gradient * Tensor(Float(axes == .instances ? particles : instances))
       }
-      let sum = Tensor(undefined: input.shape, like: input)
+      guard let sum = Tensor(undefined: input.shape, like: input) else { return .outOfMemory }
       coix_fold_rows(
         gradient.pointer, gradient.stride, sum.pointer, sum.stride, input.shape.elementCount, particles,
         instances,
@@ -139,7 +139,7 @@ extension Tensor {
 
   /// The sum over the rows of the chunk: a uniform tensor. For gradients only, whose padding rows are zero.
   func summedOverRows() -> Tensor {
-    let result = Tensor(undefined: shape)
+    guard let result = Tensor(undefined: shape) else { return .outOfMemory }
     coix_reduce(COIX_SUM, pointer, result.pointer, shape.elementCount, stride, 1, 1)
     return result
   }

@@ -83,7 +83,8 @@ extension Tensor {
     guard shape[axis] > 0 else {
       return Self.mismatch("argmax", [shape], "an axis without elements has no largest one")
     }
-    let result = Tensor(undefined: shape.removing(axis..<axis + 1, keeping: keepingAxes), like: self)
+    guard let result = Tensor(undefined: shape.removing(axis..<axis + 1, keeping: keepingAxes), like: self)
+    else { return .outOfMemory }
     let layout = layout(axis)
     coix_argmax(pointer, result.pointer, layout.outer, layout.count, layout.inner)
     return result
@@ -153,14 +154,14 @@ extension Tensor {
   func reduced(_ operation: coix_reduction, _ layout: AxisLayout, to shape: Shape) -> Tensor {
     // A single element is its own sum, maximum and log-sum-exp.
     if layout.count == 1 { return viewed(as: shape) }
-    let result = Tensor(undefined: shape, like: self)
+    guard let result = Tensor(undefined: shape, like: self) else { return .outOfMemory }
     coix_reduce(operation, pointer, result.pointer, layout.outer, layout.count, layout.inner, Int32(team))
     return result
   }
 
   /// The opposite: copies along the axes that were reduced, without a gradient.
   private func repeated(_ layout: AxisLayout, to shape: Shape) -> Tensor {
-    let result = Tensor(undefined: shape, like: self)
+    guard let result = Tensor(undefined: shape, like: self) else { return .outOfMemory }
     for outer in 0..<layout.outer {
       let from = pointer + outer * layout.inner
       let to = result.pointer + outer * layout.count * layout.inner

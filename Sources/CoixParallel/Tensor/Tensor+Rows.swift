@@ -36,7 +36,7 @@ extension Tensor {
     {
       return refusal
     }
-    let scratch = Storage(count: count)
+    guard let scratch = Storage(count: count) else { return .outOfMemory }
     return scratch.pointer.withMemoryRebound(to: Int32.self, capacity: scratch.capacity) { index in
       Draw(key: key, shape: Shape(count)).fill(index, withIntegersIn: 0..<Int32(shape[0]))
       return withExtendedLifetime(scratch) { rows(at: index, count) }
@@ -45,7 +45,7 @@ extension Tensor {
 
   private func rows(at index: UnsafePointer<Int32>, _ count: Int) -> Tensor {
     let row = shape.dropping(1)
-    let result = Tensor(undefined: Shape(count).appending(row))
+    guard let result = Tensor(undefined: Shape(count).appending(row)) else { return .outOfMemory }
     coix_gather_rows(pointer, index, result.pointer, count, row.elementCount, Int32(result.team))
     return result
   }

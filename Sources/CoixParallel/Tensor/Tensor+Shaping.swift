@@ -71,7 +71,7 @@ extension Tensor {
   /// The kernel behind ``broadcast(to:)``: a copy without a gradient, for a shape known to fit.
   func stretched(to newShape: Shape) -> Tensor {
     if newShape == shape { return detached }
-    let result = Tensor(undefined: newShape, like: self)
+    guard let result = Tensor(undefined: newShape, like: self) else { return .outOfMemory }
     guard newShape.elementCount > 0 else { return result }
     let plan = BroadcastPlan([self], shape: newShape, stride: stride)
     let (outer, inner) = (plan.outer, plan.inner)
@@ -130,7 +130,7 @@ extension Tensor {
     append(rowCount, 1)
     guard walk.count > 1 else { return viewed(as: newShape) }  // nothing moves
 
-    let result = Tensor(undefined: newShape, like: self)
+    guard let result = Tensor(undefined: newShape, like: self) else { return .outOfMemory }
     let inner = walk.removeLast()
     var to = result.pointer
     func copy(_ level: Int, _ from: UnsafeMutablePointer<Float>) {

@@ -52,7 +52,9 @@ extension Tensor {
   /// A copy of part of an axis, without a gradient.
   private func cut(_ axis: Int, _ range: Range<Int>) -> Tensor {
     let layout = layout(axis)
-    let result = Tensor(undefined: shape.replacing(axis, with: range.count), like: self)
+    guard let result = Tensor(undefined: shape.replacing(axis, with: range.count), like: self) else {
+      return .outOfMemory
+    }
     let block = range.count * layout.inner
     for outer in 0..<layout.outer {
       (result.pointer + outer * block)
@@ -63,7 +65,9 @@ extension Tensor {
 
   /// The opposite of ``cut(_:_:)``: the tensor as part of an axis of `size`, with zeros before and after.
   private func embedded(_ axis: Int, from start: Int, in size: Int) -> Tensor {
-    let result = Tensor(undefined: shape.replacing(axis, with: size), like: self)
+    guard let result = Tensor(undefined: shape.replacing(axis, with: size), like: self) else {
+      return .outOfMemory
+    }
     let layout = layout(axis)
     let (before, block) = (start * layout.inner, layout.count * layout.inner)
     let after = (size - start) * layout.inner - block
@@ -128,7 +132,7 @@ extension Tensor {
     let batched = tensors.first(where: \.isBatched) ?? first
     if let refusal = refusal(name, toMake: shape, like: batched) { return refusal }
 
-    let result = Tensor(undefined: shape, like: batched)
+    guard let result = Tensor(undefined: shape, like: batched) else { return .outOfMemory }
     let whole = result.layout(axis)
     var ranges: [Range<Int>] = []
     var start = 0

@@ -11,7 +11,7 @@ extension Tensor {
     if let refusal = refusal("softmax") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("softmax", axis, shape) }
     let layout = layout(axis)
-    let y = Tensor(undefined: shape, like: self)
+    guard let y = Tensor(undefined: shape, like: self) else { return .outOfMemory }
     coix_softmax(pointer, y.pointer, layout.outer, layout.count, layout.inner, 0, Int32(team))
     return y.recorded(from: self) { gradient in
       // y (g - sum(g y))
@@ -29,7 +29,7 @@ extension Tensor {
     if let refusal = refusal("logSoftmax") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("logSoftmax", axis, shape) }
     let layout = layout(axis)
-    let y = Tensor(undefined: shape, like: self)
+    guard let y = Tensor(undefined: shape, like: self) else { return .outOfMemory }
     coix_softmax(pointer, y.pointer, layout.outer, layout.count, layout.inner, 1, Int32(team))
     return y.recorded(from: self) { gradient in
       // g - exp(y) sum(g)
@@ -47,11 +47,11 @@ extension Tensor {
     if let refusal = refusal("cumulativeSum") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("cumulativeSum", axis, shape) }
     let layout = layout(axis)
-    let y = Tensor(undefined: shape, like: self)
+    guard let y = Tensor(undefined: shape, like: self) else { return .outOfMemory }
     coix_cumsum(pointer, y.pointer, layout.outer, layout.count, layout.inner, 0)
     return y.recorded(from: self) { gradient in
       // Element k is in the sums k to the last.
-      let result = Tensor(undefined: gradient.shape, like: gradient)
+      guard let result = Tensor(undefined: gradient.shape, like: gradient) else { return .outOfMemory }
       coix_cumsum(gradient.pointer, result.pointer, layout.outer, layout.count, layout.inner, 1)
       return result
     }

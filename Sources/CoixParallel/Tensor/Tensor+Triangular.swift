@@ -27,9 +27,10 @@ public func solveLowerTriangular(_ factor: Tensor, _ b: Tensor) -> Tensor {
   let step = isShared ? 0 : size * size * plain.rowCount
 
   func solved(_ right: Tensor, transposed: Bool) -> Tensor {
-    let result = Tensor(undefined: vectors, like: batched)
+    guard let result = Tensor(undefined: vectors, like: batched) else { return .outOfMemory }
     // The right side in full: for each vector, and for each row if the matrices differ by row.
     let full = right.stretched(to: vectors, like: batched)
+    if full.isPoisoned || plain.isPoisoned { return full.isPoisoned ? full : plain }
     coix_solve_triangular(
       plain.pointer, step, plain.isBatched ? 1 : 0, full.pointer, result.pointer, batch.elementCount, size,
       batched.rowCount, transposed ? 1 : 0)
@@ -62,10 +63,10 @@ public func cholesky(_ matrix: Tensor) -> Tensor {
     return Tensor.mismatch("cholesky", [matrix.shape], "needs square matrices along the last two axes")
   }
   let count = matrix.shape.product(0..<matrix.shape.rank - 2)
-  let factor = Tensor(undefined: matrix.shape, like: matrix)
+  guard let factor = Tensor(undefined: matrix.shape, like: matrix) else { return .outOfMemory }
   coix_cholesky(matrix.pointer, factor.pointer, count, size, matrix.rowCount)
   return factor.recorded(from: matrix) { gradient in
-    let result = Tensor(undefined: gradient.shape, like: gradient)
+    guard let result = Tensor(undefined: gradient.shape, like: gradient) else { return .outOfMemory }
     result.pointer.update(from: gradient.pointer, count: gradient.shape.elementCount * gradient.rowCount)
     coix_cholesky_backward(factor.pointer, result.pointer, count, size, gradient.rowCount)
     return result
@@ -108,8 +109,9 @@ extension Tensor {
   /// A copy, without a gradient, that fills `newShape` and, if `other` is batched, its rows.
   fileprivate func stretched(to newShape: Shape, like other: Tensor) -> Tensor {
     if stride == other.stride { return stretched(to: newShape) }
-    let result = Tensor(undefined: newShape, like: other)
+    guard let result = Tensor(undefined: newShape, like: other) else { return .outOfMemory }
     let elements = stretched(to: newShape)
+    if elements.isPoisoned { return elements }
     for element in 0..<newShape.elementCount {
       coix_fill(result.pointer + element * other.stride, elements.pointer[element], other.stride, 1)
     }

@@ -32,28 +32,29 @@ public struct Tensor: Sendable {
     self.node = node
   }
 
-  /// A tensor with undefined contents, batched like `other`.
+  /// A tensor with undefined contents, batched like `other`; nil if there is no memory for it, which the evaluation then throws.
   @inline(__always)
-  init(undefined shape: Shape, like other: Tensor) {
-    self.init(
-      storage: Storage(count: shape.elementCount * Swift.max(other.stride, 1)), shape: shape,
-      stride: other.stride,
-      scope: other.scope)
+  init?(undefined shape: Shape, like other: Tensor) {
+    guard let storage = Storage(count: shape.elementCount * Swift.max(other.stride, 1)) else { return nil }
+    self.init(storage: storage, shape: shape, stride: other.stride, scope: other.scope)
   }
 
-  /// A uniform tensor with undefined contents.
-  init(undefined shape: Shape) {
-    self.init(storage: Storage(count: shape.elementCount), shape: shape)
+  /// A uniform tensor with undefined contents; nil if there is no memory for it.
+  init?(undefined shape: Shape) {
+    guard let storage = Storage(count: shape.elementCount) else { return nil }
+    self.init(storage: storage, shape: shape)
   }
 
-  /// A batched tensor of the chunk that runs, with undefined contents.
-  init(undefinedRows shape: Shape, in context: ExecutionContext, along axes: PlateAxes = .all) {
+  /// A batched tensor of the chunk that runs, with undefined contents; nil if there is no memory for it.
+  init?(undefinedRows shape: Shape, in context: ExecutionContext, along axes: PlateAxes = .all) {
     let stride =
       axes == .all ? context.stride : ExecutionContext.paddedRows(context.chunk.count(along: axes))
-    self.init(
-      storage: Storage(count: shape.elementCount * Swift.max(stride, 1)), shape: shape, stride: stride,
-      scope: context.scope(of: axes))
+    guard let storage = Storage(count: shape.elementCount * Swift.max(stride, 1)) else { return nil }
+    self.init(storage: storage, shape: shape, stride: stride, scope: context.scope(of: axes))
   }
+
+  /// What an operation returns for whose result there is no memory.
+  static var outOfMemory: Tensor { Tensor(failure: Storage.lastRefusal) }
 
   /// A poisoned tensor whose error is nobody's yet: it may turn out that nobody wants the tensor.
   package static func failed(_ failure: CoixError) -> Tensor {
@@ -109,7 +110,11 @@ public struct Tensor: Sendable {
         failure: .shape(operation: "Tensor", shapes: [shape], reason: "\(scalars.count) numbers given"))
       return
     }
-    self.init(undefined: shape)
+    guard let tensor = Tensor(undefined: shape) else {
+      self = .outOfMemory
+      return
+    }
+    self = tensor
     let copied: Void? = scalars.withContiguousStorageIfAvailable {
       if let source = $0.baseAddress { pointer.update(from: source, count: $0.count) }
     }
@@ -134,7 +139,11 @@ public struct Tensor: Sendable {
 
   /// A single number.
   public init(_ scalar: Float) {
-    self.init(undefined: .scalar)
+    guard let tensor = Tensor(undefined: .scalar) else {
+      self = .outOfMemory
+      return
+    }
+    self = tensor
     pointer.pointee = scalar
   }
 
@@ -148,7 +157,11 @@ public struct Tensor: Sendable {
       self = refusal
       return
     }
-    self.init(undefined: shape)
+    guard let tensor = Tensor(undefined: shape) else {
+      self = .outOfMemory
+      return
+    }
+    self = tensor
     coix_fill(pointer, scalar, bufferCount, Int32(team))
   }
 

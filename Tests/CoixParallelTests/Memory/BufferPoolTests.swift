@@ -30,15 +30,15 @@ import Testing
     #expect(BufferPool.roundedCapacity(1) == Self.lanes)
   }
 
-  @Test func aBufferIsUsedAgain() {
-    withPool {
+  @Test func aBufferIsUsedAgain() throws {
+    try withPool {
       for capacity in Set(Self.sizes.map(BufferPool.roundedCapacity)) {
-        let first = BufferPool.allocate(capacity)
+        let first = try #require(BufferPool.allocate(capacity))
         #expect(Int(bitPattern: first) % 64 == 0)
         BufferPool.release(first, capacity: capacity)
-        let again = BufferPool.allocate(capacity)
+        let again = try #require(BufferPool.allocate(capacity))
         #expect(again == first)
-        let other = BufferPool.allocate(capacity)
+        let other = try #require(BufferPool.allocate(capacity))
         #expect(other != first)
         BufferPool.release(other, capacity: capacity)
         BufferPool.release(again, capacity: capacity)
@@ -49,8 +49,8 @@ import Testing
   }
 
   /// A buffer never comes back for a larger request: each is filled to its end.
-  @Test func classesDoNotMix() {
-    withPool {
+  @Test func classesDoNotMix() throws {
+    try withPool {
       var generator = SplitMix(seed: 1)
       var held: [(pointer: UnsafeMutablePointer<Float>, capacity: Int, mark: Float)] = []
       for round in 0..<2_000 {
@@ -60,7 +60,7 @@ import Testing
           BufferPool.release(buffer.pointer, capacity: buffer.capacity)
         } else if let size = Self.sizes.filter({ $0 < 20_000 }).randomElement(using: &generator) {
           let capacity = BufferPool.roundedCapacity(size)
-          let pointer = BufferPool.allocate(capacity)
+          let pointer = try #require(BufferPool.allocate(capacity))
           pointer.update(repeating: Float(round), count: capacity)
           held.append((pointer, capacity, Float(round)))
         }
@@ -79,9 +79,9 @@ import Testing
     }
   }
 
-  @Test func withoutAContextTheSystemServes() {
+  @Test func withoutAContextTheSystemServes() throws {
     #expect(ExecutionContext.current == nil)
-    let pointer = BufferPool.allocate(Self.lanes)
+    let pointer = try #require(BufferPool.allocate(Self.lanes))
     pointer.update(repeating: 1, count: Self.lanes)
     BufferPool.release(pointer, capacity: Self.lanes)
   }
@@ -101,7 +101,10 @@ import Testing
     let bytes = capacity > Int.max / 4 ? Int.max : 4 * capacity
     let expected = CoixError.memory(what: "a test", bytes: bytes)
     #expect(throws: expected) { try BufferPool.allocateChecked(capacity, for: "a test") }
-    #expect(throws: expected) { try BufferPool.check(capacity, for: "a test") }
+    #expect(throws: expected) { try Memory.bytes(capacity, of: 4, for: "a test") }
+    #expect(throws: expected) { try Memory.require(capacity, of: Float.self, for: "a test") }
+    #expect(throws: expected) { try Numbers<Int32>(count: capacity, for: "a test") }
+    #expect(throws: expected) { try Table<Float>(count: capacity, for: "a test") { 0 } }
     let number = bytes == .max ? "more than 2^63" : String(bytes)
     #expect(expected.description == "a test needs \(number) bytes, more than this machine can give")
   }
@@ -110,7 +113,7 @@ import Testing
     let pointer = try BufferPool.allocateChecked(1_024, for: "a test")
     pointer.update(repeating: 1, count: 1_024)
     BufferPool.release(pointer, capacity: 1_024)
-    #expect(try BufferPool.check(1_024, for: "a test") == 4_096)
-    #expect(try BufferPool.check(0, for: "a test") == 0)
+    #expect(try Memory.bytes(1_024, of: 4, for: "a test") == 4_096)
+    #expect(try Memory.bytes(0, of: 4, for: "a test") == 0)
   }
 }

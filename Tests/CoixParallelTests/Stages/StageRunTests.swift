@@ -9,7 +9,7 @@ import Testing
 
   /// The number of each row of the chunk that runs.
   private func rowNumbers(_ context: ExecutionContext) -> Tensor {
-    let tensor = Tensor(undefinedRows: [], in: context)
+    guard let tensor = Tensor(undefinedRows: [], in: context) else { return .outOfMemory }
     for lane in 0..<context.stride {
       tensor.pointer[lane] = Float(context.firstRow + min(lane, context.rows - 1))
     }
@@ -69,7 +69,7 @@ import Testing
   func wideChunksAreCutFiner(_ threads: Int) throws {
     func chunkCount(_ rows: Int, width: Int, chunkRows: Int? = nil) throws -> Int {
       try runStage(plan(rows, chunkRows: chunkRows, threads: threads)) { context in
-        let wide = Tensor(undefinedRows: [width], in: context)
+        let wide = try #require(Tensor(undefinedRows: [width], in: context))
         try context.checkBudget()
         return ChunkOutcome(exports: [.sum(wide.sum() * 0, isLoss: false)], signature: [], payload: 0)
       }.chunkCount
@@ -109,6 +109,80 @@ import Testing
     }
     #expect(
       error?.description == "merge: a program must give the same shapes in every chunk (shapes [], [2])")
+  }
+
+  /// What chunks differ from is what the first one leaves behind, whichever comes first.
+  @Test(arguments: [1, 2, 3, 16], [nil, 1, 2, 3, 4] as [UInt64?])
+  func theFirstDifferenceWins(_ threads: Int, _ shuffleSeed: UInt64?) throws {
+    let stage = StagePlan(
+      rows: PlateRows(particles: 1_000), chunkRows: 16,
+      workers: try Workers(threads: threads, shuffleSeed: shuffleSeed), isHot: false)
+    func error(_ body: @escaping @Sendable (Int) throws -> String) -> CoixError? {
+      #expect(throws: CoixError.self) {
+        try runStage(stage) { context in
+          ChunkOutcome(exports: [], signature: [SiteName(try body(context.firstRow / 16))], payload: 0)
+        }
+      }
+    }
+    #expect(error { $0 < 5 ? "a" : $0 < 50 ? "b" : "c" } == .unstableSites(first: ["a"], other: ["b"]))
+    #expect(error { $0 == 0 ? "a" : "b" } == .unstableSites(first: ["a"], other: ["b"]))
+    // An error before the difference, and one behind it.
+    let broken = CoixError.argument("broken")
+    #expect(error { if $0 == 4 { throw broken } else { $0 < 5 ? "a" : "b" } } == broken)
+    #expect(
+      error { if $0 == 6 { throw broken } else { $0 < 5 ? "a" : "b" } }
+        == .unstableSites(first: ["a"], other: ["b"]))
+    #expect(error { if $0 == 0 { throw broken } else { "\($0)" } } == broken)
+  }
+
+  /// Sums and rows must be the same in every chunk.
+  @Test func chunksWithDifferentKindsOfExports() throws {
+    let error = #expect(throws: CoixError.self) {
+      try runStage(plan(100, chunkRows: 16, threads: 1)) { context in
+        let numbers = rowNumbers(context)
+        return ChunkOutcome(
+          exports: [context.firstRow == 0 ? .rows(numbers) : .sum(numbers, isLoss: false)], signature: [],
+          payload: 0)
+      }
+    }
+    #expect(error?.description.hasPrefix("merge: a program must give the same shapes in every chunk") == true)
+  }
+
+  /// Two errors, a chunk that has to be cut finer, and an error on the way back, in any order of the tasks.
+  @Test(arguments: [1, 2, 3, 16], [nil, 1, 2, 3, 4] as [UInt64?])
+  func theErrorOfTheFirstChunkWins(_ threads: Int, _ shuffleSeed: UInt64?) throws {
+    let workers = try Workers(threads: threads, shuffleSeed: shuffleSeed)
+    // The first of several faulty rows of 5,000, a chunk of which is cut finer.
+    let cut = #expect(throws: CoixError.self) {
+      try runStage(
+        StagePlan(rows: PlateRows(particles: 5_000), chunkRows: nil, workers: workers, isHot: false)
+      ) { context in
+        if context.firstRow > 3_000 { _ = Tensor(undefinedRows: [Limits.chunkFloats / 512], in: context) }
+        try context.checkBudget()
+        let faulty = [1_000, 2_900, 4_990].first {
+          $0 >= context.firstRow && $0 < context.firstRow + context.rows
+        }
+        if let faulty { throw CoixError.argument("row \(faulty)") }
+        return ChunkOutcome(exports: [], signature: [], payload: 0)
+      }
+    }
+    #expect(cut == .argument("row 1000"))
+    for isHot in [false, true] {
+      let back = #expect(throws: CoixError.self) {
+        try valueWithGradient(at: Tensor(2)) { a in
+          let plan = StagePlan(
+            rows: PlateRows(particles: 1_000), chunkRows: 16, workers: workers, isHot: isHot)
+          return try runStage(plan) { context in
+            let (product, chunk) = (a * rowNumbers(context), context.firstRow / 16)
+            let strange = product.detached.recorded(from: product) { gradient in
+              chunk % 10 == 7 ? .mismatch("chunk \(chunk)", [[2]], "no gradient") : gradient
+            }
+            return ChunkOutcome(exports: [.sum(strange, isLoss: true)], signature: [], payload: 0)
+          }.tensors[0]
+        }
+      }
+      #expect(back?.description == "chunk 7: no gradient (shapes [2])")
+    }
   }
 
   @Test func aTensorOfAnotherChunkCannotLeave() throws {
@@ -183,7 +257,7 @@ import Testing
   /// Mapped tensors take their gradient row by row, also those that are read through an index.
   @Test func gradientsOfMappedTensors() throws {
     let data = Tensor((0..<100).map { Float($0) / 10 })
-    let index = RowIndex((0..<100).map { Int32($0 / 4) })
+    let index = try RowIndex((0..<100).map { Int32($0 / 4) })
     let result = try valueWithGradient(at: data) { data in
       let (plain, gathered) = (data.mapped(plate: "p"), data.mapped(plate: "p", index: index))
       let stage = try runStage(plan(100, chunkRows: 16)) { context in

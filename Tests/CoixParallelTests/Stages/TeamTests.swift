@@ -66,7 +66,7 @@ import Testing
 
   @Test func gathersAndScatters() throws {
     var generator = SplitMix(seed: 5)
-    let index = RowIndex((0..<60_000).map { _ in Int32.random(in: 0..<50_001, using: &generator) })
+    let index = try RowIndex((0..<60_000).map { _ in Int32.random(in: 0..<50_001, using: &generator) })
     try expectSameBits("gather") { tape in
       try valueAndGradient(Self.matrix, tape) { $0.mapped(plate: "p", index: index).unmapped() }
     }
@@ -78,7 +78,7 @@ import Testing
     let weights = Self.weights[0..<particles * instances].reshaped(to: [particles, instances])
     for threads in [2, 3, 16] {
       func summary(_ threads: Int) throws -> [UInt32] {
-        let summary = try WeightSummary(weights, step: "test", workers: Workers(threads: threads))
+        let summary = try LogWeights(weights, workers: Workers(threads: threads)).summary()
         return [summary.ess.scalar.bitPattern, summary.logZ.scalar.bitPattern]
       }
       #expect(try summary(threads) == summary(1))
@@ -90,8 +90,8 @@ import Testing
     let particles = Self.rows / instances
     let weights = Self.weights[0..<particles * instances].reshaped(to: [particles, instances])
     func ancestors(_ threads: Int) throws -> [Int32] {
-      try scheme.ancestors(
-        logWeights: weights, key: 4, count: particles + 5, step: "test", workers: Workers(threads: threads))
+      let weights = try LogWeights(weights, workers: Workers(threads: threads))
+      return try weights.ancestors(scheme, key: 4, count: particles + 5).index.array
     }
     let alone = try ancestors(1)
     for threads in [2, 3, 16] { #expect(try ancestors(threads) == alone) }

@@ -97,12 +97,12 @@ import Testing
     #expect(ExecutionContext.current == nil)
   }
 
-  /// Of several errors, that of the first task: those before a task have begun when it begins.
-  @Test(arguments: [1, 2, 3, 16])
-  func theFirstErrorWins(_ threads: Int) throws {
+  /// Of several errors, that of the first task, in whatever order they are taken.
+  @Test(arguments: [1, 2, 3, 16], [nil, 1, 2, 3] as [UInt64?])
+  func theFirstErrorWins(_ threads: Int, _ shuffleSeed: UInt64?) throws {
     for first in [0, 1, 17, 99] {
       #expect(throws: Failure(task: first)) {
-        try Workers(threads: threads).run(tasks: 100) { task, _, _ in
+        try Workers(threads: threads, shuffleSeed: shuffleSeed).run(tasks: 100) { task, _, _ in
           if task >= first { throw Failure(task: task) }
         }
       }
@@ -142,6 +142,39 @@ import Testing
     }
     await #expect(throws: CancellationError.self) { try await task.value }
     #expect(runs.value == 0)
+  }
+
+  /// Tasks behind an error that is known don't begin, and are told to stop; those before it go on.
+  @Test(arguments: [1, 2, 3] as [UInt64])
+  func tasksBehindAnErrorAreLeftOut(_ shuffleSeed: UInt64) throws {
+    let order = Mutex<[Int]>([])
+    #expect(throws: Failure(task: 2)) {
+      try Workers(threads: 1, shuffleSeed: shuffleSeed).run(tasks: 60) { task, _, shouldStop in
+        order.withLock { $0.append(task) }
+        let stops = shouldStop()
+        #expect(!stops)
+        if task % 10 == 2 { throw Failure(task: task) }
+      }
+    }
+    let begun = order.withLock { $0 }
+    #expect(Set(begun).isSuperset(of: 0...2))
+    // After an error only tasks before it.
+    for (position, task) in begun.enumerated() where task % 10 == 2 {
+      #expect(begun[(position + 1)...].allSatisfy { $0 < task })
+    }
+    #expect(begun.count < 60)
+  }
+
+  /// A cancellation that kept tasks before the error from running, of which one may have an error, too.
+  @Test func anErrorBehindACancellation() async throws {
+    let task = Task {
+      try Workers(threads: 1, shuffleSeed: 1).run(tasks: 10) { task, _, _ in
+        guard task > 0 else { return }
+        withUnsafeCurrentTask { $0?.cancel() }
+        throw Failure(task: task)
+      }
+    }
+    await #expect(throws: CancellationError.self) { try await task.value }
   }
 
   /// An error says more than a cancellation that came with it.

@@ -7,7 +7,7 @@ struct Chunk {
 
   /// A batched tensor with the given numbers, row-major `[rows, event...]`; padding rows repeat the last row.
   func batched(_ values: [Float], _ shape: Shape) -> Tensor {
-    let tensor = Tensor(undefinedRows: shape, in: context)
+    guard let tensor = Tensor(undefinedRows: shape, in: context) else { return .outOfMemory }
     for element in 0..<shape.elementCount {
       for lane in 0..<context.stride {
         tensor.pointer[element * context.stride + lane] =

@@ -159,7 +159,7 @@ struct GradientCheck {
 extension Tensor {
   /// A copy with one element changed, in every row.
   fileprivate func withElement(_ element: Int, movedBy shift: Float) -> Tensor {
-    let copy = Tensor(undefined: shape, like: self)
+    guard let copy = Tensor(undefined: shape, like: self) else { return .outOfMemory }
     copy.pointer.update(from: pointer, count: shape.elementCount * rowCount)
     for lane in 0..<rowCount { copy.pointer[element * rowCount + lane] += shift }
     return copy

@@ -14,7 +14,7 @@ import Testing
     _ scheme: ResamplingScheme, _ logWeights: [Float], key: PRNGKey, count: Int
   ) throws -> [Int] {
     let ancestors = try scheme.ancestors(
-      logWeights: Tensor(logWeights, shape: [logWeights.count, 1]), key: key, count: count, step: "test",
+      logWeights: Tensor(logWeights, shape: [logWeights.count, 1]), key: key, count: count,
       workers: Workers(threads: 1))
     var copies = [Int](repeating: 0, count: logWeights.count)
     for ancestor in ancestors { copies[Int(ancestor)] += 1 }
@@ -97,8 +97,7 @@ import Testing
     logWeights[7_654_321] = 15
     for particle in stride(from: 0, to: count, by: 1_000) { logWeights[particle] = -.infinity }
     let ancestors = try ResamplingScheme.systematic.ancestors(
-      logWeights: Tensor(logWeights, shape: [count, 1]), key: 6, count: count, step: "test",
-      workers: Workers(threads: 2))
+      logWeights: Tensor(logWeights, shape: [count, 1]), key: 6, count: count, workers: Workers(threads: 2))
     let worst = logWeights.withUnsafeBufferPointer { logWeights in
       ancestors.withUnsafeBufferPointer { ancestors in
         var total = 0.0
@@ -140,8 +139,7 @@ import Testing
     let first = Draw(key: 1, shape: [40]).normal()
     func ancestors(beside other: Tensor) throws -> [Int32] {
       let rows = try scheme.ancestors(
-        logWeights: .stack([first, other], axis: 1), key: 9, count: 30, step: "test",
-        workers: Workers(threads: 1))
+        logWeights: .stack([first, other], axis: 1), key: 9, count: 30, workers: Workers(threads: 1))
       return stride(from: 0, to: rows.count, by: 2).map { rows[$0] }
     }
     let beside = try ancestors(beside: Draw(key: 2, shape: [40]).normal())
@@ -158,7 +156,7 @@ import Testing
     var stream = KeyStream(4)
     let ancestors = try scheme.ancestors(
       logWeights: Tensor(ResampleTests.weights, shape: [200, 1]), key: stream.next(), count: 200,
-      step: "test", workers: Workers(threads: 1))
+      workers: Workers(threads: 1))
     #expect(result.output.values.scalars == ancestors.map(Float.init))
     #expect(
       result.trace["weight"]?.logProb.scalars == ancestors.map { ResampleTests.weights[Int($0)] })

@@ -14,7 +14,7 @@ import Testing
     let key = try golden.key()
     for threads in [1, 2] {
       let rows = try ResamplingScheme.systematic.ancestors(
-        logWeights: weights.tensor.reshaped(to: [particles, columns]), key: key, count: count, step: "golden",
+        logWeights: weights.tensor.reshaped(to: [particles, columns]), key: key, count: count,
         workers: Workers(threads: threads))
       // Rows of [particles, columns], as a gather takes them; the file has particles.
       #expect(rows.indices.allSatisfy { Int(rows[$0]) % columns == $0 % columns })

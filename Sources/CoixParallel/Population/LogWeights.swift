@@ -1,0 +1,190 @@
+import CoixKernels
+import Foundation
+
+/// The log-weights of a population. Each instance's weights are looked at by themselves.
+package struct LogWeights {
+  package let population: Population
+  /// `[particles, instances…]`.
+  package let tensor: Tensor
+
+  init(_ whole: Tensor, of population: Population) {
+    tensor = whole
+    self.population = population
+  }
+
+  /// Weights that somebody has brought along, `[particles, instances…]`.
+  ///
+  /// - Throws: `CoixError.argument(_:)` without particles.
+  package init(_ tensor: Tensor, workers: Workers = .standard) throws {
+    let tensor = try tensor.validated()
+    guard tensor.shape.rank > 0, !tensor.isBatched, !tensor.isMapped, tensor.shape[0] > 0 else {
+      throw CoixError.argument(
+        "log-weights need particles on their first axis; their shape is \(tensor.shape)")
+    }
+    self.init(
+      tensor,
+      of: Population(
+        batch: Array(tensor.shape), hasParticles: true, plate: "weights", step: nil, workers: workers))
+  }
+
+  /// The instances' axes.
+  package var instanceShape: Shape { tensor.shape.dropping(population.hasParticles ? 1 : 0) }
+
+  /// `[particles, instances]`.
+  private var flat: Tensor { tensor.reshaped(to: [population.particles, population.instances]) }
+
+  /// For each instance the greatest weight, and sums of weights and their squares.
+  ///
+  /// - Throws: ``CoixError/weights(step:instance:reason:)`` if an instance's weights are all -inf, or one is
+  ///   NaN or +inf.
+  package func moments() throws -> WeightMoments { try WeightMoments(self) }
+
+  /// Effective sample size and evidence of all instances; both are differentiable.
+  ///
+  /// - Throws: as ``moments()``.
+  package func summary() throws -> WeightSummary { try WeightSummary(self) }
+
+  /// logsumexp(w) - log count of each instance, `[instances]`: what each of `count` particles weighs after a
+  /// resampling.
+  package func logMeans(_ count: Int) -> Tensor {
+    flat.logSumExp(axis: 0) - log(Tensor(Float(count)))
+  }
+
+  /// The weights of `other` where `isOther` is set for an instance, these elsewhere; as programs read them.
+  package func replaced(by other: Tensor, where isOther: [Bool]) -> Tensor {
+    let mask = Tensor(isOther.map { $0 ? 1 : 0 })
+    let rows = population.rows
+    return select(mask, other, flat).reshaped(to: [rows]).mapped(plate: population.plate)
+  }
+
+  /// One instance's log-weights.
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  package func logWeights(of instance: Int) throws -> [Double] {
+    try Memory.require(population.particles, of: Double.self, for: "weights of one instance")
+    var numbers: [Double] = []
+    numbers.reserveCapacity(population.particles)
+    population.forEachParticle(of: instance, in: tensor) { numbers.append(Double($0)) }
+    return numbers
+  }
+
+  /// The weights with some particles' log-weights replaced, instance by instance. A constant.
+  ///
+  /// - Throws: what `replacements` throws.
+  package func replacing(
+    _ replacements: (_ instance: Int) throws -> [(particle: Int, logWeight: Double)]
+  ) throws -> Tensor {
+    let (instances, source) = (population.instances, try tensor.validated())
+    // The sum is a tensor of its own.
+    let result = try (source.detached + Tensor(0)).validated()
+    for instance in 0..<instances {
+      for (particle, logWeight) in try replacements(instance) {
+        result.pointer[particle * instances + instance] = Float(logWeight)
+      }
+    }
+    return result
+  }
+
+  /// One instance's weights, which sum to 1.
+  ///
+  /// - Throws: as ``logWeights(of:)``.
+  package func normalized(_ instance: Int) throws -> [Double] {
+    let logWeights = try logWeights(of: instance)
+    // The greatest one apart from the sum: the sum's logarithm would be lost beside a great number.
+    let greatest = logWeights.max() ?? 0
+    let weights = logWeights.map { exp($0 - greatest) }
+    let total = weights.reduce(0, +)
+    return weights.map { $0 / total }
+  }
+
+  /// The ancestors of `count` particles of each instance, drawn in proportion to the weights.
+  ///
+  /// - Parameter isDrawn: for each instance, whether it is drawn anew; the others' particles are their own
+  ///   ancestors.
+  /// - Throws: ``CoixError/weights(step:instance:reason:)`` as ``moments()``;
+  ///   ``CoixError/memory(what:bytes:)`` for more rows than can be numbered or held.
+  package func ancestors(_ scheme: ResamplingScheme, key: PRNGKey, count: Int, where isDrawn: [Bool]? = nil)
+    throws -> Ancestors
+  {
+    let rows = try scheme.ancestors(of: count, logWeights: flat.validated(), key: key, population)
+    if let isDrawn, isDrawn.contains(false) {
+      let instances = population.instances
+      for row in 0..<rows.count where !isDrawn[row % instances] { rows[row] = Int32(row) }
+    }
+    return Ancestors(rows)
+  }
+}
+
+/// For each instance: the greatest log-weight, and sums of exp(w - greatest) and its square. Sums are in
+/// double.
+package struct WeightMoments {
+  private let greatest: Numbers<Double>
+  private let sums: Numbers<Double>
+  private let squares: Numbers<Double>
+
+  /// The effective sample size of an instance's weights, 1 / Σ softmax(w)², between 1 and the number of
+  /// particles.
+  package func sampleSize(_ instance: Int) -> Double {
+    sums[instance] * sums[instance] / squares[instance]
+  }
+
+  /// The log of the sum of an instance's weights.
+  package func logSum(_ instance: Int) -> Double { greatest[instance] + Foundation.log(sums[instance]) }
+
+  fileprivate init(_ weights: LogWeights) throws {
+    let logWeights = try weights.tensor.validated()
+    let population = weights.population
+    let (particles, instances) = (population.particles, population.instances)
+    greatest = try Numbers(repeating: 0, count: instances, for: "weights of \(instances) instances")
+    sums = try Numbers(repeating: 0, count: instances, for: "weights of \(instances) instances")
+    squares = try Numbers(repeating: 0, count: instances, for: "weights of \(instances) instances")
+    coix_weight_moments(
+      logWeights.pointer, greatest.pointer, sums.pointer, squares.pointer, particles, instances,
+      Int32(population.workers.team))
+    for instance in 0..<instances {
+      if sums[instance].isNaN || greatest[instance] == .infinity {
+        func weight(_ particle: Int) -> Float { logWeights.pointer[particle * instances + instance] }
+        let particle = (0..<particles).first { weight($0).isNaN || weight($0) == .infinity } ?? 0
+        throw CoixError.weights(
+          step: population.stepName, instance: RowLocation(row: instance),
+          reason: "the log-weight of particle \(particle) is \(weight(particle).isNaN ? "NaN" : "+inf")")
+      }
+      if greatest[instance] == -.infinity {
+        throw CoixError.weights(
+          step: population.stepName, instance: RowLocation(row: instance),
+          reason: "the log-weights of all particles are -inf")
+      }
+    }
+  }
+}
+
+/// Effective sample size and evidence of a population's weights.
+package struct WeightSummary {
+  /// 1 / Σ softmax(w)², the mean over instances.
+  package let ess: Tensor
+  /// logsumexp(w) - log S, summed over instances.
+  package let logZ: Tensor
+
+  fileprivate init(_ weights: LogWeights) throws {
+    let logWeights = try weights.tensor.validated()
+    let (particles, instances) = (weights.population.particles, weights.population.instances)
+    let moments = try weights.moments()
+    var ess = 0.0
+    var logZ = 0.0
+    for instance in 0..<instances {
+      ess += moments.sampleSize(instance)
+      logZ += moments.logSum(instance) - Foundation.log(Double(particles))
+    }
+    let flat: Shape = [particles, instances]
+    self.logZ = Tensor(Float(logZ)).recorded(from: logWeights) { gradient in
+      gradient * logWeights.reshaped(to: flat).softmax(axis: 0).reshaped(to: logWeights.shape)
+    }
+    self.ess = Tensor(Float(ess / Double(instances))).recorded(from: logWeights) { gradient in
+      // With p = softmax(w) and q = Σ p²: d(1/q)/dw = -2 p (p - q) / q².
+      let p = logWeights.reshaped(to: flat).softmax(axis: 0)
+      let q = p.squared.sum(axes: [0], keepingAxes: true)
+      let derivative = -2 * p * (p - q) / q.squared
+      return (gradient * derivative / Float(instances)).reshaped(to: logWeights.shape)
+    }
+  }
+}

@@ -1,0 +1,148 @@
+/// All particles of a plate at a barrier, in each of their instances.
+///
+/// Nothing outside of this folder depends on how particles are numbered or on all of them being here:
+/// weights, sums over particles, ancestors and gathers are asked for by name. Whole tensors are `[particles,
+/// instances…, event…]`.
+package struct Population: Sendable {
+  /// The plates' sizes, the particles' first if there are any; empty outside of plates.
+  package let batch: [Int]
+  /// Whether the first of the plates are particles.
+  package let hasParticles: Bool
+  /// The first plate's name.
+  let plate: String
+  /// The number of the stage that has ended, from 1; nil for weights that somebody has brought along.
+  package let step: Int?
+  package let workers: Workers
+
+  package init(batch: [Int], hasParticles: Bool, plate: String, step: Int?, workers: Workers) {
+    self.batch = batch
+    self.hasParticles = hasParticles
+    self.plate = plate
+    self.step = step
+    self.workers = workers
+  }
+
+  /// How many particles each instance has; 1 without a particle axis.
+  package var particles: Int { hasParticles ? batch.first ?? 1 : 1 }
+  /// How many instances there are.
+  package var instances: Int { batch.dropFirst(hasParticles ? 1 : 0).reduce(1, *) }
+  /// Particles times instances.
+  package var rows: Int { batch.reduce(1, *) }
+  /// What messages call the place.
+  package var stepName: String { step.map { "step \($0)" } ?? "weights" }
+
+  /// The same instances with another number of particles.
+  package func resized(to particles: Int) -> Population {
+    Population(
+      batch: hasParticles ? [particles] + batch.dropFirst() : batch, hasParticles: hasParticles, plate: plate,
+      step: step, workers: workers)
+  }
+
+  /// Throws unless so many particles of each instance can be numbered, and held with some floats each.
+  package func check(_ particles: Int, floats: Int, for what: String) throws(CoixError) {
+    let (rows, overflow) = particles.multipliedReportingOverflow(by: instances)
+    guard !overflow, rows <= Int32.max else {
+      throw CoixError.memory(what: "\(what) more than 2^31 rows", bytes: .max)
+    }
+    try Memory.bytes(rows, of: floats * MemoryLayout<Float>.stride, for: "\(what) \(rows) rows")
+  }
+
+  // MARK: Whole tensors
+
+  /// A tensor as programs read it, in the plates' shape: `[particles, instances…, event…]`. One that is the
+  /// same for all particles is spread over them.
+  package func whole(_ tensor: Tensor) -> Tensor {
+    guard !batch.isEmpty else { return tensor }
+    let shape = Shape(batch).appending(tensor.shape)
+    guard tensor.isMapped else { return tensor.broadcast(to: shape) }
+    let whole = tensor.unmapped()
+    return whole.shape == shape ? whole : whole.reshaped(to: shape)
+  }
+
+  /// The same with a first axis of one particle where there are instances only.
+  package func particleFirst(_ tensor: Tensor) -> Tensor {
+    let whole = whole(tensor)
+    return hasParticles || batch.isEmpty ? whole : whole.expandingAxis(at: 0)
+  }
+
+  /// A whole tensor of `particles` (by default this population's) particles as programs read it, with its
+  /// event shape alone.
+  package func read(_ whole: Tensor, particles: Int? = nil) -> Tensor {
+    guard !batch.isEmpty, whole.failure == nil else { return whole }
+    let rows = (particles ?? self.particles) * instances
+    let event = whole.shape.dropping(batch.count)
+    return whole.reshaped(to: Shape(rows).appending(event)).mapped(plate: plate)
+  }
+
+  /// The shape of a whole tensor if it had another number of particles.
+  package func shape(of whole: Tensor, particles: Int) -> Shape {
+    Shape(particles).appending(whole.shape.dropping(1))
+  }
+
+  /// A whole tensor of other particles, followed by one of these.
+  package func joining(_ others: Tensor, to whole: Tensor) -> Tensor {
+    Tensor.concatenate([others, whole], axis: 0)
+  }
+
+  /// One number for each instance, `[instances]`, as each of `count` particles reads that of its own
+  /// instance.
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  package func spread(_ numbers: Tensor, over count: Int) throws -> Tensor {
+    guard instances > 1 else { return numbers.reshaped(to: .scalar) }
+    let instances = instances
+    return numbers.mapped(
+      plate: plate,
+      index: try RowIndex(count: count * instances, for: "\(count * instances) particles") { $0 % instances })
+  }
+
+  /// The numbers that a whole tensor has for one particle.
+  package func event(of particle: Int, _ instance: Int, in whole: Tensor) -> [Float] {
+    let width = whole.shape.elementCount / Swift.max(rows, 1)
+    let row = particle * instances + instance
+    return whole.withScalars { $0.isEmpty ? [] : Array($0[row * width..<(row + 1) * width]) }
+  }
+
+  /// A number for each particle of an instance, in order: element `element` of the event of a whole tensor.
+  package func forEachParticle(
+    of instance: Int, in whole: Tensor, element: Int = 0, _ body: (Float) -> Void
+  ) {
+    let width = Swift.max(whole.shape.elementCount / Swift.max(rows, 1), 1)
+    whole.withScalars { scalars in
+      for particle in 0..<particles where !scalars.isEmpty {
+        body(scalars[(particle * instances + instance) * width + element])
+      }
+    }
+  }
+
+  // MARK: Weights and ancestors
+
+  /// Log-weights as programs read them, all together.
+  package func logWeights(_ tensor: Tensor) -> LogWeights { LogWeights(whole(tensor), of: self) }
+
+  /// One gather of everything by the same ancestors.
+  package func gather(_ ancestors: Ancestors) -> RowGather { RowGather(ancestors.index, plate: plate) }
+}
+
+/// For each of some particles the particle, of the same instance, that it is a copy of.
+package struct Ancestors {
+  /// The ancestors' rows.
+  package let index: RowIndex
+
+  /// Ancestors of `count` particles, one instance after another within each particle; numbers are those of
+  /// rows.
+  init(_ rows: Numbers<Int32>) { index = RowIndex(rows) }
+
+  /// Given particle by particle.
+  ///
+  /// - Parameter particle: the ancestor's number for a particle's number and an instance.
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  package init(count: Int, of population: Population, _ particle: (_ particle: Int, _ instance: Int) -> Int)
+    throws
+  {
+    let instances = population.instances
+    index = try RowIndex(count: count * instances, for: "\(count * instances) ancestors") {
+      particle($0 / instances, $0 % instances) * instances + $0 % instances
+    }
+  }
+}

@@ -1,0 +1,56 @@
+import Coix
+import Foundation
+import Testing
+
+/// What cannot be had is an error that says how much it was, in a process that may have little memory.
+@Suite struct MemoryLimitTests {
+  /// What the probe prints under a limit to its address space, and its status.
+  private func probe(_ request: String, megabytes: Int, scale: Int) throws -> (output: String, status: Int32)
+  {
+    let products = Bundle.module.bundleURL.deletingLastPathComponent()
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/bin/sh")
+    process.arguments = [
+      "-c", "ulimit -v \(megabytes * 1024) && exec \"$0\" \"$@\"",
+      products.appending(path: "MemoryProbe").path, request, "\(scale)",
+    ]
+    let pipe = Pipe()
+    process.standardOutput = pipe
+    process.standardError = pipe
+    try process.run()
+    let output = String(decoding: try pipe.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
+    process.waitUntilExit()
+    return (output.trimmingCharacters(in: .whitespacesAndNewlines), process.terminationStatus)
+  }
+
+  private static let scale = 150_000_000
+
+  @Test(arguments: [
+    ("plate", "a site's values on the whole plate needs 1879048192 bytes"),
+    ("nest", "a site's values on the whole plate needs 1879048192 bytes"),
+    ("mappedNest", "mapping data over nested plates needs 1800000000 bytes"),
+    ("resampling", "resampling 450000000 rows needs 1800000000 bytes"),
+    ("residualResampling", "resampling 450000000 rows needs 1800000000 bytes"),
+    ("chunks", "a plate cut into 150000000 chunks needs"),
+    ("tensor", "a tensor of 150000000 numbers needs 600000000 bytes"),
+    ("keys", "PRNGKey.split needs 1200000000 bytes"),
+    ("permutation", "permutation needs 4800000000 bytes"),
+    ("statistics", "statistics of 75000000 particles needs 3000000000 bytes"),
+    ("gradient", "a tensor of 75000000 numbers needs 300000000 bytes"),
+    ("dataset", "150000000 points of the two moons needs 7200000000 bytes"),
+  ])
+  func whatCannotBeHadIsAnError(_ request: String, _ message: String) throws {
+    let (output, status) = try probe(request, megabytes: 1_200, scale: Self.scale)
+    #expect(status == 0)
+    #expect(output.hasPrefix(message), "\(output)")
+    #expect(output.hasSuffix("bytes, more than this machine can give"))
+  }
+
+  /// The probe's requests are legal, only too large.
+  @Test(arguments: ["plate", "resampling", "tensor", "keys", "statistics", "gradient", "dataset"])
+  func lessCanBeHad(_ request: String) throws {
+    let (output, status) = try probe(request, megabytes: 1_200, scale: 1_000)
+    #expect(status == 0)
+    #expect(output == "no error")
+  }
+}
