@@ -1,7 +1,7 @@
 /// What may stand for a tensor as a parameter: a tensor, or a number that is a variable of Swift's.
 ///
-/// Literals are tensors already. An initialiser that takes tensors takes these too by a second, disfavoured form, so that literals and
-/// `.zeros(_:)` mean what they always do:
+/// Literals are tensors already. An initialiser that takes tensors takes these too by a second, disfavoured form, which only a variable
+/// that is no tensor makes the compiler choose; `.zeros(_:)` is then written `Tensor.zeros(_:)`.
 ///
 /// ```swift
 /// let sigma: Float = 0.5
@@ -23,4 +23,16 @@ extension Float: TensorConvertible {
 extension Int: TensorConvertible {
   /// The nearest float: beyond 2^24 not every whole number is one.
   public var asTensor: Tensor { Tensor(Float(self)) }
+}
+
+extension Double: TensorConvertible {
+  /// The nearest float. Beside a variable, a literal such as 0.5 is a `Double` to the compiler.
+  public var asTensor: Tensor { Tensor(Float(self)) }
+}
+
+extension Array: TensorConvertible where Element: TensorConvertible {
+  /// The elements one after the other, along a new first axis.
+  public var asTensor: Tensor {
+    isEmpty ? Tensor([Float]()) : Tensor.stack(map(\.asTensor), axis: 0)
+  }
 }

@@ -47,8 +47,8 @@ import Testing
       (Categorical(logits: [0, .infinity]), "logit must be below +inf, is inf"),
       (Dirichlet([1, 0]), "concentration must be positive, is 0.0"),
       (
-        MultivariateNormal(0, covariance: Tensor([1, 0.9, 0.1, 1], shape: [2, 2])),
-        "covariance less its transpose must be 0, is 0.8"
+        MultivariateNormal(0, covariance: Tensor([1, 0.75, 0.25, 1], shape: [2, 2])),
+        "covariance less its transpose must be 0, is 0.5"
       ),
       (
         MultivariateNormal(0, covariance: Tensor([1, 2, 2, 1], shape: [2, 2])),
@@ -65,7 +65,7 @@ import Testing
   @Test func rowParameters() {
     let kernel = Kernel { (trace, scale: Tensor) in trace.sample("z", from: Normal(0, scale)) }
     let scales = Self.plate.mapped(Tensor((0..<40).map { $0 == 23 ? -1 : 1 }))
-    #expect(message { _ = try evaluate(Self.plate(kernel), seed: 1)(scales) } == nil)
+    #expect(throws: Never.self) { try evaluate(Self.plate(kernel), seed: 1)(scales) }
     #expect(
       message { _ = try evaluate(Self.plate(kernel), seed: 1, options: Self.checked)(scales) }
         == #"step 1: site "z": scale must be positive, is -1.0 (particle 23)"#)
