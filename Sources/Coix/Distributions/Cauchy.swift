@@ -15,7 +15,7 @@ public struct Cauchy: Distribution, LocationScale {
     self.scale = scale
   }
 
-  public func sample(_ draw: Draw) -> Tensor { location + draw.cauchy() * scale }
+  public func sample(_ draw: Draw) -> Tensor { (location + draw.cauchy() * scale).bounded }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
     value.logDensity(where: value.isReal, standIn: 0) { x in

@@ -15,7 +15,7 @@ public struct Laplace: Distribution, LocationScale {
     self.scale = scale
   }
 
-  public func sample(_ draw: Draw) -> Tensor { location + draw.laplace() * scale }
+  public func sample(_ draw: Draw) -> Tensor { (location + draw.laplace() * scale).bounded }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
     value.logDensity(where: value.isReal, standIn: 0) { x in

@@ -29,7 +29,7 @@ package final class RowGather {
     let whole = Tensor(
       storage: Storage(viewing: tensor.storage, mapping: nil),
       shape: Shape([mapping.sourceRows]).appending(tensor.shape), tape: tensor.tape, node: tensor.node)
-    let view = view(of: whole, mapping)
+    let view = view(of: whole, mapping).remembering(as: tensor, tensor.portableBase.map { self($0) })
     views[name] = (tensor, view)
     return view
   }

@@ -1,11 +1,13 @@
 import CoixParallel
 
 /// y = log(1 + exp(x)), onto the positive numbers; nearly the identity for large x.
+///
+/// Images are kept above 0 by as little as a normal float can tell.
 public struct Softplus: Bijector {
   /// The softplus map.
   public init() {}
 
-  public func forward(_ x: Tensor) -> Tensor { softplus(x) }
+  public func forward(_ x: Tensor) -> Tensor { maximum(softplus(x), Tensor(.leastNormalMagnitude)) }
   public func inverse(_ y: Tensor) -> Tensor { y + log(-expm1(-y)) }
   public func logDeterminant(from x: Tensor, to y: Tensor) -> Tensor { logSigmoid(x) }
   public func contains(_ y: Tensor) -> Tensor { y.isPositive }
