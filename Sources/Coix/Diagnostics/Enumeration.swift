@@ -10,7 +10,7 @@ public struct Enumeration<Output: TensorTree>: Sendable {
     public let output: Output
     /// The sites, latent and observed.
     public let trace: Trace
-    /// The log-probability of all sites together, a single number; -inf for an impossible assignment.
+    /// The log-probability of all sites together, a single number; a constant -inf for an impossible assignment.
     public let logJoint: Tensor
   }
 
@@ -29,12 +29,16 @@ public struct Enumeration<Output: TensorTree>: Sendable {
 
   /// The posterior expectation of a function of assignments to numbers or tensors, element by element.
   ///
+  /// The function is asked only of assignments that are possible: what it is elsewhere does not count, nor does its gradient.
+  ///
   /// - Throws: what `function` throws.
   public func expectation(of function: (Assignment) throws -> Tensor) rethrows -> Tensor {
     let probabilities = self.probabilities
     var sum: Tensor?
     for (index, assignment) in assignments.enumerated() {
-      let term = try probabilities.selecting(index, axis: 0) * function(assignment)
+      let probability = probabilities.selecting(index, axis: 0)
+      guard probability.scalar != 0 else { continue }
+      let term = try probability * function(assignment)
       sum = sum.map { $0 + term } ?? term
     }
     return sum ?? .nan
@@ -73,13 +77,25 @@ public struct Enumerator<Program: InferenceProgram> {
       let (evaluation, taken): (Evaluation<Program.Output>, SupportPath?) = try EvaluationSettings(
         program: program.node, input: input, latents: latents, key: key, path: following
       ).evaluate()
-      let logJoint = evaluation.trace.sites.reduce(Tensor(0)) { $0 + $1.logProb.sum() }
+      let logJoint = Self.logJoint(evaluation.trace)
       assignments.append(.init(output: evaluation.output, trace: evaluation.trace, logJoint: logJoint))
       names = taken?.names ?? []
       path = taken?.next
     }
     try Recorder.requireSites(of: latents.keys.sorted(), among: names.sorted())
     return Enumeration(assignments: assignments)
+  }
+}
+
+extension Enumerator {
+  /// The log-probability of all sites. A constant -inf for a run that its own choices make impossible, whatever the other sites and
+  /// gradients have become there.
+  private static func logJoint(_ trace: Trace) -> Tensor {
+    let terms = trace.sites.map { (isObserved: $0.isObserved, logProb: $0.logProb.sum()) }
+    let isImpossible = terms.contains { !$0.isObserved && $0.logProb.scalar == -.infinity }
+    let sum = terms.reduce(Tensor(0)) { $0 + $1.logProb }
+    // 0 · ∞ would be the gradient of what has no probability.
+    return isImpossible || sum.scalar == -.infinity ? Tensor(-.infinity) : sum
   }
 }
 

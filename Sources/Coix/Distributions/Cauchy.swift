@@ -21,7 +21,7 @@ public struct Cauchy: Distribution, LocationScale {
     self.init(location.asTensor, scale.asTensor)
   }
 
-  public func sample(_ draw: Draw) -> Tensor { location + draw.cauchy() * scale }
+  public func sample(_ draw: Draw) -> Tensor { (location + draw.cauchy() * scale).bounded }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
     logDensity(.cauchy, value, location, scale).summingLast(reducing)

@@ -163,6 +163,15 @@ extension Tensor {
     formula(select(support, self, standIn)).supported(where: support)
   }
 
+  /// These draws over a rate, kept within the positive normal floats. Beyond them gradients are 0.
+  func bounded(overRate rate: Tensor) -> Tensor {
+    // NaN goes on.
+    let isLarge = (detached / rate.detached) .== .infinity
+    let quotient = select(isLarge, 0, self) / rate
+    return maximum(
+      select(isLarge, Tensor(.greatestFiniteMagnitude), quotient), Tensor(.leastNormalMagnitude))
+  }
+
   /// 1 for real numbers, 0 for infinities and NaN.
   var isReal: Tensor { abs(self) .< .infinity }
 
@@ -171,9 +180,6 @@ extension Tensor {
 
   /// 1 for whole numbers that are not negative, else 0.
   var isCount: Tensor { isReal * (self .>= 0) * (self .== floor) }
-
-  /// 1 where all elements along the last `count` axes are not 0, else 0.
-  func allOfLast(_ count: Int) -> Tensor { (self .== 0).summingLast(count) .== 0 }
 }
 
 extension Int {

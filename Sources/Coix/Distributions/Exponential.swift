@@ -2,7 +2,7 @@ import CoixParallel
 
 /// The exponential distribution: density λ exp(-λ x) on x > 0.
 ///
-/// Draws are kept above 0 by as little as a float can tell. Gradients of draws flow to the rate.
+/// Draws are kept above 0, and finite, by as little as a float can tell. Gradients of draws flow to the rate.
 public struct Exponential: Distribution {
   /// The rate λ > 0.
   public let rate: Tensor
@@ -19,7 +19,7 @@ public struct Exponential: Distribution {
   public var parameters: [DistributionParameter] { [.init("rate", rate, .positive)] }
 
   public func sample(_ draw: Draw) -> Tensor {
-    maximum(draw.exponential() / rate, Tensor(.leastNormalMagnitude))
+    draw.exponential().bounded(overRate: rate)
   }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {

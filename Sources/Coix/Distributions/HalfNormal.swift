@@ -2,7 +2,7 @@ import CoixParallel
 
 /// The half-normal distribution, that of the absolute value of a centred normal number: density √(2/π) exp(-½(x/σ)²) / σ on x > 0.
 ///
-/// Gradients of draws flow to the scale.
+/// Draws are kept above 0 by as little as a float can tell. Gradients of draws flow to the scale.
 public struct HalfNormal: Distribution {
   /// The normal distribution's standard deviation σ > 0.
   public let scale: Tensor
@@ -18,7 +18,9 @@ public struct HalfNormal: Distribution {
   public var eventRank: Int { 0 }
   public var parameters: [DistributionParameter] { [.init("scale", scale, .positive)] }
 
-  public func sample(_ draw: Draw) -> Tensor { abs(draw.normal() * scale) }
+  public func sample(_ draw: Draw) -> Tensor {
+    abs(draw.normal() * scale).clamped(to: .leastNormalMagnitude ... .greatestFiniteMagnitude)
+  }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
     value.logDensity(where: value.isPositive, standIn: 1) { x in

@@ -21,7 +21,7 @@ public struct Laplace: Distribution, LocationScale {
     self.init(location.asTensor, scale.asTensor)
   }
 
-  public func sample(_ draw: Draw) -> Tensor { location + draw.laplace() * scale }
+  public func sample(_ draw: Draw) -> Tensor { (location + draw.laplace() * scale).bounded }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
     logDensity(.laplace, value, location, scale).summingLast(reducing)

@@ -2,7 +2,7 @@ import CoixParallel
 
 /// The log-normal distribution, that of exp(y) for a normal y: density exp(-½((log x - μ)/σ)²) / (√(2π) σ x) on x > 0.
 ///
-/// Gradients of draws flow to both parameters.
+/// Gradients of draws flow to both parameters. A draw remembers y; see ``Transformed``.
 public struct LogNormal: Distribution, LocationScale {
   /// The mean μ of the logarithm.
   public let location: Tensor
@@ -21,12 +21,11 @@ public struct LogNormal: Distribution, LocationScale {
     self.init(location.asTensor, scale.asTensor)
   }
 
-  public func sample(_ draw: Draw) -> Tensor { exp(draw.normal(location: location, scale: scale)) }
+  public func sample(_ draw: Draw) -> Tensor {
+    Exp().image(of: draw.normal(location: location, scale: scale))
+  }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
-    value.logDensity(where: value.isPositive, standIn: 1) { x in
-      let y = log(x)
-      return normalLogDensity(y, location: location, scale: scale, reducing: 0) - y
-    }.summingLast(reducing)
+    Normal(location, scale).transformed(by: Exp()).logProb(of: value, reducing: reducing)
   }
 }

@@ -65,8 +65,11 @@ extension Categorical {
   /// For each place of a draw one of the samples that lie along the axis before the event.
   func chosen(among samples: Tensor, _ eventRank: Int, _ draw: Draw) -> Tensor {
     let choice = stretchedSample(draw.replacingAxes(last: eventRank, with: .scalar)).oneHot(depth: count)
-    let mask = (0..<eventRank).reduce(choice) { mask, _ in mask.expandingAxis(at: -1) }
-    return select(mask, samples, 0).sum(axis: -1 - eventRank)
+    func chosen(_ samples: Tensor, _ eventRank: Int) -> Tensor {
+      select(choice.expandingLastAxes(eventRank), samples, 0).sum(axis: -1 - eventRank)
+        .remembering(asEventsOf: samples, eventRank, chosen)
+    }
+    return chosen(samples, eventRank)
   }
 
   /// The mixture's log-density, from the components' along the last axis.

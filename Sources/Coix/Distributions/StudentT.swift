@@ -40,7 +40,7 @@ public struct StudentT: Distribution {
   }
 
   public func sample(_ draw: Draw) -> Tensor {
-    location + scale * draw.studentT(degreesOfFreedom: degreesOfFreedom)
+    (location + scale * draw.studentT(degreesOfFreedom: degreesOfFreedom)).bounded
   }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {

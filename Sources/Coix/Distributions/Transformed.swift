@@ -4,7 +4,10 @@ import CoixParallel
 ///
 /// If the bijector takes vectors (or matrices) and the distribution's events are smaller, its last batch axes become the event; if
 /// they are larger, the bijector is applied to each part. Gradients of draws flow as those of the distribution's do, and to the
-/// bijector's parameters. Outside of the bijector's codomain the log-density is -inf. The formula is that of densities: the
+/// bijector's parameters. Outside of the bijector's codomain the log-density is -inf.
+///
+/// A draw remembers the x that it was made of, also as a site's value that another program scores, behind a resampling, and in the
+/// result of an evaluation: its log-density is that at this x, whatever has been lost in rounding f(x). The formula is that of densities: the
 /// probabilities of a discrete distribution do not change so, which is why there is no ``Distribution/finiteSupport``.
 public struct Transformed<Base: Distribution, B: Bijector>: Distribution {
   private let base: Base
@@ -27,20 +30,15 @@ public struct Transformed<Base: Distribution, B: Bijector>: Distribution {
   public func sample(_ draw: Draw) -> Tensor {
     guard isConsistent, draw.shape.rank >= eventRank else { return refused }
     let event = Shape(base.shape.suffix(base.eventRank + joinedRank))
-    return bijector.forward(base.stretchedSample(draw.replacingAxes(last: eventRank, with: event)))
+    return bijector.image(of: base.stretchedSample(draw.replacingAxes(last: eventRank, with: event)))
   }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {
     guard isConsistent, value.shape.rank >= eventRank else { return refused }
-    let isInside = bijector.contains(value)
-    let mask = (0..<bijector.codomainRank).reduce(isInside) { mask, _ in mask.expandingAxis(at: -1) }
-    // Elsewhere any point of the codomain will do.
-    let point = bijector.forward(.zeros(Shape(base.shape.suffix(bijector.domainRank)))).detached
-    let y = select(mask, value, point)
-    let x = bijector.inverse(y)
-    let volume = bijector.logDeterminant(from: x, to: y).summingLast(partRank)
-    return (base.logProb(of: x, reducing: joinedRank) - volume)
-      .supported(where: isInside.allOfLast(partRank)).summingLast(reducing)
+    let point = bijector.point(of: value, in: base.shape)
+    let volume = bijector.logDeterminant(from: point.x, to: point.y).summingLast(partRank)
+    return (base.logProb(of: point.x, reducing: joinedRank) - volume)
+      .supported(where: point.isInside.allOfLast(partRank)).summingLast(reducing)
   }
 
   private var isConsistent: Bool {

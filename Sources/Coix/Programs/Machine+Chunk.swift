@@ -4,8 +4,16 @@ import CoixParallel
 struct MergedChunk: @unchecked Sendable {
   // @unchecked: handed from the worker to the caller.
   fileprivate let machine: Machine
-  /// For each tensor that the machine visits: its place among the exports, or -1 for one that stays.
-  fileprivate let places: [Int]
+  /// For each tensor that the machine visits: where it is found after the merge.
+  fileprivate let places: [Place]
+
+  /// Where a tensor is found after the merge.
+  fileprivate indirect enum Place {
+    /// It stays as it is.
+    case kept(Tensor)
+    /// Among the exports, by number; as the chunk had it, and with the place of what a map made it of.
+    case merged(Int, Tensor, base: Place?)
+  }
 
   /// The machine, with the merged tensors in place of the chunk's.
   func machine(merged: [Tensor], plateName: String) throws -> Machine {
@@ -13,21 +21,21 @@ struct MergedChunk: @unchecked Sendable {
     machine.leaveChunk()
     var position = 0
     var views: [Tensor?] = Array(repeating: nil, count: merged.count)
-    try machine.visit { kind, tensor in
-      let place = places[position]
+    func whole(_ place: Place) -> Tensor {
+      switch place {
+      case .kept(let tensor): return tensor
+      case .merged(let number, let part, let base):
+        if let view = views[number] { return view }
+        let rows = merged[number]
+        let view = (rows.shape.rank > part.shape.rank ? rows.mapped(plate: plateName) : rows)
+          .remembering(as: part, base.map(whole))
+        views[number] = view
+        return view
+      }
+    }
+    try machine.visit { _, tensor in
+      tensor = whole(places[position])
       position += 1
-      guard place >= 0 else { return }
-      if let view = views[place] {
-        tensor = view
-        return
-      }
-      let whole = merged[place]
-      if case .rows = kind, whole.shape.rank > tensor.shape.rank {
-        tensor = whole.mapped(plate: plateName)
-      } else {
-        tensor = whole
-      }
-      views[place] = tensor
     }
     return machine
   }
@@ -37,24 +45,26 @@ extension Machine {
   /// The chunk's tensors, to be merged with those of the other chunks.
   func leave(_ context: ExecutionContext) throws -> ChunkOutcome {
     var exports: [ChunkOutcome.Export] = []
-    var places: [Int] = []
+    var places: [MergedChunk.Place] = []
     exports.reserveCapacity(8)
     places.reserveCapacity(16)
+    func place(_ tensor: Tensor) -> MergedChunk.Place {
+      guard tensor.leavesChunk(context) else { return .kept(tensor) }
+      // Data that the program only hands on need not be merged: the whole-plate tensor that it came from is
+      // there.
+      if let mapped = mapped(tensor) { return .kept(mapped) }
+      let base = tensor.portableBase.map(place)
+      if let number = exports.firstIndex(where: { $0.isRows(of: tensor) }) {
+        return .merged(number, tensor, base: base)
+      }
+      exports.append(.rows(tensor))
+      return .merged(exports.count - 1, tensor, base: base)
+    }
     try visit { kind, tensor in
       switch kind {
-      case .rows:
-        guard tensor.leavesChunk(context) else { return places.append(-1) }
-        if let mapped = mapped(tensor) {
-          // Data that the program only hands on need not be merged: the whole-plate tensor that it came from
-          // is there.
-          tensor = mapped
-          return places.append(-1)
-        }
-        if let place = exports.firstIndex(where: { $0.isRows(of: tensor) }) { return places.append(place) }
-        places.append(exports.count)
-        exports.append(.rows(tensor))
+      case .rows: places.append(place(tensor))
       case .sum, .loss:
-        places.append(exports.count)
+        places.append(.merged(exports.count, tensor, base: nil))
         exports.append(.sum(tensor, isLoss: kind == .loss))
       }
     }

@@ -129,7 +129,12 @@ static void COPY(draw_normal_affine)(coix_key key, const coix_draw *draw, size_t
     v16 z = COPY(normal)(bits);
     v16 l = lanes == 16 ? v_operand(loc, loc_row_stride, i) : v_operand_part(loc, loc_row_stride, i, lanes);
     v16 s = lanes == 16 ? v_operand(scale, scale_row_stride, i) : v_operand_part(scale, scale_row_stride, i, lanes);
-    PUT(v16, l + s * z);
+    v16 x = l + s * z;
+    // What is too large for a float is the largest one; NaN stays.
+    const v16 largest = (v16){0} + 3.40282347e38f;
+    x = x > largest ? largest : x;
+    x = x < -largest ? -largest : x;
+    PUT(v16, x);
     if (noise) {
       target = noise + i;
       PUT(v16, z);

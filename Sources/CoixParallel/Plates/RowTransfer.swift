@@ -20,11 +20,14 @@ extension ExecutionContext {
     } catch {
       return Tensor(failure: error)
     }
-    guard tensor.node >= 0, let tape else { return result }
+    guard tensor.node >= 0, let tape else {
+      return result.remembering(as: tensor.detached, tensor.detached.portableBase)
+    }
     return result.tracked(
       node: tape.leaf(
         forParentNode: tensor.node, scatter: mapping.scatter, shape: tensor.shape, stride: result.stride),
-      tape: tape.id)
+      tape: tape.id
+    ).remembering(as: tensor, tensor.portableBase)
   }
 
   /// Fills a tensor with the chunk's rows of a row-major buffer.

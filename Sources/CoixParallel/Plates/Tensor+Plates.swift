@@ -14,8 +14,11 @@ extension Tensor {
     let mapping = PlateMapping(
       plate: plate, rows: PlateRows(particles: index?.count ?? targets), index: index, sourceRows: targets)
     let view = Tensor(storage: Storage(viewing: storage, mapping: mapping), shape: event)
-    guard source >= 0, let tape else { return view }
+    guard source >= 0, let tape else {
+      return view.remembering(as: detached, detached.fittedBase?.mapped(plate: plate, index: index))
+    }
     return view.tracked(node: source, tape: tape.id)
+      .remembering(as: self, fittedBase?.mapped(plate: plate, index: index))
   }
 
   /// A constant over the rows of some of a nest's plates, `[rows, event...]`, as programs of the nest read
@@ -29,6 +32,8 @@ extension Tensor {
     let mapping = PlateMapping(
       plate: plate, rows: rows, axes: axes, index: index, sourceRows: shape[0])
     return Tensor(storage: Storage(viewing: storage, mapping: mapping), shape: shape.dropping(1))
+      .remembering(
+        as: detached, detached.fittedBase?.mapped(plate: plate, over: rows, along: axes, index: index))
   }
 
   /// A mapped tensor's values for all rows of its plate, `[rows, event...]`, as a uniform tensor.
@@ -39,6 +44,7 @@ extension Tensor {
     do throws(CoixError) {
       guard let index = try mapping.rowIndex else {
         return Tensor(storage: Storage(viewing: storage, mapping: nil), shape: shape, tape: tape, node: node)
+          .remembering(as: self, portableBase)
       }
       ExecutionContext.current?.rowWork.gathers += 1
       let rows = try index.rows
@@ -49,9 +55,9 @@ extension Tensor {
     } catch {
       return Tensor(failure: error)
     }
-    guard let scatter = mapping.scatter else { return result }
+    guard let scatter = mapping.scatter else { return result.remembering(as: self, portableBase) }
     let team = result.team
-    return result.recorded(from: self) { scatter($0, team: team) }
+    return result.recorded(from: self) { scatter($0, team: team) }.remembering(as: self, portableBase)
   }
 
   /// The plate that a mapped tensor belongs to, and its rows there.

@@ -31,7 +31,7 @@ package final class RowGather {
       storage: Storage(viewing: tensor.storage, mapping: nil),
       shape: Shape([mapping.sourceRows]).appending(tensor.shape), tape: tensor.tape, node: tensor.node)
     do throws(CoixError) {
-      let view = try view(of: whole, mapping)
+      let view = try view(of: whole, mapping).remembering(as: tensor, tensor.portableBase.map { self($0) })
       views[name] = (tensor, view)
       return view
     } catch {

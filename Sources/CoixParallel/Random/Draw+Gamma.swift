@@ -37,7 +37,15 @@ extension Draw {
   public func studentT(degreesOfFreedom: Tensor) -> Tensor {
     let (normalKey, gammaKey) = key.split()
     let half = degreesOfFreedom / 2
-    return with(key: normalKey).normal() * sqrt(half / with(key: gammaKey).gamma(half))
+    let draw = with(key: gammaKey)
+    let gamma = draw.gamma(half)
+    let isTiny = gamma .< Tensor(.leastNormalMagnitude)
+    var ratio = sqrt(half / select(isTiny, 1, gamma))
+    // Few degrees of freedom give gamma numbers that only their logarithms tell apart. At most, the result is near the greatest float.
+    if isTiny.hasNonzero {
+      ratio = select(isTiny, exp(minimum((log(half) - draw.logGamma(half)) / 2, 86.5)), ratio)
+    }
+    return with(key: normalKey).normal() * ratio
   }
 
   private func gamma(_ concentration: Tensor, isLogarithmic: Bool) -> Tensor {

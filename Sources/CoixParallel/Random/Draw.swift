@@ -142,7 +142,8 @@ public struct Draw: Sendable {
     filled { coix_draw_gumbel(key.words, $0, $1, 1) }
   }
 
-  /// location + scale · noise, with standard normal noise, in one pass. Gradients flow to both parameters.
+  /// location + scale · noise, with standard normal noise, in one pass; the nearest finite number, where that is too large for a float.
+  /// Gradients flow to both parameters.
   public func normal(location: Tensor, scale: Tensor) -> Tensor {
     let name = "Normal.sample"
     if let refusal = location.refusal(name) ?? scale.refusal(name) { return refusal }
@@ -151,7 +152,10 @@ public struct Draw: Sendable {
     }
     func fits(_ operand: Tensor) -> Bool { operand.shape == shape || operand.shape.elementCount == 1 }
     if let refusal { return refusal }
-    guard fits(location), fits(scale), let runs, runs.count == 1 else { return location + scale * normal() }
+    guard fits(location), fits(scale), let runs, runs.count == 1 else {
+      return (location + scale * normal())
+        .clamped(to: -.greatestFiniteMagnitude ... .greatestFiniteMagnitude)
+    }
     guard let result = makeResult() else { return .outOfMemory }
     let noise = Tape.recording(scale) == nil ? nil : makeResult()
     let (mean, deviation) = (operand(location, at: 0), operand(scale, at: 0))

@@ -16,11 +16,16 @@ final class Storage: @unchecked Sendable {
   private final class Rarity: Sendable {
     let failure: CoixError?
     let mapping: PlateMapping?
+    let preimage: Preimage?
     let owner: Storage?
 
-    init(failure: CoixError? = nil, mapping: PlateMapping? = nil, owner: Storage? = nil) {
+    init(
+      failure: CoixError? = nil, mapping: PlateMapping? = nil, preimage: Preimage? = nil,
+      owner: Storage? = nil
+    ) {
       self.failure = failure
       self.mapping = mapping
+      self.preimage = preimage
       self.owner = owner
     }
   }
@@ -29,6 +34,8 @@ final class Storage: @unchecked Sendable {
   var failure: CoixError? { rarity?.failure }
   /// For tensors that live on a whole plate: how the plate's rows map to the buffer's.
   var mapping: PlateMapping? { rarity?.mapping }
+  /// What a map made the numbers of, where that is known.
+  var preimage: Preimage? { rarity?.preimage }
   /// Whether this is neither poisoned, nor mapped, nor a view.
   var isPlain: Bool { rarity == nil }
 
@@ -55,10 +62,10 @@ final class Storage: @unchecked Sendable {
   }
 
   /// Another storage's buffer, seen as rows of a plate (or, without a mapping, plainly again).
-  init(viewing other: Storage, mapping: PlateMapping?) {
+  init(viewing other: Storage, mapping: PlateMapping?, preimage: Preimage? = nil) {
     capacity = other.capacity
     pointer = other.pointer
-    rarity = Rarity(mapping: mapping, owner: other.rarity?.owner ?? other)
+    rarity = Rarity(mapping: mapping, preimage: preimage, owner: other.rarity?.owner ?? other)
   }
 
   /// A buffer of exactly `capacity` floats that was allocated elsewhere by ``BufferPool/allocateChecked(_:for:)``.

@@ -49,7 +49,7 @@ extension Tensor {
   private func reshapedUnchecked(to newShape: Shape) -> Tensor {
     if newShape == shape { return self }
     let shape = shape
-    return viewed(as: newShape).recorded(from: self) { $0.viewed(as: shape) }
+    return viewed(as: newShape).recorded(from: self) { $0.viewed(as: shape) }.remembering(asReshaped: self)
   }
 
   // MARK: Stretching

@@ -142,7 +142,7 @@ extension Tensor {
       start += tensor.shape[axis]
     }
     guard tensors.contains(where: { $0.node >= 0 }), let tape = ExecutionContext.current?.tape else {
-      return result
+      return result.remembering(asJoined: tensors, axis)
     }
     let nodes = tensors.map(tape.node(of:))
     return tape.record(
@@ -151,7 +151,8 @@ extension Tensor {
         for (node, range) in zip(nodes, ranges) where node >= 0 {
           tape.add(gradient.cut(axis, range), to: node)
         }
-      })
+      }
+    ).remembering(asJoined: tensors, axis)
   }
 
   /// Copies everything from `axis` on into `result`, spread over its rows: outer block o goes to

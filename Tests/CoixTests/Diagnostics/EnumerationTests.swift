@@ -312,4 +312,31 @@ import Testing
       message { try enumerate(AnyProgram.resample(coin)) }
         == "enumerate needs a target with a density; an inference program has none to evaluate")
   }
+
+  /// A choice without probability poisons neither value nor gradient, whatever comes of it.
+  @Test func impossibleChoicesDoNotCount() throws {
+    func model(_ scale: Tensor) -> Model<Tuple<>, Tuple<Tensor>> {
+      Model { (trace: ModelTrace) -> Tensor in
+        let k = trace.sample("k", from: Categorical(probabilities: [0, 0.25, 0.75]))
+        // Of 0 it is NaN.
+        trace.factor("f", k * log(k) * scale)
+        return log(k)
+      }
+    }
+    // The factors are 1 and 1/2.
+    let (evidence, gradient) = try valueWithGradient(at: Tensor(-0.5)) { scale in
+      try enumerate(model(scale))().logEvidence
+    }
+    #expect(abs(Double(evidence.scalar) - log(0.625)) < 1e-6)
+    #expect(abs(Double(gradient.scalar) - 0.6 * 2 * log(2.0)) < 1e-5)
+    let enumeration = try enumerate(model(-0.5))()
+    #expect(enumeration.assignments[0].logJoint.scalar == -.infinity)
+    #expect(abs(Double(enumeration.expectation { $0.output.values }.scalar) - 0.6 * log(2.0)) < 1e-6)
+    let slope = try valueWithGradient(at: Tensor(-0.5)) { scale in
+      try enumerate(model(scale))().expectation { $0.output.values * scale }
+    }.gradient.scalar
+    // The mean of log k and what the probabilities add: -1/2 log 2 times the slope of p(2), 0.6 · 0.4 · 2 log 2.
+    let expected = 0.6 * log(2.0) - 0.5 * log(2.0) * 0.24 * 2 * log(2.0)
+    #expect(abs(Double(slope) - expected) < 1e-5)
+  }
 }

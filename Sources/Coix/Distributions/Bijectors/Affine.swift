@@ -1,6 +1,6 @@
 import CoixParallel
 
-/// y = location + scale · x, number by number.
+/// y = location + scale · x, number by number; the nearest finite number, where that is too large for a float.
 public struct Affine: Bijector {
   /// What is added.
   public let location: Tensor
@@ -22,7 +22,7 @@ public struct Affine: Bijector {
   public func codomainShape(for domain: Shape) -> Shape? {
     Shape.broadcast(domain, location.shape).flatMap { Shape.broadcast($0, scale.shape) }
   }
-  public func forward(_ x: Tensor) -> Tensor { location + scale * x }
+  public func forward(_ x: Tensor) -> Tensor { (location + scale * x).bounded }
   public func inverse(_ y: Tensor) -> Tensor { (y - location) / scale }
   public func logDeterminant(from x: Tensor, to y: Tensor) -> Tensor {
     log(abs(scale)).broadcast(to: y.shape)

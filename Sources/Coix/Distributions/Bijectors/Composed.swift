@@ -3,7 +3,7 @@ import CoixParallel
 /// One bijector after the other.
 ///
 /// Where the events of the first one's codomain and the second one's domain differ in rank, the smaller map is applied part by part.
-public struct Composed<First: Bijector, Second: Bijector>: Bijector {
+public struct Composed<First: Bijector, Second: Bijector>: Bijector, BijectorChain {
   private let first: First
   private let second: Second
 
@@ -23,7 +23,7 @@ public struct Composed<First: Bijector, Second: Bijector>: Bijector {
   public func codomainShape(for domain: Shape) -> Shape? {
     first.codomainShape(for: domain).flatMap(second.codomainShape)
   }
-  public func forward(_ x: Tensor) -> Tensor { second.forward(first.forward(x)) }
+  public func forward(_ x: Tensor) -> Tensor { second.image(of: first.image(of: x)) }
   public func inverse(_ y: Tensor) -> Tensor { first.inverse(second.inverse(y)) }
 
   public func logDeterminant(from x: Tensor, to y: Tensor) -> Tensor {
@@ -35,6 +35,14 @@ public struct Composed<First: Bijector, Second: Bijector>: Bijector {
   public func contains(_ y: Tensor) -> Tensor {
     second.contains(y).allOfLast(secondParts)
       * first.contains(second.inverse(y)).allOfLast(firstParts)
+  }
+
+  func pointByParts(of y: Tensor, in domain: Shape) -> BijectorPoint {
+    let middle = second.point(of: y, in: first.codomainShape(for: domain) ?? domain)
+    let start = first.point(of: middle.x, in: domain)
+    return BijectorPoint(
+      x: start.x, y: middle.y,
+      isInside: middle.isInside.allOfLast(secondParts) * start.isInside.allOfLast(firstParts))
   }
 
   public var parameters: [DistributionParameter] { first.parameters + second.parameters }

@@ -16,7 +16,7 @@ public struct LowerCholesky: Bijector {
 
   public func forward(_ x: Tensor) -> Tensor {
     guard let size = size(x.shape) else { return refused(x) }
-    let diagonal = exp(logDiagonal(x, size))
+    let diagonal = logDiagonal(x, size).boundedExponential
     let rows = (0..<size).map { row in
       Tensor.concatenate(
         [

@@ -1,6 +1,9 @@
 import CoixParallel
 
 /// Vectors onto those whose components increase: the first component as it is, each further one the one before plus exp(x).
+///
+/// Of a step that is small beside the component nothing may be left, so that components are equal. An image remembers its steps; see
+/// ``Transformed``.
 public struct Ordered: Bijector {
   /// The map to increasing vectors.
   public init() {}
@@ -9,8 +12,8 @@ public struct Ordered: Bijector {
 
   public func forward(_ x: Tensor) -> Tensor {
     guard let count = x.shape.last, count > 0 else { return refused(x) }
-    let steps = [x.sliced(axis: -1, 0..<1), exp(x.sliced(axis: -1, 1..<count))]
-    return Tensor.concatenate(steps, axis: -1).cumulativeSum(axis: -1)
+    let steps = [x.sliced(axis: -1, 0..<1), x.sliced(axis: -1, 1..<count).boundedExponential]
+    return Tensor.concatenate(steps, axis: -1).cumulativeSum(axis: -1).bounded
   }
 
   public func inverse(_ y: Tensor) -> Tensor {

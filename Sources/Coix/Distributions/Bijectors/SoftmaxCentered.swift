@@ -2,7 +2,7 @@ import CoixParallel
 
 /// The softmax of a vector with a 0 appended: n numbers onto the simplex of n + 1 probabilities.
 ///
-/// The volume is that of the first n probabilities, with respect to which the ``Dirichlet`` distribution has its density.
+/// Probabilities are kept above 0 by as little as a normal float can tell. The volume is that of the first n probabilities, with respect to which the ``Dirichlet`` distribution has its density.
 public struct SoftmaxCentered: Bijector {
   /// The centred softmax.
   public init() {}
@@ -12,7 +12,9 @@ public struct SoftmaxCentered: Bijector {
     domain.last.map { Shape(domain.dropLast() + [$0 + 1]) }
   }
 
-  public func forward(_ x: Tensor) -> Tensor { extended(x).softmax(axis: -1) }
+  public func forward(_ x: Tensor) -> Tensor {
+    maximum(extended(x).softmax(axis: -1), Tensor(.leastNormalMagnitude))
+  }
 
   public func inverse(_ y: Tensor) -> Tensor {
     guard let count = y.shape.last, count > 0 else { return refused(y) }

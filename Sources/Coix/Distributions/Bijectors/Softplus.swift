@@ -1,11 +1,13 @@
 import CoixParallel
 
 /// y = log(1 + exp(x)), onto the positive numbers; nearly the identity for large x.
+///
+/// Images are kept above 0 by as little as a normal float can tell.
 public struct Softplus: Bijector {
   /// The softplus map.
   public init() {}
 
-  public func forward(_ x: Tensor) -> Tensor { softplus(x) }
+  public func forward(_ x: Tensor) -> Tensor { maximum(softplus(x), Tensor(.leastNormalMagnitude)) }
   public func inverse(_ y: Tensor) -> Tensor {
     // log(exp(y) - 1); of the least numbers, exp(-y) - 1 would be lost.
     let isSmall = y .< 1e-3
