@@ -1,5 +1,6 @@
 import Coix
 import Foundation
+import TestSupport
 import Testing
 
 /// Each reader on damaged, mutated and random files. `COIX_FUZZ_RUNS` sets the number of files.
@@ -67,7 +68,7 @@ import Testing
 
   /// Tables whose numbers are known, written in all ways that there are.
   @Test func csvReadsWhatWasWritten() throws {
-    var random = SeededGenerator(seed: 4)
+    var random = SplitMix(seed: 4)
     for _ in 0..<fuzzRuns(1_000) {
       let text = RandomTable(using: &random)
       let table: CSVTable
@@ -109,7 +110,7 @@ private struct RandomTable {
   private(set) var scalars: [Float] = []
   private(set) var text = ""
 
-  init(using random: inout SeededGenerator) {
+  init(using random: inout SplitMix) {
     func chance(_ one: Int) -> Bool { Int.random(in: 0..<one, using: &random) == 0 }
     func pick(_ choices: [String]) -> String { choices.randomElement(using: &random) ?? "" }
     let count = Int.random(in: 1...5, using: &random)

@@ -1,23 +1,11 @@
 import Coix
 import Foundation
+import TestSupport
 import Testing
 
 /// How many inputs a fuzz target tries: `COIX_FUZZ_RUNS` if it is set, else as many as take a second or so.
 func fuzzRuns(_ count: Int) -> Int {
   ProcessInfo.processInfo.environment["COIX_FUZZ_RUNS"].flatMap { Int($0) } ?? count
-}
-
-/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014): the same inputs in every run.
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var bits = (state ^ state >> 30) &* 0xBF58_476D_1CE4_E5B9
-    bits = (bits ^ bits >> 27) &* 0x94D0_49BB_1331_11EB
-    return bits ^ bits >> 31
-  }
 }
 
 /// Makes files of which most are almost right, and some are.
@@ -26,12 +14,12 @@ struct FileMutator {
   private let samples: [[UInt8]]
   /// What means something in a file of this kind.
   private let tokens: [[UInt8]]
-  private var random: SeededGenerator
+  private var random: SplitMix
 
   init(samples: [Data], tokens: [String], seed: UInt64) {
     self.samples = samples.map { Array($0) }
     self.tokens = tokens.map { Array($0.utf8) }
-    random = SeededGenerator(seed: seed)
+    random = SplitMix(seed: seed)
   }
 
   mutating func next() -> [UInt8] {

@@ -1,5 +1,4 @@
 import Coix
-import ExampleModels
 import Foundation
 import Testing
 
