@@ -53,7 +53,7 @@ import Testing
           return try evaluate(inference, seed: 1, options: options)(
             particles.mapped(ones(rows, but: .nan, at: [800, 1_200])),
             particles.mapped(ones(rows, but: -1, at: [500, 1_599]))
-          ).metrics.loss ?? Tensor(0)
+          ).metrics.loss
         }
       }, expected: "(particle 500)"),
     Faults(

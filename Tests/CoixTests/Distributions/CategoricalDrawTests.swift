@@ -21,7 +21,7 @@ import Testing
   ]
 
   @Test(arguments: references) func drawsAreNumPyros(_ reference: Reference) {
-    let (count, (parameterKey, key)) = (reference.categories, PRNGKey(UInt64(reference.categories)).split())
+    let (count, (parameterKey, key)) = (reference.categories, PRNGKey(seed: reference.categories).split())
     let probabilities =
       reference.isUniform
       ? Tensor(repeating: 1 / Float(count), shape: [count])
@@ -48,8 +48,9 @@ import Testing
 
   /// Sums of many numbers are rounded, at the borders of their blocks in particular.
   @Test func impossibleCategoriesAmongVeryMany() {
-    let probabilities = (0..<5_000).map {
-      Float($0 % 3 == 0 || $0 % 16 == 0 || $0 > 4_990 ? 0 : 0.1 + Float($0 % 7))
+    let probabilities: [Float] = (0..<5_000).map { (category: Int) -> Float in
+      let isImpossible = category % 3 == 0 || category % 16 == 0 || category > 4_990
+      return isImpossible ? 0 : 0.1 + Float(category % 7)
     }
     let bounds = Tensor(probabilities).categoryBounds().scalars
     for (category, probability) in probabilities.enumerated() where probability == 0 {
@@ -63,10 +64,10 @@ import Testing
   }
 
   @Test func impossibleCategoriesOfOtherDistributions() throws {
-    let counts = Multinomial(1_000, probabilities: [0, 0.4, 0, 0.6, 0]).sample(PRNGKey(3)).scalars
+    let counts = Multinomial(1_000, probabilities: [0, 0.4, 0, 0.6, 0]).sample(3).scalars
     #expect(counts[0] == 0 && counts[2] == 0 && counts[4] == 0)
     #expect(counts[1] + counts[3] == 1_000)
-    let byLogits = Categorical(logits: [-.infinity, 0, -.infinity]).expanded(to: [1_000]).sample(PRNGKey(4))
+    let byLogits = Categorical(logits: [-.infinity, 0, -.infinity]).expanded(to: [1_000]).sample(4)
     #expect(byLogits.scalars.allSatisfy { $0 == 1 })
   }
 }

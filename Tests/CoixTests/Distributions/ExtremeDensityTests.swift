@@ -66,7 +66,7 @@ import Testing
     #expect(isNear(dirichlet, beta) && beta[0].isFinite)
     // Where the density is infinite, or 0, there is none.
     for concentration: Float in [0.5, 2] {
-      let result = try valueWithGradient(at: [concentration, 8]) { Beta($0[0], $0[1]).logProb(of: 0) }
+      let result = try valueWithGradient(at: Tensor([concentration, 8])) { Beta($0[0], $0[1]).logProb(of: 0) }
       #expect(result.value == (concentration < 1 ? .infinity : -.infinity))
       #expect(result.gradient.scalars == [0, 0])
     }

@@ -56,12 +56,13 @@ import Testing
   @Test func indicesOutOfRange() throws {
     func run(_ index: @escaping @Sendable (Tensor) -> Tensor, checks: Bool) throws -> Tensor {
       let means: Tensor = [10, 20, 30]
-      return try evaluate(
+      let result = try evaluate(
         Self.particles(
-          Kernel { trace in
+          Kernel { (trace: KernelTrace) -> Tensor in
             let z = trace.sample("z", from: Delta(0)) + 0 * trace.sample("w", from: Normal(0, 1))
             return trace.sample("y", from: Delta(means.gathered(at: index(z))))
-          }), seed: 0, options: EvaluationOptions(checks: checks))().output.values
+          }), seed: 0, options: EvaluationOptions(checks: checks))()
+      return result.output.values
     }
     let outside =
       #"at site "y": gathered: index 5.0 is outside of 0 ..< 3, the positions along axis 0 (shapes [3])"#

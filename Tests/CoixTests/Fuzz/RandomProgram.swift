@@ -121,9 +121,9 @@ indirect enum RandomProgram: Sendable {
       }
     case .earlier:
       return earlier ?? AnyProgram(Kernel<[Tensor], [Tensor]>(tree: { _, input in input }))
-    case .handled(0, let program): return AnyProgram.detach(try inside(program))
-    case .handled(1, let program): return AnyProgram.stickTheLanding(try inside(program))
-    case .handled(_, let program): return AnyProgram.suffix(try inside(program))
+    case .handled(0, let program): return detach(try inside(program))
+    case .handled(1, let program): return stickTheLanding(try inside(program))
+    case .handled(_, let program): return suffix(try inside(program))
     case .plate(let both, let program):
       let inner = try inside(program)
       return try plates.outer(both ? try plates.inner(inner) : inner)
