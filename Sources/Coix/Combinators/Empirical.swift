@@ -19,13 +19,19 @@ struct EmpiricalEmitter: ProgramEmitter {
 
   var programs: [ProgramNode] { [] }
 
-  init(_ evaluation: Evaluation<some TensorTree>) {
+  /// - Parameter isNormalized: whether the weights' mean is 1 for each instance, rather than the estimated evidence.
+  init(_ evaluation: Evaluation<some TensorTree>, isNormalized: Bool = false) {
     plates = evaluation.plates
     hasParticles = evaluation.hasParticles
     isWhole = evaluation.keep == .everything
     output = Typed(evaluation.output)
     sites = evaluation.trace.sites
-    metrics = evaluation.metrics
+    var metrics = evaluation.metrics
+    if isNormalized, hasParticles {
+      let weights = metrics.logWeight
+      metrics.logWeight = weights + log(Tensor(Float(weights.shape[0]))) - weights.logSumExp(axis: 0)
+    }
+    self.metrics = metrics
   }
 
   func emit(into code: inout StageCode, _ place: Place) throws {

@@ -69,7 +69,8 @@ struct ProposeEmitter: ProgramEmitter {
           let number = code.nextNumber(of: .propose)
           code.append { machine in
             let target = try machine.finishedTrace(targetScope)
-            let weighing = try Weighing(machine, proposal: proposalScope, target: target)
+            let weighing = try Weighing(
+              machine, proposal: proposalScope, target: target, isChained: isChained)
             try finish(
               machine, weighing, number, handedOn: target, proposalScope, targetScope, scope, place.handlers)
           }
@@ -111,7 +112,8 @@ struct ProposeEmitter: ProgramEmitter {
       let number = code.nextNumber(of: .propose)
       code.append { machine in
         let weighing = try Weighing(
-          machine, proposal: proposalScope, target: try machine.finishedTrace(targetScope))
+          machine, proposal: proposalScope, target: try machine.finishedTrace(targetScope),
+          isChained: isChained)
         let detached = try machine.finishedTrace(detachedScope)
         machine.close(detachedScope)
         try finish(
@@ -128,6 +130,7 @@ struct ProposeEmitter: ProgramEmitter {
   ) throws {
     var metrics = try machine.recorder(proposalScope).metrics ?? RunningMetrics()
     metrics.logWeight = weighing.logWeight
+    metrics.forgottenDraws = 0  // The sites that go on are the target's.
     metrics.weightTerms += weighing.terms
     if machine.hasParticles {
       metrics.summarize(weighing.logWeight)
@@ -170,7 +173,8 @@ struct Weighing {
   /// The log-probability of the target's own sites.
   let logDensity: Tensor
 
-  init(_ machine: Machine, proposal scope: Scope, target: Trace) throws {
+  /// - Parameter isChained: whether the target takes the proposal's output, so that it needs none of its sites.
+  init(_ machine: Machine, proposal scope: Scope, target: Trace, isChained: Bool) throws {
     let recorder = try machine.recorder(scope)
     proposal = try machine.finishedTrace(scope)
     let inProposal = proposal.nameSet
@@ -183,6 +187,7 @@ struct Weighing {
           "the target draws it anew instead of taking the proposal's value, because one of the two traces lost a "
           + "\(Trace.suffix): give an auxiliary variable the name of a variable that both programs keep")
     }
+    try Self.requireThatNamesMeet(proposal, target, isChained: isChained)
     func isGained(_ site: Site) -> Bool { site.isObserved || inProposal.contains(site.key) }
     func isPaid(_ site: Site) -> Bool { site.isObserved || inTarget.contains(site.key) }
     let gained = machine.sum(target.sites, where: isGained)
@@ -204,6 +209,44 @@ struct Weighing {
       + machine.weightTerms(proposal.sites, sign: -1, where: isPaid)
     comesInEqual = weight.map { !$0.isBatched } ?? true
     logDensity = machine.sum(target.sites) { !$0.key.isSuffixed } ?? Tensor(0)
+  }
+}
+
+extension Weighing {
+  /// Throws where latent sites of target and proposal are surely meant to meet but don't: if none of them do, or if two differ in
+  /// upper and lower case or underscores alone.
+  ///
+  /// Otherwise a latent site may be on one side only. The target then draws it by itself, and that of a proposal is an auxiliary
+  /// variable.
+  private static func requireThatNamesMeet(_ proposal: Trace, _ target: Trace, isChained: Bool) throws {
+    // In the usual case, each of the target's latent sites has the proposal's value, this looks at nothing else.
+    guard target.sites.contains(where: { !$0.isObserved && !$0.isGiven }) else { return }
+    let (inProposal, inTarget) = (proposal.nameSet, target.nameSet)
+    let proposed = proposal.sites.filter { !$0.isObserved }
+    let unproposed = target.sites.filter { !$0.isObserved && !inProposal.contains($0.key) }
+    let unwanted = proposed.filter { !inTarget.contains($0.key) }
+    guard let first = unproposed.first, !unwanted.isEmpty else { return }
+    for site in unproposed {
+      guard let other = unwanted.first(where: { $0.key.isLikely(site.key) }) else { continue }
+      throw CoixError.site(
+        name: other.name,
+        reason:
+          "the proposal draws it, the target draws \"\(site.name)\": sites meet by name, and these two do not"
+      )
+    }
+    guard !isChained, unwanted.count == proposed.count else { return }
+    throw CoixError.site(
+      name: first.name,
+      reason: "no latent site of the target takes a value from the proposal: the target has "
+        + "\(unproposed.map(\.name).listed), the proposal \(unwanted.map(\.name).listed); sites meet by name")
+  }
+}
+
+extension SiteName {
+  /// Whether another name is the same up to case and underscores.
+  fileprivate func isLikely(_ other: SiteName) -> Bool {
+    func plain(_ name: SiteName) -> String { name.base.lowercased().filter { $0 != "_" } }
+    return suffixCount == other.suffixCount && plain(self) == plain(other)
   }
 }
 
@@ -249,6 +292,7 @@ extension Machine {
   /// All probability is at the values they have, so that at another, given, value the log-probability is -inf.
   func replay(_ sites: [Site], _ metrics: RunningMetrics, into scope: Scope, _ handlers: Handlers) throws {
     let recorder = try recorder(scope)
+    for _ in 0..<metrics.forgottenDraws { _ = recorder.stream.next() }
     for var site in sites {
       if !site.isObserved { _ = recorder.stream.next() }
       site.key = site.key.suffixed(handlers.suffixes)
@@ -270,11 +314,6 @@ extension Machine {
       }
       recorder.append(site)
     }
-    var merged = recorder.metrics ?? RunningMetrics()
-    guard merged.logWeight == nil || metrics.logWeight == nil else {
-      throw CoixError.illFormedProgram("compose: both programs are weighted; at most one of them may be")
-    }
-    merged.merge(metrics)
-    recorder.metrics = merged
+    try recorder.merge(metrics)
   }
 }

@@ -83,6 +83,14 @@ public struct AnyProgram: InferenceProgram {
       ResampleEmitter(program: program.node, count: count, scheme: scheme, condition: condition), .inference)
   }
 
+  /// The same, to a number of particles.
+  public static func resample(
+    _ program: AnyProgram, count: Int, scheme: ResamplingScheme = .systematic,
+    when condition: ResamplingCondition = .always
+  ) -> AnyProgram {
+    resample(program, count: .exactly(count), scheme: scheme, when: condition)
+  }
+
   /// Runs a program that `body` makes, again and again; see ``foriLoop(_:initial:body:)``.
   public static func foriLoop(
     _ rounds: Range<Int>, initial: AnyProgram,
@@ -108,6 +116,43 @@ public struct AnyProgram: InferenceProgram {
   /// The program that replays a finished evaluation; see ``empirical(_:)``.
   public static func empirical(_ evaluation: Evaluation<[Tensor]>) -> AnyProgram {
     AnyProgram(EmpiricalEmitter(evaluation), .inference)
+  }
+
+  /// The program with the sites of the given names alone; see ``marginal(_:keeping:)``.
+  public static func marginal(_ program: AnyProgram, keeping names: [String]) -> AnyProgram {
+    AnyProgram(MarginalEmitter(program: program.node, names: names), .inference)
+  }
+
+  /// The program with values for some of its latent sites; see ``condition(_:_:)``.
+  ///
+  /// - Throws: `CoixError.illFormedProgram(_:)` for an inference program.
+  public static func condition(_ program: AnyProgram, _ values: [String: Tensor]) throws -> AnyProgram {
+    try program.requireDensity(for: "condition")
+    return AnyProgram(
+      ConditionEmitter(program: program.node, values: values), max(program.level, .primitive))
+  }
+
+  /// The program with some sites hidden; see ``block(_:hiding:)``.
+  ///
+  /// - Throws: `CoixError.illFormedProgram(_:)` for an inference program.
+  public static func block(_ program: AnyProgram, hiding names: [String]) throws -> AnyProgram {
+    try program.require(
+      program.level <= .target, "block needs a target; of an inference program marginal lets go of sites")
+    return AnyProgram(BlockEmitter(program: program.node, names: names), program.level)
+  }
+
+  /// Runs `program` with latent values from a finished evaluation; see ``predictive(_:from:resampled:)``.
+  ///
+  /// - Throws: `CoixError.illFormedProgram(_:)` for an inference program.
+  public static func predictive(
+    _ program: AnyProgram, from evaluation: Evaluation<[Tensor]>, resampled: Bool = true
+  ) throws -> AnyProgram {
+    try program.requireDensity(for: "predictive")
+    return AnyProgram(
+      PredictiveEmitter(
+        program: program.node, samples: EmpiricalEmitter(evaluation, isNormalized: true),
+        isResampled: resampled),
+      .inference)
   }
 
   /// The program with non-reparameterised latent variables; see ``detach(_:)``.

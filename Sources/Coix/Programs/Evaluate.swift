@@ -118,10 +118,10 @@ public struct Evaluator<Program: InferenceProgram> {
 ///   - seed: a whole number or any key. The same seed gives the same numbers, on any number of threads.
 ///   - options: threads, checks, and what of the result is wanted.
 public func evaluate<Program: InferenceProgram>(
-  _ program: Program, latents: [String: Tensor] = [:], seed: PRNGKey,
+  _ program: Program, latents: [String: Tensor] = [:], seed: some RandomSeed,
   options: EvaluationOptions = EvaluationOptions()
 ) -> Evaluator<Program> {
-  Evaluator(program: program, latents: latents, key: seed, options: options)
+  Evaluator(program: program, latents: latents, key: seed.prngKey, options: options)
 }
 
 /// The run of an evaluation's stages.
@@ -195,7 +195,7 @@ struct EvaluationRun {
       barrier = BarrierContext(
         batch: batch, hasParticles: stage.hasParticles, plateName: stage.plates.first?.name ?? "",
         workers: options.workers, stage: number + 1)
-      if stage.readsInput { machine.set(.input, try value.mapTensors { try place($0, stage.plates) }) }
+      if stage.readsInput { machine.set(.input, try value.mapTensors { try Self.place($0, stage.plates) }) }
       if !latents.isEmpty { try machine.give(placed(latents, stage.plates)) }
       let isLast = number == code.stages.count - 1
       do {
@@ -228,7 +228,7 @@ struct EvaluationRun {
   private func placed(_ latents: [String: Tensor], _ plates: [Plate]) -> [Site] {
     latents.sorted { $0.key < $1.key }.map { name, value in
       do throws(CoixError) {
-        return Site(name: name, value: try place(value, plates), logProb: 0)
+        return Site(name: name, value: try Self.place(value, plates), logProb: 0)
       } catch {
         return Site(name: name, value: .failed(error), logProb: 0)
       }
@@ -236,7 +236,7 @@ struct EvaluationRun {
   }
 
   /// Data mapped over one of the plates, as the rows of all of them read it.
-  private func place(_ tensor: Tensor, _ plates: [Plate]) throws(CoixError) -> Tensor {
+  static func place(_ tensor: Tensor, _ plates: [Plate]) throws(CoixError) -> Tensor {
     guard let (name, rows) = tensor.mappedOver else { return tensor }
     guard let position = plates.firstIndex(where: { $0.name == name }) else {
       throw CoixError.misplacedTensor(

@@ -94,8 +94,12 @@ struct PrimitiveEmitter: ProgramEmitter {
     try code.require(place.handlers.plates)
     code.noteRead(place.input)
     let output = code.makeRegister()
-    code.append { machine in
-      let value = try body(machine.recorder(place.scope), place.handlers, machine.take(place.input))
+    var handlers = place.handlers
+    handlers.conditions = try handlers.conditions.mapValues {
+      try EvaluationRun.place($0, place.handlers.plates)
+    }
+    code.append { [handlers] machine in
+      let value = try body(machine.recorder(place.scope), handlers, machine.take(place.input))
       try machine.checkFailure()
       machine.set(output, value)
     }

@@ -17,6 +17,9 @@ final class Recorder {
   /// Where the sites' values come from in an enumeration.
   var path: SupportPath?
 
+  /// The sites so far that a condition has given a value to, or that are hidden.
+  private(set) var handledNames: Set<SiteName> = []
+
   private var positions: [SiteName: Int] = [:]
   private var givenPositions: [SiteName: Int] = [:]
   /// Up to this many sites, looking at each is quicker than a dictionary.
@@ -43,6 +46,27 @@ final class Recorder {
     metrics = other.metrics
     checks = other.checks
     path = other.path
+    handledNames = other.handledNames
+  }
+
+  /// A recorder without sites that goes on where another one stands: with its keys, and the values that are given to its sites.
+  init(continuing other: Recorder) {
+    machine = other.machine
+    stream = other.stream
+    sites = []
+    given = other.given
+    givenPositions = other.givenPositions
+    detachesGiven = other.detachesGiven
+    checks = other.checks
+    path = other.path
+    handledNames = other.handledNames
+  }
+
+  /// Goes on where a recorder that continued this one has come to. Its sites and metrics are not taken over.
+  func resume(after other: Recorder) {
+    stream = other.stream
+    path = other.path
+    handledNames = other.handledNames
   }
 
   /// Gives values to latent sites that come from now on, in place of those given before.
@@ -57,7 +81,13 @@ final class Recorder {
   ///
   /// - Parameter plateSizes: those of the plates that the site is in.
   func givenValue(_ name: SiteName, shape: Shape, plateSizes: @autoclosure () -> [Int]) -> Tensor? {
-    guard let value = givenValue(name) else { return nil }
+    givenValue(name).map { fitted($0, to: name, shape: shape, plateSizes: plateSizes()) }
+  }
+
+  /// A value for a site of some shape, with its chunk's rows.
+  private func fitted(
+    _ value: Tensor, to name: SiteName, shape: Shape, plateSizes: @autoclosure () -> [Int]
+  ) -> Tensor {
     if let failure = value.failure {
       remember(failure)
       return .nan
@@ -104,11 +134,10 @@ final class Recorder {
   static func requireSites(of given: [String], among names: [String]) throws {
     let known = Set(names)
     guard let unknown = given.first(where: { !known.contains($0) }) else { return }
-    let listed = names.prefix(20).map { "\"\($0)\"" } + (names.count > 20 ? ["…"] : [])
     throw CoixError.site(
       name: unknown,
       reason: "latents: gives it a value, but no latent site has this name; there are "
-        + (listed.isEmpty ? "none" : listed.joined(separator: ", ")))
+        + names.listed)
   }
 
   /// Whether there is a site of this name.
@@ -122,6 +151,7 @@ final class Recorder {
 
   /// Adds a site as it is. A second one of its name is an error.
   func append(_ site: Site) {
+    guard !site.key.base.isEmpty else { return remember(.site(name: "", reason: "every site needs a name")) }
     guard !contains(site.key) else {
       remember(.duplicateSite(site.name))
       return
@@ -132,6 +162,18 @@ final class Recorder {
   func replaceSites(_ transform: (inout [Site]) throws -> Void) rethrows {
     try transform(&sites)
     positions = [:]
+  }
+
+  /// Adds the metrics of a program that has run here.
+  ///
+  /// - Throws: `CoixError.illFormedProgram(_:)` if that is the second one with a weight.
+  func merge(_ later: RunningMetrics) throws {
+    var merged = metrics ?? RunningMetrics()
+    guard merged.logWeight == nil || later.logWeight == nil else {
+      throw CoixError.illFormedProgram("compose: both programs are weighted; at most one of them may be")
+    }
+    merged.merge(later)
+    metrics = merged
   }
 
   // MARK: Statements
@@ -148,6 +190,17 @@ final class Recorder {
     let context = ExecutionContext.current
     noteFailure(at: name, in: context)
     guard isDeclared(name, distribution, within: local) else { return .nan }
+    let isHidden = handlers.hidden.contains(key)
+    if let condition = handlers.conditions[key] {
+      noteHandled(key)
+      let value = fitted(
+        condition, to: key, shape: distribution.shape, plateSizes: handlers.plates.map(\.count))
+      if !isHidden {
+        record(key, value, distribution, local, handlers, isObserved: true, isGiven: false, in: context)
+      }
+      return value
+    }
+    if isHidden { return hiddenDraw(key, distribution, handlers) }
     let given = givenValue(key, shape: distribution.shape, plateSizes: handlers.plates.map(\.count))
     var value =
       given ?? enumeratedValue(name, distribution)
@@ -158,6 +211,29 @@ final class Recorder {
     if handlers.isDetached && given == nil { value = value.detached }
     record(key, value, distribution, local, handlers, isObserved: false, isGiven: given != nil, in: context)
     return value
+  }
+
+  /// A draw that is no site of the trace.
+  private func hiddenDraw(_ key: SiteName, _ distribution: some Distribution, _ handlers: Handlers) -> Tensor
+  {
+    noteHandled(key)
+    if path != nil {
+      remember(
+        .site(
+          name: key.text,
+          reason: "enumerate: the site is hidden (block), so that its values are not gone through"))
+    }
+    let value = distribution.sample(
+      Draw(
+        key: stream.next(), shape: distribution.shape, forParameters: distribution.parameters.map(\.tensor)))
+    if checks { check(key.text, value, distribution, isObserved: false) }
+    noteFailure(at: key.text, in: ExecutionContext.current)
+    return handlers.isDetached ? value.detached : value
+  }
+
+  /// Notes that a handler has met a site.
+  private func noteHandled(_ key: SiteName) {
+    if !handledNames.insert(key).inserted { remember(.duplicateSite(key.text)) }
   }
 
   /// The value that an enumeration gives to the next latent site.
@@ -186,7 +262,18 @@ final class Recorder {
     let context = ExecutionContext.current
     noteFailure(at: name, in: context)
     guard isDeclared(name, distribution, within: local) else { return }
+    if handlers.hidden.contains(key) { return noteHandled(key) }
     guard value.isPoisonedOrHas(distribution.shape) else {
+      if let plate = handlers.plates.first(where: {
+        value.shape == Shape([$0.count]).appending(distribution.shape)
+      }) {
+        return remember(
+          .site(
+            name: name,
+            reason:
+              "its value has a row for each of the \(plate.count) rows of plate \"\(plate.name)\", but is not mapped "
+              + "over it: give the program plate.mapped(data) as its input"))
+      }
       remember(.eventShape(site: name, value: value.shape, distribution: distribution.shape))
       return
     }
@@ -269,6 +356,13 @@ final class Recorder {
   }
 }
 
+extension [String] {
+  /// Names of sites for a message.
+  var listed: String {
+    isEmpty ? "none" : (prefix(20).map { "\"\($0)\"" } + (count > 20 ? ["…"] : [])).joined(separator: ", ")
+  }
+}
+
 extension Shape {
   /// Whether a distribution with this batch shape has to be expanded to fill local plates of these sizes.
   fileprivate func stretches(_ batch: Shape) -> Bool {
@@ -295,4 +389,8 @@ struct Handlers: Sendable {
   var isDetached = false
   /// Whether log-probabilities take no gradient to the distribution's parameters.
   var sticksTheLanding = false
+  /// Values that make latent sites observed ones, by the names that the sites have here.
+  var conditions: [SiteName: Tensor] = [:]
+  /// The sites that are left out of the trace, by the names that they have here.
+  var hidden: Set<SiteName> = []
 }

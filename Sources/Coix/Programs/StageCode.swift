@@ -184,6 +184,9 @@ struct StageCode: Sendable {
     if objective.rowLoss == nil { hasOtherLosses = true } else { hasRowLosses = true }
   }
 
+  /// Notes that gradients are taken row by row, which must wait for the whole plate.
+  mutating func noteRowGradients() { hasOtherLosses = true }
+
   /// How many particles a program that comes next has; nil without a particle axis.
   var particleCount: Int? { hasParticles ? plates?.first?.count : nil }
 
