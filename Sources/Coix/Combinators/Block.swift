@@ -52,14 +52,14 @@ struct BlockEmitter: ProgramEmitter {
 extension StageCode {
   /// Sees to it that a program that has run has met the sites that are named for it.
   ///
-  /// - Parameter isLatent: whether only latent sites would have done.
+  /// - Parameter isLatent: whether they are latent sites that were given values, rather than sites that were hidden.
   mutating func appendHandledCheck(
     _ names: [String], _ place: Place, isLatent: Bool, reason: @escaping @Sendable (_ sites: String) -> String
   ) {
     append { machine in
       let recorder = try machine.recorder(place.scope)
-      for name in names
-      where !recorder.handledNames.contains(SiteName(name).suffixed(place.handlers.suffixes)) {
+      let met = isLatent ? recorder.conditioned : recorder.hidden
+      for name in names where !met.contains(SiteName(name).suffixed(place.handlers.suffixes)) {
         let others = recorder.sites.filter { !isLatent || !$0.isObserved }.map(\.name)
         throw CoixError.site(name: name, reason: reason(others.listed))
       }

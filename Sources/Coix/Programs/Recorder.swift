@@ -17,8 +17,10 @@ final class Recorder {
   /// Where the sites' values come from in an enumeration.
   var path: SupportPath?
 
-  /// The sites so far that a condition has given a value to, or that are hidden.
-  private(set) var handledNames: Set<SiteName> = []
+  /// The sites so far that a condition has given a value to.
+  private(set) var conditioned: Set<SiteName> = []
+  /// The sites so far that are hidden.
+  private(set) var hidden: Set<SiteName> = []
 
   private var positions: [SiteName: Int] = [:]
   private var givenPositions: [SiteName: Int] = [:]
@@ -46,7 +48,7 @@ final class Recorder {
     metrics = other.metrics
     checks = other.checks
     path = other.path
-    handledNames = other.handledNames
+    (conditioned, hidden) = (other.conditioned, other.hidden)
   }
 
   /// A recorder without sites that goes on where another one stands: with its keys, and the values that are given to its sites.
@@ -59,14 +61,14 @@ final class Recorder {
     detachesGiven = other.detachesGiven
     checks = other.checks
     path = other.path
-    handledNames = other.handledNames
+    (conditioned, hidden) = (other.conditioned, other.hidden)
   }
 
   /// Goes on where a recorder that continued this one has come to. Its sites and metrics are not taken over.
   func resume(after other: Recorder) {
     stream = other.stream
     path = other.path
-    handledNames = other.handledNames
+    (conditioned, hidden) = (other.conditioned, other.hidden)
   }
 
   /// Gives values to latent sites that come from now on, in place of those given before.
@@ -191,8 +193,9 @@ final class Recorder {
     noteFailure(at: name, in: context)
     guard isDeclared(name, distribution, within: local) else { return .nan }
     let isHidden = handlers.hidden.contains(key)
+    if isHidden { note(key, in: \.hidden) }
     if let condition = handlers.conditions[key] {
-      noteHandled(key)
+      note(key, in: \.conditioned)
       let value = fitted(
         condition, to: key, shape: distribution.shape, plateSizes: handlers.plates.map(\.count))
       if !isHidden {
@@ -216,7 +219,6 @@ final class Recorder {
   /// A draw that is no site of the trace.
   private func hiddenDraw(_ key: SiteName, _ distribution: some Distribution, _ handlers: Handlers) -> Tensor
   {
-    noteHandled(key)
     if path != nil {
       remember(
         .site(
@@ -232,8 +234,8 @@ final class Recorder {
   }
 
   /// Notes that a handler has met a site.
-  private func noteHandled(_ key: SiteName) {
-    if !handledNames.insert(key).inserted { remember(.duplicateSite(key.text)) }
+  private func note(_ key: SiteName, in names: ReferenceWritableKeyPath<Recorder, Set<SiteName>>) {
+    if !self[keyPath: names].insert(key).inserted { remember(.duplicateSite(key.text)) }
   }
 
   /// The value that an enumeration gives to the next latent site.
@@ -262,7 +264,7 @@ final class Recorder {
     let context = ExecutionContext.current
     noteFailure(at: name, in: context)
     guard isDeclared(name, distribution, within: local) else { return }
-    if handlers.hidden.contains(key) { return noteHandled(key) }
+    if handlers.hidden.contains(key) { return note(key, in: \.hidden) }
     guard value.isPoisonedOrHas(distribution.shape) else {
       if let plate = handlers.plates.first(where: {
         value.shape == Shape([$0.count]).appending(distribution.shape)

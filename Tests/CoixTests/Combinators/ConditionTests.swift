@@ -165,7 +165,7 @@ import Testing
       message { try evaluate(Self.particles(block(twice, hiding: ["z"])), seed: 0)() }?.contains(
         "appears twice")
         == true)
-    let coin = Kernel { trace in trace.sample("c", from: Bernoulli(0.5)) }
+    let coin = Kernel { trace in trace.sample("c", from: Bernoulli(probabilities: 0.5)) }
     #expect(
       message { try enumerate(block(coin, hiding: ["c"]))() }
         == #"site "c": enumerate: the site is hidden (block), so that its values are not gone through"#)

@@ -127,6 +127,6 @@ import Testing
     #expect(try evaluate(program, seed: 0).run([]).trace.names == ["b"])
     #expect(
       message { try AnyProgram.extend(program, kernel) }
-        == "ill-formed program: extend needs a target; an inference program has no density")
+        == "extend needs a target; an inference program has no density")
   }
 }

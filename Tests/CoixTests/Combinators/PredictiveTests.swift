@@ -76,7 +76,7 @@ import Testing
     let other = Kernel { trace in trace.sample("w", from: Normal(0, 1)) }
     #expect(
       message { try evaluate(predictive(Self.particles(other), from: posterior), seed: 0)() }
-        == "ill-formed program: predictive: no latent site of the program is one of the samples', so that it would run on none of them; "
+        == "predictive: no latent site of the program is one of the samples', so that it would run on none of them; "
         + #"the program has "w", the samples "z""#)
     #expect(
       message { try evaluate(predictive(Plate("particle", count: 5)(Self.next), from: posterior), seed: 0)() }
