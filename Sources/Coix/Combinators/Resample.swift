@@ -32,6 +32,14 @@ public func resample<I, O>(
       emitter: ResampleEmitter(program: program.node, count: count, scheme: scheme, condition: condition)))
 }
 
+/// The same, to a number of particles.
+public func resample<I, O>(
+  _ program: some InferenceProgram<I, O>, count: Int, scheme: ResamplingScheme = .systematic,
+  when condition: ResamplingCondition = .always
+) -> Inference<I, O> {
+  resample(program, count: .exactly(count), scheme: scheme, when: condition)
+}
+
 struct ResampleEmitter: ProgramEmitter {
   let program: ProgramNode
   let count: ParticleCount
@@ -151,5 +159,13 @@ extension AnyProgram {
   ) -> AnyProgram {
     AnyProgram(
       ResampleEmitter(program: program.node, count: count, scheme: scheme, condition: condition), .inference)
+  }
+
+  /// The same, to a number of particles.
+  public static func resample(
+    _ program: AnyProgram, count: Int, scheme: ResamplingScheme = .systematic,
+    when condition: ResamplingCondition = .always
+  ) -> AnyProgram {
+    resample(program, count: .exactly(count), scheme: scheme, when: condition)
   }
 }

@@ -154,6 +154,19 @@ final class Machine: @unchecked Sendable {
       checks: checks)
   }
 
+  /// Opens a scope that goes on where another stands, until ``resume(_:after:)``.
+  func open(_ scope: Scope, continuing outer: Scope) throws {
+    recorders[scope.index] = Recorder(continuing: try recorder(outer))
+  }
+
+  /// Closes a scope that has continued another, which goes on from there; returns the closed one.
+  func resume(_ outer: Scope, after scope: Scope) throws -> Recorder {
+    let inner = try recorder(scope)
+    try recorder(outer).resume(after: inner)
+    close(scope)
+    return inner
+  }
+
   /// The recorder of an open scope. If the machine shares it with another one, the first call makes a copy.
   func recorder(_ scope: Scope) throws -> Recorder {
     guard let recorder = recorders[scope.index] else {
