@@ -68,7 +68,7 @@ final class Machine: @unchecked Sendable {
     self.batch = batch
     self.hasParticles = hasParticles
     self.context = context
-    context?.checksIndices = checks
+    context?.checksIndices = checks == .everything
   }
 
   var particleCount: Int { hasParticles ? batch.first ?? 1 : 1 }

@@ -12,7 +12,9 @@ extension Tensor {
       return Self.mismatch("categoryBounds", [shape], "needs an axis of categories")
     }
     let sums = detached.cumulativeSum(axis: -1)
-    let result = Tensor(undefined: shape.replacing(shape.rank - 1, with: count - 1), like: self)
+    guard let result = Tensor(undefined: shape.replacing(shape.rank - 1, with: count - 1), like: self) else {
+      return .outOfMemory
+    }
     coix_category_bounds(
       pointer, sums.pointer, result.pointer, shape.product(0..<shape.rank - 1), count, rowCount)
     return result
@@ -27,7 +29,7 @@ extension Tensor {
     }
     let batched = isBatched ? self : uniform
     if let refusal = Self.refusal("categories", toMake: result, like: batched) { return refusal }
-    let output = Tensor(undefined: result, like: batched)
+    guard let output = Tensor(undefined: result, like: batched) else { return .outOfMemory }
     guard result.elementCount > 0 else { return output }
     // One category's bounds after the other's.
     let layers = permuted([shape.rank - 1] + Array(0..<shape.rank - 1))

@@ -3,10 +3,10 @@ import CoixKernels
 /// log(I₀(x) exp(-x)) for x ≥ 0, with the modified Bessel function I₀; it is even.
 package func logBesselI0Scaled(_ x: Tensor) -> Tensor {
   if let refusal = x.refusal("logBesselI0Scaled") { return refusal }
-  let y = Tensor(undefined: x.shape, like: x)
+  guard let y = Tensor(undefined: x.shape, like: x) else { return .outOfMemory }
   coix_log_bessel_i0(x.pointer, y.pointer, x.bufferCount)
   return y.recorded(from: x) { gradient in
-    let result = Tensor(undefined: x.shape, like: x)
+    guard let result = Tensor(undefined: x.shape, like: x) else { return .outOfMemory }
     coix_log_bessel_i0_backward(x.pointer, gradient.pointer, result.pointer, x.bufferCount)
     return result
   }

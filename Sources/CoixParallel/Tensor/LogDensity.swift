@@ -84,7 +84,7 @@ package func logDensity(_ family: LogDensityFamily, _ operands: Tensor...) -> Te
   }
   let batched = operands.first(where: \.isBatched) ?? operands[0]
   if let refusal = Tensor.refusal(name, toMake: shape, like: batched) { return refusal }
-  let result = Tensor(undefined: shape, like: batched)
+  guard let result = Tensor(undefined: shape, like: batched) else { return .outOfMemory }
   guard shape.elementCount > 0 else { return result }
   let plan = BroadcastPlan(operands, shape: shape, stride: result.stride)
   let team = Int32(result.team)

@@ -72,7 +72,7 @@ extension Tensor {
     let newShape = Shape(shape.prefix(axis)).appending(positionShape).appending(shape.dropping(axis + 1))
     if let refusal = Self.refusal("gathered", toMake: newShape, like: self) { return refusal }
     let (layout, xShape) = (layout(axis), shape)
-    let result = Tensor(undefined: newShape, like: self)
+    guard let result = Tensor(undefined: newShape, like: self) else { return .outOfMemory }
     for outer in 0..<layout.outer {
       for (place, position) in positions.enumerated() {
         (result.pointer + (outer * positions.count + place) * layout.inner)
@@ -80,7 +80,7 @@ extension Tensor {
       }
     }
     return result.recorded(from: self) { gradient in
-      let sum = Tensor(undefined: xShape, like: gradient)
+      guard let sum = Tensor(undefined: xShape, like: gradient) else { return .outOfMemory }
       // In double: one position may be named any number of times.
       var sums = [Double](repeating: 0, count: layout.count * layout.inner)
       for outer in 0..<layout.outer {

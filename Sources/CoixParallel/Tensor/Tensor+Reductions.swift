@@ -132,7 +132,7 @@ extension Tensor {
     case COIX_LOGSUMEXP:
       return y.recorded(from: self) { gradient in
         // The softmax itself rather than exp(x - y), which would be off by as much as y is rounded. Where all are -inf: 0, not NaN.
-        let weight = Tensor(undefined: x.shape, like: x)
+        guard let weight = Tensor(undefined: x.shape, like: x) else { return .outOfMemory }
         coix_softmax(x.pointer, weight.pointer, layout.outer, layout.count, layout.inner, 0, Int32(x.team))
         return Tensor.selected(x .== -.infinity, 0, weight).combined(COIX_MULTIPLY, with: gradient, layout)
       }

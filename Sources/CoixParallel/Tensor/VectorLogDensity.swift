@@ -39,7 +39,7 @@ package func vectorLogDensity(_ family: VectorLogDensityFamily, _ value: Tensor,
     coix_operand(data: tensor.pointer, outer_stride: tensor.rowCount, row_stride: tensor.rowStride)
   }
   let (groups, rows) = (density.elementCount, batched.rowCount)
-  let result = Tensor(undefined: density, like: batched)
+  guard let result = Tensor(undefined: density, like: batched) else { return .outOfMemory }
   coix_simplex_log_density(family.kernel, operand(x), operand(y), result.pointer, groups, count, rows)
   guard x.node >= 0 || y.node >= 0, let tape = ExecutionContext.current?.tape else { return result }
   let nodes = (tape.node(of: x), tape.node(of: y))
