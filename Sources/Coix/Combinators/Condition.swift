@@ -56,7 +56,7 @@ struct ConditionEmitter: ProgramEmitter {
 }
 
 extension AnyProgram {
-  /// The program with values for some of its latent sites; see ``condition(_:_:)``.
+  /// The program with values for some of its latent sites; see <doc:Condition>.
   ///
   /// - Throws: `CoixError.illFormedProgram(_:)` for an inference program.
   public static func condition(_ program: AnyProgram, _ values: [String: Tensor]) throws -> AnyProgram {

@@ -19,7 +19,7 @@ import CoixParallel
 ///
 /// - Parameters:
 ///   - program: whose particles are drawn from.
-///   - count: how many particles to draw. Under a condition, as many as there are.
+///   - count: how many particles to draw, a number or another count. Under a condition, as many as there are.
 ///   - scheme: how they are drawn.
 ///   - condition: when they are drawn.
 public func resample<I, O>(
@@ -33,6 +33,7 @@ public func resample<I, O>(
 }
 
 /// The same, to a number of particles.
+@_documentation(visibility: internal)  // so that links to resample mean the one above
 public func resample<I, O>(
   _ program: some InferenceProgram<I, O>, count: Int, scheme: ResamplingScheme = .systematic,
   when condition: ResamplingCondition = .always

@@ -9,6 +9,8 @@ final class Recorder {
   private var given: [Site]
   /// Whether given values lose their gradient.
   private let detachesGiven: Bool
+  /// Whether the values given are those that the evaluation gives to its own sites.
+  let takesLatents: Bool
   /// The weights and losses of the programs that have run here; nil if none of them is weighted.
   var metrics: RunningMetrics?
   /// The number of the machine that may change this recorder.
@@ -28,11 +30,16 @@ final class Recorder {
   /// Up to this number of sites, comparing all names is quicker than looking in a dictionary.
   private static let scanLimit = 8
 
-  init(key: PRNGKey, machine: UInt64, given: [Site] = [], detachesGiven: Bool = false, checks: CheckLevel) {
+  init(
+    key: PRNGKey, machine: UInt64, given: [Site] = [], detachesGiven: Bool = false,
+    takesLatents: Bool = false,
+    checks: CheckLevel
+  ) {
     self.machine = machine
     stream = KeyStream(key)
     self.given = given
     self.detachesGiven = detachesGiven
+    self.takesLatents = takesLatents
     self.checks = checks
     sites.reserveCapacity(4)
     give(given)
@@ -46,6 +53,7 @@ final class Recorder {
     given = other.given
     givenPositions = other.givenPositions
     detachesGiven = other.detachesGiven
+    takesLatents = other.takesLatents
     metrics = other.metrics
     checks = other.checks
     path = other.path
@@ -61,6 +69,7 @@ final class Recorder {
     given = other.given
     givenPositions = other.givenPositions
     detachesGiven = other.detachesGiven
+    takesLatents = other.takesLatents
     checks = other.checks
     path = other.path
     (conditioned, hidden) = (other.conditioned, other.hidden)
