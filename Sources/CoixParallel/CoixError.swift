@@ -61,6 +61,7 @@ extension CoixError: CustomStringConvertible {
       return "\(operation): \(reason)"
     case .eventShape(let site, let value, let distribution):
       return "site \"\(site)\": value has event shape \(value), distribution has \(distribution)"
+        + Self.advice(value: value, distribution: distribution)
     case .undeclaredAxes(let site, let shape):
       return "site \"\(site)\": the distribution's axes \(shape) are neither event axes nor declared local; "
         + "use event(\(shape.rank)) if they belong to one event"
@@ -103,5 +104,22 @@ extension CoixError: CustomStringConvertible {
     case .file(let path, let reason):
       return "\(path): \(reason)"
     }
+  }
+}
+
+extension CoixError {
+  /// How a value and a distribution of other shapes are made to fit.
+  private static func advice(value: Shape, distribution: Shape) -> String {
+    if value.rank > distribution.rank {
+      return "; expanded(to: \(value)).event(\(value.rank)) makes the distribution one of such an event, "
+        + "trace.plate one of independent elements"
+    }
+    if value.elementCount == distribution.elementCount {
+      return "; reshaped(to: \(distribution)) gives the value the distribution's axes"
+    }
+    if Shape.broadcast(value, distribution) == distribution {
+      return "; broadcast(to: \(distribution)) repeats the value along the distribution's axes"
+    }
+    return ""
   }
 }

@@ -42,7 +42,6 @@ enum Request: String, CaseIterable {
         let proposal = Kernel { (trace) in trace.sample("z", from: Normal(mean, 1)) }
         return try evaluate(propose(particles(normal), particles(proposal), loss: .iwae), seed: 0)().metrics
           .loss
-          ?? Tensor(0)
       }
     case .tensor:
       let tensor = Tensor.zeros([scale])

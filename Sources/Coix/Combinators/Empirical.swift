@@ -17,17 +17,24 @@ struct EmpiricalEmitter: ProgramEmitter {
   private let isWhole: Bool
   private let output: Value
   private let sites: [Site]
-  private let metrics: Metrics
+  private let metrics: RunningMetrics
+  private let logWeight: Tensor
 
   var programs: [ProgramNode] { [] }
 
-  init(_ evaluation: Evaluation<some TensorTree>) {
+  /// - Parameter isNormalized: whether the weights' mean is 1 for each instance, rather than the estimated
+  ///   evidence.
+  init(_ evaluation: Evaluation<some TensorTree>, isNormalized: Bool = false) {
     plates = evaluation.plates
     hasParticles = evaluation.hasParticles
     isWhole = evaluation.keep == .everything
     output = Typed(evaluation.output)
     sites = evaluation.trace.sites
-    metrics = evaluation.metrics
+    metrics = evaluation.metrics.running
+    let weights = evaluation.metrics.logWeight
+    logWeight =
+      isNormalized && hasParticles
+      ? weights + log(Tensor(Float(weights.shape[0]))) - weights.logSumExp(axis: 0) : weights
   }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
@@ -49,8 +56,8 @@ struct EmpiricalEmitter: ProgramEmitter {
         site.logProb = population.read(site.logProb)
         return site
       }
-      var running = metrics.running
-      running.logWeight = population.read(metrics.logWeight)
+      var running = metrics
+      running.logWeight = population.read(logWeight)
       try machine.replay(sites, running, into: place.scope, place.treatment)
       try machine.checkFailure()
     }

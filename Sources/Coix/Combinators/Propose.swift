@@ -128,10 +128,11 @@ struct ProposeEmitter: ProgramEmitter {
   /// Weighs the proposal's values for the target, and hands on the target's sites.
   private func weigh(_ machine: Machine, _ scopes: Scopes, _ number: Int) throws {
     let target = try machine.finishedTrace(scopes.target)
-    let weighing = try Weighing(machine, proposal: scopes.proposal, target: target)
+    let weighing = try Weighing(machine, proposal: scopes.proposal, target: target, isChained: isChained)
     let handedOn = try scopes.detached.map { try machine.finishedTrace($0) } ?? target
     var metrics = try machine.recorder(scopes.proposal).metrics ?? RunningMetrics()
     metrics.logWeight = weighing.logWeight
+    metrics.forgottenDraws = 0  // The sites that go on are the target's.
     metrics.weightTerms += weighing.terms
     if machine.hasParticles {
       metrics.summarize(weighing.logWeight)
@@ -175,7 +176,9 @@ struct Weighing {
   /// The log-probability of the target's own sites.
   let logDensity: Tensor
 
-  init(_ machine: Machine, proposal scope: Scope, target: Trace) throws {
+  /// - Parameter isChained: whether the target takes the proposal's output, so that it needs none of its
+  ///   sites.
+  init(_ machine: Machine, proposal scope: Scope, target: Trace, isChained: Bool) throws {
     let recorder = try machine.recorder(scope)
     proposal = try machine.finishedTrace(scope)
     let inProposal = proposal.nameSet
@@ -189,6 +192,7 @@ struct Weighing {
           "the target draws it anew instead of taking the proposal's value, because one of the two traces lost a "
           + "\(Trace.suffix): give an auxiliary variable the name of a variable that both programs keep")
     }
+    try Self.requireThatNamesMeet(proposal, target, isChained: isChained)
     func isGained(_ site: Site) -> Bool { site.isObserved || inProposal.contains(site.key) }
     func isPaid(_ site: Site) -> Bool { site.isObserved || inTarget.contains(site.key) }
     let gained = machine.sum(target.sites, where: isGained)
@@ -210,6 +214,45 @@ struct Weighing {
       + machine.weightTerms(proposal.sites, sign: -1, where: isPaid)
     comesInEqual = weight.map { !$0.isBatched } ?? true
     logDensity = machine.sum(target.sites) { !$0.key.isSuffixed } ?? Tensor(0)
+  }
+}
+
+extension Weighing {
+  /// Throws where latent sites of target and proposal are surely meant to meet but don't: if none of them do,
+  /// or if two differ in upper and lower case or underscores alone.
+  ///
+  /// Otherwise a latent site may be on one side only. The target then draws it by itself, and that of a
+  /// proposal is an auxiliary variable.
+  private static func requireThatNamesMeet(_ proposal: Trace, _ target: Trace, isChained: Bool) throws {
+    // In the usual case, each of the target's latent sites has the proposal's value, this looks at nothing
+    // else.
+    guard target.sites.contains(where: { !$0.isObserved && !$0.isGiven }) else { return }
+    let (inProposal, inTarget) = (proposal.nameSet, target.nameSet)
+    let proposed = proposal.sites.filter { !$0.isObserved }
+    let unproposed = target.sites.filter { !$0.isObserved && !inProposal.contains($0.key) }
+    let unwanted = proposed.filter { !inTarget.contains($0.key) }
+    guard let first = unproposed.first, !unwanted.isEmpty else { return }
+    for site in unproposed {
+      guard let other = unwanted.first(where: { $0.key.isLikely(site.key) }) else { continue }
+      throw CoixError.site(
+        name: other.name,
+        reason:
+          "the proposal draws it, the target draws \"\(site.name)\": sites meet by name, and these two do not"
+      )
+    }
+    guard !isChained, unwanted.count == proposed.count else { return }
+    throw CoixError.site(
+      name: first.name,
+      reason: "no latent site of the target takes a value from the proposal: the target has "
+        + "\(unproposed.map(\.name).listed), the proposal \(unwanted.map(\.name).listed); sites meet by name")
+  }
+}
+
+extension SiteName {
+  /// Whether another name is the same up to case and underscores.
+  fileprivate func isLikely(_ other: SiteName) -> Bool {
+    func plain(_ name: SiteName) -> String { name.base.lowercased().filter { $0 != "_" } }
+    return suffixCount == other.suffixCount && plain(self) == plain(other)
   }
 }
 

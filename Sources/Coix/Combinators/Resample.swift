@@ -19,7 +19,7 @@ import CoixParallel
 ///
 /// - Parameters:
 ///   - program: whose particles are drawn from.
-///   - count: how many particles to draw. Under a condition, as many as there are.
+///   - count: how many particles to draw, a number or another count. Under a condition, as many as there are.
 ///   - scheme: how they are drawn.
 ///   - condition: when they are drawn.
 public func resample<I, O>(
@@ -30,6 +30,15 @@ public func resample<I, O>(
   Inference(
     node: ProgramNode(
       emitter: ResampleEmitter(program: program.node, count: count, scheme: scheme, condition: condition)))
+}
+
+/// The same, to a number of particles.
+@_documentation(visibility: internal)  // so that links to resample mean the one above
+public func resample<I, O>(
+  _ program: some InferenceProgram<I, O>, count: Int, scheme: ResamplingScheme = .systematic,
+  when condition: ResamplingCondition = .always
+) -> Inference<I, O> {
+  resample(program, count: .exactly(count), scheme: scheme, when: condition)
 }
 
 struct ResampleEmitter: ProgramEmitter {
@@ -151,5 +160,13 @@ extension AnyProgram {
   ) -> AnyProgram {
     AnyProgram(
       ResampleEmitter(program: program.node, count: count, scheme: scheme, condition: condition), .inference)
+  }
+
+  /// The same, to a number of particles.
+  public static func resample(
+    _ program: AnyProgram, count: Int, scheme: ResamplingScheme = .systematic,
+    when condition: ResamplingCondition = .always
+  ) -> AnyProgram {
+    resample(program, count: .exactly(count), scheme: scheme, when: condition)
   }
 }

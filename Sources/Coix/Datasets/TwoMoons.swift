@@ -13,7 +13,7 @@ public enum TwoMoons {
   ///     any other count.
   ///   - noise: the standard deviation of the normal noise that is added to both coordinates.
   ///   - key: what the order and the noise are drawn from.
-  public static func points(_ count: Int, noise: Float = 0.1, key: PRNGKey) -> Tensor {
+  public static func points(_ count: Int, noise: Float = 0.1, key: some RandomSeed) -> Tensor {
     guard count >= 0, count <= Int32.max / 2 else {
       return Tensor([Float](), shape: [count, 2])  // a shape that no numbers fit: poisoned
     }
@@ -38,7 +38,7 @@ public enum TwoMoons {
       let t = angle(index, of: lower)
       scalars += [Float(1 - cos(t)), Float(1 - sin(t) - 0.5)]
     }
-    let (orderKey, noiseKey) = key.split()
+    let (orderKey, noiseKey) = key.prngKey.split()
     let clean = Tensor(scalars, shape: [count, 2]).rows(at: orderKey.permutation(of: count))
     return clean + noise * Draw(key: noiseKey, shape: [count, 2]).normal()
   }

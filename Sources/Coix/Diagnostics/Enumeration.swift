@@ -110,17 +110,17 @@ extension Enumerator {
 ///   - seed: for programs that draw random numbers by keys of their own.
 ///   - limit: the greatest number of assignments.
 public func enumerate<Program: TargetProgram>(
-  _ program: Program, latents: [String: Tensor] = [:], seed: PRNGKey = 0, limit: Int = 100_000
+  _ program: Program, latents: [String: Tensor] = [:], seed: some RandomSeed = 0, limit: Int = 100_000
 ) -> Enumerator<Program> {
-  Enumerator(program: program, latents: latents, key: seed, limit: limit)
+  Enumerator(program: program, latents: latents, key: seed.prngKey, limit: limit)
 }
 
 /// The same for a program whose level is known only when it runs.
 ///
 /// - Throws: `CoixError.illFormedProgram(_:)` for an inference program, which has no density.
 public func enumerate(
-  _ program: AnyProgram, latents: [String: Tensor] = [:], seed: PRNGKey = 0, limit: Int = 100_000
+  _ program: AnyProgram, latents: [String: Tensor] = [:], seed: some RandomSeed = 0, limit: Int = 100_000
 ) throws -> Enumerator<AnyProgram> {
   try program.requireDensity(for: "enumerate")
-  return Enumerator(program: program, latents: latents, key: seed, limit: limit)
+  return Enumerator(program: program, latents: latents, key: seed.prngKey, limit: limit)
 }

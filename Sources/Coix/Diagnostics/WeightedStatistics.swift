@@ -31,7 +31,8 @@ public func weightedVariance(of values: Tensor, logWeights: Tensor) throws -> Te
 /// - Throws: as for the mean; `CoixError.argument(_:)` for levels outside of 0...1.
 public func weightedQuantiles(_ levels: [Double], of values: Tensor, logWeights: Tensor) throws -> Tensor {
   if let level = levels.first(where: { !(0...1).contains($0) }) {
-    throw CoixError.argument("quantiles: levels must lie between 0 and 1, one is \(level)")
+    throw CoixError.argument(
+      "quantiles: levels must lie between 0 and 1, one is \(level); that of 5 % is 0.05")
   }
   return try WeightedColumns("weightedQuantiles", values, logWeights).map(levels.count) { values, weights in
     // Particles without weight have no part in it, also at levels 0 and 1.
@@ -76,8 +77,12 @@ extension Evaluation {
 
   private func value(of site: String) throws -> Tensor {
     guard let value = trace[site]?.value else {
+      guard keep == .everything else {
+        throw CoixError.site(
+          name: site, reason: "the evaluation has kept no trace: EvaluationOptions(keep: .everything) does")
+      }
       throw CoixError.site(
-        name: site, reason: "the evaluation's trace has no such site, or was not kept; it has \(trace.names)")
+        name: site, reason: "the evaluation's trace has no such site; there are \(trace.names.listed)")
     }
     return value
   }

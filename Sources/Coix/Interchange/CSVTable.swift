@@ -53,6 +53,7 @@ public struct CSVTable: Equatable, Sendable {
   /// Reads a text file.
   ///
   /// - Parameters:
+  ///   - path: The file's path.
   ///   - header: Whether the first line names the columns.
   ///   - comments: Which lines are comments.
   ///   - missing: What stands for a missing number and is read as NaN, such as `["NA", "nan", ""]`. Nothing by default.

@@ -21,11 +21,11 @@ public struct Dense: TensorTree {
   ///
   /// Kernel entries are drawn from a normal distribution of variance 1 / `inputs`, cut off at two standard deviations of the
   /// underlying normal ("LeCun normal": LeCun, Bottou, Orr and Müller, "Efficient backprop", 1998).
-  public init(inputs: Int, outputs: Int, activation: Activation = .identity, key: PRNGKey) {
+  public init(inputs: Int, outputs: Int, activation: Activation = .identity, key: some RandomSeed) {
     let shape: Shape = [inputs, outputs]
     // 0.8796… is the standard deviation of a standard normal cut off at ±2; 0.9545 = erf(√2).
     let bound: Float = 0.954_499_74
-    let uniform = Draw(key: key, shape: shape).uniform(low: -bound, high: bound)
+    let uniform = Draw(key: key.prngKey, shape: shape).uniform(low: -bound, high: bound)
     let truncated = erfInverse(uniform) * Tensor(Float(2).squareRoot())
     let scale = (1 / Float(max(inputs, 1))).squareRoot() / 0.879_625_66
     self.init(

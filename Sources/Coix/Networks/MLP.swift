@@ -14,9 +14,9 @@ public struct MLP: TensorTree {
   ///   - sizes: the widths, from the input's to the output's.
   ///   - activation: after every layer but the last.
   ///   - key: what the kernels are drawn with, each by a key split from it.
-  public init(sizes: [Int], activation: Activation = .relu, key: PRNGKey) {
+  public init(sizes: [Int], activation: Activation = .relu, key: some RandomSeed) {
     let count = max(0, sizes.count - 1)
-    layers = zip(key.split(into: count), 0..<count).map { key, layer in
+    layers = zip(key.prngKey.split(into: count), 0..<count).map { key, layer in
       Dense(
         inputs: sizes[layer], outputs: sizes[layer + 1],
         activation: layer == count - 1 ? .identity : activation, key: key)

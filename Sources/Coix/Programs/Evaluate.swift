@@ -82,8 +82,8 @@ public struct Evaluator<Program: InferenceProgram> {
 ///   - seed: a whole number or any key. The same seed gives the same numbers, on any number of threads.
 ///   - options: threads, checks, and which parts of the result are wanted.
 public func evaluate<Program: InferenceProgram>(
-  _ program: Program, latents: [String: Tensor] = [:], seed: PRNGKey,
+  _ program: Program, latents: [String: Tensor] = [:], seed: some RandomSeed,
   options: EvaluationOptions = EvaluationOptions()
 ) -> Evaluator<Program> {
-  Evaluator(program: program, latents: latents, key: seed, options: options)
+  Evaluator(program: program, latents: latents, key: seed.prngKey, options: options)
 }

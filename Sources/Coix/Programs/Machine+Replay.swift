@@ -5,11 +5,13 @@ extension Machine {
   /// drew the same values.
   ///
   /// All probability of a latent site is at the value that it has: if the scope gives it another one, its
-  /// log-probability is -inf. Each latent site takes a key from the scope's stream, as one that draws does.
+  /// log-probability is -inf. Each latent site takes a key from the scope's stream, as one that draws does,
+  /// and so do those that were let go of (``RunningMetrics/forgottenDraws``).
   func replay(_ sites: [Site], _ metrics: RunningMetrics, into scope: Scope, _ treatment: SiteTreatment)
     throws
   {
     let recorder = try recorder(scope)
+    for _ in 0..<metrics.forgottenDraws { _ = recorder.stream.next() }
     for var site in sites {
       if !site.isObserved { _ = recorder.stream.next() }
       site.key = treatment.name(site.key)
@@ -31,11 +33,6 @@ extension Machine {
       }
       recorder.append(site)
     }
-    var merged = recorder.metrics ?? RunningMetrics()
-    guard merged.logWeight == nil || metrics.logWeight == nil else {
-      throw CoixError.illFormedProgram("compose: both programs are weighted; at most one of them may be")
-    }
-    merged.merge(metrics)
-    recorder.metrics = merged
+    try recorder.merge(metrics)
   }
 }

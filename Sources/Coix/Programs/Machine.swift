@@ -51,7 +51,8 @@ final class Machine: @unchecked Sendable {
     registers = Array(repeating: nil, count: code.registerCount)
     recorders = Array(repeating: nil, count: code.scopeCount)
     registers[Register.input.index] = Slot(value: settings.input, isLocal: false)
-    recorders[Scope.root.index] = Recorder(key: settings.key, machine: id, checks: checks)
+    recorders[Scope.root.index] = Recorder(
+      key: settings.key, machine: id, takesLatents: true, checks: checks)
     batch = []
     hasParticles = false
     context = nil
@@ -140,7 +141,11 @@ final class Machine: @unchecked Sendable {
   // MARK: Scopes
 
   /// Gives values to latent sites of the evaluation itself.
-  func give(_ latents: [Site]) throws { try recorder(.root).give(latents) }
+  func give(_ latents: [Site]) throws {
+    for index in recorders.indices where recorders[index]?.takesLatents == true {
+      try recorder(Scope(index: index)).give(latents)
+    }
+  }
 
   /// Opens a scope whose key stream starts with `key`.
   func open(_ scope: Scope, key: PRNGKey) {
@@ -152,6 +157,19 @@ final class Machine: @unchecked Sendable {
     recorders[scope.index] = Recorder(
       key: try recorder(outer).stream.next(), machine: id, given: given, detachesGiven: detachesGiven,
       checks: checks)
+  }
+
+  /// Opens a scope that goes on where another stands, until ``resume(_:after:)``.
+  func open(_ scope: Scope, continuing outer: Scope) throws {
+    recorders[scope.index] = Recorder(continuing: try recorder(outer))
+  }
+
+  /// Closes a scope that has continued another, which goes on from there; returns the closed one.
+  func resume(_ outer: Scope, after scope: Scope) throws -> Recorder {
+    let inner = try recorder(scope)
+    try recorder(outer).resume(after: inner)
+    close(scope)
+    return inner
   }
 
   /// The recorder of an open scope. If the machine shares it with another one, the first call makes a copy.

@@ -101,8 +101,10 @@ struct PrimitiveEmitter: ProgramEmitter {
     try code.require(place.treatment.plates)
     code.noteRead(place.input)
     let output = code.makeRegister()
-    code.append { machine in
-      let value = try body(machine.recorder(place.scope), place.treatment, machine.take(place.input))
+    var treatment = place.treatment
+    treatment.conditions = try treatment.conditions.mapValues { try $0.placed(in: place.treatment.plates) }
+    code.append { [treatment] machine in
+      let value = try body(machine.recorder(place.scope), treatment, machine.take(place.input))
       try machine.checkFailure()
       machine.set(output, value)
     }

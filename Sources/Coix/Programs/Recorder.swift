@@ -9,6 +9,8 @@ final class Recorder {
   private var given: [Site]
   /// Whether given values lose their gradient.
   private let detachesGiven: Bool
+  /// Whether the values given are those that the evaluation gives to its own sites.
+  let takesLatents: Bool
   /// The weights and losses of the programs that have run here; nil if none of them is weighted.
   var metrics: RunningMetrics?
   /// The number of the machine that may change this recorder.
@@ -18,16 +20,26 @@ final class Recorder {
   /// In an enumeration, where latent sites take their values from.
   var path: SupportPath?
 
+  /// The sites so far that a condition has given a value to.
+  private(set) var conditioned: Set<SiteName> = []
+  /// The sites so far that are hidden.
+  private(set) var hidden: Set<SiteName> = []
+
   private var positions: [SiteName: Int] = [:]
   private var givenPositions: [SiteName: Int] = [:]
   /// Up to this number of sites, comparing all names is quicker than looking in a dictionary.
   private static let scanLimit = 8
 
-  init(key: PRNGKey, machine: UInt64, given: [Site] = [], detachesGiven: Bool = false, checks: CheckLevel) {
+  init(
+    key: PRNGKey, machine: UInt64, given: [Site] = [], detachesGiven: Bool = false,
+    takesLatents: Bool = false,
+    checks: CheckLevel
+  ) {
     self.machine = machine
     stream = KeyStream(key)
     self.given = given
     self.detachesGiven = detachesGiven
+    self.takesLatents = takesLatents
     self.checks = checks
     sites.reserveCapacity(4)
     give(given)
@@ -41,9 +53,33 @@ final class Recorder {
     given = other.given
     givenPositions = other.givenPositions
     detachesGiven = other.detachesGiven
+    takesLatents = other.takesLatents
     metrics = other.metrics
     checks = other.checks
     path = other.path
+    (conditioned, hidden) = (other.conditioned, other.hidden)
+  }
+
+  /// A recorder without sites that goes on where another one stands: with its keys, and the values that are
+  /// given to its sites.
+  init(continuing other: Recorder) {
+    machine = other.machine
+    stream = other.stream
+    sites = []
+    given = other.given
+    givenPositions = other.givenPositions
+    detachesGiven = other.detachesGiven
+    takesLatents = other.takesLatents
+    checks = other.checks
+    path = other.path
+    (conditioned, hidden) = (other.conditioned, other.hidden)
+  }
+
+  /// Goes on where a recorder that continued this one has come to. Its sites and metrics are not taken over.
+  func resume(after other: Recorder) {
+    stream = other.stream
+    path = other.path
+    (conditioned, hidden) = (other.conditioned, other.hidden)
   }
 
   /// Gives values to latent sites that come from now on, in place of those given before.
@@ -58,7 +94,13 @@ final class Recorder {
   ///
   /// - Parameter plateSizes: those of the plates that the site is in.
   func givenValue(_ name: SiteName, shape: Shape, plateSizes: @autoclosure () -> [Int]) -> Tensor? {
-    guard let value = givenValue(name) else { return nil }
+    givenValue(name).map { fitted($0, to: name, shape: shape, plateSizes: plateSizes()) }
+  }
+
+  /// A value for a site of some shape, with its chunk's rows.
+  private func fitted(
+    _ value: Tensor, to name: SiteName, shape: Shape, plateSizes: @autoclosure () -> [Int]
+  ) -> Tensor {
     if let failure = value.failure {
       remember(failure)
       return .nan
@@ -106,11 +148,9 @@ final class Recorder {
   static func requireSites(of given: [String], among names: [String]) throws {
     let known = Set(names)
     guard let unknown = given.first(where: { !known.contains($0) }) else { return }
-    let listed = names.prefix(20).map { "\"\($0)\"" } + (names.count > 20 ? ["…"] : [])
     throw CoixError.site(
       name: unknown,
-      reason: "latents: gives it a value, but no latent site has this name; there are "
-        + (listed.isEmpty ? "none" : listed.joined(separator: ", ")))
+      reason: "latents: gives it a value, but no latent site has this name; there are \(names.listed)")
   }
 
   /// Whether there is a site of this name.
@@ -124,6 +164,7 @@ final class Recorder {
 
   /// Adds a site as it is. A second site of the same name is an error.
   func append(_ site: Site) {
+    guard !site.key.base.isEmpty else { return remember(.site(name: "", reason: "every site needs a name")) }
     guard !contains(site.key) else {
       remember(.duplicateSite(site.name))
       return
@@ -134,6 +175,18 @@ final class Recorder {
   func replaceSites(_ transform: (inout [Site]) throws -> Void) rethrows {
     try transform(&sites)
     positions = [:]
+  }
+
+  /// Adds the metrics of a program that has run here.
+  ///
+  /// - Throws: `CoixError.illFormedProgram(_:)` if that is the second one with a weight.
+  func merge(_ later: RunningMetrics) throws {
+    var merged = metrics ?? RunningMetrics()
+    guard merged.logWeight == nil || later.logWeight == nil else {
+      throw CoixError.illFormedProgram("compose: both programs are weighted; at most one of them may be")
+    }
+    merged.merge(later)
+    metrics = merged
   }
 
   // MARK: Statements
@@ -153,7 +206,19 @@ final class Recorder {
       noteFailure(at: name, in: context)
       return .nan
     }
-    let given = givenValue(key, shape: distribution.shape, plateSizes: treatment.plates.map(\.count))
+    let plateSizes = treatment.plates.map(\.count)
+    let isHidden = treatment.hidden.contains(key)
+    if isHidden { note(key, in: \.hidden) }
+    if let condition = treatment.conditions[key] {
+      note(key, in: \.conditioned)
+      let value = fitted(condition, to: key, shape: distribution.shape, plateSizes: plateSizes)
+      if !isHidden {
+        record(key, value, distribution, local, treatment, isObserved: true, isGiven: false, in: context)
+      }
+      return value
+    }
+    if isHidden { return hiddenDraw(key, distribution, treatment, in: context) }
+    let given = givenValue(key, shape: distribution.shape, plateSizes: plateSizes)
     let value =
       given
       ?? treatment.drawn(
@@ -164,6 +229,32 @@ final class Recorder {
               forParameters: distribution.parameters.map(\.tensor))))
     record(key, value, distribution, local, treatment, isObserved: false, isGiven: given != nil, in: context)
     return value
+  }
+
+  /// A draw that is no site of the trace.
+  private func hiddenDraw(
+    _ key: SiteName, _ distribution: some Distribution, _ treatment: SiteTreatment,
+    in context: ExecutionContext?
+  ) -> Tensor {
+    let name = key.text
+    if path != nil {
+      remember(
+        .site(
+          name: name, reason: "enumerate: the site is hidden (block), so that its values are not gone through"
+        )
+      )
+    }
+    let value = distribution.sample(
+      Draw(
+        key: stream.next(), shape: distribution.shape, forParameters: distribution.parameters.map(\.tensor)))
+    check(name, value, distribution, isObserved: false, in: context)
+    noteFailure(at: name, causedBy: distribution.failure, in: context)
+    return treatment.drawn(value)
+  }
+
+  /// Notes that a combinator's treatment has met a site.
+  private func note(_ key: SiteName, in names: ReferenceWritableKeyPath<Recorder, Set<SiteName>>) {
+    if !self[keyPath: names].insert(key).inserted { remember(.duplicateSite(key.text)) }
   }
 
   /// The value that an enumeration gives to the next latent site.
@@ -192,13 +283,24 @@ final class Recorder {
     let context = ExecutionContext.current
     noteFailure(at: name, in: context)
     guard isDeclared(name, distribution, within: local) else { return noteFailure(at: name, in: context) }
+    if treatment.hidden.contains(key) { return note(key, in: \.hidden) }
     guard value.isPoisonedOrHas(distribution.shape) else {
-      remember(
-        distribution.failure
-          ?? .eventShape(site: name, value: value.shape, distribution: distribution.shape))
+      remember(distribution.failure ?? misfit(name, value, distribution.shape, treatment.plates))
       return noteFailure(at: name, in: context)
     }
     record(key, value, distribution, local, treatment, isObserved: true, isGiven: false, in: context)
+  }
+
+  /// Why an observed value does not fit a distribution of some shape.
+  private func misfit(_ name: String, _ value: Tensor, _ shape: Shape, _ plates: [Plate]) -> CoixError {
+    guard let plate = plates.first(where: { value.shape == Shape([$0.count]).appending(shape) }) else {
+      return .eventShape(site: name, value: value.shape, distribution: shape)
+    }
+    return .site(
+      name: name,
+      reason:
+        "its value has a row for each of the \(plate.count) rows of plate \"\(plate.name)\", but is not mapped "
+        + "over it: give the program plate.mapped(data) as its input")
   }
 
   private func record(
@@ -318,6 +420,13 @@ enum CheckLevel: Comparable {
 extension Distribution {
   /// The error that poisoned one of the tensors that the distribution is made of.
   fileprivate var failure: CoixError? { tensors.lazy.compactMap(\.failure).first }
+}
+
+extension [String] {
+  /// Names of sites for a message.
+  var listed: String {
+    isEmpty ? "none" : (prefix(20).map { "\"\($0)\"" } + (count > 20 ? ["…"] : [])).joined(separator: ", ")
+  }
 }
 
 extension Shape {

@@ -55,6 +55,9 @@ struct RunningMetrics {
   /// What ``memoize(_:_:memory:size:)`` keeps, for all particles.
   var memory: [String: Tensor]?
 
+  /// How many latent sites were left out of the trace (``marginal(_:keeping:)``). Where a run is replayed,
+  /// each takes a key as if it were there, so that what comes after has the same random numbers.
+  var forgottenDraws = 0
   /// The steps so far, if they are to be reported.
   var steps: [RunningStep] = []
 
@@ -86,6 +89,7 @@ struct RunningMetrics {
       lossTerms = later.lossTerms
     }
     steps += later.steps
+    forgottenDraws += later.forgottenDraws
   }
 
   mutating func addLossRows(_ rows: Tensor) {

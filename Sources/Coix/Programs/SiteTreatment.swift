@@ -10,6 +10,10 @@ struct SiteTreatment: Sendable {
   var isDetached = false
   /// Whether log-probabilities of latent sites take no gradient to the distribution's parameters.
   var sticksTheLanding = false
+  /// Values that make latent sites observed ones, by the names that the sites have in the evaluation.
+  var conditions: [SiteName: Tensor] = [:]
+  /// The sites that are left out of the trace, by the names that they have in the evaluation.
+  var hidden: Set<SiteName> = []
 
   /// The name that a site has in the evaluation.
   func name(_ name: SiteName) -> SiteName { name.suffixed(suffixes) }

@@ -195,6 +195,9 @@ struct StageCode: Sendable {
     if objective.rowLoss == nil { hasOtherLosses = true } else { hasRowLosses = true }
   }
 
+  /// Notes that gradients are taken row by row, which must wait for the whole plate.
+  mutating func noteRowGradients() { hasOtherLosses = true }
+
   /// How many particles the next program has; nil without a particle axis.
   var particleCount: Int? { hasParticles ? plates?.first?.count : nil }
 

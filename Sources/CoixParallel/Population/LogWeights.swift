@@ -19,7 +19,11 @@ package struct LogWeights {
     let tensor = try tensor.validated()
     guard tensor.shape.rank > 0, !tensor.isBatched, !tensor.isMapped, tensor.shape[0] > 0 else {
       throw CoixError.argument(
-        "log-weights need particles on their first axis; their shape is \(tensor.shape)")
+        "log-weights need particles on their first axis; their shape is \(tensor.shape)"
+          + (tensor.shape.rank > 0
+            ? ""
+            : ", that of a single run: evaluate the program in a plate, Plate(\"particle\", count: 1_000)(program), say")
+      )
     }
     self.init(
       tensor,

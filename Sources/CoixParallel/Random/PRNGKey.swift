@@ -14,10 +14,8 @@ public struct PRNGKey: Hashable, Sendable {
     self.word1 = word1
   }
 
-  /// The key of a seed: (0, seed mod 2^32), as JAX has it without 64-bit mode.
-  public init(seed: Int) {
-    self.init(word0: 0, word1: UInt32(truncatingIfNeeded: seed))
-  }
+  /// The key of a seed; see ``RandomSeed``.
+  public init(seed: some RandomSeed) { self = seed.prngKey }
 
   private init(_ key: coix_key) { self.init(word0: key.word0, word1: key.word1) }
 

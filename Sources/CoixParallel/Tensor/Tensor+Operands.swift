@@ -20,7 +20,8 @@ extension Tensor {
     }
     let reason =
       isMapped
-      ? "a tensor mapped over plate \"\(storage.mapping?.plate ?? "")\" has values only inside of the plate's programs"
+      ? "a tensor mapped over plate \"\(storage.mapping?.plate ?? "")\" has values only inside of the plate's "
+        + "programs, which take it as an argument and don't capture it"
       : "a tensor of another chunk or evaluation is used here; programs must not keep tensors in outer variables"
     return Tensor(failure: .misplacedTensor(operation: operation, reason: reason))
   }

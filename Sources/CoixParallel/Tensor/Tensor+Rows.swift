@@ -25,7 +25,7 @@ extension Tensor {
   /// `count` rows of a uniform tensor `[n, …]`, drawn with replacement: those at ``PRNGKey/choice(_:from:)``. A constant.
   ///
   /// Poisoned if there are no rows to draw from, or if `count` is negative.
-  public func sampledRows(_ count: Int, key: PRNGKey) -> Tensor {
+  public func sampledRows(_ count: Int, key: some RandomSeed) -> Tensor {
     if let refusal = refusal("sampledRows") { return refusal }
     guard shape.rank > 0, !isBatched, shape[0] > 0, count >= 0, count <= Int32.max else {
       return Tensor.mismatch(
@@ -38,7 +38,7 @@ extension Tensor {
     }
     guard let scratch = Storage(count: count) else { return .outOfMemory }
     return scratch.pointer.withMemoryRebound(to: Int32.self, capacity: scratch.capacity) { index in
-      Draw(key: key, shape: Shape(count)).fill(index, withIntegersIn: 0..<Int32(shape[0]))
+      Draw(key: key.prngKey, shape: Shape(count)).fill(index, withIntegersIn: 0..<Int32(shape[0]))
       return withExtendedLifetime(scratch) { rows(at: index, count) }
     }
   }

@@ -10,7 +10,7 @@ import Testing
     #expect(seven == PRNGKey(word0: 0, word1: 7))
     #expect(PRNGKey(seed: 7 + (1 << 32)) == seven, "as in JAX without 64-bit mode")
     #expect(PRNGKey(seed: -1) == PRNGKey(word0: 0, word1: .max))
-    _ = (PRNGKey(seed: .max), PRNGKey(seed: .min))
+    _ = (PRNGKey(seed: Int.max), PRNGKey(seed: Int.min))
   }
 
   @Test func splitting() {

@@ -212,7 +212,8 @@ import Testing
     let mapped = Tensor(storage: Storage(viewing: Tensor([1, 2]).storage, mapping: mapping), shape: [])
     #expect(
       (mapped + 1).failure?.description
-        == "+: a tensor mapped over plate \"particle\" has values only inside of the plate's programs")
+        == "+: a tensor mapped over plate \"particle\" has values only inside of the plate's programs, "
+        + "which take it as an argument and don't capture it")
     #expect(pow(2, mapped).failure != nil)
     #expect(mapped.sum(axis: 0).failure?.description.contains("mapped over plate") == true)
   }

@@ -138,7 +138,9 @@ import Testing
     #expect(throws: CoixError.self) { try paretoK(Tensor([1, .nan, 2])) }
     #expect(throws: CoixError.self) { try paretoSmoothed(Tensor([1, .infinity, 2])) }
     #expect(
-      message { try paretoK(1) } == "log-weights need particles on their first axis; their shape is []")
+      message { try paretoK(1) }
+        == "log-weights need particles on their first axis; their shape is [], that of a single run: evaluate the "
+        + "program in a plate, Plate(\"particle\", count: 1_000)(program), say")
     #expect(throws: CoixError.self) { try paretoK(Tensor.zeros([0])) }
     #expect(try paretoK(Tensor.zeros([3, 0])).shape == [0])
   }

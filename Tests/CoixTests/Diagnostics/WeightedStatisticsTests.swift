@@ -77,7 +77,7 @@ import Testing
     #expect(try logEvidence(result.metrics.logWeight).scalar == result.metrics.logZ.scalar)
     #expect(
       message { try result.weightedMean(of: "y") }
-        == #"site "y": the evaluation's trace has no such site, or was not kept; it has ["z", "x"]"#)
+        == #"site "y": the evaluation's trace has no such site; there are "z", "x""#)
   }
 
   @Test func misuse() throws {
@@ -86,7 +86,7 @@ import Testing
         == "weightedMean: the values' first axes must be those of the weights (shapes [4], [5])")
     #expect(
       message { try weightedQuantiles([1.5], of: Self.values, logWeights: Self.logWeights) }
-        == "quantiles: levels must lie between 0 and 1, one is 1.5")
+        == "quantiles: levels must lie between 0 and 1, one is 1.5; that of 5 % is 0.05")
     #expect(throws: CoixError.self) {
       try weightedQuantiles([.nan], of: Self.values, logWeights: Self.logWeights)
     }

@@ -97,7 +97,9 @@ import Testing
 
   @Test func mappedDataOutsideOfItsPlate() throws {
     let data = Self.plate.mapped(Tensor.zeros([100]))
-    let expected = #"a tensor mapped over plate "particle" has values only inside of the plate's programs"#
+    let expected =
+      #"a tensor mapped over plate "particle" has values only inside of the plate's programs, "#
+      + "which take it as an argument and don't capture it"
     let capturing = Kernel { (trace) in trace.sample("z", from: Normal(data, 1)) }
     #expect(message { try evaluate(Self.plate(capturing), seed: 1)() }?.hasSuffix(expected) == true)
     let returning = Kernel { (trace) in
