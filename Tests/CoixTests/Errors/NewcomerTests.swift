@@ -126,11 +126,11 @@ import Testing
     let nothing = Kernel { _ in Tensor(1) }
     let continued = Model { (trace, z: Tensor) in trace.sample("y", from: Normal(z, 1)) }
     #expect(throws: Never.self) {
-      try evaluate(propose(Self.particles(two), Self.particles(Self.prior)), seed: 0)()
-      try evaluate(propose(Self.particles(Self.model), Self.particles(noisy)), seed: 0)()
-      try evaluate(propose(Self.particles(two), Self.particles(noisy)), seed: 0)()
-      try evaluate(propose(Self.particles(Self.model), Self.particles(nothing)), seed: 0)()
-      try evaluate(propose(Self.particles(continued), chaining: Self.particles(Self.prior)), seed: 0)()
+      _ = try evaluate(propose(Self.particles(two), Self.particles(Self.prior)), seed: 0)()
+      _ = try evaluate(propose(Self.particles(Self.model), Self.particles(noisy)), seed: 0)()
+      _ = try evaluate(propose(Self.particles(two), Self.particles(noisy)), seed: 0)()
+      _ = try evaluate(propose(Self.particles(Self.model), Self.particles(nothing)), seed: 0)()
+      _ = try evaluate(propose(Self.particles(continued), chaining: Self.particles(Self.prior)), seed: 0)()
     }
   }
 

@@ -95,7 +95,7 @@ import Testing
     }
     let data: Tensor = [1, .nan, 2]
     let evaluation = try evaluate(Self.plate(observing([1, 0, 1])), seed: 1, options: Self.checked)(data)
-    #expect(evaluation.metrics.logWeight.scalars.allSatisfy(\.isFinite))
+    #expect(evaluation.metrics.logWeight.scalars.allSatisfy { $0.isFinite })
     #expect(
       message { _ = try evaluate(Self.plate(observing([1, 1, 0])), seed: 1, options: Self.checked)(data) }
         == "step 1: input 0 is NaN (particle 0)")
