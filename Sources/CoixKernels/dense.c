@@ -212,7 +212,7 @@ void coix_dense_backward(const float *x, const float *kernel, const float *y, co
                          size_t in, size_t out, size_t rows, coix_activation activation, int team) {
   // The inputs' gradients are sums over the outputs, which the pass for few inputs takes one after the other.
   const int few_inputs = in >= 1 && in <= COIX_NARROW && out >= 1 && rows >= 1 && dkernel && (!dx || out <= 512);
-  const int few_outputs = out >= 1 && out <= COIX_NARROW && rows >= 1 && !few_inputs;
+  const int few_outputs = in >= 1 && out >= 1 && out <= COIX_NARROW && rows >= 1 && !few_inputs;
 
   // The gradient before the activation. With few inputs the one pass takes a ReLU's with it.
   const float *gradient = dy;
