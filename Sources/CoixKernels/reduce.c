@@ -192,8 +192,10 @@ void coix_category_bounds(const float *probability, const float *sum, float *bou
     float *b = bound + o * (n - 1) * inner;
     for (size_t i = 0; i < inner; i++) {
       float last = -INFINITY;
+      // As XLA divides by what is the same for a whole axis.
+      const float scale = 1.0f / s[(n - 1) * inner + i];
       for (size_t k = 0; k + 1 < n; k++) {
-        const float next = s[k * inner + i] / s[(n - 1) * inner + i];
+        const float next = s[k * inner + i] * scale;
         if (p[k * inner + i] != 0.0f && !(next < last)) last = next;
         b[k * inner + i] = last;
       }

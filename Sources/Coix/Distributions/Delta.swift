@@ -34,7 +34,7 @@ public struct Delta: Distribution {
 
   public func logProb(of other: Tensor, reducing: Int) -> Tensor {
     guard (0...value.shape.rank).contains(eventRank) else {
-      return Tensor.mismatch("Delta", [value.shape], "\(eventRank) event axes asked for")
+      return Tensor.mismatch("Delta", of: tensors, shapes: [value.shape], "\(eventRank) event axes asked for")
     }
     let isPoint = (0..<eventRank).reduce(other .== value) { equal, _ in equal.min(axis: -1) }
     return logDensity.supported(where: isPoint).summingLast(reducing)

@@ -28,7 +28,8 @@ public struct Dirichlet: Distribution {
 
   private var refused: Tensor {
     Tensor.mismatch(
-      "Dirichlet", [concentration.shape], "needs an axis of concentrations, as long as the event")
+      "Dirichlet", of: tensors, shapes: [concentration.shape],
+      "needs an axis of concentrations, as long as the event")
   }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Dirichlet {

@@ -84,7 +84,7 @@ public struct MultivariateNormal: Distribution {
 
   private var refused: Tensor {
     Tensor.mismatch(
-      "MultivariateNormal", [location.shape, choleskyFactor.shape],
+      "MultivariateNormal", of: tensors, shapes: [location.shape, choleskyFactor.shape],
       "needs vectors [..., n], matrices [..., n, n]")
   }
 

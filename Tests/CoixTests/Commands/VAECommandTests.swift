@@ -61,7 +61,10 @@ import examples
   @Test(arguments: [
     ("1,2,3\n4,5,6\n", "points are needed, one a row: [n, 2]; it has the shape [2, 3]"),
     ("1,2\n", "too few points: 1, for 1 to train on and 1 to test with"),
-    ("1,2\n3,nan\n", "column 2 of row 2 is nan"), ("1,2\n3\n", "line 2 has 1 column, line 1 has 2"),
+    (
+      "1,2\n3,nan\n", "line 2, column 2: 'nan' is not a number; missing: [\"nan\"] reads it as NaN"
+    ),
+    ("1,2\n3\n", "line 2 has 1 column, line 1 has 2"),
     ("1,2\n3,x\n", "line 2, column 2: 'x' is not a number"), ("", "is empty"),
   ])
   func refusesData(_ text: String, _ reason: String) throws {

@@ -81,7 +81,7 @@ import Testing
         _ = try evaluate(resample(inference), seed: 1, options: EvaluationOptions(workers: options.workers))(
           few.mapped(Tensor.ones([80])),
           instances.mapped(ones(20, but: .nan, at: [13, 4])))
-      }, expected: "(instance 4)"),
+      }, expected: "instance 4)"),
   ]
 
   @Test(arguments: all)

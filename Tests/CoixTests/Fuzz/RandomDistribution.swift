@@ -10,6 +10,8 @@ struct RandomDistribution: Sendable {
 
   private let family: Int
   private let parameters: (RandomExpression, RandomExpression)
+  /// Whether the parameters are kept to where most distributions are what they should be.
+  private let isTame: Bool
   /// What is made of the distribution: nothing in half of all cases.
   private let wrapper: Int
 
@@ -58,13 +60,19 @@ struct RandomDistribution: Sendable {
       RandomExpression(depth: Int.random(in: 0..<3, using: &random), &random),
       RandomExpression(depth: Int.random(in: 0..<3, using: &random), &random)
     )
+    isTame = Int.random(in: 0..<8, using: &random) > 0
     wrapper = Int.random(in: 0..<10, using: &random)
   }
 
   /// The distribution, given the program's values so far.
   func distribution(_ values: [Tensor]) -> any Distribution {
-    wrapped(Self.families[family].make(parameters.0.value(values), parameters.1.value(values)))
+    var (a, b) = (parameters.0.value(values), parameters.1.value(values))
+    if isTame { (a, b) = (softplus(tanh(finite(a))), softplus(1 + tanh(finite(b)))) }
+    return wrapped(Self.families[family].make(a, b))
   }
+
+  /// The numbers that are finite, and 0 for others.
+  private func finite(_ x: Tensor) -> Tensor { select(abs(x) .< .infinity, x, 0) }
 
   private func wrapped(_ distribution: some Distribution) -> any Distribution {
     // All axes are part of the event, as a site needs them.
