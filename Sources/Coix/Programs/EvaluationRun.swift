@@ -59,7 +59,8 @@ struct EvaluationRun {
         if stage.hasRowWork {
           try runChunks(of: stage, isLast: isLast)
         } else {
-          machine = Machine(copying: machine, batch: barrier.population.batch, hasParticles: stage.hasParticles)
+          machine = Machine(
+            copying: machine, batch: barrier.population.batch, hasParticles: stage.hasParticles)
           for instruction in stage.instructions { try instruction(machine) }
           if isLast { try machine.dropUnwanted(settings.options.keep, output) }
         }

@@ -40,7 +40,7 @@ import Testing
     // In single vectors of lanes and in whole ones.
     inChunk(rows: 40, tape: Tape()) { chunk in
       guard let tape = chunk.context.tape else { return }
-      let x = chunk.batched([Float](repeating: edge.point, count: 80), [2])
+      let x = chunk.batched((0..<80).map { $0 % 2 == 0 ? 0.5 : edge.point }, [2])
       let node = tape.append(shape: [2], stride: x.stride, .none)
       let y = select(0, edge.body(x.tracked(node: node, tape: tape.id)), 1)
       tape.add(chunk.seed([Float](repeating: 1, count: 80), [2]), to: y.node)

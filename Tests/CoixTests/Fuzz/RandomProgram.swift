@@ -17,46 +17,69 @@ indirect enum RandomProgram: Sendable {
 
   static let objectives: [Objective?] = [nil, .elbo, .iwae, .rws, .fkl, .rkl, .avo, .apg]
 
-  /// A program of the kinds that are usual: a proposal for a target, with or without resamplings; or any other.
+  /// An inference program, most of whose parts are of the levels and in the plates that they should be.
   init(_ random: inout SplitMix) {
-    self = RandomProgram(depth: Int.random(in: 1..<4, using: &random), &random)
+    let both = Int.random(in: 0..<3, using: &random) == 0
+    self = RandomProgram(
+      .inference, depth: Int.random(in: 1..<4, using: &random), inBothPlates: both, &random)
   }
 
-  private init(depth: Int, _ random: inout SplitMix) {
+  private init(
+    _ level: AnyProgram.Level, depth: Int, inBothPlates both: Bool, _ random: inout SplitMix
+  ) {
+    func isRare() -> Bool { Int.random(in: 0..<40, using: &random) == 0 }
+    func part(_ level: AnyProgram.Level) -> RandomProgram {
+      RandomProgram(
+        isRare() ? .inference : level, depth: depth - 1, inBothPlates: isRare() ? !both : both, &random)
+    }
     guard depth > 0 else {
-      let both = Int.random(in: 0..<3, using: &random) == 0
-      let isBare = Int.random(in: 0..<8, using: &random) == 0
-      let primitive = RandomProgram(primitiveWith: Int.random(in: 0..<4, using: &random), &random)
-      self = isBare ? primitive : .plate(both: both, primitive)
+      let primitive = RandomProgram(
+        primitiveWith: Int.random(in: 0..<4, using: &random), observing: level == .target, &random)
+      self = isRare() ? primitive : .plate(both: both, primitive)
       return
     }
-    func part() -> RandomProgram { RandomProgram(depth: depth - 1, &random) }
-    switch Int.random(in: 0..<12, using: &random) {
-    case 0..<5:
-      // The same statements on both sides half of the time, so that their sites meet.
-      let proposal = part()
-      let target = Bool.random(using: &random) ? proposal.observing(&random) : part()
-      self = .propose(
-        target, proposal, objective: Int.random(in: 0..<Self.objectives.count, using: &random),
-        detach: Int.random(in: 0..<4, using: &random) == 0, chain: Int.random(in: 0..<6, using: &random) == 0)
-    case 5..<7:
-      let counts: [ParticleCount] = [.same, .same, .same, .exactly(7), .exactly(40), .one, .exactly(0)]
-      let threshold: Double? = Int.random(in: 0..<3, using: &random) == 0 ? 0.5 : nil
-      self = .resample(
-        part(), count: threshold == nil ? counts.randomElement(using: &random) ?? .same : .same,
-        scheme: ResamplingScheme.allCases.randomElement(using: &random) ?? .systematic, threshold: threshold)
-    case 7: self = .compose(part(), part(), suffix: Int.random(in: 0..<4, using: &random) > 0)
-    case 8: self = .extend(part(), part())
-    case 9:
-      self = .loop(Int.random(in: 0..<4, using: &random), part(), body: part().reading(.earlier, &random))
-    case 10: self = .handled(Int.random(in: 0..<3, using: &random), part())
-    default: self = part()
+    let choice = Int.random(in: 0..<10, using: &random)
+    switch level {
+    case .kernel:
+      self = choice < 3 ? .compose(part(.kernel), part(.kernel), suffix: choice > 0) : part(.kernel)
+    case .primitive, .target:
+      switch choice {
+      case 0..<3: self = .extend(part(.target), part(.kernel))
+      case 3: self = .compose(part(.target), part(.kernel), suffix: false)
+      default: self = part(.target)
+      }
+    case .inference:
+      switch choice {
+      case 0..<4:
+        // The same statements on both sides half of the time, so that all of their sites meet.
+        let proposal = part(Bool.random(using: &random) ? .inference : .kernel)
+        let target = Bool.random(using: &random) ? proposal.observing(&random) : nil
+        self = .propose(
+          target ?? part(.target), proposal,
+          objective: Int.random(in: 0..<Self.objectives.count, using: &random),
+          detach: Int.random(in: 0..<4, using: &random) == 0, chain: isRare())
+      case 4..<6:
+        let counts: [ParticleCount] = [.same, .same, .same, .exactly(7), .exactly(40), .one]
+        let threshold: Double? = Int.random(in: 0..<3, using: &random) == 0 ? 0.5 : nil
+        let count = isRare() ? .exactly(0) : counts.randomElement(using: &random) ?? .same
+        self = .resample(
+          part(.inference), count: threshold == nil ? count : .same,
+          scheme: ResamplingScheme.allCases.randomElement(using: &random) ?? .systematic, threshold: threshold
+        )
+      case 6: self = .compose(part(.kernel), part(.inference), suffix: true)
+      case 7:
+        self = .loop(
+          Int.random(in: 0..<4, using: &random), part(.inference),
+          body: part(.target).reading(.earlier, &random))
+      case 8: self = .handled(Int.random(in: 0..<3, using: &random), part(.inference))
+      default: self = part(.kernel)
+      }
     }
   }
 
-  private init(primitiveWith count: Int, _ random: inout SplitMix) {
+  private init(primitiveWith count: Int, observing observes: Bool, _ random: inout SplitMix) {
     self = .primitive(
-      (0..<count).map { RandomStatement(name: "s\($0)", &random) },
+      (0..<count).map { RandomStatement(name: "s\($0)", observes: observes, &random) },
       result: RandomExpression(depth: Int.random(in: 0..<2, using: &random), &random))
   }
 
@@ -142,10 +165,12 @@ struct RandomStatement: Sendable {
 
   var observes: Bool { observed != nil }
 
-  init(name: String, _ random: inout SplitMix) {
+  /// - Parameter observes: whether the site may be observed.
+  init(name: String, observes: Bool, _ random: inout SplitMix) {
     self.name = name
     distribution = RandomDistribution(&random)
-    observed = Int.random(in: 0..<5, using: &random) == 0 ? RandomExpression(depth: 1, &random) : nil
+    let isObserved = observes && Int.random(in: 0..<4, using: &random) == 0
+    observed = isObserved ? RandomExpression(depth: 1, &random) : nil
     localPlate = Int.random(in: 0..<8, using: &random) == 0 ? 4 : nil
   }
 

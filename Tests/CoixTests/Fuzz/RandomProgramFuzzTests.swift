@@ -79,6 +79,7 @@ import Testing
   @Test func programsGiveNumbersOrAnErrorOnAnyThreads() throws {
     let one = try Workers(threads: 1)
     var (numbers, errors) = (0, 0)
+    var kinds: [String: Int] = [:]
     for run in 0..<fuzzRuns(250) {
       var random = SplitMix(seed: UInt64(run))
       let example = Example(&random)
@@ -88,6 +89,7 @@ import Testing
         case .numbers: numbers += 1
         case .error(let text):
           errors += 1
+          kinds[String(text.prefix(60)), default: 0] += 1
           #expect(!text.hasPrefix("not a CoixError"), "run \(run): \(text)")
         }
         let other = example.outcome(
@@ -99,6 +101,9 @@ import Testing
       }
     }
     // Programs of which all fail, or none, would show little.
-    #expect(numbers * 10 > numbers + errors && errors * 10 > numbers + errors, "\(numbers) and \(errors)")
+    let most = kinds.sorted { $0.value > $1.value }.prefix(12).map { "\($0.value) \($0.key)" }
+    #expect(
+      numbers * 10 > numbers + errors && errors * 10 > numbers + errors,
+      "\(numbers) numbers and \(errors) errors, of which:\n\(most.joined(separator: "\n"))")
   }
 }
