@@ -7,6 +7,8 @@
 #include "internal.h"
 #include "truncated_normal.h"
 
+#include <float.h>
+
 /// Every family: its name in coix_density, that of its functions, and how many operands it has.
 #define DENSITIES(FAMILY)                                                                          \
   FAMILY(COIX_GAMMA_DENSITY, gamma, 3)                                                             \

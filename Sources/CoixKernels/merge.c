@@ -2,6 +2,9 @@
 
 #include "internal.h"
 
+#include <float.h>
+#include <math.h>
+
 void coix_accumulate_double(double *y, const float *x, size_t count) {
 #pragma omp simd
   for (size_t i = 0; i < count; i++) y[i] += (double)x[i];
@@ -11,7 +14,8 @@ static void merge_range(const double *const *parts, size_t part_count, float *ou
   for (size_t i = begin; i < end; i++) {
     double sum = parts[0][i];
     for (size_t part = 1; part < part_count; part++) sum += parts[part][i];
-    out[i] = (float)sum;
+    // Sums of floats are floats, so that opposite ones cancel; infinities stay.
+    out[i] = (float)(isinf(sum) ? sum : sum > FLT_MAX ? FLT_MAX : sum < -FLT_MAX ? -FLT_MAX : sum);
   }
 }
 

@@ -82,7 +82,9 @@ extension CoixError: CustomStringConvertible {
     case .notANumber(let source, let location):
       return location.message("\(source) is NaN")
     case .parameter(let site, let parameter, let requirement, let value, let location):
-      return location.message("site \"\(site)\": \(parameter) must be \(requirement), is \(value)")
+      // A NaN's sign says nothing.
+      let found = value.isNaN ? "nan" : "\(value)"
+      return location.message("site \"\(site)\": \(parameter) must be \(requirement), is \(found)")
     case .weights(let step, let instance, let reason):
       let rows = instance.plates.isEmpty ? "instance \(instance.row)" : instance.rows
       return "\(step): \(reason) (\(rows))"

@@ -426,8 +426,13 @@ INLINE void COPY(store_numbers)(float *out, v16d wide, size_t n) {
 static __attribute__((noinline)) void COPY(store_slopes)(const float *gradient, const v16d *slopes, int arity, float *const *out,
                                                          size_t at, size_t n) {
   v16d g = v_widen(n == 16 ? v_load(gradient + at) : v_load_part(gradient + at, n));
-  for (int k = 0; k < arity; k++)
-    if (out[k]) COPY(store_numbers)(out[k] + at, g == 0.0 ? (v16d)(0.0) : g * slopes[k], n);
+  for (int k = 0; k < arity; k++) {
+    if (!out[k]) continue;
+    // The nearest float, so that of a density less itself nothing remains, where differences of infinities were no numbers.
+    v16d y = g == 0.0 ? (v16d)(0.0) : g * slopes[k];
+    y = y > FLT_MAX ? (v16d)(FLT_MAX) : y < -FLT_MAX ? (v16d)(-FLT_MAX) : y;
+    COPY(store_numbers)(out[k] + at, y, n);
+  }
 }
 
 DENSITIES(KERNELS)

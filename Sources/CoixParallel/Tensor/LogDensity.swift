@@ -110,7 +110,13 @@ package func logDensity(_ family: LogDensityFamily, _ operands: Tensor...) -> Te
         }
       }
       for (node, slope) in zip(nodes, slopes) {
-        if let slope { tape.add(slope, to: node) }
+        guard let slope else { continue }
+        let form = tape.form(of: node)
+        let sum = slope.summed(to: form.shape, stride: form.stride)
+        // As the kernel does with each slope: sums stay floats, too.
+        let isSummed = sum.shape != slope.shape || sum.stride != slope.stride
+        let largest = Float.greatestFiniteMagnitude
+        tape.add(isSummed ? sum.clamped(to: -largest...largest) : sum, to: node)
       }
     })
 }

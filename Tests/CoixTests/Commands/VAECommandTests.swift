@@ -48,7 +48,7 @@ import examples
     ),
     (["--noise", "-1"], "the noise must be at least 0, is -1.0"),
     (["--noise", "0.1", "--data", "points.csv"], "--noise is for two moons"),
-    (["--learning-rate", "1e30"], "log-weight"),
+    (["--learning-rate", "1e30"], #"site "z": location must be real, is "#),
     (["--data", "/dev/null/none.csv"], "/dev/null/none.csv: cannot be read: Not a directory"),
     (["--data", "/dev/zero"], "/dev/zero: is not a regular file"),
     (["--out", "/dev/null"], "/dev/null: is not a folder that can be made and written to"),

@@ -32,7 +32,7 @@ import Testing
     expectDensity(StudentT(1, 0, 1), at: 1e30, -139.299_84)
     expectDensity(Uniform(-3e38, 3e38), at: 0, -89.289_993)
     expectDensity(Laplace(0, 2e38), at: 0, -88.884_53)
-    #expect(isNear(try gradient(at: 1e-20) { Cauchy(0, $0).logProb(of: 1) }, [1]))
+    #expect(isNear(try gradient(at: 1e-20) { Cauchy(0, $0).logProb(of: 1) }, [1e20]))
     let draws = Uniform(-3e38, 3e38).expanded(to: [1_000]).sample(1)
     #expect(draws.scalars.allSatisfy { abs($0) <= 3e38 })
     #expect(draws.scalars.contains { $0 < -1e38 } && draws.scalars.contains { $0 > 1e38 })
@@ -43,7 +43,7 @@ import Testing
     expectDensity(StudentT(1e38), at: 1, -1.418_938_5)
     expectDensity(Poisson(1e7), at: 1e7, -8.977_986)
     expectDensity(Gamma(1e7, 1e7), at: 1, 7.140_109_2)
-    expectDensity(Beta(1e5, 1e5), at: 0.5, 5.877_241_6)
+    expectDensity(Beta(1e5, 1e5), at: 0.5, 5.877_243_7)
     let dirichlet = Dirichlet([1e7, 1e7]).logProb(of: [0.5, 0.5]).scalar
     #expect(dirichlet == Beta(1e7, 1e7).logProb(of: 0.5).scalar)
     // (2n choose n) / 4^n = (1 - 1 / (8n)) / √(πn) with n = 5e6.

@@ -52,9 +52,10 @@ extension Bijector {
     // Another map of the type may have made it: what tells is whether this one makes it, too.
     let isImage = (forward(known.base.detached) .== y.detached).allOfLast(codomainRank)
     let current = parameters.map(\.tensor)
+    // A constant stays where it is while the parameters move, so that x moves with them.
     let isDirect =
       known.standsForTensor
-      && (known.hasParameters(current) || (y.isConstant && current.allSatisfy(\.isConstant)))
+      && (y.isConstant ? current.allSatisfy(\.isConstant) : known.hasParameters(current))
     return point(
       of: y, in: domain, isKnown: known.isKnown.map { $0 * isImage } ?? isImage, known, isDirect: isDirect)
   }
