@@ -9,7 +9,7 @@ extension Tensor {
     }
   }
 
-  /// Rows of a uniform tensor `[n, …]`, by number: `[index.count, …]`. A constant; see ``gathered(at:axis:)`` for gradients.
+  /// Rows of a uniform tensor `[n, …]`, by number: `[index.count, …]`. A constant; see `gathered(at:axis:)` for gradients.
   ///
   /// Poisoned if an index is outside of 0 ..< n.
   public func rows(at index: [Int32]) -> Tensor {
