@@ -32,6 +32,8 @@ import Testing
     expectDensity(StudentT(1, 0, 1), at: 1e30, -139.299_84)
     expectDensity(Uniform(-3e38, 3e38), at: 0, -89.289_993)
     expectDensity(Laplace(0, 2e38), at: 0, -88.884_53)
+    #expect(isNear(try gradient(at: 1) { Cauchy(0, $0).logProb(of: 1e20) }, [1]))
+    #expect(isNear(try gradient(at: 1) { Cauchy(0, $0).logProb(of: 1e30) }, [1]))
     #expect(isNear(try gradient(at: 1e-20) { Cauchy(0, $0).logProb(of: 1) }, [1e20]))
     let draws = Uniform(-3e38, 3e38).expanded(to: [1_000]).sample(1)
     #expect(draws.scalars.allSatisfy { abs($0) <= 3e38 })

@@ -3,6 +3,8 @@ enum Tolerance: Sendable {
   case exact
   /// |a - b| <= t (1 + |b|).
   case mixed(Float)
+  /// |a - b| <= t (1 + |b|) + r, where r is the rounding of terms that the reference subtracts from each other.
+  case mixedAndRounding(Float, Float)
   /// |a - b| <= t |b|, or less than the least normal float: the reference's processor takes such numbers for 0.
   case relative(Float)
   /// |a - b| <= t.
@@ -12,6 +14,7 @@ enum Tolerance: Sendable {
     switch self {
     case .exact: 0
     case .mixed(let t): t * (1 + expected.magnitude)
+    case .mixedAndRounding(let t, let rounding): t * (1 + expected.magnitude) + rounding
     case .relative(let t): Swift.max(t * expected.magnitude, .leastNormalMagnitude)
     case .absolute(let t): t
     }
