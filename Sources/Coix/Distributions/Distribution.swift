@@ -102,16 +102,21 @@ extension Distribution {
   }
 
   /// The axes that are not event axes.
-  public var batchShape: Shape { shape.leading(shape.rank - usedEventRank) }
+  public var batchShape: Shape { batchShape(within: shape) }
 
   /// The axes of one event.
-  public var eventShape: Shape { shape.dropping(shape.rank - usedEventRank) }
+  public var eventShape: Shape {
+    let shape = shape
+    return shape.dropping(batchShape(within: shape).rank)
+  }
 
   /// Whether the shape has as many axes as belong to one event.
   var hasEventAxes: Bool { (0...shape.rank).contains(eventRank) }
 
-  /// The event axes that the shape has.
-  private var usedEventRank: Int { max(0, min(eventRank, shape.rank)) }
+  /// The axes that are not event axes, for one who has the distribution's shape already.
+  func batchShape(within shape: Shape) -> Shape {
+    shape.leading(shape.rank - max(0, min(eventRank, shape.rank)))
+  }
 
   /// The log-density of `value`, one number for each element of the batch.
   public func logProb(of value: Tensor) -> Tensor { logProb(of: value, reducing: 0) }

@@ -102,7 +102,9 @@ struct PrimitiveEmitter: ProgramEmitter {
     code.noteRead(place.input)
     let output = code.makeRegister()
     var treatment = place.treatment
-    treatment.conditions = try treatment.conditions.mapValues { try $0.placed(in: place.treatment.plates) }
+    if !treatment.conditions.isEmpty {
+      treatment.conditions = try treatment.conditions.mapValues { try $0.placed(in: place.treatment.plates) }
+    }
     code.append { [treatment] machine in
       let value = try body(machine.recorder(place.scope), treatment, machine.take(place.input))
       try machine.checkFailure()

@@ -195,14 +195,15 @@ final class Recorder {
   func sample(
     _ name: String, from distribution: some Distribution, within local: Shape, treatment: SiteTreatment
   ) -> Tensor {
-    if let expanded = expanded(distribution, to: local) {
+    let shape = distribution.shape
+    if let expanded = expanded(distribution, of: shape, to: local) {
       return sample(name, from: expanded, within: local, treatment: treatment)
     }
     let key = treatment.name(SiteName(name))
     let name = key.text
     let context = ExecutionContext.current
     noteFailure(at: name, in: context)
-    guard isDeclared(name, distribution, within: local) else {
+    guard isDeclared(name, distribution, of: shape, within: local) else {
       noteFailure(at: name, in: context)
       return .nan
     }
@@ -211,29 +212,27 @@ final class Recorder {
     if isHidden { note(key, in: \.hidden) }
     if let condition = treatment.conditions[key] {
       note(key, in: \.conditioned)
-      let value = fitted(condition, to: key, shape: distribution.shape, plateSizes: plateSizes)
+      let value = fitted(condition, to: key, shape: shape, plateSizes: plateSizes)
       if !isHidden {
         record(key, value, distribution, local, treatment, isObserved: true, isGiven: false, in: context)
       }
       return value
     }
-    if isHidden { return hiddenDraw(key, distribution, treatment, in: context) }
-    let given = givenValue(key, shape: distribution.shape, plateSizes: plateSizes)
+    if isHidden { return hiddenDraw(key, distribution, shape, treatment, in: context) }
+    let given = givenValue(key, shape: shape, plateSizes: plateSizes)
     let value =
       given
       ?? treatment.drawn(
         enumeratedValue(name, distribution)
           ?? distribution.sample(
-            Draw(
-              key: stream.next(), shape: distribution.shape,
-              forParameters: distribution.parameters.map(\.tensor))))
+            Draw(key: stream.next(), shape: shape, forParameters: distribution.parameters.map(\.tensor))))
     record(key, value, distribution, local, treatment, isObserved: false, isGiven: given != nil, in: context)
     return value
   }
 
   /// A draw that is no site of the trace.
   private func hiddenDraw(
-    _ key: SiteName, _ distribution: some Distribution, _ treatment: SiteTreatment,
+    _ key: SiteName, _ distribution: some Distribution, _ shape: Shape, _ treatment: SiteTreatment,
     in context: ExecutionContext?
   ) -> Tensor {
     let name = key.text
@@ -245,8 +244,7 @@ final class Recorder {
       )
     }
     let value = distribution.sample(
-      Draw(
-        key: stream.next(), shape: distribution.shape, forParameters: distribution.parameters.map(\.tensor)))
+      Draw(key: stream.next(), shape: shape, forParameters: distribution.parameters.map(\.tensor)))
     check(name, value, distribution, isObserved: false, in: context)
     noteFailure(at: name, causedBy: distribution.failure, in: context)
     return treatment.drawn(value)
@@ -275,17 +273,20 @@ final class Recorder {
     _ name: String, _ value: Tensor, from distribution: some Distribution, within local: Shape,
     treatment: SiteTreatment
   ) {
-    if let expanded = expanded(distribution, to: local) {
+    let shape = distribution.shape
+    if let expanded = expanded(distribution, of: shape, to: local) {
       return observe(name, value, from: expanded, within: local, treatment: treatment)
     }
     let key = treatment.name(SiteName(name))
     let name = key.text
     let context = ExecutionContext.current
     noteFailure(at: name, in: context)
-    guard isDeclared(name, distribution, within: local) else { return noteFailure(at: name, in: context) }
+    guard isDeclared(name, distribution, of: shape, within: local) else {
+      return noteFailure(at: name, in: context)
+    }
     if treatment.hidden.contains(key) { return note(key, in: \.hidden) }
-    guard value.isPoisonedOrHas(distribution.shape) else {
-      remember(distribution.failure ?? misfit(name, value, distribution.shape, treatment.plates))
+    guard value.isPoisonedOrHas(shape) else {
+      remember(distribution.failure ?? misfit(name, value, shape, treatment.plates))
       return noteFailure(at: name, in: context)
     }
     record(key, value, distribution, local, treatment, isObserved: true, isGiven: false, in: context)
@@ -340,24 +341,29 @@ final class Recorder {
 
   /// The distribution expanded to the sizes of the local plates; nil if it has these sizes already or cannot
   /// be expanded to them.
-  private func expanded<D: Distribution>(_ distribution: D, to local: Shape) -> Expanded<D>? {
-    guard local.stretches(distribution.batchShape) else { return nil }
+  private func expanded<D: Distribution>(
+    _ distribution: D, of shape: Shape, to local: Shape
+  ) -> Expanded<D>? {
+    guard local.rank > 0, local.stretches(distribution.batchShape(within: shape)) else { return nil }
     let expanded = Expanded(distribution, to: local, isLocal: true)
     return expanded.batchShape == local ? expanded : nil
   }
 
-  private func isDeclared(_ name: String, _ distribution: some Distribution, within local: Shape) -> Bool {
-    let axes = 0...distribution.shape.rank
-    guard !axes.contains(distribution.eventRank) || distribution.batchShape != local else { return true }
+  private func isDeclared(
+    _ name: String, _ distribution: some Distribution, of shape: Shape, within local: Shape
+  ) -> Bool {
+    let axes = 0...shape.rank
+    let batchShape = distribution.batchShape(within: shape)
+    guard !axes.contains(distribution.eventRank) || batchShape != local else { return true }
     if let cause = distribution.failure {
       remember(cause)
     } else if !axes.contains(distribution.eventRank) {
       remember(
         .site(
-          name: name, reason: "\(distribution.eventRank) event axes are asked of shape \(distribution.shape)")
+          name: name, reason: "\(distribution.eventRank) event axes are asked of shape \(shape)")
       )
     } else {
-      remember(.undeclaredAxes(site: name, shape: distribution.batchShape))
+      remember(.undeclaredAxes(site: name, shape: batchShape))
     }
     return false
   }
@@ -432,7 +438,7 @@ extension [String] {
 extension Shape {
   /// Whether a distribution with this batch shape has to be expanded to fill local plates of these sizes.
   fileprivate func stretches(_ batch: Shape) -> Bool {
-    rank > 0 && batch != self && Shape.broadcast(batch, self) == self
+    batch != self && Shape.broadcast(batch, self) == self
   }
 }
 

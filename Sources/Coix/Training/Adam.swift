@@ -49,7 +49,7 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
       throw CoixError.shape(
         operation: "Adam", shapes: gradients.map(\.shape), reason: "not what the optimiser was made for")
     }
-    if let obstacle = gradient.obstacle(for: parameters, limit: Self.greatestGradient) {
+    if let obstacle = gradient.obstacle(in: gradients, for: parameters, limit: Self.greatestGradient) {
       try counts.skip(obstacle, by: "Adam")
       return false
     }

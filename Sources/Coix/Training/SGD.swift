@@ -23,7 +23,7 @@ public struct SGD<Parameters: TensorTree>: Optimizer {
     try moved.update(with: gradients, "SGD") { parameter, gradient, _ in
       parameter = parameter - rate * gradient
     }
-    if let obstacle = gradient.obstacle(for: parameters) ?? moved.obstacle(after: parameters) {
+    if let obstacle = gradient.obstacle(in: gradients, for: parameters) ?? moved.obstacle(after: parameters) {
       try counts.skip(obstacle, by: "SGD")
       return false
     }

@@ -45,10 +45,13 @@ extension TensorTree {
   /// What is wrong with a gradient: the first number that is NaN or of greater magnitude than a limit. nil: nothing.
   ///
   /// - Parameters:
+  ///   - tensors: the gradient's, for one who has listed them already.
   ///   - parameters: which are to blame if they are not finite themselves.
   ///   - limit: of a gradient's magnitude.
-  func obstacle(for parameters: Self, limit: Float = .greatestFiniteMagnitude) -> SkippedStep? {
-    guard flattened.contains(where: { $0.firstNumber(above: limit) != nil }) else { return nil }
+  func obstacle(
+    in tensors: [Tensor], for parameters: Self, limit: Float = .greatestFiniteMagnitude
+  ) -> SkippedStep? {
+    guard tensors.contains(where: { $0.firstNumber(above: limit) != nil }) else { return nil }
     if let broken = parameters.firstNumber() {
       return SkippedStep(cause: .parameter, name: broken.name, value: broken.value)
     }

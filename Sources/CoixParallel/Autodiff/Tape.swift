@@ -179,23 +179,23 @@ final class Tape {
 
   /// Adds to a node's gradient; what was broadcast from the node's shape is summed first.
   func add(_ gradient: consuming Tensor, to node: Int32) {
-    // What cannot be computed goes no further: its error is the evaluation's.
-    guard node >= 0, !gradient.isPoisoned else { return }
+    guard node >= 0 else { return }
     let node = nodes + Int(node)
-    let isWhole = gradient.shape == node.pointee.shape && (gradient.stride == 0 || node.pointee.stride != 0)
-    let reduced =
-      isWhole ? gradient : gradient.summed(to: node.pointee.shape, stride: node.pointee.stride)
-    guard !reduced.isPoisoned else { return }
+    if gradient.shape != node.pointee.shape || (gradient.stride != 0 && node.pointee.stride == 0) {
+      gradient = gradient.summed(to: node.pointee.shape, stride: node.pointee.stride)
+    }
+    // What cannot be computed goes no further: its error is the evaluation's.
+    guard !gradient.isPoisoned else { return }
     guard var sum = node.pointee.gradient.take() else {
-      node.pointee.gradient = reduced
+      node.pointee.gradient = consume gradient
       return
     }
     if sum.storage.isPlain, isKnownUniquelyReferenced(&sum.storage) {
-      coix_accumulate(sum.pointer, reduced.pointer, sum.bufferCount, Int32(sum.team))
+      coix_accumulate(sum.pointer, gradient.pointer, sum.bufferCount, Int32(sum.team))
     } else {
-      sum = sum + reduced
+      sum = sum + gradient
     }
-    node.pointee.gradient = sum
+    node.pointee.gradient = consume sum
   }
 
   /// The gradient that has reached a node.

@@ -89,6 +89,8 @@ public struct Shape: Hashable, Sendable {
   /// fit.
   public static func broadcast(_ left: Shape, _ right: Shape) -> Shape? {
     if left == right { return left }
+    if left == .scalar { return right.isValid ? right : nil }
+    if right == .scalar { return left.isValid ? left : nil }
     let rank = Swift.max(left.rank, right.rank)
     var result = Shape.scalar
     for axis in 0..<rank {

@@ -130,9 +130,10 @@ extension Tensor {
   func summed(to shape: Shape, stride: Int) -> Tensor {
     var result = self
     if result.stride > 0 && stride == 0 { result = result.summedOverRows() }
-    if result.shape == shape { return result }
+    if result.shape == shape || result.isPoisoned { return result }
     let extra = result.shape.rank - shape.rank
     if extra > 0 { result = result.sum(axes: Array(0..<extra)) }
+    if result.isPoisoned { return result }
     let stretched = (0..<shape.rank).filter { shape[$0] == 1 && result.shape[$0] != 1 }
     if !stretched.isEmpty { result = result.sum(axes: stretched, keepingAxes: true) }
     return result
