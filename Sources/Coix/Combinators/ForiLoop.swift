@@ -69,10 +69,9 @@ struct LoopEmitter: ProgramEmitter {
     let output = code.output
     guard round < rounds.upperBound else {
       code.appendBookkeeping { machine in
-        let (sites, metrics) = try machine.finished(before)
+        let program = try machine.finished(before)
         machine.keys[loop] = nil
-        machine.close(before)
-        try machine.replay(sites, metrics, into: place.scope, place.treatment)
+        try machine.replay(program, into: place.scope, place.treatment)
         try machine.checkFailure()
       }
       code.discard(place.input)
@@ -94,7 +93,11 @@ struct LoopEmitter: ProgramEmitter {
     code.run(program, Place(input: code.copy(place.input), scope: scope, treatment: plates))
     code.then { code in
       _ = code.accept(finished.offer)
-      code.append { try $0.completeWeight(scope) }
+      code.append { machine in
+        guard try machine.recorder(scope).metrics?.logWeight != nil else { return }
+        // What is observed around the weighted program is in the weight, too.
+        try machine.completeWeight(of: scope)
+      }
       let result = code.output
       code.discard(output)
       code.appendBookkeeping { $0.close(before) }
@@ -120,10 +123,7 @@ private struct FinishedEmitter: ProgramEmitter {
         "foriLoop: the program so far may stand in one place of its round's program, and nowhere else")
     }
     code.appendBookkeeping { machine in
-      let (sites, metrics) = try machine.finished(scope)
-      // The run is handed on and not copied, so that later barriers complete its metrics only once.
-      machine.close(scope)
-      try machine.replay(sites, metrics, into: place.scope, place.treatment)
+      try machine.replay(machine.finished(scope), into: place.scope, place.treatment)
       try machine.checkFailure()
     }
     code.discard(place.input)
@@ -149,18 +149,14 @@ extension ProgramOutline {
 }
 
 extension Machine {
-  /// Sites, in the order of their names, and metrics of a program that has run in a scope.
-  fileprivate func finished(_ scope: Scope) throws -> ([Site], RunningMetrics) {
-    let sites = try finishedTrace(scope).sites.sorted { $0.key < $1.key }
-    return (sites, try recorder(scope).metrics ?? RunningMetrics())
-  }
-
-  /// Adds to the weight of a round's program what is observed around the weighted program within it.
-  fileprivate func completeWeight(_ scope: Scope) throws {
+  /// The program that has run in a scope, with its sites in the order of their names.
+  ///
+  /// It is handed on and not copied, so that later barriers complete its metrics only once.
+  fileprivate func finished(_ scope: Scope) throws -> Recorder {
     let recorder = try recorder(scope)
-    guard var metrics = recorder.metrics, metrics.logWeight != nil else { return }
-    completeWeight(&metrics, try finishedTrace(scope).sites)
-    recorder.metrics = metrics
+    recorder.finish(sorting: true)
+    close(scope)
+    return recorder
   }
 
   /// Computes the metrics that an initial program without a proposal lacks.

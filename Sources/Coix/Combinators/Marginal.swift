@@ -3,9 +3,9 @@ import CoixParallel
 /// The program with the sites of the given names alone: what no later step reads goes no further.
 ///
 /// Output, weights and metrics stay as they are, and so do the random numbers of what comes after. The other
-/// sites are let go of: a resampling does not gather them, later steps do not carry them along, and the
-/// result does not hold them. What they have observed is in the weight, so that the result is a weighted
-/// program. A filter that keeps its state alone takes the same time for each step, however many went before:
+/// sites are let go of: later steps do not keep them, and the result does not hold them. What they have
+/// observed is in the weight, so that the result is a weighted program. A filter that keeps its state alone
+/// takes as much memory for a thousand steps as for ten:
 ///
 /// ```swift
 /// let filter = foriLoop(1..<100, initial: particles(first)) { t, q in

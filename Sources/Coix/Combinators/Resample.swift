@@ -63,14 +63,8 @@ struct ResampleEmitter: ProgramEmitter {
       program, Place(input: place.input, scope: inner, treatment: SiteTreatment(plates: treatment.plates)))
     code.then { code in
       code.append { machine in
-        let recorder = try machine.recorder(inner)
-        var metrics = recorder.metrics ?? RunningMetrics()
-        let trace = try machine.finishedTrace(inner)
-        machine.completeWeight(&metrics, trace.sites)
-        recorder.metrics = metrics
-        recorder.replaceSites {
-          $0 = machine.hasParticles ? trace.sites.sorted { $0.key < $1.key } : trace.sites
-        }
+        try machine.completeWeight(of: inner)
+        try machine.recorder(inner).finish(sorting: machine.hasParticles)
       }
       if code.hasParticles {
         let output = code.output
@@ -82,7 +76,7 @@ struct ResampleEmitter: ProgramEmitter {
       code.appendBookkeeping { machine in
         let recorder = try machine.recorder(inner)
         machine.close(inner)
-        try machine.replay(recorder.sites, recorder.metrics ?? RunningMetrics(), into: scope, treatment)
+        try machine.replay(recorder, into: scope, treatment)
         try machine.checkFailure()
       }
       code.free(inner)
@@ -124,13 +118,20 @@ struct ResampleEmitter: ProgramEmitter {
       }
       metrics.weightTerms = []
       let gather = population.gather(ancestors)
-      try machine.gather(output, scope) { tensor in
-        let gathered = gather(tensor)
-        // A single particle outside of all plates is no row of anything.
-        return isSingle && population.instances == 1 && gathered.isMapped
-          ? gathered.unmapped().reshaped(to: tensor.shape) : gathered
+      if isSingle {
+        try machine.gather(output, scope) { tensor in
+          let gathered = gather(tensor)
+          // A single particle outside of all plates is no row of anything.
+          return population.instances == 1 && gathered.isMapped
+            ? gathered.unmapped().reshaped(to: tensor.shape) : gathered
+        }
+      } else {
+        try machine.gatherRecent(output, scope) { gather($0) }
+        recorder.moveToPast(gatheringEarlier: gather)
       }
       try gather.finish()
+    } else {
+      recorder.moveToPast(gatheringEarlier: nil)
     }
 
     if !isMet.contains(false) {

@@ -81,13 +81,13 @@ extension Machine {
     try root.requireSitesOfGiven()
     var metrics = root.metrics ?? RunningMetrics()
     // A program without a weight of its own has that of its observed sites.
-    completeWeight(&metrics, root.sites)
+    completeWeight(&metrics, root.recent)
     root.metrics = metrics
     switch keep {
     case .everything: break
-    case .output: root.replaceSites { $0 = [] }
+    case .output: root.forgetSites()
     case .metrics:
-      root.replaceSites { $0 = [] }
+      root.forgetSites()
       unkeptOutput = try take(output)
     }
   }

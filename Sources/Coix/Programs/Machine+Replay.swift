@@ -11,9 +11,9 @@ extension Machine {
     throws
   {
     let recorder = try recorder(scope)
-    for _ in 0..<metrics.forgottenDraws { _ = recorder.stream.next() }
+    recorder.stream.skip(metrics.forgottenDraws)
     for var site in sites {
-      if !site.isObserved { _ = recorder.stream.next() }
+      if !site.isObserved { recorder.stream.skip(1) }
       site.key = treatment.name(site.key)
       // At a barrier there may be no context to remember an error.
       guard !recorder.contains(site.key) else { throw CoixError.duplicateSite(site.name) }
@@ -34,5 +34,12 @@ extension Machine {
       recorder.append(site)
     }
     try recorder.merge(metrics)
+  }
+
+  /// The same for a program whose scope is closed. Its past sites stay unread if nothing happens to them.
+  func replay(_ program: Recorder, into scope: Scope, _ treatment: SiteTreatment) throws {
+    let recorder = try recorder(scope)
+    let sites = recorder.takePast(of: program, treatment) ? program.recent : program.sites
+    try replay(sites, program.metrics ?? RunningMetrics(), into: scope, treatment)
   }
 }

@@ -37,4 +37,13 @@ extension Machine {
       metrics.summarize(weight)
     }
   }
+
+  /// Completes the weight of the program that has run in a scope.
+  func completeWeight(of scope: Scope) throws {
+    let recorder = try recorder(scope)
+    var metrics = recorder.metrics ?? RunningMetrics()
+    // Past sites are in the weight already. Errors name sites as the finished trace does.
+    completeWeight(&metrics, keepsWeightTerms ? try finishedTrace(scope).sites : recorder.recent)
+    recorder.metrics = metrics
+  }
 }

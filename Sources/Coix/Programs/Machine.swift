@@ -223,11 +223,9 @@ final class Machine: @unchecked Sendable {
       registers[index]?.value = try Self.visited(value, body)
     }
     try forEachOwnRecorder { recorder in
-      try recorder.replaceSites { sites in
-        for index in sites.indices {
-          try body(.rows, &sites[index].value)
-          try body(.rows, &sites[index].logProb)
-        }
+      try recorder.forEachRecent { site in
+        try body(.rows, &site.value)
+        try body(.rows, &site.logProb)
       }
       try recorder.metrics?.visit(body)
     }
@@ -243,23 +241,29 @@ final class Machine: @unchecked Sendable {
     }
   }
 
-  /// The names of the sites, which must be the same in every chunk.
+  /// The names of the sites, which must be the same in every chunk. (Past ones are.)
   var signature: [SiteName] {
     var names: [SiteName] = []
-    forEachOwnRecorder { for site in $0.sites { names.append(site.key) } }
+    forEachOwnRecorder { for site in $0.recent { names.append(site.key) } }
     return names
   }
 
-  /// Replaces the tensors of a register, and of the sites of a scope: those that a resampling gathers.
+  /// Replaces the tensors of a register, and of the sites of a scope: those that are gathered.
   func gather(_ register: Register, _ scope: Scope, _ transform: (Tensor) -> Tensor) throws {
+    let recorder = try recorder(scope)
+    // Past sites are read first.
+    recorder.replaceSites { _ in }
+    try gatherRecent(register, scope, transform)
+  }
+
+  /// The same without the sites of the past.
+  func gatherRecent(_ register: Register, _ scope: Scope, _ transform: (Tensor) -> Tensor) throws {
     if let value = registers[register.index]?.value {
       set(register, try value.mapTensors(transform))
     }
-    try recorder(scope).replaceSites { sites in
-      for index in sites.indices {
-        sites[index].value = transform(sites[index].value)
-        sites[index].logProb = transform(sites[index].logProb)
-      }
+    try recorder(scope).forEachRecent { site in
+      site.value = transform(site.value)
+      site.logProb = transform(site.logProb)
     }
   }
 

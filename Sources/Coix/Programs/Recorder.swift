@@ -4,7 +4,13 @@ import CoixParallel
 /// the values that sites are given instead of drawing.
 final class Recorder {
   var stream: KeyStream
-  private(set) var sites: [Site] = []
+  /// The sites that resamplings have gone over. They come before the others.
+  private(set) var past: PastSites?
+  /// The other sites, in the order in which they ran.
+  private(set) var recent: [Site] = []
+  /// Where there are past sites: how many of the others are to be sorted together with them, and how many
+  /// suffixes all of these have gained since that was asked for.
+  private var unsorted = (recent: 0, gained: 0)
   /// The values that latent sites are given, as sites of these names.
   private var given: [Site]
   /// Whether given values lose their gradient.
@@ -41,7 +47,7 @@ final class Recorder {
     self.detachesGiven = detachesGiven
     self.takesLatents = takesLatents
     self.checks = checks
-    sites.reserveCapacity(4)
+    recent.reserveCapacity(4)
     give(given)
   }
 
@@ -49,7 +55,7 @@ final class Recorder {
   init(copying other: Recorder, machine: UInt64) {
     self.machine = machine
     stream = other.stream
-    sites = other.sites
+    (past, recent, unsorted) = (other.past, other.recent, other.unsorted)
     given = other.given
     givenPositions = other.givenPositions
     detachesGiven = other.detachesGiven
@@ -65,7 +71,6 @@ final class Recorder {
   init(continuing other: Recorder) {
     machine = other.machine
     stream = other.stream
-    sites = []
     given = other.given
     givenPositions = other.givenPositions
     detachesGiven = other.detachesGiven
@@ -153,13 +158,66 @@ final class Recorder {
       reason: "latents: gives it a value, but no latent site has this name; there are \(names.listed)")
   }
 
+  // MARK: Sites
+
+  /// All sites, in the order in which they ran. Those of the past are read.
+  var sites: [Site] {
+    if let past {
+      func before(_ a: Site, _ b: Site) -> Bool {
+        a.key.suffixed(-unsorted.gained) < b.key.suffixed(-unsorted.gained)
+      }
+      let sorted = (past.read() + recent.prefix(unsorted.recent)).sorted(by: before)
+      recent.replaceSubrange(..<unsorted.recent, with: sorted)
+      (self.past, positions) = (nil, [:])
+    }
+    return recent
+  }
+
   /// Whether there is a site of this name.
   func contains(_ name: SiteName) -> Bool {
-    if sites.count <= Self.scanLimit { return sites.contains { $0.key == name } }
-    if positions.count < sites.count {
-      for position in positions.count..<sites.count { positions[sites[position].key] = position }
+    if let past, past.contains(name) { return true }
+    if recent.count <= Self.scanLimit { return recent.contains { $0.key == name } }
+    if positions.count < recent.count {
+      for position in positions.count..<recent.count { positions[recent[position].key] = position }
     }
     return positions[name] != nil
+  }
+
+  /// At the end of the program: takes off the suffixes that all versions of a variable have in common, and
+  /// sorts the sites by their names if asked for.
+  func finish(sorting: Bool) {
+    var trace = Trace(sorting ? recent : sites)
+    let least = trace.leastSuffixCounts(past?.leastSuffixCounts ?? [:])
+    trace.takeOff(least)
+    past?.takeOff(least)
+    (recent, positions) = (trace.sites, [:])
+    guard sorting else { return }
+    if past == nil { recent.sort { $0.key < $1.key } } else { unsorted = (recent.count, 0) }
+  }
+
+  /// At the barrier of a resampling, after ``finish(sorting:)``: its sites become past ones. Those that were
+  /// so before have yet to be gathered.
+  func moveToPast(gatheringEarlier gather: RowGather?) {
+    for index in recent.indices {
+      (recent[index].isSuffixed, recent[index].isGiven, recent[index].isWeighed) = (false, false, true)
+    }
+    past = PastSites(past, gatheredBy: gather, then: recent)
+    (recent, positions, unsorted) = ([], [:], (0, 0))
+  }
+
+  /// Takes over the past sites of a program that is replayed here, unread: their names gain suffixes, and as
+  /// many keys are left out as they take.
+  ///
+  /// - Returns: false where the sites have to be looked at one by one: values may be given to them, gradients
+  ///   stop at them, or there are sites before them.
+  func takePast(of program: Recorder, _ treatment: SiteTreatment) -> Bool {
+    guard let taken = program.past, past == nil, recent.isEmpty, given.isEmpty, !treatment.isDetached,
+      !treatment.sticksTheLanding
+    else { return false }
+    past = taken.suffixed(treatment.suffixes)
+    unsorted = (program.unsorted.recent, program.unsorted.gained + treatment.suffixes)
+    stream.skip(taken.latentCount)
+    return true
   }
 
   /// Adds a site as it is. A second site of the same name is an error.
@@ -169,13 +227,24 @@ final class Recorder {
       remember(.duplicateSite(site.name))
       return
     }
-    sites.append(site)
+    recent.append(site)
   }
 
+  /// Changes all sites.
   func replaceSites(_ transform: (inout [Site]) throws -> Void) rethrows {
-    try transform(&sites)
+    var all = sites
+    try transform(&all)
+    (recent, positions) = (all, [:])
+  }
+
+  /// Calls `body` with the sites that are not past, which it may change.
+  func forEachRecent(_ body: (inout Site) throws -> Void) rethrows {
+    for index in recent.indices { try body(&recent[index]) }
     positions = [:]
   }
+
+  /// Lets go of all sites.
+  func forgetSites() { (past, recent, positions) = (nil, [], [:]) }
 
   /// Adds the metrics of a program that has run here.
   ///

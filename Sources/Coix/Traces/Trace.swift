@@ -49,13 +49,22 @@ public struct Trace: Sendable {
 
   /// For each variable, takes off the suffixes that all of its versions have in common, and flags the sites
   /// that had any.
-  mutating func desuffix() {
-    guard sites.contains(where: \.key.isSuffixed) else { return }
-    var least: [String: Int] = [:]
+  mutating func desuffix() { takeOff(leastSuffixCounts()) }
+
+  /// For each variable, the least number of suffixes that one of its versions has, here or among others.
+  func leastSuffixCounts(_ others: [String: Int] = [:]) -> [String: Int] {
+    guard sites.contains(where: \.key.isSuffixed) || !others.isEmpty else { return [:] }
+    var least = others
     for site in sites { least[site.key.base] = min(least[site.key.base] ?? .max, site.key.suffixCount) }
+    return least
+  }
+
+  /// Takes so many suffixes off each variable's versions, and flags the sites that had any.
+  mutating func takeOff(_ counts: [String: Int]) {
+    guard !counts.isEmpty else { return }
     for index in sites.indices where sites[index].key.isSuffixed {
       sites[index].isSuffixed = true
-      sites[index].key.suffixCount -= least[sites[index].key.base] ?? 0
+      sites[index].key.suffixCount -= counts[sites[index].key.base] ?? 0
     }
   }
 }

@@ -4,8 +4,8 @@
 /// occurs twice stays one tensor. Over T gathers of tensors that join one after another there are T
 /// multiplications, not T² / 2.
 package final class RowGather {
-  private let index: RowIndex
-  private let plate: String
+  package let index: RowIndex
+  package let plate: String
   private var views: [ObjectIdentifier: (source: Tensor, view: Tensor)] = [:]
   /// For each earlier index, and for each second factor of one: its product with this gather's.
   private var products: [ObjectIdentifier: (earlier: RowIndex, product: RowIndex)] = [:]
@@ -22,6 +22,7 @@ package final class RowGather {
   /// Indices compose: values that nobody reads in between are gathered once.
   package func callAsFunction(_ tensor: Tensor) -> Tensor {
     guard !tensor.storage.isPlain, let mapping = tensor.storage.mapping else { return tensor }
+    ExecutionContext.current?.rowWork.views += 1
     let name = ObjectIdentifier(tensor.storage)
     if let (source, view) = views[name], source.node == tensor.node, source.tape == tensor.tape {
       return view
@@ -59,9 +60,11 @@ package final class RowGather {
     for name in read { _ = try products[name]?.product.rows }
   }
 
+  /// What was gathered by an earlier index, gathered by this one too.
+  ///
   /// a (b (c …)) becomes a (b (c … index)): a product with the same first factors, for each tail one that
   /// others share.
-  private func product(after earlier: RowIndex) -> RowIndex {
+  package func product(after earlier: RowIndex) -> RowIndex {
     read.insert(ObjectIdentifier(earlier))
     var firsts: [(tail: RowIndex, first: RowIndex)] = []
     var tail = earlier

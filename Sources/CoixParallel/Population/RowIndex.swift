@@ -12,7 +12,6 @@ package final class RowIndex: Sendable {
   let count: Int
   private let form: Mutex<Form>
   private let sorted = Mutex<SortedRows?>(nil)
-
   init(_ rows: Numbers<Int32>) {
     count = rows.count
     form = Mutex(.rows(rows))
@@ -33,6 +32,25 @@ package final class RowIndex: Sendable {
   init(_ first: RowIndex, then: RowIndex) {
     count = then.count
     form = Mutex(.product(first: first, then: then))
+  }
+
+  deinit {
+    // A chain of products is let go of one after another, and not each within the one before it.
+    var next = takeTail()
+    while var product = next {
+      next = nil
+      guard isKnownUniquelyReferenced(&product) else { return }
+      next = product.takeTail()
+    }
+  }
+
+  /// The second factor of a product that nobody will read; the product lets go of it.
+  private func takeTail() -> RowIndex? {
+    form.withLock {
+      guard case .product(let first, let then) = $0 else { return nil }
+      $0 = .product(first: first, then: first)
+      return then
+    }
   }
 
   /// What is yet to be multiplied.
@@ -95,6 +113,8 @@ package struct RowWork: Equatable, Sendable {
   package var compositions = 0
   /// Indices that were sorted, for a gradient.
   package var sorts = 0
+  /// Tensors that are to be read through an index.
+  package var views = 0
   /// Tensors whose rows were moved, after or between stages.
   package var gathers = 0
 }

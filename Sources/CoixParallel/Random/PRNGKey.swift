@@ -49,16 +49,23 @@ extension PRNGKey: ExpressibleByIntegerLiteral {
 ///
 /// Drawing is (next, sub) = split(key): the stream keeps `next`, the draw is `sub`.
 public struct KeyStream: Sendable {
+  private var start: PRNGKey
+  /// How many draws after `start` the stream stands. Most streams that skip draws are never drawn from again.
+  private var skipped = 0
+
   /// What the next draw will be split from.
-  public private(set) var key: PRNGKey
+  public var key: PRNGKey { (0..<skipped).reduce(start) { key, _ in key.split().0 } }
 
   /// A stream that starts at `key` itself.
-  public init(_ key: PRNGKey) { self.key = key }
+  public init(_ key: PRNGKey) { start = key }
 
   /// The next draw.
   public mutating func next() -> PRNGKey {
     let (next, draw) = key.split()
-    key = next
+    (start, skipped) = (next, 0)
     return draw
   }
+
+  /// Leaves out draws, as if ``next()`` had been called so many times.
+  package mutating func skip(_ count: Int) { skipped += max(count, 0) }
 }

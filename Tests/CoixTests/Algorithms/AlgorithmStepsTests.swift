@@ -1,7 +1,6 @@
 import Coix
 import CoixParallel
-import Foundation
-import Synchronization
+import TestSupport
 import Testing
 
 /// Algorithms of many steps, as lists and as loops: the right answers, on a small stack, with work that grows with the steps.
@@ -111,24 +110,5 @@ import Testing
       #expect(try evaluate(half, seed: 1)().output.values.scalars == whole)
       #expect(try evaluate(first, seed: 1)().output.values.scalars == whole)
     }
-  }
-
-  private final class Box: Sendable {
-    let content = Mutex<Result<Void, any Error>?>(nil)
-  }
-
-  /// Runs `body` on a thread with a stack of 512 KiB, what secondary threads have on some systems.
-  private func onSmallStack(_ body: @escaping @Sendable () throws -> Void) throws {
-    let result = Box()
-    let done = DispatchSemaphore(value: 0)
-    let thread = Thread {
-      let outcome = Result { try body() }
-      result.content.withLock { $0 = outcome }
-      done.signal()
-    }
-    thread.stackSize = 512 << 10
-    thread.start()
-    done.wait()
-    try result.content.withLock { $0 }?.get()
   }
 }

@@ -83,8 +83,9 @@ import Testing
     for _ in 1..<30 { program = resample(program, scheme: .multinomial) }
     let context = ExecutionContext.caller(team: 1)
     _ = try context.withCurrent { try evaluate(program, seed: 0)() }
+    // The output's index is composed from the first step on, that of the sites from the last one back.
+    #expect(context.rowWork.compositions == 29 + 29)
     // A value and a log-probability of each of seven sites; the output is one of them.
-    #expect(context.rowWork.compositions == 29)
     #expect(context.rowWork.gathers == 14)
   }
 }
