@@ -32,7 +32,7 @@ public enum CoixError: Error, Equatable, Sendable {
   /// All of an instance's weights are -inf, or one is NaN or +inf. The instance is counted through the plates
   /// within that of the particles. An evaluation throws it within ``atSite(name:error:)``, with the site that
   /// is to blame.
-  case weights(step: String, instance: RowLocation, reason: String)
+  case weights(instance: RowLocation, reason: String)
   /// A metric that the program's run has not computed was asked for.
   case metric(name: String, reason: String)
   /// A finite program has more runs than an enumeration may take.
@@ -85,9 +85,9 @@ extension CoixError: CustomStringConvertible {
       // A NaN's sign says nothing.
       let found = value.isNaN ? "nan" : "\(value)"
       return location.message("site \"\(site)\": \(parameter) must be \(requirement), is \(found)")
-    case .weights(let step, let instance, let reason):
+    case .weights(let instance, let reason):
       let rows = instance.plates.isEmpty ? "instance \(instance.row)" : instance.rows
-      return "\(step): \(reason) (\(rows))"
+      return "\(instance.step.map { "step \($0)" } ?? "weights"): \(reason) (\(rows))"
     case .metric(let name, let reason):
       return "metrics.\(name): \(reason)"
     case .tooManyAssignments(let limit):

@@ -46,7 +46,7 @@ struct EmpiricalEmitter: ProgramEmitter {
     code.discard(place.input)
     let register = code.makeRegister()
     let population = Population(
-      batch: plates.map(\.count), hasParticles: hasParticles, plate: plates.first?.name ?? "", step: nil,
+      batch: plates.map(\.count), hasParticles: hasParticles, plate: plates.first?.name ?? "",
       workers: .standard)
     code.appendBookkeeping { machine in
       machine.set(register, try output.mapTensors { population.read($0) }, isLocal: false)

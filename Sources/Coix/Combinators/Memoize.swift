@@ -203,7 +203,7 @@ private struct BestParticles {
       let weights = try logWeights.logWeights(of: instance)
       if let bad = weights.firstIndex(where: { $0.isNaN || $0 == .infinity }) {
         throw CoixError.weights(
-          step: population.stepName, instance: RowLocation(row: instance),
+          instance: RowLocation(row: instance),
           reason: "the joint log-probability of particle \(bad) is \(weights[bad])")
       }
       var seen: Set<[Float]> = []

@@ -18,7 +18,7 @@ extension LogWeights {
 /// Of a step's incremental log-weights it is the incremental, of cumulative ones the cumulative effective
 /// sample size. Kong, "A note on importance sampling using standardized weights", 1992.
 ///
-/// - Throws: `CoixError.weights(step:instance:reason:)` where an instance's weights are all -inf, or one is
+/// - Throws: `CoixError.weights(instance:reason:)` where an instance's weights are all -inf, or one is
 ///   NaN or +inf.
 public func effectiveSampleSize(_ logWeights: Tensor) throws -> Tensor {
   let weights = try LogWeights(logWeights)

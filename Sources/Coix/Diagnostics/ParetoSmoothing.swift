@@ -13,7 +13,7 @@ import Foundation
 /// 5, 3 √S) particles, and k is shrunk towards 1/2 by a prior worth ten of them. The fit is that of Zhang and
 /// Stephens, "A new and efficient estimation method for the generalized Pareto distribution", 2009.
 ///
-/// - Throws: `CoixError.weights(step:instance:reason:)` where an instance's weights are all -inf, or one is
+/// - Throws: `CoixError.weights(instance:reason:)` where an instance's weights are all -inf, or one is
 ///   NaN or +inf.
 public func paretoK(_ logWeights: Tensor) throws -> Tensor {
   let weights = try LogWeights(logWeights)

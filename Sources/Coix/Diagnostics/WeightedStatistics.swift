@@ -7,7 +7,7 @@ import Foundation
 /// Sums are taken in double. The result is a constant.
 ///
 /// - Throws: `CoixError.shape(operation:shapes:reason:)` if the shapes don't fit;
-///   `CoixError.weights(step:instance:reason:)` where an instance's weights are all -inf, or one is NaN or
+///   `CoixError.weights(instance:reason:)` where an instance's weights are all -inf, or one is NaN or
 ///   +inf.
 public func weightedMean(of values: Tensor, logWeights: Tensor) throws -> Tensor {
   try WeightedColumns("weightedMean", values, logWeights).map { values, weights in [mean(values, weights)] }

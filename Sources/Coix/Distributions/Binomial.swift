@@ -78,6 +78,6 @@ public struct Binomial: Distribution {
   }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Binomial {
-    Binomial(totalCount, form, transform(parameter))
+    Binomial(transform(totalCount), form, transform(parameter))
   }
 }

@@ -4,13 +4,13 @@ import CoixParallel
 struct BarrierContext {
   /// All particles.
   let population: Population
-  /// The number of the stage that has ended, from 1, for messages.
+  /// The number of the stage that has ended, from 1.
   let stage: Int
 
   init(stage: Int, plates: [Plate], hasParticles: Bool, workers: Workers) {
     self.stage = stage
     population = Population(
-      batch: plates.map(\.count), hasParticles: hasParticles, plate: plates.first?.name ?? "", step: stage,
+      batch: plates.map(\.count), hasParticles: hasParticles, plate: plates.first?.name ?? "",
       workers: workers)
   }
 

@@ -12,7 +12,7 @@ final class Recorder {
   /// suffixes all of these have gained since that was asked for.
   private var unsorted = (recent: 0, gained: 0)
   /// The values that latent sites are given, as sites of these names.
-  private var given: [Site]
+  private var given: [Site] = []
   /// Whether given values lose their gradient.
   private let detachesGiven: Bool
   /// Whether the values given are those that the evaluation gives to its own sites.
@@ -38,12 +38,10 @@ final class Recorder {
 
   init(
     key: PRNGKey, machine: UInt64, given: [Site] = [], detachesGiven: Bool = false,
-    takesLatents: Bool = false,
-    checks: CheckLevel
+    takesLatents: Bool = false, checks: CheckLevel
   ) {
     self.machine = machine
     stream = KeyStream(key)
-    self.given = given
     self.detachesGiven = detachesGiven
     self.takesLatents = takesLatents
     self.checks = checks
@@ -68,16 +66,10 @@ final class Recorder {
 
   /// A recorder without sites that goes on where another one stands: with its keys, and the values that are
   /// given to its sites.
-  init(continuing other: Recorder) {
-    machine = other.machine
-    stream = other.stream
-    given = other.given
-    givenPositions = other.givenPositions
-    detachesGiven = other.detachesGiven
-    takesLatents = other.takesLatents
-    checks = other.checks
-    path = other.path
-    (conditioned, hidden) = (other.conditioned, other.hidden)
+  convenience init(continuing other: Recorder) {
+    self.init(copying: other, machine: other.machine)
+    forgetSites()
+    metrics = nil
   }
 
   /// Goes on where a recorder that continued this one has come to. Its sites and metrics are not taken over.
@@ -244,7 +236,7 @@ final class Recorder {
   }
 
   /// Lets go of all sites.
-  func forgetSites() { (past, recent, positions) = (nil, [], [:]) }
+  func forgetSites() { (past, recent, positions, unsorted) = (nil, [], [:], (0, 0)) }
 
   /// Adds the metrics of a program that has run here.
   ///

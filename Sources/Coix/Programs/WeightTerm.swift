@@ -31,7 +31,7 @@ extension BarrierContext {
     do {
       return try body()
     } catch let error as CoixError {
-      guard case .weights(let step, let instance, let reason) = error,
+      guard case .weights(let instance, let reason) = error,
         let (term, isImpossible) = term(in: terms, toBlameFor: instance.row)
       else { throw error }
       let isOutside = term.sign > 0 && !term.isFactor && isImpossible
@@ -40,7 +40,7 @@ extension BarrierContext {
         ? ": the value is outside of the distribution's support, or too improbable for a float; "
           + "EvaluationOptions(checks: true) looks at parameters and values" : ""
       throw CoixError.atSite(
-        name: term.site, error: .weights(step: step, instance: instance, reason: reason + advice))
+        name: term.site, error: .weights(instance: instance, reason: reason + advice))
     }
   }
 

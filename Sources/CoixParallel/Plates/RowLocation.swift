@@ -57,8 +57,8 @@ extension CoixError {
       .parameter(
         site: site, parameter: parameter, requirement: requirement, value: value,
         at: location.located(step: step, plates))
-    case .weights(let name, let instance, let reason):
-      .weights(step: name, instance: instance.located(step: step, Array(plates.dropFirst())), reason: reason)
+    case .weights(let instance, let reason):
+      .weights(instance: instance.located(step: step, Array(plates.dropFirst())), reason: reason)
     case .atSite(let name, let error): .atSite(name: name, error: error.located(step: step, plates))
     default: self
     }

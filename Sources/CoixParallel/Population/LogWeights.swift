@@ -28,7 +28,7 @@ package struct LogWeights {
     self.init(
       tensor,
       of: Population(
-        batch: Array(tensor.shape), hasParticles: true, plate: "weights", step: nil, workers: workers))
+        batch: Array(tensor.shape), hasParticles: true, plate: "weights", workers: workers))
   }
 
   /// The instances' axes.
@@ -39,7 +39,7 @@ package struct LogWeights {
 
   /// For each instance the greatest weight, and sums of weights and their squares.
   ///
-  /// - Throws: ``CoixError/weights(step:instance:reason:)`` if an instance's weights are all -inf, or one is
+  /// - Throws: ``CoixError/weights(instance:reason:)`` if an instance's weights are all -inf, or one is
   ///   NaN or +inf.
   package func moments() throws -> WeightMoments { try WeightMoments(self) }
 
@@ -105,7 +105,7 @@ package struct LogWeights {
   ///
   /// - Parameter isDrawn: for each instance, whether it is drawn anew; the others' particles are their own
   ///   ancestors.
-  /// - Throws: ``CoixError/weights(step:instance:reason:)`` as ``moments()``;
+  /// - Throws: ``CoixError/weights(instance:reason:)`` as ``moments()``;
   ///   ``CoixError/memory(what:bytes:)`` for more rows than can be numbered or held.
   package func ancestors(_ scheme: ResamplingScheme, key: PRNGKey, count: Int, where isDrawn: [Bool]? = nil)
     throws -> Ancestors
@@ -150,12 +150,12 @@ package struct WeightMoments {
         func weight(_ particle: Int) -> Float { logWeights.pointer[particle * instances + instance] }
         let particle = (0..<particles).first { weight($0).isNaN || weight($0) == .infinity } ?? 0
         throw CoixError.weights(
-          step: population.stepName, instance: RowLocation(row: instance),
+          instance: RowLocation(row: instance),
           reason: "the log-weight of particle \(particle) is \(weight(particle).isNaN ? "NaN" : "+inf")")
       }
       if greatest[instance] == -.infinity {
         throw CoixError.weights(
-          step: population.stepName, instance: RowLocation(row: instance),
+          instance: RowLocation(row: instance),
           reason: "the log-weights of all particles are -inf")
       }
     }

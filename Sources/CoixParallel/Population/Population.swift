@@ -10,15 +10,12 @@ package struct Population: Sendable {
   package let hasParticles: Bool
   /// The first plate's name.
   let plate: String
-  /// The number of the stage that has ended, from 1; nil for weights that somebody has brought along.
-  package let step: Int?
   package let workers: Workers
 
-  package init(batch: [Int], hasParticles: Bool, plate: String, step: Int?, workers: Workers) {
+  package init(batch: [Int], hasParticles: Bool, plate: String, workers: Workers) {
     self.batch = batch
     self.hasParticles = hasParticles
     self.plate = plate
-    self.step = step
     self.workers = workers
   }
 
@@ -28,14 +25,12 @@ package struct Population: Sendable {
   package var instances: Int { batch.dropFirst(hasParticles ? 1 : 0).reduce(1, *) }
   /// Particles times instances.
   package var rows: Int { batch.reduce(1, *) }
-  /// What messages call the place.
-  package var stepName: String { step.map { "step \($0)" } ?? "weights" }
 
   /// The same instances with another number of particles.
   package func resized(to particles: Int) -> Population {
     Population(
       batch: hasParticles ? [particles] + batch.dropFirst() : batch, hasParticles: hasParticles, plate: plate,
-      step: step, workers: workers)
+      workers: workers)
   }
 
   /// Throws unless so many particles of each instance can be numbered, and held with some floats each.

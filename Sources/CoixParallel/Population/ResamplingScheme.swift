@@ -84,7 +84,7 @@ extension ResamplingScheme {
     if status != 0 {
       _ = try LogWeights(logWeights, of: population).moments()
       throw CoixError.weights(
-        step: population.stepName, instance: RowLocation(row: Int(status - 1)),
+        instance: RowLocation(row: Int(status - 1)),
         reason: "the weights cannot be resampled")
     }
     if instances > 1 {

@@ -230,4 +230,19 @@ import Testing
       message(Normal(0, 1).masked(Tensor(.nan)))
         == #"step 1: site "z": mask must be real, is nan (particle 0)"#)
   }
+
+  /// What goes wrong in any of a distribution's tensors is found, and a landing is stuck to for all of them:
+  /// both go through the parameters.
+  @Test(arguments: ExtremeDistribution.all)
+  func everyParameterIsMapped(_ test: ExtremeDistribution) {
+    func check(_ distribution: some Distribution) {
+      var mapped = 0
+      _ = distribution.mapParameters { tensor in
+        mapped += 1
+        return tensor
+      }
+      #expect(mapped >= distribution.parameters.count)
+    }
+    check(test.distribution())
+  }
 }
