@@ -241,7 +241,7 @@ import Testing
         mapped += 1
         return tensor
       }
-      #expect(mapped >= distribution.parameters.count)
+      #expect(mapped >= test.parameters.count)
     }
     check(test.distribution())
   }
