@@ -6,8 +6,16 @@
 
 #include <math.h>
 
+/// Positions of which one lies in each step: at or below a sum of weights lie sum * per_weight + offset of them, rounded down.
+typedef struct {
+  double per_weight, offset;
+} even_positions;
+
 typedef struct {
   void (*exponentials)(const float *x, size_t n, float greatest, double *out);
+  double (*sum)(const float *x, size_t n, float greatest);
+  void (*even_runs)(const float *x, size_t n, float greatest, double before, even_positions p, size_t at, size_t limit,
+                    int32_t row, int32_t *index);
 } resampling_table;
 
 #define COIX_TEMPLATE "Copies/resampling_copy.h"
@@ -72,6 +80,7 @@ static void weights(const column *c, size_t start, size_t count, double *out) {
 
 static double block_sum(const column *c, size_t b) {
   size_t start = b * c->size, end = coix_min(start + c->size, c->n);
+  if (c->stride == 1 && c->part == WHOLE) return kernels->sum(c->log_weight + start, end - start, c->greatest);
   double sum = 0.0, w[TILE];
   for (size_t j = start; j < end; j += TILE) {
     size_t count = coix_min(TILE, end - j);
@@ -162,6 +171,12 @@ static double sort_uniform(const float *exponential, size_t stride, size_t count
 static void block_pick(const column *c, size_t b, double before, const positions *p, size_t i, size_t end_position,
                        int32_t *index) {
   size_t start = b * c->size, end = coix_min(start + c->size, c->n), at = i;
+  if (c->stride == 1 && c->part == WHOLE && !p->sorted && p->stride == 0) {
+    // Below 1, so that no position lies at or below a sum of 0.
+    const even_positions even = {p->per_step, fmin(1.0 - (double)p->uniform[0], 1.0 - 0x1p-53)};
+    kernels->even_runs(c->log_weight + start, end - start, c->greatest, before, even, i, end_position, (int32_t)start, index);
+    return;
+  }
   double sum = 0.0, w[TILE];
   int32_t nowhere;
   for (size_t k = i; k < end_position; k++) index[k * c->stride] = -1;

@@ -10,4 +10,67 @@ static void COPY(exponentials)(const float *x, size_t n, float greatest, double 
   }
 }
 
-static const resampling_table COPY(table) = {COPY(exponentials)};
+/// The sum of exp(x[i] - greatest).
+static double COPY(sum)(const float *x, size_t n, float greatest) {
+  v16d sum = (v16d)(0.0);
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) sum += v_wide_exp(v_widen(v_load(x + i)) - (double)greatest);
+  double total = v_wide_sum(sum), rest[16];
+  COPY(exponentials)(x + i, n - i, greatest, rest);
+  for (size_t l = 0; i + l < n; l++) total += rest[l];
+  return total;
+}
+
+/// Running sums.
+INLINE v16d COPY(scan)(v16d v) {
+  const v16d zero = (v16d)(0.0);
+  v += __builtin_shufflevector(zero, v, 0, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30);
+  v += __builtin_shufflevector(zero, v, 0, 1, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29);
+  v += __builtin_shufflevector(zero, v, 0, 1, 2, 3, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27);
+  v += __builtin_shufflevector(zero, v, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+  return v;
+}
+
+/// Writes sixteen rows' numbers to their runs, which end at ends[l]; nothing to index[limit]. Returns where the last run ends.
+INLINE size_t COPY(write_runs)(int32_t *index, int32_t row, const int32_t *ends, size_t rows, size_t at, size_t limit) {
+  typedef int32_t v8i_memory __attribute__((ext_vector_type(8), aligned(4)));
+  if (rows == 16 && (size_t)ends[15] + 8 <= limit) {
+    // A vector may reach beyond its row's run, for later rows write over that.
+    for (int32_t l = 0; l < 16; l++) {
+      const size_t to = (size_t)ends[l];
+      *(v8i_memory *)(index + at) = (v8i_memory)(row + l);
+      for (at += 8; __builtin_expect(at < to, 0); at++) index[at] = row + l;
+      at = to;
+    }
+    return at;
+  }
+  for (size_t l = 0; l < rows; l++)
+    for (const size_t to = coix_min((size_t)ends[l], limit); at < to; at++) index[at] = row + (int32_t)l;
+  return at;
+}
+
+/// Assigns the positions [at, limit), which lie above `before`, to the rows of a block that starts at `row`.
+static void COPY(even_runs)(const float *x, size_t n, float greatest, double before, even_positions p, size_t at, size_t limit,
+                            int32_t row, int32_t *index) {
+  const v16d per_weight = (v16d)(p.per_weight), offset = (v16d)(p.offset), count = (v16d)((double)limit);
+  double sum = 0.0;
+  int32_t ends[16];
+  for (size_t j = 0; j < n && at < limit; j += 16) {
+    const size_t rows = coix_min(16, n - j);
+    v16 w = rows < 16 ? v_load_part(x + j, rows) : v_load(x + j);
+    v16d bound = before + (sum + COPY(scan)(v_wide_exp(v_widen(w) - (double)greatest)));
+    sum = bound[15] - before;
+    v16d within = __builtin_elementwise_min(v_wide_fma(bound, per_weight, offset), count);
+    v16i end = __builtin_convertvector(__builtin_elementwise_max(within, (v16d)((double)at)), v16i);
+    memcpy(ends, &end, sizeof ends);
+    at = COPY(write_runs)(index, row + (int32_t)j, ends, rows, at, limit);
+  }
+  if (at == limit) return;
+  // The last row with any weight takes what rounding leaves.
+  double w = 0.0;
+  size_t last = n;
+  while (last > 0 && !(w > 0.0)) COPY(exponentials)(x + --last, 1, greatest, &w);
+  while (at < limit) index[at++] = row + (int32_t)last;
+}
+
+static const resampling_table COPY(table) = {COPY(exponentials), COPY(sum), COPY(even_runs)};

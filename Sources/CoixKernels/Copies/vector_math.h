@@ -167,26 +167,34 @@ INLINE v16 v_log1p(v16 x) {
 /// The nearest integer, for |x| < 2^51.
 INLINE v16d v_wide_nearest(v16d x) { return (x + WIDE_ROUNDER) - WIDE_ROUNDER; }
 
-/// exp d for d <= 0, as v_exp does it, in double; 0 below exp -708. 2 ulp.
+INLINE v16d v_wide_fma(v16d a, v16d b, v16d c) {
+#if COIX_FMA
+  return __builtin_elementwise_fma(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+/// exp d for d <= 0, as v_exp does it, in double; 0 below exp -708. 2 ulp. Even and odd powers run side by side.
 INLINE v16d v_wide_exp(v16d d) {
   v16d x = d < -708.0 ? (v16d)(-708.0) : d;
-  v16d t = x * 1.4426950408889634 + WIDE_ROUNDER;
+  v16d t = v_wide_fma(x, (v16d)(1.4426950408889634), (v16d)(WIDE_ROUNDER));
   v16d n = t - WIDE_ROUNDER;
   v16l k = __builtin_bit_cast(v16l, t) - WIDE_ROUNDER_BITS;
-  v16d r = (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;
-  v16d p = (v16d)(1.0 / 479001600.0);
-  p = p * r + 1.0 / 39916800.0;
-  p = p * r + 1.0 / 3628800.0;
-  p = p * r + 1.0 / 362880.0;
-  p = p * r + 1.0 / 40320.0;
-  p = p * r + 1.0 / 5040.0;
-  p = p * r + 1.0 / 720.0;
-  p = p * r + 1.0 / 120.0;
-  p = p * r + 1.0 / 24.0;
-  p = p * r + 1.0 / 6.0;
-  p = p * r + 0.5;
-  p = p * r + 1.0;
-  p = p * r + 1.0;
+  v16d r = v_wide_fma(n, (v16d)(-0.693147180369123816490), x);
+  r = v_wide_fma(n, (v16d)(-1.90821492927058770002e-10), r);
+  v16d r2 = r * r;
+  v16d even = v_wide_fma(r2, (v16d)(1.0 / 479001600.0), (v16d)(1.0 / 3628800.0));
+  v16d odd = v_wide_fma(r2, (v16d)(1.0 / 39916800.0), (v16d)(1.0 / 362880.0));
+  even = v_wide_fma(even, r2, (v16d)(1.0 / 40320.0));
+  odd = v_wide_fma(odd, r2, (v16d)(1.0 / 5040.0));
+  even = v_wide_fma(even, r2, (v16d)(1.0 / 720.0));
+  odd = v_wide_fma(odd, r2, (v16d)(1.0 / 120.0));
+  even = v_wide_fma(even, r2, (v16d)(1.0 / 24.0));
+  odd = v_wide_fma(odd, r2, (v16d)(1.0 / 6.0));
+  even = v_wide_fma(even, r2, (v16d)(0.5));
+  // 1 + r (1 + r (even + r odd)): the largest terms last.
+  v16d p = v_wide_fma(v_wide_fma(odd, r, even), r2, r) + 1.0;
   v16d y = p * __builtin_bit_cast(v16d, (k + 1023) << 52);
   return d < -708.0 ? (v16d)(0.0) : y;
 }

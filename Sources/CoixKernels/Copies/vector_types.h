@@ -35,6 +35,7 @@ typedef uint32_t v16u_memory __attribute__((ext_vector_type(16), aligned(4)));
 #define v_sum COPY(v_sum)
 #define v_wide_sum COPY(v_wide_sum)
 #define v_wide_nearest COPY(v_wide_nearest)
+#define v_wide_fma COPY(v_wide_fma)
 #define v_wide_exp COPY(v_wide_exp)
 #define v_wide_log COPY(v_wide_log)
 #define v_exp COPY(v_exp)
