@@ -26,7 +26,7 @@ extension Draw {
       let (n, p) = (operand(count, at: element), operand(probability, at: element))
       coix_draw_binomial(
         key.words, place, p.pointer, p.elementStride, p.rowStride, n.pointer, n.elementStride, n.rowStride,
-        target, 1)
+        target, team)
     }
   }
 }

@@ -62,7 +62,7 @@ extension Draw {
       let operand = operand(alpha, at: element)
       coix_draw_gamma(
         key.words, place, operand.pointer, operand.elementStride, operand.rowStride, isLogarithmic ? 1 : 0,
-        target, 1)
+        target, team)
     }
     let shape = shape
     return numbers.recorded(from: concentration) { gradient in

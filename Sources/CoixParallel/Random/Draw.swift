@@ -129,17 +129,17 @@ public struct Draw: Sendable {
 
   /// Numbers uniform in [low, high).
   public func uniform(low: Float = 0, high: Float = 1) -> Tensor {
-    filled { coix_draw_uniform(key.words, $0, low, high, $1, 1) }
+    filled { coix_draw_uniform(key.words, $0, low, high, $1, team) }
   }
 
   /// Standard normal numbers.
   public func normal() -> Tensor {
-    filled { coix_draw_normal(key.words, $0, $1, 1) }
+    filled { coix_draw_normal(key.words, $0, $1, team) }
   }
 
   /// Standard Gumbel numbers.
   public func gumbel() -> Tensor {
-    filled { coix_draw_gumbel(key.words, $0, $1, 1) }
+    filled { coix_draw_gumbel(key.words, $0, $1, team) }
   }
 
   /// location + scale · noise, with standard normal noise, in one pass; the nearest finite number, where that is too large for a float.
@@ -162,7 +162,7 @@ public struct Draw: Sendable {
     withPlace(runs[0]) { place in
       coix_draw_normal_affine(
         key.words, place, mean.pointer, mean.elementStride, mean.rowStride, deviation.pointer,
-        deviation.elementStride, deviation.rowStride, noise?.pointer, result.pointer, 1)
+        deviation.elementStride, deviation.rowStride, noise?.pointer, result.pointer, team)
     }
     guard let noise else { return result.recorded(from: location) { $0 } }
     return result.recorded(from: location, scale, { $0 }, { $0 * noise })
@@ -170,19 +170,19 @@ public struct Draw: Sendable {
 
   /// Whole numbers uniform in a range, for every element, in the shape's order; JAX's `randint`.
   public func integers(in range: Range<Int32>) -> [Int32] {
-    words(Int32.self) { coix_draw_randint(key.words, $0, range.lowerBound, range.upperBound, $1, 1) }
+    words(Int32.self) { coix_draw_randint(key.words, $0, range.lowerBound, range.upperBound, $1, team) }
   }
 
   /// The same, into memory for as many numbers as a draw of one axis has.
   func fill(_ target: UnsafeMutablePointer<Int32>, withIntegersIn range: Range<Int32>) {
     let run = Run(offset: 0, count: shape.elementCount, step: strides.first ?? 1)
     guard run.count > 0 else { return }
-    coix_draw_randint(key.words, uniformPlace(run), range.lowerBound, range.upperBound, target, 1)
+    coix_draw_randint(key.words, uniformPlace(run), range.lowerBound, range.upperBound, target, team)
   }
 
   /// 32 random bits for every element, in the shape's order.
   public func bits() -> [UInt32] {
-    words(UInt32.self) { coix_draw_bits(key.words, $0, $1, 1) }
+    words(UInt32.self) { coix_draw_bits(key.words, $0, $1, team) }
   }
 
   private func words<Word: FixedWidthInteger>(
@@ -233,6 +233,13 @@ public struct Draw: Sendable {
       offsets = offsets.flatMap { offset in (0..<shape[outer]).map { offset &+ $0 &* strides[outer] } }
     }
     return offsets.map { Run(offset: $0, count: count, step: step) }
+  }
+
+  /// How many threads fill the draw: the caller's outside of plates, one of a chunk's workers by itself.
+  var team: Int32 {
+    guard shape.elementCount >= Limits.teamElements else { return 1 }
+    let context = ExecutionContext.current
+    return context?.stride ?? 0 > 0 ? 1 : Int32(context?.team ?? Workers.standard.team)
   }
 
   /// Calls `body` with a run's place in the chunk.
