@@ -227,6 +227,8 @@ public struct Tensor: Sendable {
 extension Tensor: ExpressibleByFloatLiteral, ExpressibleByIntegerLiteral, ExpressibleByArrayLiteral {
   public init(floatLiteral value: Float) { self.init(value) }
   public init(integerLiteral value: Int) { self.init(Float(value)) }
+  /// A vector: `let x: Tensor = [1, 2, number]`. A matrix is `Tensor([[1, 2], [3, 4]])`, or of any number of axes
+  /// `[[1, 2], [3, 4]].asTensor`: were lists of lists literals, then `-.infinity` could not stand in one.
   public init(arrayLiteral scalars: Float...) { self.init(scalars) }
 }
 
