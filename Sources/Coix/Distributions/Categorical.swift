@@ -21,8 +21,16 @@ public struct Categorical: Distribution {
   /// By probabilities that sum to 1 over the last axis.
   public init(probabilities: Tensor) { self.init(.probabilities, probabilities) }
 
+  /// The same with an array of numbers.
+  @_disfavoredOverload
+  public init(probabilities: some TensorConvertible) { self.init(probabilities: probabilities.asTensor) }
+
   /// By unnormalised log-probabilities, over the last axis.
   public init(logits: Tensor) { self.init(.logits, logits) }
+
+  /// The same with an array of numbers.
+  @_disfavoredOverload
+  public init(logits: some TensorConvertible) { self.init(logits: logits.asTensor) }
 
   /// The number of categories.
   public var count: Int { parameter.shape.last ?? 0 }
