@@ -108,14 +108,16 @@ import Testing
         StudentT(two, Float(0), one), StudentT(second, zero, first), StudentT(pair, none, single)))
     #expect(
       isSame(
-        TruncatedNormal(one, two, low: one, high: two), TruncatedNormal(first, second, low: first, high: second),
+        TruncatedNormal(one, two, low: one, high: two),
+        TruncatedNormal(first, second, low: first, high: second),
         TruncatedNormal(single, pair, low: single, high: pair)))
     #expect(isSame(Bernoulli(probabilities: half), Bernoulli(probabilities: p)))
     #expect(isSame(Bernoulli(probabilities: one), Bernoulli(probabilities: first)))
     #expect(isSame(Bernoulli(logits: one), Bernoulli(logits: first), Bernoulli(logits: single)))
     #expect(isSame(Binomial(two, probabilities: half), Binomial(pair, probabilities: p)))
     #expect(isSame(Binomial(two, probabilities: one), Binomial(second, probabilities: first)))
-    #expect(isSame(Binomial(two, logits: one), Binomial(second, logits: first), Binomial(pair, logits: single)))
+    #expect(
+      isSame(Binomial(two, logits: one), Binomial(second, logits: first), Binomial(pair, logits: single)))
     #expect(isSame(NegativeBinomial(two, probabilities: half), NegativeBinomial(second, probabilities: p)))
     #expect(
       isSame(
@@ -140,7 +142,8 @@ import Testing
     #expect(isSame(Categorical(probabilities: [0, 1] as [Int]), Categorical(probabilities: [0, 1])))
     #expect(
       isSame(
-        Multinomial(number + 1.5, logits: floats), Multinomial(2, logits: wholes), Multinomial(2, logits: vector)))
+        Multinomial(number + 1.5, logits: floats), Multinomial(2, logits: wholes),
+        Multinomial(2, logits: vector)))
     #expect(
       isSame(
         Multinomial(whole, probabilities: probabilities),
