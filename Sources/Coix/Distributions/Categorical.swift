@@ -48,7 +48,7 @@ public struct Categorical: Distribution {
     }
   }
 
-  public var finiteSupport: FiniteSupport? { FiniteSupport((0..<count).map(Float.init), shape: shape) }
+  public var finiteSupport: FiniteSupport? { FiniteSupport((0..<count).lazy.map { Float($0) }, shape: shape) }
 
   public func sample(_ draw: Draw) -> Tensor {
     guard count > 0 else { return refused }

@@ -109,16 +109,21 @@ extension Tensor {
       let da = wantsA ? Tensor(undefined: a.shape, like: a) : nil
       let part = wantsB ? Tensor(undefined: b.shape) : nil
       // The layer's gradient is a sum over the vectors, too.
-      var sums = [Double](repeating: 0, count: wantsB ? k * n : 0)
+      let sums: Numbers<Double>
+      do throws(CoixError) {
+        sums = try Numbers(repeating: 0, count: wantsB ? k * n : 0, for: "the gradient of matmul")
+      } catch {
+        return (da, Tensor(failure: error))
+      }
       for i in 0..<m {
         LayerGradients(
           x: a.pointer + i * k * rows, kernel: b.pointer, y: result.pointer + i * n * rows,
           gradient: gradient.pointer + i * n * rows, dx: da.map { $0.pointer + i * k * rows },
           dkernel: part?.pointer, inputs: k, outputs: n, rows: rows, team: productTeam
         ).fill()
-        if let part { coix_accumulate_double(&sums, part.pointer, k * n) }
+        if let part { coix_accumulate_double(sums.pointer, part.pointer, k * n) }
       }
-      if let part { for index in sums.indices { part.pointer[index] = Float(sums[index]) } }
+      if let part { sums.round(to: part.pointer) }
       return (da, part)
     }
   }
