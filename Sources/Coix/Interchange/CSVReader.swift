@@ -39,7 +39,7 @@ struct CSVReader {
       try scanner.readRecord()
       if scanner.fields.isEmpty {
         if width == 1, !scalars.isEmpty {
-          try emptyLines.requireMemory(forMore: 1)
+          try emptyLines.requireMemory(forMore: 1, of: "empty lines")
           emptyLines.append(line)
         }
         continue
@@ -76,7 +76,7 @@ struct CSVReader {
       guard scalars.isEmpty else { return false }
       let line = scanner.lineAlone
       if let first = line.record(separatedBy: scanner.separator)?.first, isMissing(first) { return false }
-      try commentsBefore.requireMemory(forMore: 1)
+      try commentsBefore.requireMemory(forMore: 1, of: "comments")
       commentsBefore.append(line)
     }
     scanner.skipLine()

@@ -58,7 +58,8 @@ import Testing
     let (output, status) = try probe("comments", megabytes: 400, scale: 40_000_000)
     #expect(status == 0)
     #expect(
-      output.contains(".csv: more than") && output.contains("bytes of memory, which cannot be had"),
+      output.contains(".csv: more than") && output.contains(" comments would need")
+        && output.contains("bytes of memory, which cannot be had"),
       "\(output)")
   }
 
