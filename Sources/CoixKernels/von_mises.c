@@ -44,7 +44,8 @@ void coix_log_bessel_i0_backward(const float *x, const float *dy, float *dx, siz
   for (size_t i = 0; i < count; i++) {
     double slope = 0.0;
     if (fabsf(x[i]) < INFINITY) log_bessel(fabs((double)x[i]), &slope);
-    dx[i] = dy[i] * (float)(x[i] < 0.0f ? -slope : isnan(x[i]) ? NAN : slope);
+    if (dy[i] == 0.0f) dx[i] = 0.0f;
+    else dx[i] = dy[i] * (float)(x[i] < 0.0f ? -slope : isnan(x[i]) ? NAN : slope);
   }
 }
 

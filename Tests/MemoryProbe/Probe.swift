@@ -1,4 +1,5 @@
 import Coix
+import Foundation
 
 // Asks for more memory than the limit of the process allows (`ulimit -v`), in the way that its argument names, and prints the error
 // that comes of it. It is a program of its own since a process that has once been limited stays so.
@@ -6,7 +7,7 @@ import Coix
 /// A way to ask for too much.
 enum Request: String, CaseIterable {
   case plate, nest, mappedNest, resampling, residualResampling, chunks, tensor, keys, permutation, statistics,
-    gradient, dataset
+    gradient, dataset, scalars, lists, positions, table, product, support, array, comments
 
   /// Asks; the error, if there is one. `scale` is a number of elements that one float each would fit, but not two.
   func run(scale: Int) throws {
@@ -57,6 +58,43 @@ enum Request: String, CaseIterable {
       _ = try valueWithGradient(at: Tensor.zeros([scale / 2])) { ($0.squared + exp($0)).sum() }
     case .dataset:
       _ = try TwoMoons.points(scale, key: 0).validated()
+    case .scalars:
+      let tensor = Tensor.zeros([scale])
+      try check { _ = tensor.scalars }
+    case .lists:
+      _ = try Tensor([[Float]](repeating: [Float](repeating: 1, count: 1_000), count: 3 * scale / 1_000))
+        .validated()
+    case .positions:
+      _ = try Tensor.zeros([1]).gathered(at: Tensor.zeros([scale])).validated()
+    case .table:
+      // Each particle's element of a table: the gradient is a sum for each of the table's.
+      _ = try valueWithGradient(at: Tensor.zeros([scale / 2])) { table in
+        let choice = Kernel { (trace) in
+          table.gathered(at: trace.sample("i", from: Categorical(probabilities: [0.5, 0.5])))
+        }
+        return try evaluate(Plate("particle", count: 10)(choice), seed: 0)().output.values.sum()
+      }
+    case .product:
+      _ = try valueWithGradient(at: Tensor.zeros([scale / 2_000, 1_000])) { matrix in
+        let program = Kernel { (trace) in
+          let z = trace.sample("z", from: Normal(0, 1).expanded(to: [2, scale / 2_000]).event(2))
+          return matmul(z, matrix).sum()
+        }
+        return try evaluate(Plate("particle", count: 10)(program), seed: 0)().output.values.sum()
+      }
+    case .support:
+      let program = Kernel { (trace) in
+        trace.sample("z", from: Categorical(logits: Tensor.zeros([scale / 10])))
+      }
+      _ = try enumerate(program, limit: .max)()
+    case .array:
+      _ = try NPYArray(Tensor.zeros([scale]))
+    case .comments:
+      // A text of nothing but short lines of comments, each of which is kept until the first row.
+      let path = FileManager.default.temporaryDirectory.appending(path: "coix-\(UUID()).csv").path
+      defer { try? FileManager.default.removeItem(atPath: path) }
+      try Data((String(repeating: "##\n", count: scale / 8) + "1\n").utf8).write(to: URL(filePath: path))
+      _ = try CSVTable(contentsOf: path)
     }
   }
 

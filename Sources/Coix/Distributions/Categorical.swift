@@ -21,8 +21,16 @@ public struct Categorical: Distribution {
   /// By probabilities that sum to 1 over the last axis.
   public init(probabilities: Tensor) { self.init(.probabilities, probabilities) }
 
+  /// The same with an array of numbers.
+  @_disfavoredOverload
+  public init(probabilities: some TensorConvertible) { self.init(probabilities: probabilities.asTensor) }
+
   /// By unnormalised log-probabilities, over the last axis.
   public init(logits: Tensor) { self.init(.logits, logits) }
+
+  /// The same with an array of numbers.
+  @_disfavoredOverload
+  public init(logits: some TensorConvertible) { self.init(logits: logits.asTensor) }
 
   /// The number of categories.
   public var count: Int { parameter.shape.last ?? 0 }
@@ -40,7 +48,7 @@ public struct Categorical: Distribution {
     }
   }
 
-  public var finiteSupport: FiniteSupport? { FiniteSupport((0..<count).map(Float.init), shape: shape) }
+  public var finiteSupport: FiniteSupport? { FiniteSupport((0..<count).lazy.map { Float($0) }, shape: shape) }
 
   public func sample(_ draw: Draw) -> Tensor {
     guard count > 0 else { return refused }

@@ -11,6 +11,10 @@ public struct Dirichlet: Distribution {
   /// A Dirichlet distribution; the concentrations' last axis is the event.
   public init(_ concentration: Tensor) { self.concentration = concentration }
 
+  /// The same with an array of numbers.
+  @_disfavoredOverload
+  public init(_ concentration: some TensorConvertible) { self.init(concentration.asTensor) }
+
   public var shape: Shape { concentration.shape }
   public var eventRank: Int { 1 }
   public var parameters: [DistributionParameter] { [.init("concentration", concentration, .positive)] }

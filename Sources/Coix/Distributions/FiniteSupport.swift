@@ -17,9 +17,19 @@ public struct FiniteSupport: Sendable {
   }
 
   /// The support of `shape`'s elements that each take one of the given numbers.
-  init(_ numbers: some Sequence<Float>, shape: Shape) {
-    self.init(points: numbers.map { Tensor(repeating: $0, shape: shape) })
+  init(_ numbers: some Collection<Float>, shape: Shape) {
+    do throws(CoixError) {
+      // Of each point the numbers and what holds them.
+      try Memory.require(
+        numbers.count, of: Tensor.self, each: Self.bytes(of: shape), for: "the values of a draw")
+      self.init(points: numbers.map { Tensor(repeating: $0, shape: shape) })
+    } catch {
+      self.init(points: [Tensor.failed(error)])
+    }
   }
+
+  /// About the memory that one point takes: its numbers, and what holds them.
+  private static func bytes(of shape: Shape) -> Int { 256 + 8 * shape.elementCount }
 
   /// The same, for draws of a shape that this one's broadcasts to.
   func expanded(to shape: Shape) -> FiniteSupport {
@@ -81,6 +91,12 @@ public struct FiniteSupport: Sendable {
     let elements = all.elements.elementCount
     guard elements > 0 else { return FiniteSupport(points: Array(all.points.prefix(1))) }
     let size = shape.elementCount / elements
+    do throws(CoixError) {
+      try Memory.require(
+        all.points.count, of: Tensor.self, each: 2 * Self.bytes(of: shape), for: "the values of a draw")
+    } catch {
+      return FiniteSupport(points: [Tensor.failed(error)])
+    }
     var seen = [Set<[Float]>](repeating: [], count: elements)
     // By element, the numbers of the points that are new to it.
     var different = [[Int]](repeating: [], count: elements)

@@ -18,7 +18,7 @@ public struct Gamma: Distribution {
 
   /// The same with numbers, or numbers and tensors.
   @_disfavoredOverload
-  public init(_ concentration: some TensorConvertible, _ rate: some TensorConvertible) {
+  public init(_ concentration: some TensorConvertible, _ rate: some TensorConvertible = Tensor(1)) {
     self.init(concentration.asTensor, rate.asTensor)
   }
 

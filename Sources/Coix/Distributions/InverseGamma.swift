@@ -30,11 +30,12 @@ public struct InverseGamma: Distribution {
 
   public func sample(_ draw: Draw) -> Tensor {
     let isSmall = concentration .< 1
-    let inverse = rate / draw.gamma(select(isSmall, 1, concentration))
-    guard isSmall.hasNonzero else { return maximum(inverse, Tensor(.leastNormalMagnitude)) }
+    let inverse = (rate / draw.gamma(select(isSmall, 1, concentration)))
+      .clamped(to: .leastNormalMagnitude ... .greatestFiniteMagnitude)
+    guard isSmall.hasNonzero else { return inverse }
     // Small concentrations give gamma numbers below all floats, but not below all logarithms.
     let small = boundedPositive(rate, timesExp: -draw.logGamma(select(isSmall, concentration, 1)))
-    return select(isSmall, small, maximum(inverse, Tensor(.leastNormalMagnitude)))
+    return select(isSmall, small, inverse)
   }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {

@@ -19,10 +19,10 @@ public struct Multinomial: Distribution {
     self.init(totalCount, Categorical(probabilities: probabilities))
   }
 
-  /// The same with a number.
+  /// The same with numbers and arrays of them.
   @_disfavoredOverload
-  public init(_ totalCount: some TensorConvertible, probabilities: Tensor) {
-    self.init(totalCount.asTensor, probabilities: probabilities)
+  public init(_ totalCount: some TensorConvertible, probabilities: some TensorConvertible) {
+    self.init(totalCount.asTensor, probabilities: probabilities.asTensor)
   }
 
   /// By unnormalised log-probabilities over the last axis; the axes before it broadcast against the counts'.
@@ -30,10 +30,10 @@ public struct Multinomial: Distribution {
     self.init(totalCount, Categorical(logits: logits))
   }
 
-  /// The same with a number.
+  /// The same with numbers and arrays of them.
   @_disfavoredOverload
-  public init(_ totalCount: some TensorConvertible, logits: Tensor) {
-    self.init(totalCount.asTensor, logits: logits)
+  public init(_ totalCount: some TensorConvertible, logits: some TensorConvertible) {
+    self.init(totalCount.asTensor, logits: logits.asTensor)
   }
 
   public var shape: Shape {

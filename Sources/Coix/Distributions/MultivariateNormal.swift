@@ -16,10 +16,10 @@ public struct MultivariateNormal: Distribution {
     self.init(location, choleskyFactor: choleskyFactor, covariance: nil)
   }
 
-  /// The same with a number.
+  /// The same with numbers and arrays of them.
   @_disfavoredOverload
-  public init(_ location: some TensorConvertible, choleskyFactor: Tensor) {
-    self.init(location.asTensor, choleskyFactor: choleskyFactor)
+  public init(_ location: some TensorConvertible, choleskyFactor: some TensorConvertible) {
+    self.init(location.asTensor, choleskyFactor: choleskyFactor.asTensor)
   }
 
   private init(_ location: Tensor, choleskyFactor: Tensor, covariance: Tensor?) {
@@ -34,10 +34,10 @@ public struct MultivariateNormal: Distribution {
     self.init(location, choleskyFactor: cholesky(covariance), covariance: covariance)
   }
 
-  /// The same with a number.
+  /// The same with numbers and arrays of them.
   @_disfavoredOverload
-  public init(_ location: some TensorConvertible, covariance: Tensor) {
-    self.init(location.asTensor, covariance: covariance)
+  public init(_ location: some TensorConvertible, covariance: some TensorConvertible) {
+    self.init(location.asTensor, covariance: covariance.asTensor)
   }
 
   public var shape: Shape {

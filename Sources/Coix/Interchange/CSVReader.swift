@@ -33,12 +33,15 @@ struct CSVReader {
     var emptyLines: [Int] = []
     while !scanner.isAtEnd {
       if width == 0 { scanner.findSeparator() }
-      if skipComment() { continue }
+      if try skipComment() { continue }
       let line = scanner.line
       let beginsWithNumberSign = scanner.beginsWithNumberSign
       try scanner.readRecord()
       if scanner.fields.isEmpty {
-        if width == 1, !scalars.isEmpty { emptyLines.append(line) }
+        if width == 1, !scalars.isEmpty {
+          try emptyLines.requireMemory(forMore: 1, of: "empty lines")
+          emptyLines.append(line)
+        }
         continue
       }
       if width == 0 {
@@ -49,6 +52,7 @@ struct CSVReader {
           continue
         }
       }
+      try scalars.requireMemory(forMore: emptyLines.count)
       for line in emptyLines {
         scalars.append(try number(CSVScanner.Field(range: 0..<0, isQuoted: false, line: line), column: 1))
       }
@@ -66,12 +70,13 @@ struct CSVReader {
   // MARK: Comments
 
   /// Passes over the next line if it is a comment.
-  private mutating func skipComment() -> Bool {
+  private mutating func skipComment() throws -> Bool {
     guard scanner.beginsWithNumberSign, comments != .none else { return false }
     if comments == .beforeRows {
       guard scalars.isEmpty else { return false }
       let line = scanner.lineAlone
       if let first = line.record(separatedBy: scanner.separator)?.first, isMissing(first) { return false }
+      try commentsBefore.requireMemory(forMore: 1, of: "comments")
       commentsBefore.append(line)
     }
     scanner.skipLine()
@@ -108,6 +113,9 @@ struct CSVReader {
   }
 
   private func names() throws -> [String] {
+    // Of each name a copy and an entry of the table.
+    try SystemMemory.require(
+      64 * scanner.fields.count + scanner.fields.reduce(0) { $0 + $1.range.count }, for: "the columns' names")
     let names = scanner.fields.map(scanner.string)
     var columns: [String: Int] = [:]
     for (index, name) in names.enumerated() {

@@ -190,7 +190,7 @@ struct CSVScanner {
   }
 
   private mutating func append(_ field: Field) throws {
-    try fields.requireMemory(forMore: 1)
+    try fields.requireMemory(forMore: 1, of: "fields")
     fields.append(field)
   }
 

@@ -87,8 +87,8 @@ public struct CSVTable: Equatable, Sendable {
   public subscript(name: String) -> Tensor {
     get throws {
       let column = try index(of: name)
-      let numbers = stride(from: column, to: scalars.count, by: columnCount).map { scalars[$0] }
-      return try Tensor(numbers, shape: [numbers.count]).validated()
+      let numbers = (0..<rowCount).lazy.map { scalars[$0 * columnCount + column] }
+      return try Tensor(numbers, shape: [rowCount]).validated()
     }
   }
 
@@ -98,10 +98,11 @@ public struct CSVTable: Equatable, Sendable {
   public subscript(names: [String]) -> Tensor {
     get throws {
       let columns = try names.map(index)
-      let numbers = stride(from: 0, to: scalars.count, by: columnCount).flatMap { row in
-        columns.map { scalars[row + $0] }
+      let shape: Shape = [rowCount, columns.count]
+      let numbers = (0..<max(shape.elementCount, 0)).lazy.map {
+        scalars[$0 / columns.count * columnCount + columns[$0 % columns.count]]
       }
-      return try Tensor(numbers, shape: [rowCount, names.count]).validated()
+      return try Tensor(numbers, shape: shape).validated()
     }
   }
 

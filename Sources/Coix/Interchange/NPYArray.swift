@@ -68,8 +68,9 @@ public struct NPYArray: Equatable, Sendable {
   /// A tensor's numbers, as `<f4`.
   ///
   /// - Throws: the error that poisoned the tensor; `CoixError.argument(_:)` for one whose numbers cannot be read outside of
-  ///   its plate.
+  ///   its plate; `CoixError.memory(what:bytes:)` if there is no memory for a copy of them.
   public init(_ tensor: Tensor) throws {
+    try Memory.require(tensor.shape.elementCount, of: Float.self, for: "a copy of a tensor's numbers")
     try self.init(shape: Array(tensor.validated().shape), scalars: .float32(tensor.scalars))
   }
 

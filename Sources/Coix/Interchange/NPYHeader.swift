@@ -80,6 +80,7 @@ private struct LiteralScanner {
       let text = rest.prefix { $0 != quote.utf8.first }
       rest = rest.dropFirst(text.count)
       try require(quote)
+      try SystemMemory.require(text.count, for: what)
       return String(decoding: text, as: UTF8.self)
     }
     throw MalformedFile("the header has something other than text for \(what)")
@@ -98,6 +99,7 @@ private struct LiteralScanner {
     while !take(")") {
       skipSpaces()
       let digits = rest.prefix { $0 == 0x2D || (0x30...0x39).contains($0) }
+      try SystemMemory.require(digits.count, for: "the shape")
       let text = String(decoding: digits, as: UTF8.self)
       rest = rest.dropFirst(digits.count)
       guard let size = Int(text), size >= 0 else {

@@ -21,10 +21,10 @@ extension Array {
   /// Asks for the memory that the array will take if some elements are appended.
   ///
   /// - Throws: ``MalformedFile`` if it cannot be had.
-  func requireMemory(forMore count: Int) throws {
+  func requireMemory(forMore count: Int, of what: String = "numbers") throws {
     let total = self.count + count
     // An array doubles its capacity when it is full.
     guard total > capacity else { return }
-    try SystemMemory.require(2 * total * MemoryLayout<Element>.stride, for: "more than \(self.count) numbers")
+    try SystemMemory.require(2 * total * MemoryLayout<Element>.stride, for: "more than \(self.count) \(what)")
   }
 }

@@ -35,6 +35,8 @@ extension ZipArchive {
     var spans: [Range<Int>] = []
     while !reader.rest.isEmpty {
       let (entry, span) = try Self.nextEntry(&reader, in: bytes[..<directory.range.lowerBound])
+      try entries.requireMemory(forMore: 1, of: "entries")
+      try spans.requireMemory(forMore: 1, of: "entries")
       entries.append(entry)
       spans.append(span)
     }

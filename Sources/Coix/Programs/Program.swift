@@ -201,6 +201,34 @@ extension Kernel {
       })
   }
 
+  /// The same for a closure with one tensor as result, for where the others' types cannot be inferred: a closure
+  /// of several statements that is an argument within a longer expression.
+  @_disfavoredOverload  // A closure without a result would do, too, to the type checker.
+  @inlinable
+  public init<each A: TensorTree>(
+    _ body: @escaping @Sendable (KernelTrace, repeat each A) throws -> Tensor
+  ) where Input == Tuple<repeat each A>, Output == Tuple<Tensor> {
+    self.init(
+      tree: { (trace: KernelTrace, input: Tuple<repeat each A>) throws -> Tuple<Tensor> in
+        let arguments = input.values
+        return Tuple<Tensor>(try body(trace, repeat each arguments))
+      })
+  }
+
+  /// The same for a closure with two tensors as results.
+  @_disfavoredOverload
+  @inlinable
+  public init<each A: TensorTree>(
+    _ body: @escaping @Sendable (KernelTrace, repeat each A) throws -> (Tensor, Tensor)
+  ) where Input == Tuple<repeat each A>, Output == Tuple<Tensor, Tensor> {
+    self.init(
+      tree: { (trace: KernelTrace, input: Tuple<repeat each A>) throws -> Tuple<Tensor, Tensor> in
+        let arguments = input.values
+        let results = try body(trace, repeat each arguments)
+        return Tuple<Tensor, Tensor>(results.0, results.1)
+      })
+  }
+
   /// A kernel from a closure over whole trees, for programs whose arguments are not known when they are
   /// written.
   @_disfavoredOverload  // A trailing closure without a label means the arguments' own types.
@@ -240,6 +268,34 @@ extension Model {
       tree: { (trace: ModelTrace, input: Tuple<repeat each A>) throws -> Tuple<B> in
         let arguments = input.values
         return Tuple<B>(try body(trace, repeat each arguments))
+      })
+  }
+
+  /// The same for a closure with one tensor as result, for where the others' types cannot be inferred: a closure
+  /// of several statements that is an argument within a longer expression.
+  @_disfavoredOverload  // A closure without a result would do, too, to the type checker.
+  @inlinable
+  public init<each A: TensorTree>(
+    _ body: @escaping @Sendable (ModelTrace, repeat each A) throws -> Tensor
+  ) where Input == Tuple<repeat each A>, Output == Tuple<Tensor> {
+    self.init(
+      tree: { (trace: ModelTrace, input: Tuple<repeat each A>) throws -> Tuple<Tensor> in
+        let arguments = input.values
+        return Tuple<Tensor>(try body(trace, repeat each arguments))
+      })
+  }
+
+  /// The same for a closure with two tensors as results.
+  @_disfavoredOverload
+  @inlinable
+  public init<each A: TensorTree>(
+    _ body: @escaping @Sendable (ModelTrace, repeat each A) throws -> (Tensor, Tensor)
+  ) where Input == Tuple<repeat each A>, Output == Tuple<Tensor, Tensor> {
+    self.init(
+      tree: { (trace: ModelTrace, input: Tuple<repeat each A>) throws -> Tuple<Tensor, Tensor> in
+        let arguments = input.values
+        let results = try body(trace, repeat each arguments)
+        return Tuple<Tensor, Tensor>(results.0, results.1)
       })
   }
 

@@ -20,17 +20,20 @@ INLINE vn n_fma(vn a, vn b, vn c) {
 #include "dense_product.h"
 #include "dense_narrow.h"
 
+/// A gradient of 0 stays 0, whatever the derivative.
+INLINE v16 COPY(counted)(v16 dy, v16 dz) { return (dy == 0.0f) & (dz != dz) ? (v16)(0.0f) : dz; }
+
 static void COPY(slope)(coix_activation activation, const float *y_, const float *dy_, float *dz, size_t count) {
 #define SLOPE(CASE, expression)                                                                    \
   case CASE: {                                                                                     \
     size_t i = 0;                                                                                  \
     for (; i + 16 <= count; i += 16) {                                                             \
       v16 y = v_load(y_ + i), dy = v_load(dy_ + i);                                                \
-      v_store(dz + i, expression);                                                                 \
+      v_store(dz + i, COPY(counted)(dy, expression));                                              \
     }                                                                                              \
     if (i < count) {                                                                               \
       v16 y = v_load_part(y_ + i, count - i), dy = v_load_part(dy_ + i, count - i);                \
-      v_store_part(dz + i, expression, count - i);                                                 \
+      v_store_part(dz + i, COPY(counted)(dy, expression), count - i);                              \
     }                                                                                              \
   } break;
   switch (activation) {

@@ -65,7 +65,8 @@ INLINE v16 v_loggamma(v16 x) {
   return finite ? result : x * x;
 }
 
-/// Gamma'(x) / Gamma(x): the asymptotic series at x + 8 or above, recurrence below, reflection for x < 1/2. NaN at the poles.
+/// Gamma'(x) / Gamma(x): the asymptotic series at x + 8 or above, recurrence below, reflection for x < 1/2.
+/// -inf at 0, +inf at -0: the limits from either side; NaN at the other poles, where those differ.
 INLINE v16 v_digamma(v16 x) {
   v16i finite = v_abs(x) < INFINITY;
   v16d w = v_widen(finite ? x : (v16)(1.0f));
@@ -84,6 +85,7 @@ INLINE v16 v_digamma(v16 x) {
   v16d cotangent = v_sine_of_pi(d, 1) / sine;
   y = mirrored ? (sine == 0.0 ? (v16d)(NAN) : y - 3.1415926535897932 * cotangent) : y;
   v16 result = v_narrow(y);
+  result = x == 0.0f ? -1.0f / x : result;
   return finite ? result : x == INFINITY ? x : (v16)(NAN);
 }
 

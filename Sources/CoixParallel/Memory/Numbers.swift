@@ -34,6 +34,11 @@ package final class Numbers<Element: BitwiseCopyable & Sendable>: @unchecked Sen
 
   deinit { free(pointer) }
 
+  /// Writes the numbers, each rounded to the nearest float.
+  func round(to floats: UnsafeMutablePointer<Float>) where Element == Double {
+    for index in 0..<count { floats[index] = Float(pointer[index]) }
+  }
+
   package subscript(index: Int) -> Element {
     get { pointer[index] }
     set { pointer[index] = newValue }

@@ -71,9 +71,11 @@ package func denseAlongFirstAxis(
       let dx = xNode < 0 ? nil : Tensor(undefined: x.shape, like: x)
       let dkernel = kernelNode < 0 ? nil : Tensor(undefined: kernel.shape)
       let dbias = biasNode < 0 ? nil : Tensor(undefined: Shape(outputs))
-      coix_dense_backward(
-        x.pointer, kernel.pointer, y.pointer, gradient.pointer, scratch?.pointer, dx?.pointer,
-        dkernel?.pointer, dbias?.pointer, inputs, outputs, rows, activation.code, Int32(x.layerTeam))
+      LayerGradients(
+        x: x.pointer, kernel: kernel.pointer, y: y.pointer, gradient: gradient.pointer,
+        scratch: scratch?.pointer, dx: dx?.pointer, dkernel: dkernel?.pointer, dbias: dbias?.pointer,
+        inputs: inputs, outputs: outputs, rows: rows, activation: activation.code, team: Int32(x.layerTeam)
+      ).fill()
       if let dx { tape.add(dx, to: xNode) }
       if let dkernel { tape.add(dkernel, to: kernelNode) }
       if let dbias { tape.add(dbias, to: biasNode) }

@@ -33,7 +33,7 @@ extension Tensor {
 public func exp(_ x: Tensor) -> Tensor { x.unary(COIX_EXP, "exp") }
 /// exp(x) - 1, exact near 0.
 public func expm1(_ x: Tensor) -> Tensor { x.unary(COIX_EXPM1, "expm1") }
-/// The natural logarithm: -inf at 0, NaN below.
+/// The natural logarithm: -inf at 0, where the gradient is +inf, and NaN below.
 public func log(_ x: Tensor) -> Tensor { x.unary(COIX_LOG, "log") }
 /// log(1 + x), exact near 0.
 public func log1p(_ x: Tensor) -> Tensor { x.unary(COIX_LOG1P, "log1p") }
@@ -57,7 +57,7 @@ public func cos(_ x: Tensor) -> Tensor { x.unary(COIX_COS, "cos") }
 public func abs(_ x: Tensor) -> Tensor { x.magnitude }
 /// The logarithm of the gamma function's absolute value.
 public func logGamma(_ x: Tensor) -> Tensor { x.unary(COIX_LOGGAMMA, "logGamma") }
-/// The derivative of ``logGamma(_:)``.
+/// The derivative of ``logGamma(_:)``: -inf at 0 and +inf at -0, the limits from either side; NaN at the other poles.
 public func digamma(_ x: Tensor) -> Tensor { x.unary(COIX_DIGAMMA, "digamma") }
 /// The inverse of the error function, on (-1, 1).
 public func erfInverse(_ x: Tensor) -> Tensor { x.unary(COIX_ERFINV, "erfInverse") }

@@ -11,6 +11,7 @@ extension Tensor {
     if let refusal = refusal("gathered") ?? index.refusal("gathered") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("gathered", axis, shape) }
     guard shape[axis] > 0 else { return Self.mismatch("gathered", [shape], "axis \(axis) has no elements") }
+    if !index.isBatched, let refusal = Self.refusal(forPositions: index.shape.elementCount) { return refusal }
     if !index.isBatched || ExecutionContext.current?.checksIndices == true,
       let outside = index.firstOutside(shape[axis])
     {
@@ -81,22 +82,31 @@ extension Tensor {
     }
     return result.recorded(from: self) { gradient in
       guard let sum = Tensor(undefined: xShape, like: gradient) else { return .outOfMemory }
-      // In double: one position may be named any number of times.
-      var sums = [Double](repeating: 0, count: layout.count * layout.inner)
-      for outer in 0..<layout.outer {
-        for index in sums.indices { sums[index] = 0 }
-        sums.withUnsafeMutableBufferPointer { sums in
-          guard let base = sums.baseAddress else { return }
+      return Self.unlessRefused { () throws(CoixError) in
+        // In double: one position may be named any number of times.
+        let sums = try Numbers(
+          repeating: 0.0, count: layout.count * layout.inner, for: "the gradient of gathered")
+        for outer in 0..<layout.outer {
+          sums.pointer.update(repeating: 0, count: sums.count)
           for (place, position) in positions.enumerated() {
             coix_accumulate_double(
-              base + position * layout.inner,
+              sums.pointer + position * layout.inner,
               gradient.pointer + (outer * positions.count + place) * layout.inner, layout.inner)
           }
+          sums.round(to: sum.pointer + outer * sums.count)
         }
-        let to = sum.pointer + outer * sums.count
-        for index in sums.indices { to[index] = Float(sums[index]) }
+        return sum
       }
-      return sum
+    }
+  }
+
+  /// The poisoned result where there is no memory for so many positions.
+  private static func refusal(forPositions count: Int) -> Tensor? {
+    do throws(CoixError) {
+      try Memory.require(count, of: Int.self, for: "gathered")
+      return nil
+    } catch {
+      return Tensor(failure: error)
     }
   }
 
@@ -112,46 +122,54 @@ extension Tensor {
   }
 
   /// The positions along an axis of `size` that an index means, as the kernels round and clamp them.
-  private func positions(_ size: Int) -> [Int32] {
-    (0..<rowCount).map { row in
+  private func positions(_ size: Int) throws(CoixError) -> Numbers<Int32> {
+    let positions = try Numbers<Int32>(count: rowCount, for: "the positions of gathered")
+    for row in 0..<rowCount {
       let value = pointer[row]
-      return value > 0 ? Int32(Swift.min(Int(Swift.min(value + 0.5, 0x1p31)), size - 1)) : 0
+      positions.pointer[row] =
+        value > 0 ? Int32(clamping: Swift.min(Int(Swift.min(value + 0.5, 0x1p31)), size - 1)) : 0
     }
+    return positions
   }
 
   /// Each particle's element of a uniform tensor.
   private func gatheredFromTable(at index: Tensor, _ axis: Int) -> Tensor {
     let layout = layout(axis)
-    let positions = index.positions(layout.count)
     guard let result = Tensor(undefined: shape.removing(axis..<axis + 1, keeping: false), like: index) else {
       return .outOfMemory
     }
-    for outer in 0..<layout.outer {
-      coix_load_rows(
-        pointer + outer * layout.count * layout.inner, positions,
-        result.pointer + outer * layout.inner * index.stride,
-        0, index.stride, index.stride, layout.inner)
+    return Self.unlessRefused { () throws(CoixError) in
+      let positions = try index.positions(layout.count)
+      for outer in 0..<layout.outer {
+        coix_load_rows(
+          pointer + outer * layout.count * layout.inner, positions.pointer,
+          result.pointer + outer * layout.inner * index.stride,
+          0, index.stride, index.stride, layout.inner)
+      }
+      return result
     }
-    return result
   }
 
   /// The gradient of that: each particle's number added to its element of a uniform tensor, in double.
   private func scatteredToTable(at index: Tensor, _ axis: Int, of tableShape: Shape) -> Tensor {
     guard let result = Tensor(undefined: tableShape) else { return .outOfMemory }
     let layout = result.layout(axis)
-    let positions = index.positions(layout.count)
-    withUnsafeTemporaryAllocation(of: Double.self, capacity: layout.count * layout.inner) { sums in
+    return Self.unlessRefused { () throws(CoixError) in
+      let positions = try index.positions(layout.count)
+      let sums = try Numbers(
+        repeating: 0.0, count: layout.count * layout.inner, for: "the gradient of gathered")
       for outer in 0..<layout.outer {
-        sums.update(repeating: 0)
+        sums.pointer.update(repeating: 0, count: sums.count)
         for i in 0..<layout.inner {
           let gradients = pointer + (outer * layout.inner + i) * stride
-          for row in 0..<stride { sums[Int(positions[row]) * layout.inner + i] += Double(gradients[row]) }
+          for row in 0..<stride {
+            sums.pointer[Int(positions.pointer[row]) * layout.inner + i] += Double(gradients[row])
+          }
         }
-        let to = result.pointer + outer * sums.count
-        for k in sums.indices { to[k] = Float(sums[k]) }
+        sums.round(to: result.pointer + outer * sums.count)
       }
+      return result
     }
-    return result
   }
 
   /// Ones at the positions that the tensor's elements name, along a new last axis of `depth`; zeros

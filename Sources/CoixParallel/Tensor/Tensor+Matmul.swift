@@ -67,18 +67,30 @@ extension Tensor {
     return result.recorded(
       from: a, b,
       { gradient in
-        let transposed = b.viewed(as: [k, n]).permuted([1, 0])
-        if transposed.isPoisoned { return transposed }
-        guard let result = Tensor(undefined: a.shape, like: a) else { return .outOfMemory }
-        coix_batched_matmul(gradient.pointer, transposed.pointer, result.pointer, m, n, k, a.stride)
-        return result
+        func slope(_ matrix: Tensor) -> Tensor {
+          let transposed = matrix.permuted([1, 0])
+          if transposed.isPoisoned { return transposed }
+          guard let result = Tensor(undefined: a.shape, like: a) else { return .outOfMemory }
+          coix_batched_matmul(gradient.pointer, transposed.pointer, result.pointer, m, n, k, a.stride)
+          return result
+        }
+        let matrix = b.viewed(as: [k, n])
+        let result = slope(matrix)
+        guard result.hasNonfinite else { return result }
+        return slope(matrix.zeroed(unless: gradient.viewed(as: [m, n]).anyNonzero(axis: 0)))
       },
       { gradient in
-        let transposed = a.viewed(as: [m, k]).permuted([1, 0])
-        if transposed.isPoisoned { return transposed }
-        guard let result = Tensor(undefined: b.shape, like: b) else { return .outOfMemory }
-        coix_batched_matmul(transposed.pointer, gradient.pointer, result.pointer, k, m, n, b.stride)
-        return result
+        func slope(_ matrix: Tensor) -> Tensor {
+          let transposed = matrix.permuted([1, 0])
+          if transposed.isPoisoned { return transposed }
+          guard let result = Tensor(undefined: b.shape, like: b) else { return .outOfMemory }
+          coix_batched_matmul(transposed.pointer, gradient.pointer, result.pointer, k, m, n, b.stride)
+          return result
+        }
+        let matrix = a.viewed(as: [m, k])
+        let result = slope(matrix)
+        guard result.hasNonfinite else { return result }
+        return slope(matrix.zeroed(unless: gradient.viewed(as: [m, n]).anyNonzero(axis: 1)))
       })
   }
 
@@ -97,15 +109,21 @@ extension Tensor {
       let da = wantsA ? Tensor(undefined: a.shape, like: a) : nil
       let part = wantsB ? Tensor(undefined: b.shape) : nil
       // The layer's gradient is a sum over the vectors, too.
-      var sums = [Double](repeating: 0, count: wantsB ? k * n : 0)
-      for i in 0..<m {
-        coix_dense_backward(
-          a.pointer + i * k * rows, b.pointer, result.pointer + i * n * rows, gradient.pointer + i * n * rows,
-          nil,
-          da.map { $0.pointer + i * k * rows }, part?.pointer, nil, k, n, rows, COIX_IDENTITY, productTeam)
-        if let part { coix_accumulate_double(&sums, part.pointer, k * n) }
+      let sums: Numbers<Double>
+      do throws(CoixError) {
+        sums = try Numbers(repeating: 0, count: wantsB ? k * n : 0, for: "the gradient of matmul")
+      } catch {
+        return (da, Tensor(failure: error))
       }
-      if let part { for index in sums.indices { part.pointer[index] = Float(sums[index]) } }
+      for i in 0..<m {
+        LayerGradients(
+          x: a.pointer + i * k * rows, kernel: b.pointer, y: result.pointer + i * n * rows,
+          gradient: gradient.pointer + i * n * rows, dx: da.map { $0.pointer + i * k * rows },
+          dkernel: part?.pointer, inputs: k, outputs: n, rows: rows, team: productTeam
+        ).fill()
+        if let part { coix_accumulate_double(sums.pointer, part.pointer, k * n) }
+      }
+      if let part { sums.round(to: part.pointer) }
       return (da, part)
     }
   }
@@ -123,9 +141,10 @@ extension Tensor {
     return result.recordedProduct(a, b) { gradient, wantsA, wantsB in
       let dKernel = wantsA ? Tensor(undefined: [k, m]) : nil
       let db = wantsB ? Tensor(undefined: b.shape, like: b) : nil
-      coix_dense_backward(
-        b.pointer, kernel.pointer, result.pointer, gradient.pointer, nil, db?.pointer, dKernel?.pointer, nil,
-        k, m, rows, COIX_IDENTITY, productTeam)
+      LayerGradients(
+        x: b.pointer, kernel: kernel.pointer, y: result.pointer, gradient: gradient.pointer, dx: db?.pointer,
+        dkernel: dKernel?.pointer, inputs: k, outputs: m, rows: rows, team: productTeam
+      ).fill()
       return (dKernel?.permuted([1, 0]).viewed(as: a.shape), db)
     }
   }

@@ -134,13 +134,15 @@ extension Tensor {
         // The softmax itself rather than exp(x - y), which would be off by as much as y is rounded. Where all are -inf: 0, not NaN.
         guard let weight = Tensor(undefined: x.shape, like: x) else { return .outOfMemory }
         coix_softmax(x.pointer, weight.pointer, layout.outer, layout.count, layout.inner, 0, Int32(x.team))
-        return Tensor.selected(x .== -.infinity, 0, weight).combined(COIX_MULTIPLY, with: gradient, layout)
+        return gradient.repeated(layout, to: x.shape).seed(
+          times: Tensor.selected(x .== -.infinity, 0, weight))
       }
     default:
       return y.recorded(from: self) { gradient in
         let winners = x.combined(COIX_EQUAL, with: y, layout)
-        let share = gradient / winners.reduced(COIX_SUM, layout, to: y.shape)
-        return winners.combined(COIX_MULTIPLY, with: share, layout)
+        let losers = x.combined(operation == COIX_MAX ? COIX_LESS : COIX_GREATER, with: y, layout)
+        let share = gradient.seed(over: winners.reduced(COIX_SUM, layout, to: y.shape))
+        return Tensor.selected(losers, 0, share.repeated(layout, to: x.shape))
       }
     }
   }
@@ -160,7 +162,7 @@ extension Tensor {
   }
 
   /// The opposite: copies along the axes that were reduced, without a gradient.
-  private func repeated(_ layout: AxisLayout, to shape: Shape) -> Tensor {
+  func repeated(_ layout: AxisLayout, to shape: Shape) -> Tensor {
     guard let result = Tensor(undefined: shape, like: self) else { return .outOfMemory }
     for outer in 0..<layout.outer {
       let from = pointer + outer * layout.inner

@@ -18,6 +18,10 @@ extension Tensor {
       return Tensor.mismatch(
         "rows", [shape], "needs rows 0 ..< n of a tensor that is the same for all particles")
     }
+    if let refusal = Tensor.refusal("rows", toMake: Shape(index.count).appending(shape.dropping(1)), rows: 1)
+    {
+      return refusal
+    }
     return index.withUnsafeBufferPointer { $0.baseAddress.map { rows(at: $0, index.count) } }
       ?? .zeros(Shape(0).appending(shape.dropping(1)))
   }

@@ -16,8 +16,8 @@ extension Tensor {
     return y.recorded(from: self) { gradient in
       // y (g - sum(g y))
       let reducedShape = y.shape.removing(axis..<axis + 1, keeping: true)
-      let mean = (gradient * y).reduced(COIX_SUM, layout, to: reducedShape)
-      return y * gradient.combined(COIX_SUBTRACT, with: mean, layout)
+      let mean = gradient.seed(times: y).reduced(COIX_SUM, layout, to: reducedShape)
+      return gradient.combined(COIX_SUBTRACT, with: mean, layout).seed(times: y)
     }
   }
 
@@ -35,7 +35,7 @@ extension Tensor {
       // g - exp(y) sum(g)
       let reducedShape = y.shape.removing(axis..<axis + 1, keeping: true)
       let sum = gradient.reduced(COIX_SUM, layout, to: reducedShape)
-      return gradient - exp(y).combined(COIX_MULTIPLY, with: sum, layout)
+      return gradient - sum.repeated(layout, to: y.shape).seed(times: exp(y))
     }
   }
 

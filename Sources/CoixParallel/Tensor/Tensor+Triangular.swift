@@ -43,10 +43,11 @@ public func solveLowerTriangular(_ factor: Tensor, _ b: Tensor) -> Tensor {
     x,
     .many { gradient, tape in
       // With L' y = gradient, b gets y and L gets -y x', below the diagonal and on it.
-      let y = solved(gradient, transposed: true)
+      var y = solved(gradient, transposed: true)
+      if y.hasNonfinite { y = y.zeroed(unless: gradient.anyNonzero(axis: -1)) }
       tape.add(y, to: bNode)
       guard factorNode >= 0 else { return }
-      let products = y.expandingAxis(at: -1) * x.expandingAxis(at: -2)
+      let products = y.expandingAxis(at: -1).seed(times: x.expandingAxis(at: -2))
       tape.add(select(.lowerTriangle(size), -products, 0), to: factorNode)
     })
 }
@@ -69,7 +70,8 @@ public func cholesky(_ matrix: Tensor) -> Tensor {
     guard let result = Tensor(undefined: gradient.shape, like: gradient) else { return .outOfMemory }
     result.pointer.update(from: gradient.pointer, count: gradient.shape.elementCount * gradient.rowCount)
     coix_cholesky_backward(factor.pointer, result.pointer, count, size, gradient.rowCount)
-    return result
+    guard result.hasNonfinite else { return result }
+    return result.zeroed(unless: gradient.anyNonzero(axis: -1).anyNonzero(axis: -2))
   }
 }
 

@@ -56,6 +56,11 @@ public struct Tensor: Sendable {
   /// What an operation returns for whose result there is no memory.
   static var outOfMemory: Tensor { Tensor(failure: Storage.lastRefusal) }
 
+  /// What `body` makes, or a poisoned tensor if there is no memory for what it needs on the way.
+  static func unlessRefused(_ body: () throws(CoixError) -> Tensor) -> Tensor {
+    do throws(CoixError) { return try body() } catch { return Tensor(failure: error) }
+  }
+
   /// A poisoned tensor whose error is nobody's yet: it may turn out that nobody wants the tensor.
   package static func failed(_ failure: CoixError) -> Tensor {
     Tensor(storage: Storage(failure: failure), shape: .scalar)
@@ -134,7 +139,23 @@ public struct Tensor: Sendable {
         failure: .argument("Tensor: the rows of a matrix must be of one length, are of \(rows.map(\.count))"))
       return
     }
-    self.init(rows.flatMap { $0 }, shape: [rows.count, width])
+    let shape: Shape = [rows.count, width]
+    if let refusal = Self.refusal("Tensor", toMake: shape, rows: 1) {
+      self = refusal
+      return
+    }
+    guard let tensor = Tensor(undefined: shape) else {
+      self = .outOfMemory
+      return
+    }
+    self = tensor
+    for (index, row) in rows.enumerated() {
+      row.withUnsafeBufferPointer {
+        if let source = $0.baseAddress {
+          pointer.advanced(by: index * width).update(from: source, count: width)
+        }
+      }
+    }
   }
 
   /// A single number.
@@ -176,8 +197,11 @@ public struct Tensor: Sendable {
   ///
   /// Within a plate's program a tensor that varies from particle to particle has no numbers to be read: the evaluation throws
   /// an error that says what to use instead, and NaNs stand in for them. So they do for data mapped over a plate, and one for a
-  /// poisoned tensor; see ``failure``.
+  /// poisoned tensor; see ``failure``. Empty if there is no memory for a copy; ``withScalars(_:)`` makes none.
   public var scalars: [Float] {
+    guard Memory.canGive(Swift.max(shape.elementCount, 1), of: Float.self, for: "Tensor.scalars") else {
+      return []
+    }
     guard isReadable("scalars") else {
       return Array(repeating: .nan, count: Swift.max(shape.elementCount, 1))
     }
@@ -227,6 +251,8 @@ public struct Tensor: Sendable {
 extension Tensor: ExpressibleByFloatLiteral, ExpressibleByIntegerLiteral, ExpressibleByArrayLiteral {
   public init(floatLiteral value: Float) { self.init(value) }
   public init(integerLiteral value: Int) { self.init(Float(value)) }
+  /// A vector: `let x: Tensor = [1, 2, number]`. A matrix is `Tensor([[1, 2], [3, 4]])`, or of any number of axes
+  /// `[[1, 2], [3, 4]].asTensor`: were lists of lists literals, then `-.infinity` could not stand in one.
   public init(arrayLiteral scalars: Float...) { self.init(scalars) }
 }
 

@@ -29,6 +29,27 @@ import Testing
     Edge("NaN", at: 1) { $0 * .nan },
     Edge("log of softmax", at: -.infinity) { log($0.softmax(axis: 0)) },
     Edge("log of maximum", at: -1) { log(maximum($0, 0)) },
+    Edge("tanh of NaN", at: .nan) { tanh($0) }, Edge("softplus of NaN", at: .nan) { softplus($0) },
+    Edge("abs of NaN", at: .nan) { abs($0) }, Edge("logGamma of NaN", at: .nan) { logGamma($0) },
+    Edge("logNormalCDF", at: -.infinity) { logNormalCDF($0) },
+    Edge("logBesselI0Scaled of NaN", at: .nan) { logBesselI0Scaled($0) },
+    Edge("softmax of NaN", at: .nan) { $0.softmax(axis: 0) },
+    Edge("logSoftmax of NaN", at: .nan) { $0.logSoftmax(axis: 0) },
+    Edge("logSumExp of NaN", at: .nan) { $0.logSumExp() + Tensor.zeros([2]) },
+    Edge("logSumExp", at: .infinity) { $0.logSumExp() + Tensor.zeros([2]) },
+    Edge("max of NaN", at: .nan) { $0.max() + Tensor.zeros([2]) },
+    Edge("min of NaN", at: .nan) { $0.min() + Tensor.zeros([2]) },
+    Edge("cumulativeSum of NaN", at: .nan) { $0.cumulativeSum(axis: 0) },
+    Edge("dot of NaN", at: .nan) { dot($0, $0) + Tensor.zeros([2]) },
+    Edge("matmul of NaN", at: .nan) { matmul($0, Tensor([1, 2, 3, 4], shape: [2, 2])) },
+    Edge("outer product of NaN", at: .nan) {
+      matmul($0.expandingAxis(at: 1), $0.expandingAxis(at: 0)).sum(axis: 0)
+    },
+    Edge("dense of NaN", at: .nan) { dense($0, kernel: .ones([2, 2]), bias: nil, activation: .tanh) },
+    Edge("solve of NaN", at: .nan) { solveLowerTriangular(.identity(2), $0) },
+    Edge("solve by NaN", at: .nan) { solveLowerTriangular(Tensor.identity(2) * $0, $0) },
+    Edge("cholesky of NaN", at: .nan) { cholesky(Tensor.identity(2) * $0).sum(axis: 0) },
+    Edge("gamma draws of NaN", at: .nan) { Draw(key: PRNGKey(1), shape: [2]).gamma($0) },
   ]
 
   @Test(arguments: edges) func branchesNotChosen(_ edge: Edge) throws {
@@ -60,11 +81,57 @@ import Testing
     #expect(found[1] == [0, 0, 3, 0])
   }
 
+  /// Rows of NaN, under a mask, in a layer: the gradients are those with any other numbers in their place.
+  @Test(arguments: [(2, 3), (40, 3), (3, 40), (40, 50)])
+  func rowsNotChosenInALayer(_ inputs: Int, _ outputs: Int) throws {
+    var generator = SplitMix(seed: 3)
+    let rows = 21
+    let numbers = generator.floats(rows * inputs)
+    let layer = [
+      Tensor(generator.floats(inputs * outputs), shape: [inputs, outputs]),
+      Tensor(generator.floats(outputs)),
+    ]
+    let mask = Tensor((0..<rows).map { $0 % 4 == 1 ? 0 : 1 }, shape: [rows, 1])
+    func x(_ standIn: Float) -> Tensor {
+      Tensor(numbers.indices.map { $0 / inputs % 4 == 1 ? standIn : numbers[$0] }, shape: [rows, inputs])
+    }
+    for activation in Activation.allCases {
+      func found(_ standIn: Float) throws -> [[Float]] {
+        try gradients(
+          of: { select(mask, dense($0[2], kernel: $0[0], bias: $0[1], activation: activation), 0) },
+          at: layer + [x(standIn)])
+      }
+      #expect(try found(.nan) == found(0.5), "\(activation)")
+      #expect(try found(.infinity) == found(0.5), "\(activation)")
+      // Where it counts, NaN stays.
+      let counted = try gradients(
+        of: { dense($0[2], kernel: $0[0], bias: $0[1], activation: activation) }, at: layer + [x(.nan)])
+      #expect(counted[0].contains(where: \.isNaN) || activation == .relu)
+    }
+  }
+
+  /// The same for rows of a matrix, columns of another, and for particles of a chunk.
+  @Test func productsNotChosen() throws {
+    func a(_ standIn: Float) -> Tensor {
+      Tensor([1, 2, 3, standIn, standIn, standIn, 4, 5, 6], shape: [3, 3])
+    }
+    func b(_ standIn: Float) -> Tensor { Tensor([1, standIn, 2, standIn, 3, standIn], shape: [3, 2]) }
+    let mask = Tensor([1, 0, 0, 0, 1, 0], shape: [3, 2])
+    func found(_ standIn: Float) throws -> [[Float]] {
+      try gradients(of: { select(mask, matmul($0[0], $0[1]), 0) }, at: [a(standIn), b(standIn)])
+    }
+    let counted = try found(.nan)
+    #expect(counted == (try found(2)))
+    #expect(counted[0][0...2] == [1, 2, 3])
+  }
+
   /// An infinite gradient does not pass to what was not the extreme.
   @Test func extremes() throws {
     #expect(try gradients(of: { sqrt(maximum($0[0], 0)) }, at: [[-1, 4]]) == [[0, 0.25]])
     #expect(try gradients(of: { log($0[0].clamped(to: 0...1)) }, at: [[-1, 0.5, 2]]) == [[0, 2, 0]])
     #expect(try gradients(of: { sqrt(minimum($0[0], 0) + 0) }, at: [[1]]) == [[0]])
+    #expect(try gradients(of: { sqrt($0[0].max()) }, at: [[-1, 0]]) == [[0, .infinity]])
+    #expect(try gradients(of: { sqrt($0[0].min()) }, at: [[0, 1]]) == [[.infinity, 0]])
   }
 
   @Test func powersAtTheirEdges() throws {

@@ -34,7 +34,7 @@ struct ExtremeDistribution: Sendable, CustomTestStringConvertible {
     + family("TruncatedNormal from below", [[0, 1, 20], [0, 1, 1e4], [0, 1e-3, 1]]) {
       TruncatedNormal($0[0], $0[1], low: $0[2])
     }
-    + family("Uniform", [[-1e38, 2e38], [0, 1e-38], [1, 1.000_000_1], [-1e-30, 1e-30]]) {
+    + family("Uniform", [[-1e38, 2e38], [0, 1e-38], [1, 1.000_000_1], [-1e-30, 1e-30], [-3e38, 3e38]]) {
       Uniform($0[0], $0[1])
     }
     + family(
@@ -47,10 +47,18 @@ struct ExtremeDistribution: Sendable, CustomTestStringConvertible {
       StudentT($0[0], $0[1], $0[2])
     }
     + family("Cauchy", [[0, 1e-20], [0, 1e37], [1e20, 1]]) { Cauchy($0[0], $0[1]) }
+    + family("HalfCauchy", [[1e-38], [1e-20], [1e30], [1e38]]) { HalfCauchy($0[0]) }
+    + family("InverseGamma", [[1e-3, 1], [1e-8, 1], [1e7, 1e7], [1, 1e-38], [1, 1e38], [1e6, 1e-30]]) {
+      InverseGamma($0[0], $0[1])
+    }
+    + family("VonMises", [[0, 0], [0, 1e-30], [3, 1e6], [1, 1e30], [1e6, 1]]) { VonMises($0[0], $0[1]) }
+    + family("Weibull", [[1, 1e-3], [1, 1e7], [1e-38, 1], [1e38, 1], [1e30, 0.01], [1, 1e30]]) {
+      Weibull($0[0], $0[1])
+    }
 
   static let counts: [ExtremeDistribution] =
     family("Bernoulli by probability", [[0], [1], [1e-30]]) { Bernoulli(probabilities: $0[0]) }
-    + family("Bernoulli by logit", [[1e3], [-1e3], [1e38]]) {
+    + family("Bernoulli by logit", [[1e3], [-1e3], [1e38], [Tensor(.infinity)], [Tensor(-.infinity)]]) {
       Bernoulli(logits: $0[0])
     }
     + family("Categorical by probability", [[[0, 0.5, 0.5]], [[0, 0, 1]], [[1, 0, 0]], [[1, 1e-38]]]) {
@@ -58,6 +66,26 @@ struct ExtremeDistribution: Sendable, CustomTestStringConvertible {
     }
     + family("Categorical by logit", [[[-.infinity, 0]], [[1e38, -1e38, 0]], [[1e3, 0, 1e3]]]) {
       Categorical(logits: $0[0])
+    }
+    + family(
+      "Binomial by probability", [[0, 0.5], [10, 0], [10, 1], [10, 1e-30], [1e7, 0.5], [1e7, 1e-7]]
+    ) {
+      Binomial($0[0], probabilities: $0[1])
+    }
+    + family("Binomial by logit", [[10, 1e3], [10, -1e3], [10, 1e38], [1e7, 0]]) {
+      Binomial($0[0], logits: $0[1])
+    }
+    + family("Binomial by infinite logit", [[10, Tensor(.infinity)], [10, Tensor(-.infinity)]]) {
+      Binomial($0[0], logits: $0[1])
+    }
+    + family("NegativeBinomial by mean", [[0, 1], [1e-30, 1], [10, 1e-6], [10, 1e7], [1e6, 1]]) {
+      NegativeBinomial(mean: $0[0], concentration: $0[1])
+    }
+    + family("NegativeBinomial by probability", [[1e-6, 0.5], [10, 0], [10, 1e-30], [1, 0.999_999]]) {
+      NegativeBinomial($0[0], probabilities: $0[1])
+    }
+    + family("NegativeBinomial by logit", [[10, Tensor(-.infinity)], [10, -1e3], [1e-6, 1], [1, 14]]) {
+      NegativeBinomial($0[0], logits: $0[1])
     }
     + family("Poisson", [[0], [1e-30], [1e7], [1e9]]) { Poisson($0[0]) }
     + family("Multinomial", [[[0, 1]], [[0, 0.5, 0.5]], [[1, 0, 0]]]) {
@@ -80,6 +108,8 @@ struct ExtremeDistribution: Sendable, CustomTestStringConvertible {
       ExtremeDistribution("Delta", [[1e38, 0]]) { Delta($0[0], logDensity: 3, eventRank: 1) },
       ExtremeDistribution("Unit", [-1e30]) { Unit($0[0]) },
     ]
+    + family("LKJ", [[0.05], [1e4]]) { LKJ(4, $0[0]) }
+    + family("LKJCholesky", [[0.05], [1e4], [1e-3]]) { LKJCholesky(4, $0[0]) }
 
   /// Maps of Normal(0, s) in four numbers.
   private static func maps(

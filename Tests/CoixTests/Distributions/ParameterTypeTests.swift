@@ -78,6 +78,90 @@ import Testing
     #expect(Normal(0, 1).scaled(by: number).logProb(of: 0).scalar == Normal(0, 1).logProb(of: 0).scalar * 0.5)
   }
 
+  /// Every initialiser with variables of each type in all places; which types stand together makes no difference to it.
+  @Test func everyInitializer() {
+    let (half, one, two): (Float, Float, Float) = (0.5, 1, 2)
+    let (zero, first, second) = (0, 1, 2)
+    let (none, single, pair): (Tensor, Tensor, Tensor) = (0, 1, 2)
+    let p: Tensor = 0.5
+    #expect(isSame(Normal(one, two), Normal(first, second), Normal(single, pair)))
+    #expect(isSame(LogNormal(one, two), LogNormal(first, second), LogNormal(single, pair)))
+    #expect(isSame(Laplace(one, two), Laplace(first, second), Laplace(single, pair)))
+    #expect(isSame(Cauchy(one, two), Cauchy(first, second), Cauchy(single, pair)))
+    #expect(isSame(Gamma(one, two), Gamma(first, second), Gamma(single, pair)))
+    #expect(isSame(Gamma(two), Gamma(second), Gamma(pair)))
+    #expect(isSame(InverseGamma(one, two), InverseGamma(first, second), InverseGamma(single, pair)))
+    #expect(isSame(Beta(one, two), Beta(first, second), Beta(single, pair)))
+    #expect(isSame(Uniform(one, two), Uniform(first, second), Uniform(single, pair)))
+    #expect(isSame(Weibull(one, two), Weibull(first, second), Weibull(single, pair)))
+    #expect(isSame(VonMises(one, two), VonMises(first, second), VonMises(single, pair)))
+    #expect(isSame(HalfNormal(two), HalfNormal(second), HalfNormal(pair)))
+    #expect(isSame(HalfCauchy(two), HalfCauchy(second), HalfCauchy(pair)))
+    #expect(isSame(Exponential(two), Exponential(second), Exponential(pair)))
+    #expect(isSame(Poisson(two), Poisson(second), Poisson(pair)))
+    #expect(isSame(Delta(two), Delta(second), Delta(pair)))
+    #expect(isSame(Unit(two), Unit(second), Unit(pair)))
+    #expect(isSame(LKJ(3, two), LKJ(3, second), LKJ(3, pair)))
+    #expect(isSame(LKJCholesky(3, two), LKJCholesky(3, second), LKJCholesky(3, pair)))
+    #expect(
+      isSame(
+        StudentT(two, Float(0), one), StudentT(second, zero, first), StudentT(pair, none, single)))
+    #expect(
+      isSame(
+        TruncatedNormal(one, two, low: one, high: two),
+        TruncatedNormal(first, second, low: first, high: second),
+        TruncatedNormal(single, pair, low: single, high: pair)))
+    #expect(isSame(Bernoulli(probabilities: half), Bernoulli(probabilities: p)))
+    #expect(isSame(Bernoulli(probabilities: one), Bernoulli(probabilities: first)))
+    #expect(isSame(Bernoulli(logits: one), Bernoulli(logits: first), Bernoulli(logits: single)))
+    #expect(isSame(Binomial(two, probabilities: half), Binomial(pair, probabilities: p)))
+    #expect(isSame(Binomial(two, probabilities: one), Binomial(second, probabilities: first)))
+    #expect(
+      isSame(Binomial(two, logits: one), Binomial(second, logits: first), Binomial(pair, logits: single)))
+    #expect(isSame(NegativeBinomial(two, probabilities: half), NegativeBinomial(second, probabilities: p)))
+    #expect(
+      isSame(
+        NegativeBinomial(two, logits: one), NegativeBinomial(second, logits: first),
+        NegativeBinomial(pair, logits: single)))
+    #expect(
+      isSame(
+        NegativeBinomial(mean: two, concentration: one), NegativeBinomial(mean: second, concentration: first),
+        NegativeBinomial(mean: pair, concentration: single)))
+  }
+
+  /// Parameters that are vectors or matrices may be arrays of numbers.
+  @Test func vectors() {
+    let (floats, wholes): ([Float], [Int]) = ([1, 2], [1, 2])
+    let (matrix, wholeMatrix): ([[Float]], [[Int]]) = ([[1, 0], [0, 2]], [[1, 0], [0, 2]])
+    let probabilities: [Float] = [0.25, 0.75]
+    let (vector, factor): (Tensor, Tensor) = ([1, 2], Tensor(matrix))
+    #expect(isSame(Dirichlet(floats), Dirichlet(wholes), Dirichlet(vector)))
+    #expect(isSame(Categorical(logits: floats), Categorical(logits: wholes), Categorical(logits: vector)))
+    #expect(
+      isSame(Categorical(probabilities: probabilities), Categorical(probabilities: Tensor(probabilities))))
+    #expect(isSame(Categorical(probabilities: [0, 1] as [Int]), Categorical(probabilities: [0, 1])))
+    #expect(
+      isSame(
+        Multinomial(number + 1.5, logits: floats), Multinomial(2, logits: wholes),
+        Multinomial(2, logits: vector)))
+    #expect(
+      isSame(
+        Multinomial(whole, probabilities: probabilities),
+        Multinomial(Tensor(3), probabilities: Tensor(probabilities))))
+    #expect(
+      isSame(
+        MultivariateNormal(floats, choleskyFactor: matrix),
+        MultivariateNormal(wholes, choleskyFactor: wholeMatrix),
+        MultivariateNormal(vector, choleskyFactor: factor)))
+    #expect(
+      isSame(
+        MultivariateNormal(floats, covariance: matrix), MultivariateNormal(wholes, covariance: wholeMatrix),
+        MultivariateNormal(vector, covariance: factor)))
+    let mean: Float = 1
+    #expect(isSame(Delta(floats, logDensity: mean, eventRank: 1), Delta(wholes, eventRank: 1)))
+    #expect(isSame(Normal(floats, 1), Normal(vector, 1)))
+  }
+
   /// Expressions stay tensors, and gradients flow.
   @Test func expressions() throws {
     let result = try valueWithGradient(at: Tensor(2)) { mean in

@@ -161,6 +161,16 @@ import Testing
         "a plate goes around kernels, models and targets: put those of the inference program into it"
       ]),
     Snippet(
+      name: "nestedListAsATensor",
+      body: """
+        let _: Tensor = [[1, 2], [3, 4]]  // refused
+        // What to write instead, and what a list may hold.
+        let number: Float = 3
+        let _ = (Tensor([[1, 2], [number, 4]]), [[1, 2], [3, 4]].asTensor, Normal([[1, 2], [3, 4]], 1))
+        let _: Tensor = [number, 2 * .pi, -.infinity, -number]
+        """,
+      reasons: ["cannot convert value of type '[Int]' to expected element type 'Float'"]),
+    Snippet(
       name: "closureArgumentWithoutAType",
       body: "_ = Kernel { (trace, x) in trace.sample(\"z\", from: Normal(x[0], 1)) }  // refused",
       reasons: ["cannot infer type of closure parameter 'x' without a type annotation"]),
@@ -194,10 +204,91 @@ import Testing
       """,
     reasons: [])
 
+  /// Closures of several statements as arguments within a longer expression, whose type says nothing of theirs.
+  static let inlineClosures = Snippet(
+    name: "inlineClosures",
+    body: """
+      func attempt(_ body: () throws -> Any) {}
+      attempt {
+        try evaluate(particles(Kernel { trace in
+          var x: Tensor = 0
+          for t in 0..<3 { x = trace.sample("x\\(t)", from: Normal(x, 1)) }
+          return x
+        }), seed: 0)().output.values.squared.mean()
+      }
+      attempt {
+        try evaluate(particles(Model { trace in
+          let x = trace.sample("x", from: Normal(0, 1))
+          trace.observe("y", 1, from: Normal(x, 1))
+          return x
+        }), seed: 0)().output.values.squared.mean()
+      }
+      attempt {
+        try evaluate(particles(Kernel { (trace, z: Tensor) in
+          let x = trace.sample("x", from: Normal(z, 1))
+          return x + z
+        }), seed: 0)(Tensor(1)).output.values.squared.mean()
+      }
+      attempt {
+        try evaluate(particles(Model { (trace, z: Tensor) in
+          let x = trace.sample("x", from: Normal(z, 1))
+          return (x, x + z)
+        }), seed: 0)(Tensor(1)).output.values.1.squared.mean()
+      }
+      attempt {
+        try evaluate(propose(particles(Model { trace in
+          let z = trace.sample("z", from: Normal(0, 1))
+          trace.observe("x", 1, from: Normal(z, 1))
+          return z
+        }), particles(Kernel { trace in
+          let z = trace.sample("z", from: Normal(0, 1))
+          return z
+        })), seed: 0)().output.values.squared.mean()
+      }
+      attempt {
+        try evaluate(compose(particles(Kernel { (trace, z: Tensor) in
+          let x = trace.sample("x", from: Normal(z, 1))
+          return (x, z)
+        }), inference), seed: 0)().output.values.0.squared.mean()
+      }
+      attempt {
+        try evaluate(extend(particles(model), particles(Kernel { (trace, z: Tensor) in
+          let x = trace.sample("x", from: Normal(z, 1))
+          return x
+        })), seed: 0)().output.values.squared.mean()
+      }
+      let second = try evaluate(particles(Kernel { trace in
+        let x = trace.sample("x", from: Normal(0, 1))
+        return (x, 2 * x)
+      }), seed: 0)().output.values.1
+      // Other results keep their types.
+      let _: Kernel<Tuple<>, Tuple<Tensor, Tensor, Tensor>> = Kernel { trace in (second, second, second) }
+      let _: Kernel<Tuple<>, Tuple<[Tensor]>> = Kernel { trace in [second] }
+      let _: Kernel<Tuple<>, Tuple<[Tensor], Tensor>> = Kernel { trace in ([second], second) }
+      let none = Kernel { (trace, z: Tensor) in
+        let x = trace.sample("x", from: Normal(z, 1))
+        _ = trace.sample("y", from: Normal(x, 1))
+      }
+      let _: Kernel<Tuple<Tensor>, Tuple<>> = none
+      let observed = Model { trace in
+        let z = trace.sample("z", from: Normal(0, 1))
+        trace.observe("x", 1, from: Normal(z, 1))
+      }
+      let _: Model<Tuple<>, Tuple<>> = observed
+      attempt {
+        try evaluate(particles(Model { trace in
+          let z = trace.sample("z", from: Normal(0, 1))
+          trace.observe("x", 1, from: Normal(z, 1))
+        }), seed: 0)()
+      }
+      """,
+    reasons: [])
+
   private static let refusal = Result { try TypeCheck(illFormed, programs: programs) }
 
-  @Test func wellFormedProgramsCompile() throws {
-    let check = try TypeCheck([Self.wellFormed], programs: Self.programs)
+  @Test(arguments: [wellFormed, inlineClosures])
+  func wellFormedProgramsCompile(_ snippet: Snippet) throws {
+    let check = try TypeCheck([snippet], programs: Self.programs)
     #expect(check.succeeded && check.output.isEmpty, "\(check.output)")
   }
 

@@ -38,6 +38,13 @@ import Testing
     ("statistics", "statistics of 75000000 particles needs 3000000000 bytes"),
     ("gradient", "a tensor of 75000000 numbers needs 300000000 bytes"),
     ("dataset", "150000000 points of the two moons needs 7200000000 bytes"),
+    ("scalars", "Tensor.scalars needs 600000000 bytes"),
+    ("lists", "a tensor of 450000000 numbers needs 1800000000 bytes"),
+    ("positions", "gathered needs 1200000000 bytes"),
+    ("table", "the gradient of gathered needs 600000000 bytes"),
+    ("product", "the gradient of matmul needs 600000000 bytes"),
+    ("support", "the values of a draw needs"),
+    ("array", "a copy of a tensor's numbers needs 600000000 bytes"),
   ])
   func whatCannotBeHadIsAnError(_ request: String, _ message: String) throws {
     let (output, status) = try probe(request, megabytes: 1_200, scale: Self.scale)
@@ -46,10 +53,23 @@ import Testing
     #expect(output.hasSuffix("bytes, more than this machine can give"))
   }
 
+  /// What reading a file takes, besides its numbers, is an error that names the file.
+  @Test func files() throws {
+    let (output, status) = try probe("comments", megabytes: 400, scale: 40_000_000)
+    #expect(status == 0)
+    #expect(
+      output.contains(".csv: more than") && output.contains(" comments would need")
+        && output.contains("bytes of memory, which cannot be had"),
+      "\(output)")
+  }
+
   /// The probe's requests are legal, only too large.
-  @Test(arguments: ["plate", "resampling", "tensor", "keys", "statistics", "gradient", "dataset"])
+  @Test(arguments: [
+    "plate", "resampling", "tensor", "keys", "statistics", "gradient", "dataset", "scalars", "lists",
+    "positions", "table", "product", "support", "array", "comments",
+  ])
   func lessCanBeHad(_ request: String) throws {
-    let (output, status) = try probe(request, megabytes: 1_200, scale: 1_000)
+    let (output, status) = try probe(request, megabytes: 1_200, scale: 4_000)
     #expect(status == 0)
     #expect(output == "no error")
   }

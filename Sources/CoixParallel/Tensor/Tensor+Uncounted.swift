@@ -1,0 +1,63 @@
+import CoixKernels
+
+// What does not count cannot poison what does: where a result has gradient 0, NaNs among its operands, such as missing data
+// under a mask, are taken for 0. Sums over rows and elements would make NaN of 0 · NaN. Only then are they looked for.
+
+extension Tensor {
+  /// Whether any element, of any row, is infinite or NaN.
+  var hasNonfinite: Bool { containsNonfinite(pointer, shape.elementCount * rowCount) }
+
+  /// 1 where any element along an axis, which stays with size 1, is not 0; else 0.
+  func anyNonzero(axis: Int) -> Tensor { (detached .!= 0).max(axis: axis, keepingAxes: true) }
+
+  /// This tensor with zeros where `counts` is 0; without a gradient.
+  func zeroed(unless counts: Tensor) -> Tensor { Self.selected(counts, self, 0) }
+}
+
+private func containsNonfinite(_ numbers: UnsafePointer<Float>, _ count: Int) -> Bool {
+  coix_first_above(numbers, count, .greatestFiniteMagnitude) >= 0
+}
+
+/// The operands and the gradients of a dense layer: see `coix_dense_backward`.
+struct LayerGradients {
+  var x: UnsafePointer<Float>
+  var kernel: UnsafePointer<Float>
+  let y: UnsafePointer<Float>
+  let gradient: UnsafePointer<Float>
+  var scratch: UnsafeMutablePointer<Float>?
+  let dx: UnsafeMutablePointer<Float>?
+  let dkernel: UnsafeMutablePointer<Float>?
+  var dbias: UnsafeMutablePointer<Float>?
+  let (inputs, outputs, rows): (Int, Int, Int)
+  var activation = COIX_IDENTITY
+  let team: Int32
+
+  /// Fills the gradients.
+  func fill() {
+    run()
+    let numbers = inputs * outputs
+    let isKernelSlopeSound = dkernel.map { !containsNonfinite($0, numbers) } ?? true
+    let isKernelSound = dx == nil || !containsNonfinite(kernel, numbers)
+    if isKernelSlopeSound && isKernelSound { return }
+    // Rows, and outputs, whose gradients are all 0.
+    guard let countedX = Tensor(undefined: [inputs, rows]),
+      let countedKernel = Tensor(undefined: [inputs, outputs])
+    else { return }
+    countedX.pointer.update(from: x, count: inputs * rows)
+    countedKernel.pointer.update(from: kernel, count: numbers)
+    for row in 0..<rows where (0..<outputs).allSatisfy({ gradient[$0 * rows + row] == 0 }) {
+      for input in 0..<inputs { countedX.pointer[input * rows + row] = 0 }
+    }
+    for output in 0..<outputs where (0..<rows).allSatisfy({ gradient[output * rows + $0] == 0 }) {
+      for input in 0..<inputs { countedKernel.pointer[input * outputs + output] = 0 }
+    }
+    var counted = self
+    (counted.x, counted.kernel) = (UnsafePointer(countedX.pointer), UnsafePointer(countedKernel.pointer))
+    withExtendedLifetime((countedX, countedKernel)) { counted.run() }
+  }
+
+  private func run() {
+    coix_dense_backward(
+      x, kernel, y, gradient, scratch, dx, dkernel, dbias, inputs, outputs, rows, activation, team)
+  }
+}
