@@ -8,7 +8,8 @@ enum FirstResult {
 
   /// Evaluates the VAE once and gives, as JSON, the seconds since this process was started.
   ///
-  /// The kernel knows the start in ticks of 10 ms, rounded down: the figure is up to 10 ms too long, never too short.
+  /// The kernel knows the start in ticks of 10 ms, rounded down: the figure is up to 10 ms too long, never
+  /// too short.
   static func json() throws -> String {
     var job = VAEWorkload.Forward(
       vae: VAE(key: 0), data: try PointData.moons(particles, key: 0), workers: .standard)
@@ -23,7 +24,8 @@ enum FirstResult {
   }
 
   private static var secondsSinceStart: Double? {
-    // The second field, the program's name, may hold anything, also blanks and parentheses; the start is the 22nd.
+    // The second field, the program's name, may hold anything, also blanks and parentheses; the start is the
+    // 22nd.
     guard let text = try? String(contentsOfFile: "/proc/self/stat", encoding: .utf8),
       let fields = text.split(separator: ")").last?.split(separator: " "), fields.count > 19,
       let ticks = Double(fields[19])

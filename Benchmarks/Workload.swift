@@ -20,8 +20,8 @@ public enum Mode: String, CaseIterable, ExpressibleByArgument, Sendable {
 /// A piece of work that `bench` knows. A new one is a file of its own and a line in ``Workloads/all``.
 protocol Workload: Sendable {
   var name: String { get }
-  /// What can be timed of it; what needs the least memory comes first, since a row's peak memory includes what
-  /// the rows before left in the buffer pools.
+  /// What can be timed of it; what needs the least memory comes first, since a row's peak memory includes
+  /// what the rows before left in the buffer pools.
   var modes: [Mode] { get }
   /// What a job works on: made once, for all thread counts.
   func makeData(_ mode: Mode, particles: Int) throws -> Tensor

@@ -2,8 +2,8 @@ import Coix
 
 /// A 64-bit hash of numbers' bits: equal digests mean equal results, to the last bit.
 ///
-/// FNV-1a (Fowler, Noll and Vo, "The FNV non-cryptographic hash algorithm", 2012) over the numbers' bytes, least significant
-/// first.
+/// FNV-1a (Fowler, Noll and Vo, "The FNV non-cryptographic hash algorithm", 2012) over the numbers' bytes,
+/// least significant first.
 public struct Digest: CustomStringConvertible, Sendable {
   private var state: UInt64 = 0xCBF2_9CE4_8422_2325
 

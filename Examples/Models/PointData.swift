@@ -26,10 +26,11 @@ public struct PointData: Sendable {
 
   /// The points of a file, `[n, 2]`, shuffled by the seed and divided.
   ///
-  /// Without a number of test points a fifth are, but at least one; without one of training points, all others.
+  /// Without a number of test points a fifth are, but at least one; without one of training points, all
+  /// others.
   ///
-  /// - Throws: ``CoixError/file(path:reason:)`` if the file cannot be read, is not `[n, 2]`, has a number that
-  ///   is not finite or too few points; ``CoixError/argument(_:)``.
+  /// - Throws: ``CoixError/file(path:reason:)`` if the file cannot be read, is not `[n, 2]`, has a number
+  ///   that is not finite or too few points; ``CoixError/argument(_:)``.
   public static func file(_ path: String, train: Int? = nil, test: Int? = nil, seed: Int = 0) throws
     -> PointData
   {

@@ -2,7 +2,8 @@ import Coix
 
 /// The variational autoencoder of coix's first tutorial: two-dimensional points, a two-dimensional code.
 ///
-/// Prior z ~ Normal(0, 1), decoder x ~ Normal(f(z), 1), encoder z ~ Normal(g(x), 0.01), with perceptrons f and g.
+/// Prior z ~ Normal(0, 1), decoder x ~ Normal(f(z), 1), encoder z ~ Normal(g(x), 0.01), with perceptrons f
+/// and g.
 public struct VAE: TensorTree {
   /// From a point to the mean of its code.
   public var encoder: MLP

@@ -17,8 +17,8 @@ public struct VAEResults: Sendable {
   /// The test points after training.
   public let after: Reconstruction
 
-  /// A hash of the bits of all losses, the trained parameters, the test points' log-weights, and one value with gradient on
-  /// 200,000 generated points: the same on any number of threads.
+  /// A hash of the bits of all losses, the trained parameters, the test points' log-weights, and one value
+  /// with gradient on 200,000 generated points: the same on any number of threads.
   ///
   /// - Throws: what the evaluation throws.
   public func digest(workers: Workers = .standard) throws -> Digest {

@@ -3,10 +3,11 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The implicit derivative of gamma draws against its definition: -(dP/da) / p, by differences of the distribution function.
+/// The implicit derivative of gamma draws against its definition: -(dP/da) / p, by differences of the
+/// distribution function.
 @Suite struct GammaSlopeTests {
-  /// The regularised incomplete gamma function, lower (or, at its tail, minus the upper one), in double: the power series, or
-  /// Simpson's rule over the density where that would cancel.
+  /// The regularised incomplete gamma function, lower (or, at its tail, minus the upper one), in double: the
+  /// power series, or Simpson's rule over the density where that would cancel.
   private func distribution(_ a: Double, _ x: Double, isTail: Bool) -> Double {
     func density(_ t: Double) -> Double { exp((a - 1) * log(t) - t - lgamma(a)) }
     if !isTail {

@@ -142,7 +142,8 @@ func bits(_ key: coix_key, at counter: UInt64) -> UInt32 {
     #expect(zip(unit, words).allSatisfy { $0 == Float($1 >> 9) / Float(1 << 23) })
   }
 
-  /// The mean and variance of 100,000 numbers, at five standard errors (false alarm 6e-7 each; the seed is fixed).
+  /// The mean and variance of 100,000 numbers, at five standard errors (false alarm 6e-7 each; the seed is
+  /// fixed).
   @Test func normalsHaveMeanZeroAndVarianceOne() {
     let size = 100_000
     let z = output(size) { coix_draw_normal(Self.key, draw(size), $0, 1) }.map(Double.init)

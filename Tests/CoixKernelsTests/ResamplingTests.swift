@@ -33,7 +33,8 @@ import Testing
     return (Array(index[..<(count * columns)]), status)
   }
 
-  /// Walks along the cumulative weights of one column, in double. Positions nearer than 1e-9 to a border are ties.
+  /// Walks along the cumulative weights of one column, in double. Positions nearer than 1e-9 to a border are
+  /// ties.
   static func walk(_ weights: [Double], to positions: [Double]) -> [(index: Int, isTie: Bool)] {
     let total = weights.reduce(0, +)
     var (row, sum) = (0, weights[0])

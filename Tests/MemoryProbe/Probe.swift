@@ -1,15 +1,17 @@
 import Coix
 import Foundation
 
-// Asks for more memory than the limit of the process allows (`ulimit -v`), in the way that its argument names, and prints the error
-// that comes of it. It is a program of its own since a process that has once been limited stays so.
+// Asks for more memory than the limit of the process allows (`ulimit -v`), in the way that its argument
+// names, and prints the error that comes of it. It is a program of its own since a process that has once been
+// limited stays so.
 
 /// A way to ask for too much.
 enum Request: String, CaseIterable {
   case plate, nest, mappedNest, resampling, residualResampling, chunks, tensor, keys, permutation, statistics,
     gradient, dataset, scalars, lists, positions, table, product, support, array, comments
 
-  /// Asks; the error, if there is one. `scale` is a number of elements that one float each would fit, but not two.
+  /// Asks; the error, if there is one. `scale` is a number of elements that one float each would fit, but not
+  /// two.
   func run(scale: Int) throws {
     let normal = Kernel { (trace) in trace.sample("z", from: Normal(0, 1)) }
     switch self {

@@ -1,6 +1,7 @@
 import Foundation
 
-/// The greatest |got - want| / (1 + |want|); infinite where one is NaN or infinite and the other not the same.
+/// The greatest |got - want| / (1 + |want|); infinite where one is NaN or infinite and the other not the
+/// same.
 package func distance(_ got: [Float], _ want: [Double]) -> Double {
   guard got.count == want.count else { return .infinity }
   return zip(got, want).map { got, want in

@@ -3,14 +3,14 @@ import Foundation
 
 /// Two interleaving half circles, a test bed for classifiers and densities.
 ///
-/// The construction is scikit-learn's `make_moons`: the upper half of the unit circle, and the lower half of the unit circle
-/// around (1, ½), points evenly spaced along each, then shuffled and blurred.
+/// The construction is scikit-learn's `make_moons`: the upper half of the unit circle, and the lower half of
+/// the unit circle around (1, ½), points evenly spaced along each, then shuffled and blurred.
 public enum TwoMoons {
   /// Points of two moons, `[count, 2]`.
   ///
   /// - Parameters:
-  ///   - count: how many points, at most 2³⁰; half of them, rounded down, on the upper moon. The tensor is poisoned for
-  ///     any other count.
+  ///   - count: how many points, at most 2³⁰; half of them, rounded down, on the upper moon. The tensor is
+  ///     poisoned for any other count.
   ///   - noise: the standard deviation of the normal noise that is added to both coordinates.
   ///   - key: what the order and the noise are drawn from.
   public static func points(_ count: Int, noise: Float = 0.1, key: some RandomSeed) -> Tensor {

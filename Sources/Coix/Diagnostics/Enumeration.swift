@@ -10,7 +10,8 @@ public struct Enumeration<Output: TensorTree>: Sendable {
     public let output: Output
     /// The sites, latent and observed.
     public let trace: Trace
-    /// The log-probability of all sites together, a single number; a constant -inf for an impossible assignment.
+    /// The log-probability of all sites together, a single number; a constant -inf for an impossible
+    /// assignment.
     public let logJoint: Tensor
   }
 
@@ -29,7 +30,8 @@ public struct Enumeration<Output: TensorTree>: Sendable {
 
   /// The posterior expectation of a function of assignments to numbers or tensors, element by element.
   ///
-  /// The function is asked only of assignments that are possible: what it is elsewhere does not count, nor does its gradient.
+  /// The function is asked only of assignments that are possible: what it is elsewhere does not count, nor
+  /// does its gradient.
   ///
   /// - Throws: what `function` throws.
   public func expectation(of function: (Assignment) throws -> Tensor) rethrows -> Tensor {
@@ -88,8 +90,8 @@ public struct Enumerator<Program: InferenceProgram> {
 }
 
 extension Enumerator {
-  /// The log-probability of all sites. A constant -inf for a run that its own choices make impossible, whatever the other sites and
-  /// gradients have become there.
+  /// The log-probability of all sites. A constant -inf for a run that its own choices make impossible,
+  /// whatever the other sites and gradients have become there.
   private static func logJoint(_ trace: Trace) -> Tensor {
     let terms = trace.sites.map { (isObserved: $0.isObserved, logProb: $0.logProb.sum()) }
     let isImpossible = terms.contains { !$0.isObserved && $0.logProb.scalar == -.infinity }

@@ -2,8 +2,8 @@ import CoixParallel
 
 /// The beta distribution: density x^(a - 1) (1 - x)^(b - 1) / B(a, b) on 0 ≤ x ≤ 1.
 ///
-/// Draws are the first component of the ``Dirichlet`` distribution with concentrations a and b, as in NumPyro; gradients flow to
-/// both.
+/// Draws are the first component of the ``Dirichlet`` distribution with concentrations a and b, as in
+/// NumPyro; gradients flow to both.
 public struct Beta: Distribution {
   /// The concentration a > 0 near 1.
   public let concentration1: Tensor

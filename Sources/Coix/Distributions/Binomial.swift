@@ -1,7 +1,7 @@
 import CoixParallel
 
-/// The number of successes in n independent trials: probability n! / (k! (n - k)!) · p^k (1 - p)^(n - k) of k = 0, 1, …, n, kept as a
-/// float.
+/// The number of successes in n independent trials: probability n! / (k! (n - k)!) · p^k (1 - p)^(n - k) of k
+/// = 0, 1, …, n, kept as a float.
 ///
 /// Draws have no gradient; see `Draw.binomial(_:_:)`. Other values are outside of the support.
 public struct Binomial: Distribution {
@@ -50,7 +50,8 @@ public struct Binomial: Distribution {
     }
   }
 
-  /// All counts up to the greatest number of trials, if that is the same throughout a plate and small; nil else.
+  /// All counts up to the greatest number of trials, if that is the same throughout a plate and small; nil
+  /// else.
   public var finiteSupport: FiniteSupport? {
     guard totalCount.failure == nil else { return FiniteSupport(points: [totalCount]) }
     guard !totalCount.isMapped, let greatest = totalCount.scalars.max(),

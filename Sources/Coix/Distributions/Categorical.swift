@@ -2,8 +2,9 @@ import CoixParallel
 
 /// The distribution of an index 0, 1, …, K - 1, kept as a float.
 ///
-/// Draws have no gradient; other values are outside of the support. Drawing by probabilities and by logits are different algorithms
-/// (as in NumPyro), so the same key gives different draws. A category of probability zero is never drawn.
+/// Draws have no gradient; other values are outside of the support. Drawing by probabilities and by logits
+/// are different algorithms (as in NumPyro), so the same key gives different draws. A category of probability
+/// zero is never drawn.
 public struct Categorical: Distribution {
   enum Form {
     case probabilities, logits
@@ -78,7 +79,8 @@ public struct Categorical: Distribution {
     }
   }
 
-  /// Where a uniform number passes from a category to the next, see `categoryBounds()`. For at least one category.
+  /// Where a uniform number passes from a category to the next, see `categoryBounds()`. For at least one
+  /// category.
   var bounds: Tensor {
     switch form {
     case .logits: parameter.softmax(axis: -1).categoryBounds()

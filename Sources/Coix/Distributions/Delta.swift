@@ -1,6 +1,7 @@
 import CoixParallel
 
-/// All probability at one point, with a given log-density there: a deterministic site that may carry a Jacobian.
+/// All probability at one point, with a given log-density there: a deterministic site that may carry a
+/// Jacobian.
 public struct Delta: Distribution {
   /// The point.
   public let value: Tensor

@@ -1,9 +1,11 @@
 import CoixParallel
 
-/// The Dirichlet distribution over vectors of probabilities: density Γ(Σα) / ΠΓ(α_k) · Π x_k^(α_k - 1) on the simplex.
+/// The Dirichlet distribution over vectors of probabilities: density Γ(Σα) / ΠΓ(α_k) · Π x_k^(α_k - 1) on the
+/// simplex.
 ///
-/// Draws are kept away from 0 and 1 by as little as a float can tell; gradients flow to the concentrations. A value is on the
-/// simplex if no component is negative and their sum is 1, up to 1e-6. A component of 0 whose concentration is 1 counts as a factor of 1.
+/// Draws are kept away from 0 and 1 by as little as a float can tell; gradients flow to the concentrations. A
+/// value is on the simplex if no component is negative and their sum is 1, up to 1e-6. A component of 0 whose
+/// concentration is 1 counts as a factor of 1.
 public struct Dirichlet: Distribution {
   /// The concentrations α > 0, along the last axis.
   public let concentration: Tensor

@@ -2,8 +2,8 @@ import CoixParallel
 
 /// A probability distribution: something a site can draw from.
 ///
-/// To add one, write one file: a structure that conforms to this protocol. ``expanded(to:)``, ``event(_:)`` and `masked(_:)`
-/// come with it.
+/// To add one, write one file: a structure that conforms to this protocol. ``expanded(to:)``, ``event(_:)``
+/// and `masked(_:)` come with it.
 public protocol Distribution: Sendable {
   /// The shape of one draw: batch axes, then event axes.
   var shape: Shape { get }
@@ -14,7 +14,8 @@ public protocol Distribution: Sendable {
   /// Fills `draw.shape`, to which the parameters broadcast, with numbers.
   func sample(_ draw: Draw) -> Tensor
 
-  /// The log-density (or log-probability) of `value`, summed over the last `reducing` batch axes; -inf outside of the support.
+  /// The log-density (or log-probability) of `value`, summed over the last `reducing` batch axes; -inf
+  /// outside of the support.
   ///
   /// The result's shape is that of the broadcast batch axes that remain.
   func logProb(of value: Tensor, reducing: Int) -> Tensor
@@ -34,8 +35,9 @@ public protocol Distribution: Sendable {
 
 /// A distribution's parameter and its domain.
 ///
-/// What is required of several numbers together is required of a quantity made of them: that probabilities sum to 1, say. Parameters
-/// that are the same for all rows are always checked, others where `EvaluationOptions(checks: true)` asks for it.
+/// What is required of several numbers together is required of a quantity made of them: that probabilities
+/// sum to 1, say. Parameters that are the same for all rows are always checked, others where
+/// `EvaluationOptions(checks: true)` asks for it.
 public struct DistributionParameter: Sendable {
   /// What a parameter must be.
   public enum Requirement: String, Sendable {
@@ -124,7 +126,8 @@ extension Distribution {
   /// A draw of the distribution's own shape.
   public func sample(_ key: PRNGKey) -> Tensor { sample(Draw(key: key, shape: shape)) }
 
-  /// The same distribution with its last `count` batch axes made part of the event: their log-densities are summed.
+  /// The same distribution with its last `count` batch axes made part of the event: their log-densities are
+  /// summed.
   public func event(_ count: Int) -> Event<Self> { Event(self, count) }
 
   /// The same distribution, independently drawn over the axes that `shape` adds or stretches.
@@ -136,8 +139,8 @@ extension Distribution {
   /// The same distribution, its log-probability 0 throughout if `isCounted` is false.
   public func masked(_ isCounted: Bool) -> Masked<Self> { Masked(self, Tensor(isCounted ? 1 : 0)) }
 
-  /// The same distribution with its log-probability times `factor`, at least 0: for a plate's subsample, the plate's size over the
-  /// sample's.
+  /// The same distribution with its log-probability times `factor`, at least 0: for a plate's subsample, the
+  /// plate's size over the sample's.
   public func scaled(by factor: Tensor) -> Scaled<Self> { Scaled(self, factor) }
 
   /// The same with a number for the factor.
@@ -188,12 +191,13 @@ extension Tensor {
 }
 
 extension Int {
-  /// A number of axes that someone asked for, near enough to 0 that sums of such numbers are numbers. No shape has so many.
+  /// A number of axes that someone asked for, near enough to 0 that sums of such numbers are numbers. No
+  /// shape has so many.
   var asRank: Int { Int(Int32(clamping: self)) }
 }
 
-/// scale · exp(exponent) for a scale above 0, kept within the positive numbers that a float can tell, where gradients of the exponent
-/// end.
+/// scale · exp(exponent) for a scale above 0, kept within the positive numbers that a float can tell, where
+/// gradients of the exponent end.
 func boundedPositive(_ scale: Tensor, timesExp exponent: Tensor) -> Tensor {
   let logScale = log(scale).detached
   // With a margin for rounding.
@@ -205,7 +209,8 @@ func boundedPositive(_ scale: Tensor, timesExp exponent: Tensor) -> Tensor {
 }
 
 extension Distribution {
-  /// A draw of a shape to which the batch axes broadcast; in NumPyro's order if inner axes are stretched for that.
+  /// A draw of a shape to which the batch axes broadcast; in NumPyro's order if inner axes are stretched for
+  /// that.
   func stretchedSample(_ draw: Draw) -> Tensor {
     let target = draw.shape.dropLast(eventRank).reversed()
     let isStretched = zip(batchShape.reversed(), target).contains { $0 == 1 && $1 != 1 }

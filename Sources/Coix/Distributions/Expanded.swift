@@ -2,9 +2,10 @@ import CoixParallel
 
 /// A distribution that is drawn independently over new or stretched batch axes.
 ///
-/// Numbers are drawn in NumPyro's order, in which a plate's rows are the first batch axes: the new leading axes, the stretched inner
-/// axes from right to left, then the original batch and event axes. Within a local plate rows count among the
-/// original axes if a parameter varies over them, and every new axis is then a stretched inner one, slower than rows. A distribution that is expanded twice is drawn as if at once.
+/// Numbers are drawn in NumPyro's order, in which a plate's rows are the first batch axes: the new leading
+/// axes, the stretched inner axes from right to left, then the original batch and event axes. Within a local
+/// plate rows count among the original axes if a parameter varies over them, and every new axis is then a
+/// stretched inner one, slower than rows. A distribution that is expanded twice is drawn as if at once.
 public struct Expanded<Base: Distribution>: Distribution {
   private let base: Base
   private let batch: Shape
@@ -47,7 +48,8 @@ public struct Expanded<Base: Distribution>: Distribution {
     guard !stretched.isEmpty else {
       return base.sample(draw.ordered(sizes, isLocal: isLocal))
     }
-    // From the sequence's fastest axis: event, original batch, (rows,) stretched from left to right, leading (rows).
+    // From the sequence's fastest axis: event, original batch, (rows,) stretched from left to right, leading
+    // (rows).
     var strides = [Int](repeating: 0, count: sizes.rank)
     var step = 1
     func lay(_ axes: some Sequence<Int>) {

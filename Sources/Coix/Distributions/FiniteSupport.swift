@@ -2,8 +2,8 @@ import CoixParallel
 
 /// The values that a draw may take, where there are finitely many.
 ///
-/// A draw has elements, one for each index of its leading axes, and each takes one of the same number of points by itself: three coins
-/// have two points and eight values. Values of probability 0 may be among them.
+/// A draw has elements, one for each index of its leading axes, and each takes one of the same number of
+/// points by itself: three coins have two points and eight values. Values of probability 0 may be among them.
 public struct FiniteSupport: Sendable {
   /// Each of the draw's shape: element by element, the values it may take.
   public let points: [Tensor]
@@ -75,9 +75,9 @@ public struct FiniteSupport: Sendable {
     }
   }
 
-  /// The values of draws that each come from one of several supports, for draws of a shape that theirs broadcast to: each element's
-  /// points are those of all supports, every one once. Elements are as small as in the support where they are smallest, so that values
-  /// may be among these that no support has.
+  /// The values of draws that each come from one of several supports, for draws of a shape that theirs
+  /// broadcast to: each element's points are those of all supports, every one once. Elements are as small as
+  /// in the support where they are smallest, so that values may be among these that no support has.
   ///
   /// - Returns: nil if that gives elements different numbers of points.
   static func union(_ supports: [FiniteSupport], shape: Shape) -> FiniteSupport? {

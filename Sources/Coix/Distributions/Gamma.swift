@@ -2,8 +2,8 @@ import CoixParallel
 
 /// The gamma distribution: density β^α x^(α - 1) exp(-β x) / Γ(α) on x > 0.
 ///
-/// Draws are kept above 0, and finite, by as little as a float can tell: small concentrations give smaller numbers than there are
-/// floats. Gradients of draws flow to both parameters; see `Draw.gamma(_:)`.
+/// Draws are kept above 0, and finite, by as little as a float can tell: small concentrations give smaller
+/// numbers than there are floats. Gradients of draws flow to both parameters; see `Draw.gamma(_:)`.
 public struct Gamma: Distribution {
   /// The concentration (or shape) α > 0.
   public let concentration: Tensor

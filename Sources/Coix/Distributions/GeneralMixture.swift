@@ -22,7 +22,8 @@ public struct GeneralMixture: Distribution {
     weights.parameters + components.flatMap(\.parameters)
   }
 
-  /// The values of all components; nil if there are places of the batch that thereby have more of them than others.
+  /// The values of all components; nil if there are places of the batch that thereby have more of them than
+  /// others.
   public var finiteSupport: FiniteSupport? {
     guard isConsistent else { return FiniteSupport(points: [refused]) }
     let supports = components.compactMap(\.finiteSupport)

@@ -1,9 +1,10 @@
 import CoixParallel
 
-/// The half-Cauchy distribution, that of the absolute value of a Cauchy number around 0: density 2 / (π γ (1 + (x/γ)²)) on x > 0.
+/// The half-Cauchy distribution, that of the absolute value of a Cauchy number around 0: density 2 / (π γ (1
+/// + (x/γ)²)) on x > 0.
 ///
-/// Draws are absolute values of the ``Cauchy`` distribution's, as in NumPyro, and kept within the positive numbers that a float can
-/// tell. Gradients of draws flow to the scale.
+/// Draws are absolute values of the ``Cauchy`` distribution's, as in NumPyro, and kept within the positive
+/// numbers that a float can tell. Gradients of draws flow to the scale.
 public struct HalfCauchy: Distribution {
   /// The median γ > 0.
   public let scale: Tensor

@@ -1,6 +1,7 @@
 import CoixParallel
 
-/// The half-normal distribution, that of the absolute value of a centred normal number: density √(2/π) exp(-½(x/σ)²) / σ on x > 0.
+/// The half-normal distribution, that of the absolute value of a centred normal number: density √(2/π)
+/// exp(-½(x/σ)²) / σ on x > 0.
 ///
 /// Draws are kept above 0 by as little as a float can tell. Gradients of draws flow to the scale.
 public struct HalfNormal: Distribution {

@@ -1,9 +1,10 @@
 import CoixParallel
 
-/// The inverse gamma distribution, that of 1/y for a gamma number y: density β^α x^(-α - 1) exp(-β/x) / Γ(α) on x > 0.
+/// The inverse gamma distribution, that of 1/y for a gamma number y: density β^α x^(-α - 1) exp(-β/x) / Γ(α)
+/// on x > 0.
 ///
-/// Draws are inverses of the ``Gamma`` distribution's, as in NumPyro, and kept within the positive numbers that a float can tell.
-/// Gradients of draws flow to both parameters.
+/// Draws are inverses of the ``Gamma`` distribution's, as in NumPyro, and kept within the positive numbers
+/// that a float can tell. Gradients of draws flow to both parameters.
 public struct InverseGamma: Distribution {
   /// The concentration (or shape) α > 0.
   public let concentration: Tensor

@@ -1,15 +1,17 @@
 import CoixParallel
 
-/// Lower Cholesky factors L of correlation matrices of the ``LKJ`` distribution: density proportional to Π L_ii^(n - i + 2η - 2), over
-/// i = 2, …, n, with respect to the numbers below the diagonal.
+/// Lower Cholesky factors L of correlation matrices of the ``LKJ`` distribution: density proportional to Π
+/// L_ii^(n - i + 2η - 2), over i = 2, …, n, with respect to the numbers below the diagonal.
 ///
-/// Rows of L have length 1. Draws are made by the onion method, as NumPyro's are by default: the squared length of each row below the
-/// diagonal is a beta number, its direction uniform. Gradients of draws flow to the concentration. See Lewandowski, Kurowicka and Joe,
-/// "Generating random correlation matrices based on vines and extended onion method" (2009).
+/// Rows of L have length 1. Draws are made by the onion method, as NumPyro's are by default: the squared
+/// length of each row below the diagonal is a beta number, its direction uniform. Gradients of draws flow to
+/// the concentration. See Lewandowski, Kurowicka and Joe, "Generating random correlation matrices based on
+/// vines and extended onion method" (2009).
 public struct LKJCholesky: Distribution {
   /// The number n ≥ 2 of rows and columns.
   public let dimension: Int
-  /// The concentration η > 0: 1 makes all correlation matrices alike, more favours weak correlations, less strong ones.
+  /// The concentration η > 0: 1 makes all correlation matrices alike, more favours weak correlations, less
+  /// strong ones.
   public let concentration: Tensor
 
   /// A distribution of matrices `[dimension, dimension]`.

@@ -1,6 +1,7 @@
 import CoixParallel
 
-/// A family of distributions of numbers whose parameters are a location and a scale: all but how it draws, and its density.
+/// A family of distributions of numbers whose parameters are a location and a scale: all but how it draws,
+/// and its density.
 protocol LocationScale: Distribution {
   /// Where it lies: any number.
   var location: Tensor { get }

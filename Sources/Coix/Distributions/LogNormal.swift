@@ -1,6 +1,7 @@
 import CoixParallel
 
-/// The log-normal distribution, that of exp(y) for a normal y: density exp(-½((log x - μ)/σ)²) / (√(2π) σ x) on x > 0.
+/// The log-normal distribution, that of exp(y) for a normal y: density exp(-½((log x - μ)/σ)²) / (√(2π) σ x)
+/// on x > 0.
 ///
 /// Gradients of draws flow to both parameters. A draw remembers y; see ``Transformed``.
 public struct LogNormal: Distribution, LocationScale {

@@ -2,13 +2,14 @@ import CoixParallel
 
 /// A finite mixture of distributions from one family: density Σ w_k p_k(x).
 ///
-/// Draws and keys are those of NumPyro's `MixtureSameFamily`: a draw of every component, of which one is chosen. Gradients of draws
-/// flow to the chosen component only, none to the weights.
+/// Draws and keys are those of NumPyro's `MixtureSameFamily`: a draw of every component, of which one is
+/// chosen. Gradients of draws flow to the chosen component only, none to the weights.
 public struct Mixture<Component: Distribution>: Distribution {
   private let weights: Categorical
   private let components: Component
 
-  /// A mixture of components that lie along the last batch axis of one distribution, as many as the weights' categories.
+  /// A mixture of components that lie along the last batch axis of one distribution, as many as the weights'
+  /// categories.
   public init(_ weights: Categorical, of components: Component) {
     self.weights = weights
     self.components = components
@@ -21,7 +22,8 @@ public struct Mixture<Component: Distribution>: Distribution {
   public var eventRank: Int { components.eventRank }
   public var parameters: [DistributionParameter] { weights.parameters + components.parameters }
 
-  /// The values of all components; nil if there are places of the batch that thereby have more of them than others.
+  /// The values of all components; nil if there are places of the batch that thereby have more of them than
+  /// others.
   public var finiteSupport: FiniteSupport? {
     guard let support = components.finiteSupport else { return nil }
     guard isConsistent else { return FiniteSupport(points: [refused]) }

@@ -1,9 +1,11 @@
 import CoixParallel
 
-/// How often each of K categories comes up in n independent trials: probability n! / Π x_k! · Π p_k^x_k, for counts x with sum n.
+/// How often each of K categories comes up in n independent trials: probability n! / Π x_k! · Π p_k^x_k, for
+/// counts x with sum n.
 ///
-/// Counts are kept as floats; draws have no gradient. A draw is NumPyro's: n draws of a category by probabilities, each for the
-/// whole plate before the next, so that it depends on the number of the plate's rows.
+/// Counts are kept as floats; draws have no gradient. A draw is NumPyro's: n draws of a category by
+/// probabilities, each for the whole plate before the next, so that it depends on the number of the plate's
+/// rows.
 public struct Multinomial: Distribution {
   /// The number of trials n, for each element of the batch.
   public let totalCount: Tensor

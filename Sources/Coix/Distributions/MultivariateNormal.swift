@@ -1,6 +1,7 @@
 import CoixParallel
 
-/// The normal distribution of vectors: density exp(-½ |L⁻¹(x - μ)|²) / ((2π)^(n/2) Π L_ii), with covariance L Lᵀ.
+/// The normal distribution of vectors: density exp(-½ |L⁻¹(x - μ)|²) / ((2π)^(n/2) Π L_ii), with covariance L
+/// Lᵀ.
 ///
 /// Draws are μ + L ε with standard normal ε, so gradients flow to both parameters.
 public struct MultivariateNormal: Distribution {
@@ -11,7 +12,8 @@ public struct MultivariateNormal: Distribution {
   /// The covariance, if that was given.
   private let covariance: Tensor?
 
-  /// A normal distribution by the Cholesky factor of its covariance; the axes before `[n]` and `[n, n]` broadcast.
+  /// A normal distribution by the Cholesky factor of its covariance; the axes before `[n]` and `[n, n]`
+  /// broadcast.
   public init(_ location: Tensor, choleskyFactor: Tensor) {
     self.init(location, choleskyFactor: choleskyFactor, covariance: nil)
   }
@@ -28,8 +30,8 @@ public struct MultivariateNormal: Distribution {
     self.covariance = covariance
   }
 
-  /// A normal distribution by its covariance `[..., n, n]`, symmetric (but for rounding) and positive definite; the lower triangle is
-  /// what counts.
+  /// A normal distribution by its covariance `[..., n, n]`, symmetric (but for rounding) and positive
+  /// definite; the lower triangle is what counts.
   public init(_ location: Tensor, covariance: Tensor) {
     self.init(location, choleskyFactor: cholesky(covariance), covariance: covariance)
   }

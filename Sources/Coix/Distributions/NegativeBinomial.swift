@@ -29,7 +29,8 @@ public struct NegativeBinomial: Distribution {
     self.init(mean: mean.asTensor, concentration: concentration.asTensor)
   }
 
-  /// By the probability p of a success in each trial; the mean is r p / (1 - p). Both broadcast against each other.
+  /// By the probability p of a success in each trial; the mean is r p / (1 - p). Both broadcast against each
+  /// other.
   public init(_ concentration: Tensor, probabilities: Tensor) {
     self.init(concentration, .probabilities, probabilities)
   }

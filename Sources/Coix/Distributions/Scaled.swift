@@ -1,6 +1,7 @@
 import CoixParallel
 
-/// A distribution whose log-probability counts more than once, or less: as if what it stands for were observed that many times.
+/// A distribution whose log-probability counts more than once, or less: as if what it stands for were
+/// observed that many times.
 public struct Scaled<Base: Distribution>: Distribution {
   private let base: Base
   private let factor: Tensor

@@ -2,13 +2,15 @@ import CoixParallel
 
 /// The distribution of y = f(x) for a bijector f and x from another distribution: density p(x) / |det dy/dx|.
 ///
-/// If the bijector takes vectors (or matrices) and the distribution's events are smaller, its last batch axes become the event; if
-/// they are larger, the bijector is applied to each part. Gradients of draws flow as those of the distribution's do, and to the
-/// bijector's parameters. Outside of the bijector's codomain the log-density is -inf.
+/// If the bijector takes vectors (or matrices) and the distribution's events are smaller, its last batch axes
+/// become the event; if they are larger, the bijector is applied to each part. Gradients of draws flow as
+/// those of the distribution's do, and to the bijector's parameters. Outside of the bijector's codomain the
+/// log-density is -inf.
 ///
-/// A draw remembers the x that it was made of, also as a site's value that another program scores, behind a resampling, and in the
-/// result of an evaluation: its log-density is that at this x, whatever has been lost in rounding f(x). The formula is that of densities: the
-/// probabilities of a discrete distribution do not change so, which is why there is no ``Distribution/finiteSupport``.
+/// A draw remembers the x that it was made of, also as a site's value that another program scores, behind a
+/// resampling, and in the result of an evaluation: its log-density is that at this x, whatever has been lost
+/// in rounding f(x). The formula is that of densities: the probabilities of a discrete distribution do not
+/// change so, which is why there is no ``Distribution/finiteSupport``.
 public struct Transformed<Base: Distribution, B: Bijector>: Distribution {
   private let base: Base
   private let bijector: B

@@ -1,11 +1,12 @@
 import CoixParallel
 
-/// The normal distribution under the condition low ≤ x ≤ high, of which either bound may be missing: density φ((x - μ)/σ) / σ over
-/// the condition's probability.
+/// The normal distribution under the condition low ≤ x ≤ high, of which either bound may be missing: density
+/// φ((x - μ)/σ) / σ over the condition's probability.
 ///
-/// Draws transform a uniform number by the inverse of the distribution function, from that tail of the normal distribution in which
-/// it is accurate, as in NumPyro; gradients flow to all parameters. Where the tail's probability is too small for that, or the bounds are
-/// close together, other formulas take over. Bounds may be infinite.
+/// Draws transform a uniform number by the inverse of the distribution function, from that tail of the normal
+/// distribution in which it is accurate, as in NumPyro; gradients flow to all parameters. Where the tail's
+/// probability is too small for that, or the bounds are close together, other formulas take over. Bounds may
+/// be infinite.
 public struct TruncatedNormal: Distribution {
   /// The mean μ of the normal distribution.
   public let location: Tensor
@@ -55,12 +56,14 @@ public struct TruncatedNormal: Distribution {
   /// Below this many standard deviations the probability of a tail leaves the range of single precision.
   private static let farTail: Tensor = -11.5
 
-  /// 1 where the bounds are so close that the normal density between them is exponential for all that can be told.
+  /// 1 where the bounds are so close that the normal density between them is exponential for all that can be
+  /// told.
   private func isNarrow(_ low: Tensor, _ high: Tensor) -> Tensor {
     (high .> low) * (high - low .< 0.01 * scale)
   }
 
-  /// Within the far tail the logarithm of the distribution function is inverted, by Newton's method from its asymptote.
+  /// Within the far tail the logarithm of the distribution function is inverted, by Newton's method from its
+  /// asymptote.
   private func farQuantile(_ u: Tensor, _ side: Tensor) -> Tensor {
     let atLow = standard(low).map { logNormalCDF(side * $0) } ?? Tensor(-.infinity)
     let atHigh =
@@ -98,7 +101,8 @@ public struct TruncatedNormal: Distribution {
 
   /// The number whose place in the distribution function is u, by value.
   private func quantile(_ u: Tensor) -> Tensor {
-    // With the lower bound above the mean everything is mirrored, so that probabilities are small and not near 1.
+    // With the lower bound above the mean everything is mirrored, so that probabilities are small and not
+    // near 1.
     let side = low.map { select(location .>= $0, Tensor(1), Tensor(-1)) } ?? 1
     let atLow = low.map { normalCDF(side * standard($0)) } ?? 0
     let atHigh = high.map { normalCDF(side * standard($0)) } ?? (side + 1) / 2

@@ -6,7 +6,8 @@ import CoixParallel
 public struct VonMises: Distribution {
   /// The mean direction μ; it counts up to multiples of 2π.
   public let location: Tensor
-  /// The concentration κ ≥ 0 around it: 1/κ is the variance where it is small, and 0 makes all directions alike.
+  /// The concentration κ ≥ 0 around it: 1/κ is the variance where it is small, and 0 makes all directions
+  /// alike.
   public let concentration: Tensor
 
   /// A von Mises distribution; the parameters broadcast against each other.

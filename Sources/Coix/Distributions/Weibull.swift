@@ -2,8 +2,9 @@ import CoixParallel
 
 /// The Weibull distribution: density (k/λ) (x/λ)^(k - 1) exp(-(x/λ)^k) on x > 0.
 ///
-/// Draws are λ e^(1/k) for an exponential number e: the inverse of the distribution function 1 - exp(-(x/λ)^k) at a uniform number, as
-/// in JAX. They are kept within the positive numbers that a float can tell. Gradients of draws flow to both parameters.
+/// Draws are λ e^(1/k) for an exponential number e: the inverse of the distribution function 1 -
+/// exp(-(x/λ)^k) at a uniform number, as in JAX. They are kept within the positive numbers that a float can
+/// tell. Gradients of draws flow to both parameters.
 public struct Weibull: Distribution {
   /// The scale λ > 0.
   public let scale: Tensor

@@ -6,7 +6,8 @@ struct CSVReader {
   private let missing: [[UInt8]]
 
   private var scanner: CSVScanner
-  /// The lines that were passed over as comments before the first row, for a second look when the width is known.
+  /// The lines that were passed over as comments before the first row, for a second look when the width is
+  /// known.
   private var commentsBefore: [CSVScanner] = []
   private var columnNames: [String]?
   private var width = 0
@@ -128,7 +129,8 @@ struct CSVReader {
     return names
   }
 
-  /// Whether a field is more likely a row's than a name: what stands for a missing number, or an attempt at a number.
+  /// Whether a field is more likely a row's than a name: what stands for a missing number, or an attempt at a
+  /// number.
   private func looksLikeRow(_ field: CSVScanner.Field) -> Bool {
     let first = text[field.range].first { $0 != 0x2B && $0 != 0x2D && $0 != 0x2E }
     return isMissing(field) || isMissingWord(field) || first.map { (0x30...0x39).contains($0) } ?? true

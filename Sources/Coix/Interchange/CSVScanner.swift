@@ -1,8 +1,8 @@
-/// Splits a text into records and their fields: RFC 4180, "Common Format and MIME Type for Comma-Separated Values (CSV)
-/// Files", and the same rules for fields between tabs or blanks.
+/// Splits a text into records and their fields: RFC 4180, "Common Format and MIME Type for Comma-Separated
+/// Values (CSV) Files", and the same rules for fields between tabs or blanks.
 ///
-/// A field in quotation marks may hold separators, line breaks and blanks, and a quotation mark as two. Blanks around a field,
-/// outside of its quotation marks, don't belong to it. A line ends in LF, CR LF or CR.
+/// A field in quotation marks may hold separators, line breaks and blanks, and a quotation mark as two.
+/// Blanks around a field, outside of its quotation marks, don't belong to it. A line ends in LF, CR LF or CR.
 struct CSVScanner {
   /// What is between two fields.
   enum Separator {
@@ -40,7 +40,8 @@ struct CSVScanner {
   /// Whether nothing is left.
   var isAtEnd: Bool { position == end }
 
-  /// Finds what separates fields in the line that begins at `position`: a comma if it has one, else a tab, else blanks.
+  /// Finds what separates fields in the line that begins at `position`: a comma if it has one, else a tab,
+  /// else blanks.
   mutating func findSeparator() {
     var isQuoted = false
     var hasTab = false

@@ -1,6 +1,7 @@
 import CoixParallel
 
-/// A table of numbers, as a text file holds it: one row a line, fields separated by commas, by tabs, or by blanks.
+/// A table of numbers, as a text file holds it: one row a line, fields separated by commas, by tabs, or by
+/// blanks.
 ///
 /// ```swift
 /// let table = try CSVTable(contentsOf: "people.csv", missing: ["NA"])
@@ -8,19 +9,22 @@ import CoixParallel
 /// let inputs = try table[["height", "weight"]]
 /// ```
 ///
-/// What is between the fields is found in the first line: a comma if it has one, else a tab, else any number of blanks. Quotation
-/// marks are those of RFC 4180: what is between them may hold separators, line breaks and blanks, and a quotation mark as two.
-/// The text is UTF-8, with or without a byte-order mark, its lines end in LF, CR LF or CR.
+/// What is between the fields is found in the first line: a comma if it has one, else a tab, else any number
+/// of blanks. Quotation marks are those of RFC 4180: what is between them may hold separators, line breaks
+/// and blanks, and a quotation mark as two. The text is UTF-8, with or without a byte-order mark, its lines
+/// end in LF, CR LF or CR.
 ///
-/// Numbers are decimal (`-1.5e3`), or `inf`, and are rounded to the nearest `Float`; one that is beyond its range is an error. So is
-/// every field that is not a number, `nan` too, unless it is among those that stand for a missing one.
+/// Numbers are decimal (`-1.5e3`), or `inf`, and are rounded to the nearest `Float`; one that is beyond its
+/// range is an error. So is every field that is not a number, `nan` too, unless it is among those that stand
+/// for a missing one.
 ///
-/// No row is lost: what can't be read is an error, with its line and column. Only empty lines are passed over (not between the
-/// rows of a table of one column, where one may stand for a missing number), and comments.
+/// No row is lost: what can't be read is an error, with its line and column. Only empty lines are passed over
+/// (not between the rows of a table of one column, where one may stand for a missing number), and comments.
 public struct CSVTable: Equatable, Sendable {
   /// Whether the first line names the columns.
   public enum Header: Sendable {
-    /// It does if none of its fields is a number, and not all look like missing ones (`NA`, `n/a`, `#N/A`, `null`, `0x10`).
+    /// It does if none of its fields is a number, and not all look like missing ones (`NA`, `n/a`, `#N/A`,
+    /// `null`, `0x10`).
     case detected
     /// It does, even by numbers, such as years.
     case present
@@ -32,7 +36,8 @@ public struct CSVTable: Equatable, Sendable {
   public enum Comments: Sendable {
     /// Those before the first row whose first character is `#`.
     ///
-    /// One that may as well be a row is an error: with no blank after the `#`, and numbers in all further fields.
+    /// One that may as well be a row is an error: with no blank after the `#`, and numbers in all further
+    /// fields.
     case beforeRows
     /// All whose first character is `#`.
     case everywhere
@@ -56,7 +61,8 @@ public struct CSVTable: Equatable, Sendable {
   ///   - path: The file's path.
   ///   - header: Whether the first line names the columns.
   ///   - comments: Which lines are comments.
-  ///   - missing: What stands for a missing number and is read as NaN, such as `["NA", "nan", ""]`. Nothing by default.
+  ///   - missing: What stands for a missing number and is read as NaN, such as `["NA", "nan", ""]`. Nothing
+  ///     by default.
   /// - Throws: `CoixError.file(path:reason:)`, with line and column of what is wrong.
   public init(
     contentsOf path: String, header: Header = .detected, comments: Comments = .beforeRows,

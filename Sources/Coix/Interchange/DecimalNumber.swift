@@ -7,8 +7,8 @@ enum DecimalNumber {
     case notANumber
   }
 
-  /// The `Float` nearest to a number in decimal notation: a sign or none, digits with a point or without, an exponent or none.
-  /// `inf` and `infinity` are numbers, too; `nan` and hexadecimal digits are not.
+  /// The `Float` nearest to a number in decimal notation: a sign or none, digits with a point or without, an
+  /// exponent or none. `inf` and `infinity` are numbers, too; `nan` and hexadecimal digits are not.
   static func parse(_ text: ArraySlice<UInt8>) -> Result {
     var position = text.startIndex
     var isNegative = false
@@ -67,7 +67,8 @@ enum DecimalNumber {
     return number.isFinite ? .number(number) : .beyondRange
   }
 
-  /// mantissa · 10^exponent, if that takes one rounding to `Double` and one to `Float` that is sure to be right.
+  /// mantissa · 10^exponent, if that takes one rounding to `Double` and one to `Float` that is sure to be
+  /// right.
   ///
   /// Reference: W. D. Clinger, "How to read floating point numbers accurately", 1990.
   private static func quickly(_ mantissa: UInt64, _ exponent: Int) -> Float? {

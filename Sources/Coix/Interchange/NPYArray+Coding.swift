@@ -117,7 +117,8 @@ extension NPYArray {
     let sizes = shape.map { "\($0)," }.joined(separator: " ")
     let tuple = shape.count == 1 ? sizes : String(sizes.dropLast())
     let header = Array("{'descr': '\(type)', 'fortran_order': False, 'shape': (\(tuple)), }".utf8)
-    // The numbers begin at a multiple of 64, and so does what follows the header. (Its length fits two bytes: version 1 does.)
+    // The numbers begin at a multiple of 64, and so does what follows the header. (Its length fits two bytes:
+    // version 1 does.)
     let prefix = magic.count + 4
     let length = (prefix + header.count + 1 + 63) / 64 * 64 - prefix
     var bytes = magic + [1, 0]
@@ -137,7 +138,8 @@ extension Array {
 
   /// The elements of an array in Fortran order (first axis fastest), in row-major order.
   fileprivate func rowMajor(fromFortranOrder shape: [Int]) -> [Element] {
-    // Axes of size 1 make no difference; nor does the order of less than two elements, and the product of the sizes is their count.
+    // Axes of size 1 make no difference; nor does the order of less than two elements, and the product of the
+    // sizes is their count.
     let sizes = shape.filter { $0 != 1 }
     guard count > 1, sizes.count > 1 else { return self }
     var strides: [Int] = []

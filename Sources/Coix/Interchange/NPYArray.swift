@@ -7,12 +7,13 @@ import CoixParallel
 /// try NPYArray(losses).write(to: "losses.npy")
 /// ```
 ///
-/// Read are versions 1 to 3 of the format, numbers and truth values in either byte order, in row-major or Fortran order. Written is
-/// version 1, little-endian and in row-major order. Complex numbers, text, dates, records and Python
-/// objects are errors. Reference: NumPy enhancement proposal 1, "A simple file format for NumPy arrays".
+/// Read are versions 1 to 3 of the format, numbers and truth values in either byte order, in row-major or
+/// Fortran order. Written is version 1, little-endian and in row-major order. Complex numbers, text, dates,
+/// records and Python objects are errors. Reference: NumPy enhancement proposal 1, "A simple file format for
+/// NumPy arrays".
 public struct NPYArray: Equatable, Sendable {
-  /// The numbers, row-major. Those of a file whose type is not among these have the smallest of these types that holds all numbers
-  /// of their own: none is rounded.
+  /// The numbers, row-major. Those of a file whose type is not among these have the smallest of these types
+  /// that holds all numbers of their own: none is rounded.
   public enum Scalars: Equatable, Sendable {
     /// `f4`; and what a file holds as `f2`.
     case float32([Float])
@@ -47,8 +48,8 @@ public struct NPYArray: Equatable, Sendable {
 
   /// An array of given shape and numbers.
   ///
-  /// - Throws: `CoixError.argument(_:)` unless there are as many numbers as the shape has elements, and for more than the 64 axes
-  ///   that NumPy allows.
+  /// - Throws: `CoixError.argument(_:)` unless there are as many numbers as the shape has elements, and for
+  ///   more than the 64 axes that NumPy allows.
   public init(shape: [Int], scalars: Scalars) throws {
     guard shape.count <= NPYHeader.maximumRank else {
       throw CoixError.argument(
@@ -67,8 +68,8 @@ public struct NPYArray: Equatable, Sendable {
 
   /// A tensor's numbers, as `<f4`.
   ///
-  /// - Throws: the error that poisoned the tensor; `CoixError.argument(_:)` for one whose numbers cannot be read outside of
-  ///   its plate; `CoixError.memory(what:bytes:)` if there is no memory for a copy of them.
+  /// - Throws: the error that poisoned the tensor; `CoixError.argument(_:)` for one whose numbers cannot be
+  ///   read outside of its plate; `CoixError.memory(what:bytes:)` if there is no memory for a copy of them.
   public init(_ tensor: Tensor) throws {
     try Memory.require(tensor.shape.elementCount, of: Float.self, for: "a copy of a tensor's numbers")
     try self.init(shape: Array(tensor.validated().shape), scalars: .float32(tensor.scalars))
@@ -76,8 +77,8 @@ public struct NPYArray: Equatable, Sendable {
 
   /// The numbers as a tensor: true as 1 and false as 0.
   ///
-  /// Numbers of `float64` are rounded to the nearest `Float`, which is infinite for those beyond its range; whole numbers beyond 2^24
-  /// in size are rounded, too. All others are exact.
+  /// Numbers of `float64` are rounded to the nearest `Float`, which is infinite for those beyond its range;
+  /// whole numbers beyond 2^24 in size are rounded, too. All others are exact.
   ///
   /// - Throws: `CoixError.argument(_:)` for a shape that tensors cannot have.
   public func tensor() throws -> Tensor {

@@ -7,8 +7,9 @@ import CoixParallel
 /// let points = try archive.arrays["points"]?.tensor()
 /// ```
 ///
-/// Read is what `numpy.savez` and `numpy.savez_compressed` write, and other archives of stored or deflated entries; folders and
-/// entries that are no arrays are passed over. What is written, without compression, `numpy.load` reads.
+/// Read is what `numpy.savez` and `numpy.savez_compressed` write, and other archives of stored or deflated
+/// entries; folders and entries that are no arrays are passed over. What is written, without compression,
+/// `numpy.load` reads.
 public struct NPZArchive: Equatable, Sendable {
   /// The arrays, by name (without `.npy`).
   public var arrays: [String: NPYArray]

@@ -6,7 +6,8 @@ enum SystemMemory {
   static func require(_ bytes: Int, for what: @autoclosure () -> String) throws {
     // Smaller requests are not worth a question.
     guard bytes > 1 << 16 else { return }
-    // A mapping, not `malloc`: the optimiser takes memory that is freed at once as had, and does not ask for it.
+    // A mapping, not `malloc`: the optimiser takes memory that is freed at once as had, and does not ask for
+    // it.
     let access = PROT_READ | PROT_WRITE
     guard UInt64(bytes) <= ProcessInfo.processInfo.physicalMemory,
       let memory = mmap(nil, bytes, access, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), memory != MAP_FAILED

@@ -1,7 +1,8 @@
 import CoixParallel
 
 extension Tensor {
-  /// The numbers of a file: of a `.npy` file if that is how its name ends, else of a text file as ``CSVTable`` reads it.
+  /// The numbers of a file: of a `.npy` file if that is how its name ends, else of a text file as
+  /// ``CSVTable`` reads it.
   ///
   /// - Throws: `CoixError.file(path:reason:)`.
   public init(contentsOf path: String) throws {

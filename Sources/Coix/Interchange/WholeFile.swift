@@ -93,11 +93,13 @@ package enum WholeFile {
 /// A file that gets its name when it is complete.
 private struct NewFile {
   private let descriptor: Int32
-  /// The path at which the bytes are until they are complete; nil for what cannot be replaced, such as `/dev/stdout`.
+  /// The path at which the bytes are until they are complete; nil for what cannot be replaced, such as
+  /// `/dev/stdout`.
   private let temporaryPath: String?
   private let path: String
 
-  /// Whether a file can be written as a whole: true for none and for a regular one, false for what bytes can only be sent to.
+  /// Whether a file can be written as a whole: true for none and for a regular one, false for what bytes can
+  /// only be sent to.
   ///
   /// - Throws: ``MalformedFile`` if it cannot be written at all.
   static func canReplace(_ path: String) throws -> Bool {

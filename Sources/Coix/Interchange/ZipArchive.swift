@@ -235,7 +235,8 @@ extension ZipArchive {
 
   /// An archive of stored entries.
   ///
-  /// - Throws: ``MalformedFile`` for more than the format can hold in 32 bits; what an entry's `contents` throws.
+  /// - Throws: ``MalformedFile`` for more than the format can hold in 32 bits; what an entry's `contents`
+  ///   throws.
   static func encode(_ entries: [(name: String, contents: () throws -> [UInt8])]) throws -> [UInt8] {
     var result: [UInt8] = []
     var directory: [UInt8] = []

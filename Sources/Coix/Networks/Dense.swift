@@ -19,8 +19,9 @@ public struct Dense: TensorTree {
 
   /// A layer with a random kernel and a bias of zeros.
   ///
-  /// Kernel entries are drawn from a normal distribution of variance 1 / `inputs`, cut off at two standard deviations of the
-  /// underlying normal ("LeCun normal": LeCun, Bottou, Orr and Müller, "Efficient backprop", 1998).
+  /// Kernel entries are drawn from a normal distribution of variance 1 / `inputs`, cut off at two standard
+  /// deviations of the underlying normal ("LeCun normal": LeCun, Bottou, Orr and Müller, "Efficient
+  /// backprop", 1998).
   public init(inputs: Int, outputs: Int, activation: Activation = .identity, key: some RandomSeed) {
     let shape: Shape = [inputs, outputs]
     // 0.8796… is the standard deviation of a standard normal cut off at ±2; 0.9545 = erf(√2).

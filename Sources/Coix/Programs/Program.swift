@@ -201,8 +201,8 @@ extension Kernel {
       })
   }
 
-  /// The same for a closure with one tensor as result, for where the others' types cannot be inferred: a closure
-  /// of several statements that is an argument within a longer expression.
+  /// The same for a closure with one tensor as result, for where the others' types cannot be inferred: a
+  /// closure of several statements that is an argument within a longer expression.
   @_disfavoredOverload  // A closure without a result would do, too, to the type checker.
   @inlinable
   public init<each A: TensorTree>(
@@ -271,8 +271,8 @@ extension Model {
       })
   }
 
-  /// The same for a closure with one tensor as result, for where the others' types cannot be inferred: a closure
-  /// of several statements that is an argument within a longer expression.
+  /// The same for a closure with one tensor as result, for where the others' types cannot be inferred: a
+  /// closure of several statements that is an argument within a longer expression.
   @_disfavoredOverload  // A closure without a result would do, too, to the type checker.
   @inlinable
   public init<each A: TensorTree>(

@@ -387,8 +387,8 @@ final class Recorder {
 
   /// Adds the name of the site to an error in a tensor that came to light there.
   ///
-  /// - Parameter cause: what went wrong before in the tensors that the site's distribution is made of. It is said
-  ///   in place of what follows from it: a poisoned tensor's shape fits nowhere.
+  /// - Parameter cause: what went wrong before in the tensors that the site's distribution is made of. It is
+  ///   said in place of what follows from it: a poisoned tensor's shape fits nowhere.
   private func noteFailure(
     at name: String, causedBy cause: @autoclosure () -> CoixError? = nil, in context: ExecutionContext?
   ) {
@@ -468,7 +468,8 @@ final class Recorder {
     remember(.notANumber(source: source(), at: RowLocation(row: row)), isOfNaN: true)
   }
 
-  /// Remembers what a check has found. If it is a NaN, and there is one in the chunk's input, that is where it comes from.
+  /// Remembers what a check has found. If it is a NaN, and there is one in the chunk's input, that is where
+  /// it comes from.
   private func remember(_ failure: CoixError, isOfNaN: Bool) {
     remember((isOfNaN ? ExecutionContext.current?.brokenInput : nil) ?? failure)
   }

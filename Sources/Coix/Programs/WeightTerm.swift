@@ -44,8 +44,8 @@ extension BarrierContext {
     }
   }
 
-  /// The term of the first site with a NaN for one of the instance's particles; without one, of the first that
-  /// adds +inf; without one, of the site that adds -inf to most of the particles.
+  /// The term of the first site with a NaN for one of the instance's particles; without one, of the first
+  /// that adds +inf; without one, of the site that adds -inf to most of the particles.
   ///
   /// - Returns: the term, and whether it adds -inf to every particle.
   private func term(

@@ -20,8 +20,8 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
   private var firstMoments: [Tensor]
   private var secondMoments: [Tensor]
 
-  /// The greatest magnitude of a gradient. Its square, and the mean of such squares, is finite with room for rounding; an infinite
-  /// second moment would never become finite again, and its parameter never move.
+  /// The greatest magnitude of a gradient. Its square, and the mean of such squares, is finite with room for
+  /// rounding; an infinite second moment would never become finite again, and its parameter never move.
   private static var greatestGradient: Float { 1e19 }
 
   /// Adam for parameters of the given structure.

@@ -2,8 +2,9 @@ import CoixParallel
 
 /// A rule that turns gradients into steps.
 ///
-/// A step that would leave numbers behind that are not finite is skipped: parameters and the optimiser's state stay as they are.
-/// It is counted, and ``lastSkippedStep`` says why. After a hundred skipped steps in a row training goes nowhere, which is an error.
+/// A step that would leave numbers behind that are not finite is skipped: parameters and the optimiser's
+/// state stay as they are. It is counted, and ``lastSkippedStep`` says why. After a hundred skipped steps in
+/// a row training goes nowhere, which is an error.
 public protocol Optimizer<Parameters>: Sendable {
   /// What it optimises.
   associatedtype Parameters: TensorTree
@@ -11,9 +12,9 @@ public protocol Optimizer<Parameters>: Sendable {
   /// Moves `parameters` against `gradient`.
   ///
   /// - Returns: whether the step was taken.
-  /// - Throws: `CoixError.shape(operation:shapes:reason:)` if the two trees don't match; `CoixError.argument(_:)` for a setting, such
-  ///   as the learning rate, outside of its domain; `CoixError.gradient(_:)` at the hundredth step in a row that is skipped, and at
-  ///   each that follows it.
+  /// - Throws: `CoixError.shape(operation:shapes:reason:)` if the two trees don't match;
+  ///   `CoixError.argument(_:)` for a setting, such as the learning rate, outside of its domain;
+  ///   `CoixError.gradient(_:)` at the hundredth step in a row that is skipped, and at each that follows it.
   @discardableResult
   mutating func update(_ parameters: inout Parameters, along gradient: Parameters) throws -> Bool
 

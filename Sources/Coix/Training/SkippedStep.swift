@@ -14,7 +14,8 @@ public struct SkippedStep: Hashable, Sendable {
 
   /// What stood in the way.
   public let cause: Cause
-  /// The parameter's name in its tree, as `TensorTree.namedTensors` has it: "encoder.bias", say; empty for a tree that is one tensor.
+  /// The parameter's name in its tree, as `TensorTree.namedTensors` has it: "encoder.bias", say; empty for a
+  /// tree that is one tensor.
   public let name: String
   /// The first number to blame: of the gradient, or of the parameter.
   public let value: Float

@@ -42,7 +42,8 @@ func require(
 }
 
 extension TensorTree {
-  /// What is wrong with a gradient: the first number that is NaN or of greater magnitude than a limit. nil: nothing.
+  /// What is wrong with a gradient: the first number that is NaN or of greater magnitude than a limit. nil:
+  /// nothing.
   ///
   /// - Parameters:
   ///   - tensors: the gradient's, for one who has listed them already.

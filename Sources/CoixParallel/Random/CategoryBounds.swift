@@ -1,11 +1,13 @@
 import CoixKernels
 
 extension Tensor {
-  /// Where a uniform number in [0, 1) passes from one category to the next: the running sums of probabilities `[..., K]`, K > 0,
-  /// without the last and divided by it, `[..., K - 1]`. The number of bounds below the uniform number is its category.
+  /// Where a uniform number in [0, 1) passes from one category to the next: the running sums of probabilities
+  /// `[..., K]`, K > 0, without the last and divided by it, `[..., K - 1]`. The number of bounds below the
+  /// uniform number is its category.
   ///
-  /// The sums are those of NumPyro, bit for bit, but that bounds never fall and leave no room for a category of probability zero:
-  /// neither rounding nor a uniform number of exactly 0 can make it come up. Without a gradient.
+  /// The sums are those of NumPyro, bit for bit, but that bounds never fall and leave no room for a category
+  /// of probability zero: neither rounding nor a uniform number of exactly 0 can make it come up. Without a
+  /// gradient.
   package func categoryBounds() -> Tensor {
     if let refusal = refusal("categoryBounds") { return refusal }
     guard let count = shape.last, count > 0 else {
@@ -20,7 +22,8 @@ extension Tensor {
     return result
   }
 
-  /// The categories of uniform numbers by these bounds, `[..., K - 1]`: shapes broadcast but for the bounds' last axis.
+  /// The categories of uniform numbers by these bounds, `[..., K - 1]`: shapes broadcast but for the bounds'
+  /// last axis.
   package func categories(of uniform: Tensor) -> Tensor {
     if let refusal = refusal("categories") ?? uniform.refusal("categories") { return refusal }
     if Tensor.differInRows(self, uniform) { return inAllRows.categories(of: uniform.inAllRows) }

@@ -1,18 +1,20 @@
 import CoixKernels
 
-// Gamma draws, and what is made of them. JAX's algorithms with JAX's keys: the same key gives the same numbers.
+// Gamma draws, and what is made of them. JAX's algorithms with JAX's keys: the same key gives the same
+// numbers.
 
 extension Draw {
   /// Gamma numbers of the given shape parameter and rate 1: density x^(α - 1) exp(-x) / Γ(α).
   ///
-  /// The parameter broadcasts to the draw's shape. Drawn by rejection (Marsaglia and Tsang, "A simple method for generating gamma
-  /// variables", 2000). NaN where the parameter is negative.
+  /// The parameter broadcasts to the draw's shape. Drawn by rejection (Marsaglia and Tsang, "A simple method
+  /// for generating gamma variables", 2000). NaN where the parameter is negative.
   ///
-  /// The gradient to the parameter is that of the number at a fixed value of its distribution function (implicit
-  /// reparameterisation; Figurnov, Mohamed and Mnih, 2018), as in JAX.
+  /// The gradient to the parameter is that of the number at a fixed value of its distribution function
+  /// (implicit reparameterisation; Figurnov, Mohamed and Mnih, 2018), as in JAX.
   public func gamma(_ concentration: Tensor) -> Tensor { gamma(concentration, isLogarithmic: false) }
 
-  /// Logarithms of gamma numbers, which stay finite where the numbers themselves underflow: see ``gamma(_:)``.
+  /// Logarithms of gamma numbers, which stay finite where the numbers themselves underflow: see
+  /// ``gamma(_:)``.
   public func logGamma(_ concentration: Tensor) -> Tensor { gamma(concentration, isLogarithmic: true) }
 
   /// Beta numbers: density proportional to x^(a - 1) (1 - x)^(b - 1).
@@ -25,7 +27,8 @@ extension Draw {
     return scaledA / (scaledA + scaledB)
   }
 
-  /// Vectors from a Dirichlet distribution, along a further last axis: the draw's shape, then the concentrations' last axis.
+  /// Vectors from a Dirichlet distribution, along a further last axis: the draw's shape, then the
+  /// concentrations' last axis.
   public func dirichlet(_ concentration: Tensor) -> Tensor {
     guard let count = concentration.shape.last else {
       return Tensor.mismatch("dirichlet", of: [concentration], "needs an axis of concentrations")
@@ -41,7 +44,8 @@ extension Draw {
     let gamma = draw.gamma(half)
     let isTiny = gamma .< Tensor(.leastNormalMagnitude)
     var ratio = sqrt(half / select(isTiny, 1, gamma))
-    // Few degrees of freedom give gamma numbers that only their logarithms tell apart. At most, the result is near the greatest float.
+    // Few degrees of freedom give gamma numbers that only their logarithms tell apart. At most, the result is
+    // near the greatest float.
     if isTiny.hasNonzero {
       ratio = select(isTiny, exp(minimum((log(half) - draw.logGamma(half)) / 2, 86.5)), ratio)
     }

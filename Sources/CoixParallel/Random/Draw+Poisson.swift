@@ -1,10 +1,12 @@
 extension Draw {
-  /// Poisson counts of the given rates, as whole floats; without a gradient. NaN where a rate is negative, NaN or infinite.
+  /// Poisson counts of the given rates, as whole floats; without a gradient. NaN where a rate is negative,
+  /// NaN or infinite.
   ///
-  /// Below a rate of 10 Knuth's product of uniform numbers, else Hörmann's transformed rejection ("The transformed rejection method
-  /// for generating Poisson random variables", 1993), as in JAX. There, rejection goes on for all elements until each has been
-  /// accepted once, and the last acceptance counts. So does a draw outside of a plate, which gives JAX's numbers. In a plate, where
-  /// an element must not depend on those of other chunks, the first acceptance counts.
+  /// Below a rate of 10 Knuth's product of uniform numbers, else Hörmann's transformed rejection ("The
+  /// transformed rejection method for generating Poisson random variables", 1993), as in JAX. There,
+  /// rejection goes on for all elements until each has been accepted once, and the last acceptance counts. So
+  /// does a draw outside of a plate, which gives JAX's numbers. In a plate, where an element must not depend
+  /// on those of other chunks, the first acceptance counts.
   public func poisson(_ rate: Tensor) -> Tensor {
     guard Shape.broadcast(rate.shape, shape) == shape else {
       return Tensor.mismatch(

@@ -2,8 +2,8 @@ import CoixKernels
 
 /// A draw to be made: its key, its shape, and where its elements lie in the sequence that the key gives.
 ///
-/// Element (row, e) has index row · rowStride + Σ e_a · strides[a]. Row-major order over `[rows, event...]` is the rule;
-/// distributions that were expanded over inner axes or plates follow NumPyro's order instead.
+/// Element (row, e) has index row · rowStride + Σ e_a · strides[a]. Row-major order over `[rows, event...]`
+/// is the rule; distributions that were expanded over inner axes or plates follow NumPyro's order instead.
 public struct Draw: Sendable {
   /// The key.
   public let key: PRNGKey
@@ -13,7 +13,8 @@ public struct Draw: Sendable {
   public let strides: [Int]
   /// The index step from row to row; in nested plates, from instance to instance.
   public let rowStride: Int
-  /// The index step from particle to particle in nested plates; nil if particles follow one after another, with all their instances.
+  /// The index step from particle to particle in nested plates; nil if particles follow one after another,
+  /// with all their instances.
   package let particleStride: Int?
   /// Whether a site within a local plate is drawn, which matters for the order of expanded axes.
   package let isLocal: Bool
@@ -56,8 +57,8 @@ public struct Draw: Sendable {
     self.offset = offset
   }
 
-  /// A site's draw, in row-major order but for instances: where parameters vary over particles only, NumPyro draws all particles for
-  /// one instance after the other.
+  /// A site's draw, in row-major order but for instances: where parameters vary over particles only, NumPyro
+  /// draws all particles for one instance after the other.
   package init(key: PRNGKey, shape: Shape, forParameters parameters: @autoclosure () -> [Tensor]) {
     let plate = ExecutionContext.current?.plate
     guard let plate, plate.isNested, PlateAxes(of: parameters()) == .particles else {
@@ -107,7 +108,8 @@ public struct Draw: Sendable {
       isLocal: isLocal, offset: offset / old &* new)
   }
 
-  /// As many such draws one after the other, along a new first axis: each in full, for the whole plate, before the next.
+  /// As many such draws one after the other, along a new first axis: each in full, for the whole plate,
+  /// before the next.
   public func repeated(_ count: Int) -> Draw { repeated(0..<max(count, 0)) }
 
   /// Some of them, by their numbers from 0: with the same random numbers as among all of them.
@@ -142,8 +144,8 @@ public struct Draw: Sendable {
     filled { coix_draw_gumbel(key.words, $0, $1, team) }
   }
 
-  /// location + scale · noise, with standard normal noise, in one pass; the nearest finite number, where that is too large for a float.
-  /// Gradients flow to both parameters.
+  /// location + scale · noise, with standard normal noise, in one pass; the nearest finite number, where that
+  /// is too large for a float. Gradients flow to both parameters.
   public func normal(location: Tensor, scale: Tensor) -> Tensor {
     let name = "Normal.sample"
     if let refusal = location.refusal(name) ?? scale.refusal(name) { return refusal }
@@ -212,7 +214,8 @@ public struct Draw: Sendable {
     let step: Int
   }
 
-  /// The draw cut into runs, in the shape's order; nil for a shape that isn't legal or has other axes than strides.
+  /// The draw cut into runs, in the shape's order; nil for a shape that isn't legal or has other axes than
+  /// strides.
   private var runs: [Run]? {
     guard shape.isValid, strides.count == shape.rank else { return nil }
     // Inner axes that continue each other are one.
@@ -280,7 +283,8 @@ public struct Draw: Sendable {
     let rowStride: Int
   }
 
-  /// A parameter of the draw's shape, or with one element, for the run whose first element is number `element`.
+  /// A parameter of the draw's shape, or with one element, for the run whose first element is number
+  /// `element`.
   func operand(_ tensor: Tensor, at element: Int) -> Operand {
     let step = tensor.shape.elementCount == 1 ? 0 : tensor.rowCount
     let pointer = UnsafePointer(tensor.pointer + element * step)
@@ -313,7 +317,8 @@ public struct Draw: Sendable {
     filledRuns { place, _, target in fill(place, target) }
   }
 
-  /// A tensor of the draw's shape, filled run by run: `fill` gets the place, the number of the first element and the memory.
+  /// A tensor of the draw's shape, filled run by run: `fill` gets the place, the number of the first element
+  /// and the memory.
   func filledRuns(_ fill: (coix_draw, Int, UnsafeMutablePointer<Float>) -> Void) -> Tensor {
     if let refusal { return refusal }
     guard let runs else {

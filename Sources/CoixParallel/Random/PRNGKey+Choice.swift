@@ -10,8 +10,8 @@ extension PRNGKey {
     return Draw(key: self, shape: [count]).integers(in: 0..<Int32(limit))
   }
 
-  /// The numbers 0 ..< `count` in random order, by JAX's repeated stable sorts of random words. Empty where they don't fit into memory, an
-  /// error of the evaluation.
+  /// The numbers 0 ..< `count` in random order, by JAX's repeated stable sorts of random words. Empty where
+  /// they don't fit into memory, an error of the evaluation.
   public func permutation(of count: Int) -> [Int32] {
     // Two orders, words, and their places, which are sorted.
     guard count >= 1, count <= Int32.max, Memory.canGive(4 * count, of: UInt64.self, for: "permutation")

@@ -1,7 +1,8 @@
 import CoixKernels
 
-/// A key of the counter-based generator Threefry-2x32 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011), in
-/// JAX's scheme: element i of a draw depends on the key and i alone, so a seed gives JAX's own numbers.
+/// A key of the counter-based generator Threefry-2x32 (Salmon et al., "Parallel random numbers: as easy as 1,
+/// 2, 3", 2011), in JAX's scheme: element i of a draw depends on the key and i alone, so a seed gives JAX's
+/// own numbers.
 public struct PRNGKey: Hashable, Sendable {
   /// The key's upper word.
   public let word0: UInt32
@@ -26,8 +27,8 @@ public struct PRNGKey: Hashable, Sendable {
     (PRNGKey(coix_threefry(words, 0)), PRNGKey(coix_threefry(words, 1)))
   }
 
-  /// `count` new keys; key i is the pair of words of block i. Empty for a count below one, and for keys that don't fit into memory, an
-  /// error of the evaluation.
+  /// `count` new keys; key i is the pair of words of block i. Empty for a count below one, and for keys that
+  /// don't fit into memory, an error of the evaluation.
   public func split(into count: Int) -> [PRNGKey] {
     guard Tensor.refusal("PRNGKey.split", toMake: [max(count, 0), 2], rows: 1) == nil,
       Memory.canGive(max(count, 0), of: PRNGKey.self, for: "PRNGKey.split")

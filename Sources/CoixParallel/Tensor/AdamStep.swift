@@ -40,9 +40,11 @@ extension Tensor {
 }
 
 extension TensorTree {
-  /// Each tensor replaced, with the tensor at the same place of another tree of the same structure and its number.
+  /// Each tensor replaced, with the tensor at the same place of another tree of the same structure and its
+  /// number.
   ///
-  /// - Throws: ``CoixError/shape(operation:shapes:reason:)``, before anything is replaced, if the trees' tensors don't match.
+  /// - Throws: ``CoixError/shape(operation:shapes:reason:)``, before anything is replaced, if the trees'
+  ///   tensors don't match.
   package mutating func update(
     with others: [Tensor], _ operation: String, _ transform: (inout Tensor, Tensor, Int) throws -> Void
   ) throws {

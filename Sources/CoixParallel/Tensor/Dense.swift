@@ -22,8 +22,9 @@ public enum Activation: String, Sendable, CaseIterable {
 ///   - kernel: `[in, out]`, uniform.
 ///   - bias: `[out]`, uniform; nil for none.
 ///   - activation: applied to each number of the result.
-/// - Returns: event shape `[..., out]`, batched as `x`. Poisoned if the shapes don't fit. The error of a sum of products, here and
-///   in the gradient, is at most 512 · 2⁻²⁴ times the sum of their magnitudes, however many there are.
+/// - Returns: event shape `[..., out]`, batched as `x`. Poisoned if the shapes don't fit. The error of a sum
+///   of products, here and in the gradient, is at most 512 · 2⁻²⁴ times the sum of their magnitudes, however
+///   many there are.
 public func dense(_ x: Tensor, kernel: Tensor, bias: Tensor?, activation: Activation = .identity) -> Tensor {
   guard x.shape.rank > 1 else {
     return denseAlongFirstAxis(x, kernel: kernel, bias: bias, activation: activation)
@@ -32,8 +33,8 @@ public func dense(_ x: Tensor, kernel: Tensor, bias: Tensor?, activation: Activa
     .firstAxisLast
 }
 
-/// The same for inputs along the first axis: event shape `[in, ...]` gives `[out, ...]`. That is how the kernels have it, so that
-/// several layers one after the other move the axes once.
+/// The same for inputs along the first axis: event shape `[in, ...]` gives `[out, ...]`. That is how the
+/// kernels have it, so that several layers one after the other move the axes once.
 package func denseAlongFirstAxis(
   _ x: Tensor, kernel: Tensor, bias: Tensor?, activation: Activation
 ) -> Tensor {
@@ -95,6 +96,7 @@ extension Tensor {
 }
 
 extension Tensor {
-  /// OpenMP threads for a layer over this tensor's rows: the context's, where the stage is one chunk on the caller.
+  /// OpenMP threads for a layer over this tensor's rows: the context's, where the stage is one chunk on the
+  /// caller.
   fileprivate var layerTeam: Int { ExecutionContext.current?.team ?? 1 }
 }

@@ -2,8 +2,9 @@ import CoixKernels
 
 /// A family of distributions whose log-density and its gradients a kernel computes in double, in one pass.
 ///
-/// Such a log-density is that of the operands as they are, rounded once, however large or small these are: squares and widths do not
-/// overflow on the way, and differences of log-gammas keep their digits. See ``logDensity(_:_:)`` for what all families have in common.
+/// Such a log-density is that of the operands as they are, rounded once, however large or small these are:
+/// squares and widths do not overflow on the way, and differences of log-gammas keep their digits. See
+/// ``logDensity(_:_:)`` for what all families have in common.
 package struct LogDensityFamily: Sendable {
   fileprivate let kernel: coix_density
 
@@ -21,11 +22,14 @@ package struct LogDensityFamily: Sendable {
   package static let binomial = Self(COIX_BINOMIAL_DENSITY)
   /// Operands: a count of successes, the number of trials, the log-odds of a success, which may be infinite.
   package static let binomialLogits = Self(COIX_BINOMIAL_LOGITS_DENSITY)
-  /// Operands: a count of successes, how many failures end it (> 0, not necessarily whole), the probability of a success.
+  /// Operands: a count of successes, how many failures end it (> 0, not necessarily whole), the probability
+  /// of a success.
   package static let negativeBinomial = Self(COIX_NEGATIVE_BINOMIAL_DENSITY)
-  /// Operands: a count of successes, how many failures end it (> 0), the log-odds of a success, which may be infinite.
+  /// Operands: a count of successes, how many failures end it (> 0), the log-odds of a success, which may be
+  /// infinite.
   package static let negativeBinomialLogits = Self(COIX_NEGATIVE_BINOMIAL_LOGITS_DENSITY)
-  /// Operands: a count, the concentration (> 0; infinitely large ones would make it a Poisson count), the mean (≥ 0).
+  /// Operands: a count, the concentration (> 0; infinitely large ones would make it a Poisson count), the
+  /// mean (≥ 0).
   package static let negativeBinomialMean = Self(COIX_NEGATIVE_BINOMIAL_MEAN_DENSITY)
   /// Operands: x, degrees of freedom, location, scale.
   package static let studentT = Self(COIX_STUDENT_T_DENSITY)
@@ -41,8 +45,8 @@ package struct LogDensityFamily: Sendable {
   package static let uniform = Self(COIX_UNIFORM_DENSITY)
   /// Operands: x, location, scale, low, high, of which either may be infinite.
   package static let truncatedNormal = Self(COIX_TRUNCATED_NORMAL_DENSITY)
-  /// A draw, which is no density, with its gradient: operands: the draw, the uniform number that it was made of (both without a
-  /// gradient), location, scale, low, high.
+  /// A draw, which is no density, with its gradient: operands: the draw, the uniform number that it was made
+  /// of (both without a gradient), location, scale, low, high.
   fileprivate static let truncatedNormalDraw = Self(COIX_TRUNCATED_NORMAL_DRAW)
   /// log B(a, b), which is no density; operands: a, b.
   fileprivate static let logBeta = Self(COIX_LOG_BETA)
@@ -53,8 +57,8 @@ package struct LogDensityFamily: Sendable {
 /// Correct to 1 ulp also where the gamma functions' logarithms are huge.
 package func logBeta(_ a: Tensor, _ b: Tensor) -> Tensor { logDensity(.logBeta, a, b) }
 
-/// A draw from a truncated normal distribution with its gradient: how it moves with the parameters while its place in the distribution
-/// function, the uniform number, stays.
+/// A draw from a truncated normal distribution with its gradient: how it moves with the parameters while its
+/// place in the distribution function, the uniform number, stays.
 package func truncatedNormalDraw(
   _ draw: Tensor, uniform: Tensor, location: Tensor, scale: Tensor, low: Tensor, high: Tensor
 ) -> Tensor {
@@ -64,9 +68,10 @@ package func truncatedNormalDraw(
 /// A family's log-density at each element; the operands' event shapes broadcast.
 ///
 /// - -inf for a value outside of the support, as NaN is, NaN for parameters outside of their domain.
-/// - Gradients flow to all operands, the value included (for counts, by the gamma function between them). They are 0 where the gradient
-///   that arrives is 0, whatever the derivative; outside of the support; and where the log-density is infinite. At an edge of the
-///   support they are those from within; a factor x^0 at x = 0 counts as 1 and has none.
+/// - Gradients flow to all operands, the value included (for counts, by the gamma function between them).
+///   They are 0 where the gradient that arrives is 0, whatever the derivative; outside of the support; and
+///   where the log-density is infinite. At an edge of the support they are those from within; a factor x^0 at
+///   x = 0 counts as 1 and has none.
 ///
 /// - Parameters:
 ///   - family: the family.

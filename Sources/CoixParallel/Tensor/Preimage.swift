@@ -1,10 +1,12 @@
-/// What a one-to-one map made a tensor of: kept with the tensor, so that whoever inverts the map gets back what rounding has lost.
+/// What a one-to-one map made a tensor of: kept with the tensor, so that whoever inverts the map gets back
+/// what rounding has lost.
 ///
-/// Of a step of exp(-50) to the next component of an increasing vector nothing is left in single precision, and the vector alone would
-/// seem to be impossible; what it was made of still tells its density. Few tensors have a preimage, and the others pay nothing for it.
+/// Of a step of exp(-50) to the next component of an increasing vector nothing is left in single precision,
+/// and the vector alone would seem to be impossible; what it was made of still tells its density. Few tensors
+/// have a preimage, and the others pay nothing for it.
 package struct Preimage: Sendable {
-  /// What the map was applied to. It may be a tensor of a whole plate although the image's rows have been loaded: its own are loaded
-  /// when somebody asks for them.
+  /// What the map was applied to. It may be a tensor of a whole plate although the image's rows have been
+  /// loaded: its own are loaded when somebody asks for them.
   fileprivate let base: Tensor
   /// The map's type.
   fileprivate let map: ObjectIdentifier
@@ -70,11 +72,14 @@ package struct Preimage: Sendable {
 
 /// What is known of the preimage of a tensor.
 package struct KnownPreimage {
-  /// Of the tensor's leading axes; a constant, unless gradients that flow to it are all that would flow to the tensor.
+  /// Of the tensor's leading axes; a constant, unless gradients that flow to it are all that would flow to
+  /// the tensor.
   package let base: Tensor
-  /// Not 0 where the tensor was made of the base, one number for each of the map's events; nil for everywhere.
+  /// Not 0 where the tensor was made of the base, one number for each of the map's events; nil for
+  /// everywhere.
   package let isKnown: Tensor?
-  /// Whether gradients may flow to the base instead of the tensor: both are constants, or the tensor is as the map made it.
+  /// Whether gradients may flow to the base instead of the tensor: both are constants, or the tensor is as
+  /// the map made it.
   package let standsForTensor: Bool
   fileprivate let parameters: [Tensor]?
 
@@ -163,14 +168,16 @@ extension Tensor {
     return remembering(preimage.portable.seen(as: base, of: self))
   }
 
-  /// This tensor, which has the elements of `source` in their order under another shape, with the memory of `source`.
+  /// This tensor, which has the elements of `source` in their order under another shape, with the memory of
+  /// `source`.
   func remembering(asReshaped source: Tensor) -> Tensor {
     // A constant has its memory with its buffer.
     guard source.node >= 0, let preimage = source.portablePreimage else { return self }
     return remembering(preimage.seen(as: preimage.base, of: self))
   }
 
-  /// This tensor, which has the elements of `source` where a mask is not 0, with the memory of `source` there.
+  /// This tensor, which has the elements of `source` where a mask is not 0, with the memory of `source`
+  /// there.
   ///
   /// - Parameter isOwn: whether gradients that flow to this tensor flow on to `source` there.
   package func remembering(as source: Tensor, where mask: Tensor, isOwn: Bool) -> Tensor {
@@ -181,7 +188,8 @@ extension Tensor {
     return remembering(preimage.restricted(to: mask, of: self, isOwn: isOwn))
   }
 
-  /// This tensor, which is several tensors one after the other along an axis, with what one map made them all of.
+  /// This tensor, which is several tensors one after the other along an axis, with what one map made them all
+  /// of.
   func remembering(asJoined parts: [Tensor], _ axis: Int) -> Tensor {
     guard parts.allSatisfy(\.hasPreimage), let first = parts.first?.portablePreimage else { return self }
     var bases: [Tensor] = []
@@ -214,7 +222,8 @@ extension Tensor {
   /// Whether no gradient flows through the tensor.
   package var isConstant: Bool { node < 0 }
 
-  /// These numbers as the value, with the gradient that `other` takes: for what is computed in a better way than it is differentiated.
+  /// These numbers as the value, with the gradient that `other` takes: for what is computed in a better way
+  /// than it is differentiated.
   package func withGradient(of other: Tensor) -> Tensor {
     guard other.node >= 0 else { return detached }
     if Tensor.differInRows(self, other) { return inAllRows.withGradient(of: other.inAllRows) }

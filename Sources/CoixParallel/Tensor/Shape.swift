@@ -11,8 +11,8 @@ public struct Shape: Hashable, Sendable {
   /// The shape of a single number: no axes.
   public static let scalar = Shape([])
 
-  // Two sizes a word, the even axis in the lower half. (A vector would be the natural choice, but its alignment of 16 sends every
-  // allocation that holds a shape the slow way.)
+  // Two sizes a word, the even axis in the lower half. (A vector would be the natural choice, but its
+  // alignment of 16 sends every allocation that holds a shape the slow way.)
   private var sizes01: UInt64 = 0
   private var sizes23: UInt64 = 0
   private var sizes45: UInt64 = 0

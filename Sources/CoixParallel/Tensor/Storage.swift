@@ -1,10 +1,11 @@
 import CoixKernels
 import Synchronization
 
-/// The floats behind tensors: 64-byte aligned, never changed once a tensor that others can see refers to them.
+/// The floats behind tensors: 64-byte aligned, never changed once a tensor that others can see refers to
+/// them.
 ///
-/// Buffers come from the current worker's ``BufferPool`` where there is one and go back to the pool of whichever worker
-/// drops the last reference.
+/// Buffers come from the current worker's ``BufferPool`` where there is one and go back to the pool of
+/// whichever worker drops the last reference.
 final class Storage: @unchecked Sendable {
   // @unchecked: the buffer is written only by its maker, before it is shared.
   let pointer: UnsafeMutablePointer<Float>
@@ -39,8 +40,8 @@ final class Storage: @unchecked Sendable {
   /// Whether this is neither poisoned, nor mapped, nor a view.
   var isPlain: Bool { rarity == nil }
 
-  /// At least `count` floats with undefined contents; nil if there is no memory for them, which is remembered for the evaluation to
-  /// throw.
+  /// At least `count` floats with undefined contents; nil if there is no memory for them, which is remembered
+  /// for the evaluation to throw.
   init?(count: Int) {
     let capacity = BufferPool.roundedCapacity(count)
     guard let buffer = BufferPool.allocate(capacity) else {
@@ -68,7 +69,8 @@ final class Storage: @unchecked Sendable {
     rarity = Rarity(mapping: mapping, preimage: preimage, owner: other.rarity?.owner ?? other)
   }
 
-  /// A buffer of exactly `capacity` floats that was allocated elsewhere by ``BufferPool/allocateChecked(_:for:)``.
+  /// A buffer of exactly `capacity` floats that was allocated elsewhere by
+  /// ``BufferPool/allocateChecked(_:for:)``.
   init(adopting pointer: UnsafeMutablePointer<Float>, capacity: Int) {
     self.pointer = pointer
     self.capacity = capacity

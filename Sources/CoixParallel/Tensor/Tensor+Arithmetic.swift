@@ -87,7 +87,8 @@ extension Tensor {
   /// Divides in place.
   public static func /= (a: inout Tensor, b: Tensor) { a = a / b }
 
-  // A Float variable beside a tensor; literals are tensors already. Disfavoured, so that `[Float].reduce(0, +) / 2` remains a Float.
+  // A Float variable beside a tensor; literals are tensors already. Disfavoured, so that `[Float].reduce(0,
+  // +) / 2` remains a Float.
 
   /// Adds a number.
   @_disfavoredOverload

@@ -131,8 +131,8 @@ extension Tensor {
 /// `a` where the condition is not 0, `b` elsewhere: `condition ? a : b` for each element.
 ///
 /// Event shapes broadcast; shapes that don't give a poisoned tensor. The gradient flows to the chosen side
-/// only; the other side gets exact zeros there, also where its value is NaN or infinite, and zeros stay zeros on
-/// their way back through elementwise functions whose derivative is infinite or NaN: the gradient of
+/// only; the other side gets exact zeros there, also where its value is NaN or infinite, and zeros stay zeros
+/// on their way back through elementwise functions whose derivative is infinite or NaN: the gradient of
 /// `select(x .> 0, log(x), 0)` at 0 is 0.
 public func select(_ condition: Tensor, _ a: Tensor, _ b: Tensor) -> Tensor {
   if Tensor.differInRows(condition, a, b) {
@@ -161,7 +161,8 @@ public func minimum(_ a: Tensor, _ b: Tensor) -> Tensor {
 }
 
 extension Tensor {
-  /// A gradient where the strict comparison holds, half of it at ties, 0 elsewhere (also of an infinite gradient).
+  /// A gradient where the strict comparison holds, half of it at ties, 0 elsewhere (also of an infinite
+  /// gradient).
   fileprivate func shared(_ comparison: coix_binary_op, _ a: Tensor, _ b: Tensor) -> Tensor {
     let isTie = Self.binary(COIX_EQUAL, a, b, "maximum")
     let tied = Self.selected(isTie, self * 0.5, 0)

@@ -57,7 +57,8 @@ public func cos(_ x: Tensor) -> Tensor { x.unary(COIX_COS, "cos") }
 public func abs(_ x: Tensor) -> Tensor { x.magnitude }
 /// The logarithm of the gamma function's absolute value.
 public func logGamma(_ x: Tensor) -> Tensor { x.unary(COIX_LOGGAMMA, "logGamma") }
-/// The derivative of ``logGamma(_:)``: -inf at 0 and +inf at -0, the limits from either side; NaN at the other poles.
+/// The derivative of ``logGamma(_:)``: -inf at 0 and +inf at -0, the limits from either side; NaN at the
+/// other poles.
 public func digamma(_ x: Tensor) -> Tensor { x.unary(COIX_DIGAMMA, "digamma") }
 /// The inverse of the error function, on (-1, 1).
 public func erfInverse(_ x: Tensor) -> Tensor { x.unary(COIX_ERFINV, "erfInverse") }

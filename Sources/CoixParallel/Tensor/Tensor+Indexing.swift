@@ -1,12 +1,14 @@
 import CoixKernels
 
 extension Tensor {
-  /// The elements at some positions along an axis: `result[o, j, i] = x[o, index[j], i]`, where `j` runs over the index's shape.
+  /// The elements at some positions along an axis: `result[o, j, i] = x[o, index[j], i]`, where `j` runs over
+  /// the index's shape.
   ///
-  /// A single number takes the axis away: each particle's own element, if the index varies over particles. Index elements are
-  /// rounded to the nearest whole number; they have no gradient. Poisoned if the axis is missing or empty, and if an index that is
-  /// the same for all particles leaves the axis. One that varies over particles is clamped to the axis (NaN means 0), or, with
-  /// checks on, an error as well. Negative axes count from the end. The gradient goes to the chosen elements, the others get zeros.
+  /// A single number takes the axis away: each particle's own element, if the index varies over particles.
+  /// Index elements are rounded to the nearest whole number; they have no gradient. Poisoned if the axis is
+  /// missing or empty, and if an index that is the same for all particles leaves the axis. One that varies
+  /// over particles is clamped to the axis (NaN means 0), or, with checks on, an error as well. Negative axes
+  /// count from the end. The gradient goes to the chosen elements, the others get zeros.
   public func gathered(at index: Tensor, axis: Int = 0) -> Tensor {
     if let refusal = refusal("gathered") ?? index.refusal("gathered") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("gathered", axis, shape) }

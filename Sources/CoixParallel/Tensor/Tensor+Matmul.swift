@@ -7,8 +7,8 @@ import CoixKernels
 /// ```
 ///
 /// Poisoned for other ranks, or if the inner sizes differ. A uniform operand's gradient is summed over the
-/// particles. The error of a sum of products, here and in the gradient, is at most 512 · 2⁻²⁴ times the sum of their magnitudes,
-/// however many there are.
+/// particles. The error of a sum of products, here and in the gradient, is at most 512 · 2⁻²⁴ times the sum
+/// of their magnitudes, however many there are.
 public func matmul(_ a: Tensor, _ b: Tensor) -> Tensor {
   Tensor.product("matmul", a, b)
 }

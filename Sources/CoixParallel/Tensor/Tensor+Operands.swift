@@ -26,7 +26,8 @@ extension Tensor {
     return Tensor(failure: .misplacedTensor(operation: operation, reason: reason))
   }
 
-  /// Whether two operands of the chunk have values for rows of different plates. They then meet ``inAllRows``.
+  /// Whether two operands of the chunk have values for rows of different plates. They then meet
+  /// ``inAllRows``.
   @inline(__always)
   static func differInRows(_ a: Tensor, _ b: Tensor) -> Bool {
     a.scope != b.scope && a.stride > 0 && b.stride > 0 && differInRows([a, b])
@@ -50,7 +51,8 @@ extension Tensor {
   @inline(__always)
   var lacksRows: Bool { stride > 0 && scope != ExecutionContext.current?.scope }
 
-  /// The tensor with a value for each row of the chunk, if it varies over some of its plates only; any other as it is.
+  /// The tensor with a value for each row of the chunk, if it varies over some of its plates only; any other
+  /// as it is.
   var inAllRows: Tensor {
     guard lacksRows, let context = ExecutionContext.current, let axes = context.axes(of: self) else {
       return self
@@ -75,8 +77,8 @@ extension Tensor {
     }
   }
 
-  /// The poisoned result for operands whose shapes don't fit. The error that poisoned an operand already comes first: a shape
-  /// that follows from it says nothing.
+  /// The poisoned result for operands whose shapes don't fit. The error that poisoned an operand already
+  /// comes first: a shape that follows from it says nothing.
   package static func mismatch(
     _ operation: String, of operands: [Tensor], shapes: [Shape]? = nil, _ reason: String
   ) -> Tensor {
@@ -147,7 +149,8 @@ extension Tensor {
   }
 }
 
-/// How two operands' elements lie as an output is walked through: a nest of outer loops around one kernel call.
+/// How two operands' elements lie as an output is walked through: a nest of outer loops around one kernel
+/// call.
 struct BroadcastPlan {
   /// The operands' strides, in elements, for an axis of the output.
   struct Axis {

@@ -8,8 +8,8 @@ import CoixKernels
 /// ```
 ///
 /// Special values are those of C's `pow`: x^0 is 1 for every x, a negative base is NaN unless its exponent is
-/// a whole number. The first derivative is 0 for an exponent of 0, the second is 0 where the power is 0 and NaN for a
-/// negative base.
+/// a whole number. The first derivative is 0 for an exponent of 0, the second is 0 where the power is 0 and
+/// NaN for a negative base.
 public func pow(_ base: Tensor, _ exponent: Tensor) -> Tensor {
   if exponent.node < 0 && !exponent.isPoisoned && !exponent.isMapped && exponent.shape == .scalar
     && !exponent.isBatched

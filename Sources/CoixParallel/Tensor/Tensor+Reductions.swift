@@ -131,7 +131,8 @@ extension Tensor {
       return y.recorded(from: self) { $0.repeated(layout, to: shape) }
     case COIX_LOGSUMEXP:
       return y.recorded(from: self) { gradient in
-        // The softmax itself rather than exp(x - y), which would be off by as much as y is rounded. Where all are -inf: 0, not NaN.
+        // The softmax itself rather than exp(x - y), which would be off by as much as y is rounded. Where all
+        // are -inf: 0, not NaN.
         guard let weight = Tensor(undefined: x.shape, like: x) else { return .outOfMemory }
         coix_softmax(x.pointer, weight.pointer, layout.outer, layout.count, layout.inner, 0, Int32(x.team))
         return gradient.repeated(layout, to: x.shape).seed(
@@ -147,7 +148,8 @@ extension Tensor {
     }
   }
 
-  /// The poisoned result of a reduction of empty axes if it would not fit into memory: only such a result is larger than its operand.
+  /// The poisoned result of a reduction of empty axes if it would not fit into memory: only such a result is
+  /// larger than its operand.
   private func emptyReductionRefusal(_ name: String, _ layout: AxisLayout, toMake shape: Shape) -> Tensor? {
     layout.count == 0 ? Self.refusal(name, toMake: shape, like: self) : nil
   }

@@ -9,7 +9,8 @@ extension Tensor {
     }
   }
 
-  /// Rows of a uniform tensor `[n, …]`, by number: `[index.count, …]`. A constant; see `gathered(at:axis:)` for gradients.
+  /// Rows of a uniform tensor `[n, …]`, by number: `[index.count, …]`. A constant; see `gathered(at:axis:)`
+  /// for gradients.
   ///
   /// Poisoned if an index is outside of 0 ..< n.
   public func rows(at index: [Int32]) -> Tensor {
@@ -26,7 +27,8 @@ extension Tensor {
       ?? .zeros(Shape(0).appending(shape.dropping(1)))
   }
 
-  /// `count` rows of a uniform tensor `[n, …]`, drawn with replacement: those at ``PRNGKey/choice(_:from:)``. A constant.
+  /// `count` rows of a uniform tensor `[n, …]`, drawn with replacement: those at ``PRNGKey/choice(_:from:)``.
+  /// A constant.
   ///
   /// Poisoned if there are no rows to draw from, or if `count` is negative.
   public func sampledRows(_ count: Int, key: some RandomSeed) -> Tensor {

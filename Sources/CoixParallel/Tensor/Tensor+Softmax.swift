@@ -41,8 +41,9 @@ extension Tensor {
 
   /// Running sums along an axis: element k is the sum of elements 0 to k.
   ///
-  /// The bits are those of `jnp.cumsum` on a CPU. The error of a sum of n elements is at most 17 ⌈log₁₆ n⌉ 2⁻²⁴ times the sum of
-  /// their magnitudes. Poisoned if there is no such axis. Negative axes count from the end.
+  /// The bits are those of `jnp.cumsum` on a CPU. The error of a sum of n elements is at most 17 ⌈log₁₆ n⌉
+  /// 2⁻²⁴ times the sum of their magnitudes. Poisoned if there is no such axis. Negative axes count from the
+  /// end.
   public func cumulativeSum(axis: Int) -> Tensor {
     if let refusal = refusal("cumulativeSum") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("cumulativeSum", axis, shape) }

@@ -1,13 +1,15 @@
 import CoixKernels
 
-// Triangular matrices along the last two axes; further axes before them are many matrices, and each particle may have its own.
+// Triangular matrices along the last two axes; further axes before them are many matrices, and each particle
+// may have its own.
 
 /// The vectors x with L x = b, for lower triangular matrices L.
 ///
 /// - Parameters:
 ///   - factor: `[..., n, n]`; what lies above the diagonal is not read, and its gradient is 0.
 ///   - b: `[..., n]`; the axes before the last broadcast against those before the matrices'.
-/// - Returns: the broadcast axes, then `[n]`. Infinite or NaN where the diagonal has a 0. Poisoned if the shapes don't fit.
+/// - Returns: the broadcast axes, then `[n]`. Infinite or NaN where the diagonal has a 0. Poisoned if the
+///   shapes don't fit.
 public func solveLowerTriangular(_ factor: Tensor, _ b: Tensor) -> Tensor {
   let name = "solveLowerTriangular"
   if let refusal = factor.refusal(name) ?? b.refusal(name) { return refusal }
@@ -54,10 +56,10 @@ public func solveLowerTriangular(_ factor: Tensor, _ b: Tensor) -> Tensor {
 
 /// The lower triangular factors L with L Lᵀ = matrix and a positive diagonal.
 ///
-/// - Parameter matrix: `[..., n, n]`, symmetric and positive definite; only the lower triangle is read. The gradient is symmetric,
-///   as that of JAX's `cholesky`.
-/// - Returns: the same shape, with zeros above the diagonal; NaN where a matrix is not positive definite. Poisoned if the last two
-///   axes differ.
+/// - Parameter matrix: `[..., n, n]`, symmetric and positive definite; only the lower triangle is read. The
+///   gradient is symmetric, as that of JAX's `cholesky`.
+/// - Returns: the same shape, with zeros above the diagonal; NaN where a matrix is not positive definite.
+///   Poisoned if the last two axes differ.
 public func cholesky(_ matrix: Tensor) -> Tensor {
   if let refusal = matrix.refusal("cholesky") { return refusal }
   guard let size = matrix.matrixSize else {
@@ -90,7 +92,8 @@ extension Tensor {
   /// The matrix `[size, size]` with ones on the diagonal and zeros elsewhere; poisoned for a negative size.
   public static func identity(_ size: Int) -> Tensor { matrix(size) { $0 == $1 } }
 
-  /// The matrix `[size, size]` with ones on the diagonal and below, zeros above; poisoned for a negative size.
+  /// The matrix `[size, size]` with ones on the diagonal and below, zeros above; poisoned for a negative
+  /// size.
   public static func lowerTriangle(_ size: Int) -> Tensor { matrix(size) { $0 >= $1 } }
 
   private static func matrix(_ size: Int, _ isOne: (_ row: Int, _ column: Int) -> Bool) -> Tensor {

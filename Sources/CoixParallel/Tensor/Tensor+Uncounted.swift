@@ -1,7 +1,8 @@
 import CoixKernels
 
-// What does not count cannot poison what does: where a result has gradient 0, NaNs among its operands, such as missing data
-// under a mask, are taken for 0. Sums over rows and elements would make NaN of 0 · NaN. Only then are they looked for.
+// What does not count cannot poison what does: where a result has gradient 0, NaNs among its operands, such
+// as missing data under a mask, are taken for 0. Sums over rows and elements would make NaN of 0 · NaN. Only
+// then are they looked for.
 
 extension Tensor {
   /// Whether any element, of any row, is infinite or NaN.

@@ -2,21 +2,22 @@ import CoixKernels
 
 /// A block of `Float` numbers with event axes only.
 ///
-/// Within a program a tensor is written for one particle: its ``shape`` is the event shape, and the plate supplies the
-/// rows. It is *uniform* (one value for all particles: parameters, constants) or *batched* over the rows of the chunk
-/// that runs, stored particle-minor. Outside of programs tensors are uniform, row-major, and a particle axis is an axis like
-/// any other.
+/// Within a program a tensor is written for one particle: its ``shape`` is the event shape, and the plate
+/// supplies the rows. It is *uniform* (one value for all particles: parameters, constants) or *batched* over
+/// the rows of the chunk that runs, stored particle-minor. Outside of programs tensors are uniform,
+/// row-major, and a particle axis is an axis like any other.
 ///
-/// Operators don't throw: a shape error poisons the result, and the evaluation that it happened in throws it. Outside of an
-/// evaluation ``failure`` tells.
+/// Operators don't throw: a shape error poisons the result, and the evaluation that it happened in throws it.
+/// Outside of an evaluation ``failure`` tells.
 public struct Tensor: Sendable {
   var storage: Storage
   /// The event shape.
   public let shape: Shape
-  /// Padded rows of the chunk, 0 for a uniform tensor. Of the chunk's particles or instances alone, if the tensor varies over no
-  /// other plates.
+  /// Padded rows of the chunk, 0 for a uniform tensor. Of the chunk's particles or instances alone, if the
+  /// tensor varies over no other plates.
   let stride: Int
-  /// The context that a batched tensor belongs to, and the plates that it varies over: ``ExecutionContext/scope(of:)``.
+  /// The context that a batched tensor belongs to, and the plates that it varies over:
+  /// ``ExecutionContext/scope(of:)``.
   let scope: UInt32
   /// The tape that tracks the tensor, and its node there; -1 for a constant.
   let tape: UInt32
@@ -32,7 +33,8 @@ public struct Tensor: Sendable {
     self.node = node
   }
 
-  /// A tensor with undefined contents, batched like `other`; nil if there is no memory for it, which the evaluation then throws.
+  /// A tensor with undefined contents, batched like `other`; nil if there is no memory for it, which the
+  /// evaluation then throws.
   @inline(__always)
   init?(undefined shape: Shape, like other: Tensor) {
     guard let storage = Storage(count: shape.elementCount * Swift.max(other.stride, 1)) else { return nil }
@@ -195,9 +197,10 @@ public struct Tensor: Sendable {
 
   /// The numbers of a tensor outside of programs, row-major.
   ///
-  /// Within a plate's program a tensor that varies from particle to particle has no numbers to be read: the evaluation throws
-  /// an error that says what to use instead, and NaNs stand in for them. So they do for data mapped over a plate, and one for a
-  /// poisoned tensor; see ``failure``. Empty if there is no memory for a copy; ``withScalars(_:)`` makes none.
+  /// Within a plate's program a tensor that varies from particle to particle has no numbers to be read: the
+  /// evaluation throws an error that says what to use instead, and NaNs stand in for them. So they do for
+  /// data mapped over a plate, and one for a poisoned tensor; see ``failure``. Empty if there is no memory
+  /// for a copy; ``withScalars(_:)`` makes none.
   public var scalars: [Float] {
     guard Memory.canGive(Swift.max(shape.elementCount, 1), of: Float.self, for: "Tensor.scalars") else {
       return []
@@ -221,7 +224,8 @@ public struct Tensor: Sendable {
     }
   }
 
-  /// Whether there are numbers to be read, the same for all particles. If not, the evaluation that runs will say so.
+  /// Whether there are numbers to be read, the same for all particles. If not, the evaluation that runs will
+  /// say so.
   private func isReadable(_ operation: @autoclosure () -> String) -> Bool {
     if storage.isPlain && stride == 0 { return true }
     if let failure = storage.failure {
@@ -251,8 +255,9 @@ public struct Tensor: Sendable {
 extension Tensor: ExpressibleByFloatLiteral, ExpressibleByIntegerLiteral, ExpressibleByArrayLiteral {
   public init(floatLiteral value: Float) { self.init(value) }
   public init(integerLiteral value: Int) { self.init(Float(value)) }
-  /// A vector: `let x: Tensor = [1, 2, number]`. A matrix is `Tensor([[1, 2], [3, 4]])`, or of any number of axes
-  /// `[[1, 2], [3, 4]].asTensor`: were lists of lists literals, then `-.infinity` could not stand in one.
+  /// A vector: `let x: Tensor = [1, 2, number]`. A matrix is `Tensor([[1, 2], [3, 4]])`, or of any number of
+  /// axes `[[1, 2], [3, 4]].asTensor`: were lists of lists literals, then `-.infinity` could not stand in
+  /// one.
   public init(arrayLiteral scalars: Float...) { self.init(scalars) }
 }
 

@@ -1,7 +1,8 @@
 /// What may stand for a tensor as a parameter: a tensor, or a number that is a variable of Swift's.
 ///
-/// Literals are tensors already. An initialiser that takes tensors takes these too by a second, disfavoured form, which only a variable
-/// that is no tensor makes the compiler choose; `.zeros(_:)` is then written `Tensor.zeros(_:)`.
+/// Literals are tensors already. An initialiser that takes tensors takes these too by a second, disfavoured
+/// form, which only a variable that is no tensor makes the compiler choose; `.zeros(_:)` is then written
+/// `Tensor.zeros(_:)`.
 ///
 /// ```swift
 /// let sigma: Float = 0.5

@@ -1,7 +1,7 @@
 /// A value made of tensors: what programs take and return, and what gradients are taken with respect to.
 ///
-/// Tensors, arrays, dictionaries (in the order of their keys), optionals and ``Tuple`` are trees. A structure becomes one by
-/// visiting its parts, in any fixed order:
+/// Tensors, arrays, dictionaries (in the order of their keys), optionals and ``Tuple`` are trees. A structure
+/// becomes one by visiting its parts, in any fixed order:
 ///
 /// ```swift
 /// struct Encoder: TensorTree {

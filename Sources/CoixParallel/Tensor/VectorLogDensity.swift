@@ -1,7 +1,7 @@
 import CoixKernels
 
-/// A family of distributions of vectors whose log-density and its gradients a kernel computes in double, in one pass; see
-/// ``LogDensityFamily``.
+/// A family of distributions of vectors whose log-density and its gradients a kernel computes in double, in
+/// one pass; see ``LogDensityFamily``.
 package struct VectorLogDensityFamily: Sendable {
   fileprivate let kernel: coix_simplex_density
 
@@ -11,11 +11,13 @@ package struct VectorLogDensityFamily: Sendable {
   package static let dirichlet = Self(COIX_DIRICHLET_DENSITY)
   /// A value with counts, whose sum is the number of trials; the parameter has probabilities.
   package static let multinomial = Self(COIX_MULTINOMIAL_DENSITY)
-  /// A value with counts, whose sum is the number of trials; the parameter has unnormalised log-probabilities, which may be -inf.
+  /// A value with counts, whose sum is the number of trials; the parameter has unnormalised
+  /// log-probabilities, which may be -inf.
   package static let multinomialLogits = Self(COIX_MULTINOMIAL_LOGITS_DENSITY)
 }
 
-/// A family's log-density of the vectors along the last axis, which value and parameter both have; the axes before it broadcast.
+/// A family's log-density of the vectors along the last axis, which value and parameter both have; the axes
+/// before it broadcast.
 ///
 /// Outside of support and domain, and for gradients, the rules of ``logDensity(_:_:)`` hold.
 ///

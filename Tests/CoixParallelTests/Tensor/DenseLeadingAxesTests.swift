@@ -3,7 +3,8 @@ import Testing
 
 @testable import CoixParallel
 
-/// Dense layers over inputs that lie along further axes in front: the same numbers and gradients as one layer for each.
+/// Dense layers over inputs that lie along further axes in front: the same numbers and gradients as one layer
+/// for each.
 @Suite struct DenseLeadingAxesTests {
   static let kernel = Tensor([1, -2, 3, 0.5, 0.25, -1], shape: [2, 3])
   static let bias = Tensor([0.5, -0.5, 0.1])

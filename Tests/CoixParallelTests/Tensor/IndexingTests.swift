@@ -97,8 +97,8 @@ import Testing
         $0[0].squared.gathered(at: Tensor(Float(index)), axis: axis)
       }
     }
-    // An index from a second input, which is shuffled in each row: 0, 1 or 2 as far as there are so many, and half a
-    // step away from the next.
+    // An index from a second input, which is shuffled in each row: 0, 1 or 2 as far as there are so many, and
+    // half a step away from the next.
     try expectGradients("own index", [shape, [6]], separated: true) { inputs in
       let index = minimum((inputs[1][0].detached.magnitude * 2).floor, Tensor(Float(shape[axis] - 1)))
       return inputs[0].squared.gathered(at: index, axis: axis) * inputs[1][1]

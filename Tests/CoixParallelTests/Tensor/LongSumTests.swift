@@ -6,7 +6,8 @@ import Testing
 /// Sums over very many elements keep the digits that their documentation states, whatever the operation.
 @Suite struct LongSumTests {
   static let count = 10_000_000
-  /// A number that single precision does not hold exactly, so that a running sum of it drifts: 1% after a million.
+  /// A number that single precision does not hold exactly, so that a running sum of it drifts: 1% after a
+  /// million.
   static let tenth = Tensor(repeating: 0.1, shape: [count])
   static let sum = Double(Float(0.1)) * Double(count)
 

@@ -1,7 +1,8 @@
 import Coix
 import Testing
 
-/// Lists that don't fit, and counts that make no sense, throw where the program is made; what a step throws comes out of its evaluation.
+/// Lists that don't fit, and counts that make no sense, throw where the program is made; what a step throws
+/// comes out of its evaluation.
 @Suite struct AlgorithmErrorTests {
   typealias Step = Kernel<Tuple<Tensor>, Tuple<Tensor>>
 

@@ -2,10 +2,11 @@ import Coix
 import Foundation
 import Testing
 
-/// Algorithms whose kernels are deterministic, against exact evidence: E[Ẑ] = Z where `Delta` sites have the log-density of what
-/// they take the place of.
+/// Algorithms whose kernels are deterministic, against exact evidence: E[Ẑ] = Z where `Delta` sites have the
+/// log-density of what they take the place of.
 ///
-/// Each of 20,000 instances is an independent run with four particles. |z| < 5 fails with probability 6e-7 under other seeds.
+/// Each of 20,000 instances is an independent run with four particles. |z| < 5 fails with probability 6e-7
+/// under other seeds.
 @Suite struct AlgorithmEvidenceTests {
   static let steps = 3
   static let particles = Plate("particle", count: 4)

@@ -3,8 +3,8 @@ import Testing
 
 /// Gradients against central differences, for the algorithms whose gradient estimate is a derivative.
 ///
-/// Left out are those that stop gradients on purpose: sviSTL, rws, apgs, nasmc, nviFKL and nviRKL; and aft and nviAVO of more than
-/// one step, where each step hands on values without gradients.
+/// Left out are those that stop gradients on purpose: sviSTL, rws, apgs, nasmc, nviFKL and nviRKL; and aft
+/// and nviAVO of more than one step, where each step hands on values without gradients.
 @Suite struct AlgorithmGradientTests {
   static let plate = Plate("particle", count: 8, chunkRows: 16)
 

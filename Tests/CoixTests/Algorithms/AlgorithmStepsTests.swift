@@ -3,16 +3,18 @@ import CoixParallel
 import TestSupport
 import Testing
 
-/// Algorithms of many steps, as lists and as loops: the right answers, on a small stack, with work that grows with the steps.
+/// Algorithms of many steps, as lists and as loops: the right answers, on a small stack, with work that grows
+/// with the steps.
 @Suite struct AlgorithmStepsTests {
   /// 50 steps of a state-space model against the Kalman filter.
   ///
-  /// With S particles the asymptotic variance of log Z is the sum over steps of the weights' relative variances, divided by S. Under
-  /// these proposals a step's weight is Normal(y; c a z, s), s² = c² σ_z² + σ_y² = 0.93, of a state z whose share in y has the
-  /// variance τ² = c² a² P = 0.17, P that of the filter. Averaged over y the relative variance is
-  /// (s² + τ²) / √(s² (s² + 2 τ²)) / √(1 - 2 τ² / (s² + 2 τ²)) - 1 = 0.19, so that log Z has a standard deviation of
-  /// √(50 · 0.19 / 2000) = 0.07; the bound is five of these. The last state's mean is that of 2000 weighted particles of the
-  /// filter's scale: five standard errors, doubled for resampling.
+  /// With S particles the asymptotic variance of log Z is the sum over steps of the weights' relative
+  /// variances, divided by S. Under these proposals a step's weight is Normal(y; c a z, s), s² = c² σ_z² +
+  /// σ_y² = 0.93, of a state z whose share in y has the variance τ² = c² a² P = 0.17, P that of the filter.
+  /// Averaged over y the relative variance is (s² + τ²) / √(s² (s² + 2 τ²)) / √(1 - 2 τ² / (s² + 2 τ²)) - 1 =
+  /// 0.19, so that log Z has a standard deviation of √(50 · 0.19 / 2000) = 0.07; the bound is five of these.
+  /// The last state's mean is that of 2000 weighted particles of the filter's scale: five standard errors,
+  /// doubled for resampling.
   @Test(arguments: ["nasmc", "nvi_fkl", "vsmc"], ["list", "loop"])
   func kalmanFilter(_ algorithm: String, _ form: String) throws {
     let particles = 2_000
@@ -72,7 +74,8 @@ import Testing
     for steps in [20, 80] {
       let (evaluation, gradient) = try work(steps)
       for work in [evaluation, gradient] {
-        // Every stage reads what it goes on with; what is gathered between stages is what a step's objective reads.
+        // Every stage reads what it goes on with; what is gathered between stages is what a step's objective
+        // reads.
         #expect(work.compositions == 0)
         #expect(work.gathers <= 4 * steps)
       }

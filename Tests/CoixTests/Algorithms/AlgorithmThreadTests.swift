@@ -1,7 +1,8 @@
 import Coix
 import Testing
 
-/// Every algorithm on several chunks: the same bits on any number of threads, and one stage more than there are resamplings.
+/// Every algorithm on several chunks: the same bits on any number of threads, and one stage more than there
+/// are resamplings.
 @Suite struct AlgorithmThreadTests {
   static let rows = 200
   static let plate = Plate("particle", count: rows, chunkRows: 16)

@@ -3,8 +3,9 @@ import Foundation
 import TestSupport
 import Testing
 
-/// A particle filter for a model whose evidence is known: the linear-Gaussian state-space model of Naesseth, Linderman, Ranganath and
-/// Blei, "Variational sequential Monte Carlo", 2018, with T = 10, five states and three observations.
+/// A particle filter for a model whose evidence is known: the linear-Gaussian state-space model of Naesseth,
+/// Linderman, Ranganath and Blei, "Variational sequential Monte Carlo", 2018, with T = 10, five states and
+/// three observations.
 @Suite struct StateSpaceTests {
   /// A(i, j) = 0.42^(|i - j| + 1); the first three states are observed with variance 0.1.
   static let filter = KalmanFilter(
@@ -12,7 +13,8 @@ import Testing
     emission: Matrix((0..<3).map { i in (0..<5).map { $0 == i ? 1 : 0 } }),
     noise: 0.1)
 
-  /// The paper's data: numpy's `RandomState(0)`, `multivariate_normal` for a state and its observation in turn.
+  /// The paper's data: numpy's `RandomState(0)`, `multivariate_normal` for a state and its observation in
+  /// turn.
   static let observations: [[Double]] = [
     [1.455009945236675, 0.7006015461598132, 0.9308746322552129],
     [0.9133977529810924, 1.4269906448052667, 1.395570650085422],
@@ -79,12 +81,12 @@ import Testing
     joints.append(compose(next(step), joints[step - 1], suffix: false))
   }
 
-  /// The bootstrap filter of Gordon, Salmond and Smith 1993: each step moves particles by the model and weights them by what it
-  /// observes.
+  /// The bootstrap filter of Gordon, Salmond and Smith 1993: each step moves particles by the model and
+  /// weights them by what it observes.
   ///
-  /// Its log Z, of 16 runs side by side, is on average too low by half of its variance, which falls with the particles; standard deviations
-  /// over runs are 6, 1.5 and 0.4 with 100, 1,000 and 10,000 particles. The bounds on the mean of 16 runs leave five of its standard
-  /// deviations above and below that bias.
+  /// Its log Z, of 16 runs side by side, is on average too low by half of its variance, which falls with the
+  /// particles; standard deviations over runs are 6, 1.5 and 0.4 with 100, 1,000 and 10,000 particles. The
+  /// bounds on the mean of 16 runs leave five of its standard deviations above and below that bias.
   @Test func bootstrapFilter() throws {
     func errors(_ count: Int) throws -> [Double] {
       let (particles, runs) = (Plate("particle", count: count), Plate("run", count: 16))
@@ -103,7 +105,8 @@ import Testing
 
   /// The same filter with the model's joint density as target and its transitions as proposals.
   ///
-  /// One run's log Z with 10,000 particles has a standard deviation of 0.41 and a bias of -0.1: the bound is six of them.
+  /// One run's log Z with 10,000 particles has a standard deviation of 0.41 and a bias of -0.1: the bound is
+  /// six of them.
   @Test func proposedFilter() throws {
     let plate = Plate("particle", count: 10_000)
     let guess = Kernel { (trace) in trace.sample("x0", from: Self.initial) }

@@ -3,14 +3,15 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Variational sequential Monte Carlo with trained proposals, on the linear-Gaussian model of ``StateSpaceTests``, whose
-/// evidence Z is known.
+/// Variational sequential Monte Carlo with trained proposals, on the linear-Gaussian model of
+/// ``StateSpaceTests``, whose evidence Z is known.
 ///
-/// The proposals are those of Naesseth et al., 2018. They start as the bootstrap filter and are trained with four particles, as in the
-/// authors' code. Each comparison is of many runs side by side, instances of one evaluation, by a standard error of the runs' own. The
-/// seeds are fixed; with new ones a comparison of two numbers that should agree fails with probability 6.3e-5 (|z| > 4), one of a number
-/// that should not be above another with at most half of that, and the suite of nine and the gradient's with 0.4 %. Where training should
-/// make a difference, there is one of more than twice what is asked for.
+/// The proposals are those of Naesseth et al., 2018. They start as the bootstrap filter and are trained with
+/// four particles, as in the authors' code. Each comparison is of many runs side by side, instances of one
+/// evaluation, by a standard error of the runs' own. The seeds are fixed; with new ones a comparison of two
+/// numbers that should agree fails with probability 6.3e-5 (|z| > 4), one of a number that should not be
+/// above another with at most half of that, and the suite of nine and the gradient's with 0.4 %. Where
+/// training should make a difference, there is one of more than twice what is asked for.
 @Suite struct VariationalFilterTests {
   typealias StateSpace = StateSpaceTests
 
@@ -34,8 +35,8 @@ import Testing
         offsets: .zeros(shape), slopes: Tensor(repeating: 1, shape: shape), logVariances: .zeros(shape))
     }()
 
-    /// The conditional distributions of a state given the one before and its observation, which are among these proposals: an observation
-    /// is of one state each, so that the states are independent.
+    /// The conditional distributions of a state given the one before and its observation, which are among
+    /// these proposals: an observation is of one state each, so that the states are independent.
     static let locallyOptimal: Proposals = {
       let (filter, steps) = (StateSpace.filter, StateSpace.observations.count)
       let gain = (1 / filter.noise) * filter.emission.transposed
@@ -104,9 +105,10 @@ import Testing
 
   /// Proposals after some steps from the bootstrap filter.
   ///
-  /// Gradients are large at first, when log Ẑ is 177 too low; a second moment with a short memory forgets them. More steps don't lead to the
-  /// locally optimal proposals, whose bound is 0.28 below log Z with four particles, but to others, with 0.5: the gradient leaves out
-  /// what proposals do to the choice of ancestors.
+  /// Gradients are large at first, when log Ẑ is 177 too low; a second moment with a short memory forgets
+  /// them. More steps don't lead to the locally optimal proposals, whose bound is 0.28 below log Z with four
+  /// particles, but to others, with 0.5: the gradient leaves out what proposals do to the choice of
+  /// ancestors.
   private static func train(
     steps: Int, workers: Workers = .standard, chunkRows: Int? = nil
   ) throws -> Proposals {
@@ -137,8 +139,9 @@ import Testing
     #expect(try bits(Workers(threads: 3, shuffleSeed: 1)).differences(from: one) == [])
   }
 
-  /// Proposals of the last step have no influence on who is resampled, so that their gradient is that of E[log Ẑ], which they maximise
-  /// where they are locally optimal: by Jensen's inequality for the last weights given everything before.
+  /// Proposals of the last step have no influence on who is resampled, so that their gradient is that of
+  /// E[log Ẑ], which they maximise where they are locally optimal: by Jensen's inequality for the last
+  /// weights given everything before.
   ///
   /// 15 t-scores with 59 degrees of freedom; one of them exceeds 4 with probability 0.3 %.
   @Test func theLastGradientVanishesAtTheOptimum() throws {
@@ -190,10 +193,12 @@ import Testing
     return Sample(found.map { Double($0) - StateSpace.logEvidence })
   }
 
-  /// With any number of particles the trained proposals' bound, E[log Ẑ] ≤ log Z, lies between the bootstrap filter's and log Z.
+  /// With any number of particles the trained proposals' bound, E[log Ẑ] ≤ log Z, lies between the bootstrap
+  /// filter's and log Z.
   ///
-  /// It is 0.6, 0.2 and 0.05 below log Z with 4, 16 and 64 particles, the bootstrap filter's 177, 56 and 16: differences of 30 standard
-  /// errors and more. With four particles it is above the bootstrap filter's with 256, which is 4.5 below log Z.
+  /// It is 0.6, 0.2 and 0.05 below log Z with 4, 16 and 64 particles, the bootstrap filter's 177, 56 and 16:
+  /// differences of 30 standard errors and more. With four particles it is above the bootstrap filter's with
+  /// 256, which is 4.5 below log Z.
   @Test func trainingRaisesTheBound() throws {
     let trained = try Self.trained.get()
     for particles in [4, 16, 64] {
@@ -230,9 +235,9 @@ import Testing
 
   /// The bound rises to log Z with the number of particles.
   ///
-  /// Its distance is half of the variance of log Ẑ when that is small (Bérard, Del Moral and Doucet, "A lognormal central limit theorem
-  /// for particle approximations of normalizing constants", 2014). With 1,024 particles that is 0.003, and the mean of 128 runs has a
-  /// standard error of 0.007.
+  /// Its distance is half of the variance of log Ẑ when that is small (Bérard, Del Moral and Doucet, "A
+  /// lognormal central limit theorem for particle approximations of normalizing constants", 2014). With 1,024
+  /// particles that is 0.003, and the mean of 128 runs has a standard error of 0.007.
   @Test func theBoundApproachesTheEvidence() throws {
     let trained = try Self.trained.get()
     let samples = try [(4, 4_000), (16, 2_000), (64, 1_000)].map { particles, runs in

@@ -1,7 +1,8 @@
 import Coix
 import Testing
 
-/// Missing data, NaN under a mask, do not reach gradients: they are those with any legal numbers in their place.
+/// Missing data, NaN under a mask, do not reach gradients: they are those with any legal numbers in their
+/// place.
 @Suite struct MaskedDataTests {
   /// A distribution of four rows by a covariate, which may be NaN, and a parameter.
   struct Family: Sendable, CustomTestStringConvertible {

@@ -3,8 +3,8 @@ import Foundation
 import TestSupport
 import Testing
 
-/// A linear Gaussian state space model, whose evidence is known: x1 ~ Normal(0, 1), x ~ Normal(slope · previous, drift),
-/// y ~ Normal(x, noise).
+/// A linear Gaussian state space model, whose evidence is known: x1 ~ Normal(0, 1), x ~ Normal(slope ·
+/// previous, drift), y ~ Normal(x, noise).
 struct LinearGaussian: Sendable {
   let slope: Float = 0.9
   let drift: Float = 0.6
@@ -58,7 +58,8 @@ struct LinearGaussian: Sendable {
 
   /// The estimate of the evidence is unbiased for any number of particles, whichever steps resample.
   ///
-  /// The mean of 150 estimates is more than 5 of its standard deviations off with probability 6e-7 if it is normal; it is nearly so.
+  /// The mean of 150 estimates is more than 5 of its standard deviations off with probability 6e-7 if it is
+  /// normal; it is nearly so.
   @Test(arguments: [0, 0.5, 1], ResamplingScheme.allCases)
   func evidenceIsUnbiased(_ threshold: Double, _ scheme: ResamplingScheme) throws {
     let plate = Plate("particle", count: 400)
@@ -80,8 +81,9 @@ struct LinearGaussian: Sendable {
 
   /// Many particles: the estimate is the evidence.
   ///
-  /// Without resampling its relative standard deviation is 1/√ESS, of which 5 are exceeded with probability 6e-7. With it, it is below
-  /// 0.02: at each of six steps about 1/√(40,000) times the weights' coefficient of variation, which is below 2.
+  /// Without resampling its relative standard deviation is 1/√ESS, of which 5 are exceeded with probability
+  /// 6e-7. With it, it is below 0.02: at each of six steps about 1/√(40,000) times the weights' coefficient
+  /// of variation, which is below 2.
   @Test(arguments: [.always, .ess(below: 0), .ess(below: 0.5), .ess(below: 1)] as [ResamplingCondition])
   func evidenceOfManyParticles(_ condition: ResamplingCondition) throws {
     let plate = Plate("particle", count: 40_000)
@@ -145,7 +147,8 @@ struct LinearGaussian: Sendable {
 
   // MARK: Instances
 
-  /// Log-weights and values of two times three instances: of equal weight, of little difference, nearly all on one particle.
+  /// Log-weights and values of two times three instances: of equal weight, of little difference, nearly all
+  /// on one particle.
   static let particles = Plate("particle", count: 40, chunkRows: 16)
   static let instances = Plate("instance", count: 3)
   static let scales: [Float] = [0, 0.3, 6]
@@ -203,7 +206,8 @@ struct LinearGaussian: Sendable {
 
   // MARK: Gradients
 
-  /// d/ds of Σ w over particles and instances: of a weight that stays s x, of one that was evened out Σ softmax(s x) x.
+  /// d/ds of Σ w over particles and instances: of a weight that stays s x, of one that was evened out Σ
+  /// softmax(s x) x.
   @Test func gradientsOfWeights() throws {
     for (condition, evened) in [
       (.ess(below: 0), []), (.ess(below: 0.5), [2]), (.ess(below: 1), [1, 2]), (.always, [0, 1, 2]),

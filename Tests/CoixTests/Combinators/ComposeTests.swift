@@ -95,7 +95,8 @@ import Testing
     #expect(result.metrics.logWeight.scalars == (a + b).scalars)
   }
 
-  /// Effective sample size and evidence are those of the weight, also where sites observed around a weighted program have changed it.
+  /// Effective sample size and evidence are those of the weight, also where sites observed around a weighted
+  /// program have changed it.
   @Test(arguments: [false, true]) func metricsAreThoseOfTheWeight(_ isNested: Bool) throws {
     func plated<Program: TargetProgram>(_ program: Program) -> Program.SameLevel {
       isNested ? Self.plate(Plate("instance", count: 3)(program)) : Self.plate(program)

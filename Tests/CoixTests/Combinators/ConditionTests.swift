@@ -38,7 +38,8 @@ import Testing
     #expect(abs(Double(try result.metrics.logZ.scalar) - exact) < 0.02)
   }
 
-  /// Values may be mapped over a plate; in nested plates over any of them; in local plates they have their axes.
+  /// Values may be mapped over a plate; in nested plates over any of them; in local plates they have their
+  /// axes.
   @Test func valuesOfPlates() throws {
     let instances = Plate("instance", count: 3)
     let nest = Self.particles(instances(Self.joint))

@@ -137,7 +137,8 @@ import Testing
     #expect(result.output.values.scalars == result.trace["y"]?.value.scalars)
   }
 
-  /// What a loop's round observes around the program so far counts, also where another round or a resampling follows.
+  /// What a loop's round observes around the program so far counts, also where another round or a resampling
+  /// follows.
   @Test(arguments: [0, 1, 2])
   func roundsThatObserve(_ followers: Int) throws {
     let p = ChainParameters()

@@ -99,7 +99,8 @@ import Testing
     #expect(zip(one.output.values.scalars, means).allSatisfy { $0 > $1 && $0 < $1 + 10 })
   }
 
-  /// Instances are not particles: once a single particle is left for each, nothing is drawn or mixed, and there is no ESS.
+  /// Instances are not particles: once a single particle is left for each, nothing is drawn or mixed, and
+  /// there is no ESS.
   @Test func nothingIsResampledOnceParticlesAreGone() throws {
     let (particles, instances) = (Plate("particle", count: 30, chunkRows: 16), Plate("instance", count: 4))
     let program = Model { (trace, mean: Tensor) in
@@ -136,7 +137,8 @@ import Testing
     #expect((try? resumed.metrics.ess) == nil)
   }
 
-  /// A proposal after the resampling weighs each instance's single particle, and a loss takes each for one of one.
+  /// A proposal after the resampling weighs each instance's single particle, and a loss takes each for one of
+  /// one.
   @Test func proposingForASingleParticle() throws {
     let instances = Plate("instance", count: 4)
     let start = Kernel { trace in trace.sample("z", from: Normal(0, 1)) }
@@ -156,7 +158,8 @@ import Testing
       #expect((try? result.metrics.ess) == nil && (try? result.metrics.logZ) == nil)
       #expect(try result.metrics.loss.scalar.isFinite)
       if loss.name == "avo" {
-        // The mean over particles is that of one; instances are summed. The thirty unweighted particles came in as log 30.
+        // The mean over particles is that of one; instances are summed. The thirty unweighted particles came
+        // in as log 30.
         let sum = result.metrics.logWeight.scalars.reduce(0) { $0 + $1 - log(30) }
         #expect(
           (try result.metrics.loss.scalar + sum).magnitude < 1e-4 * Swift.max(1, sum.magnitude))

@@ -40,9 +40,10 @@ import Testing
 
   /// Over 4,000 seeds the mean number of copies is count · w, and its variance what the scheme promises.
   ///
-  /// A mean of a right scheme is more than 5 standard deviations off with probability 6e-7; there are 144 of them. An estimated variance
-  /// has a relative standard deviation of at most √((κ - 1) / 4000), with a kurtosis κ that is below 10 where more than a tenth of a
-  /// copy is expected: 25 % are then more than 5 of them.
+  /// A mean of a right scheme is more than 5 standard deviations off with probability 6e-7; there are 144 of
+  /// them. An estimated variance has a relative standard deviation of at most √((κ - 1) / 4000), with a
+  /// kurtosis κ that is below 10 where more than a tenth of a copy is expected: 25 % are then more than 5 of
+  /// them.
   @Test(arguments: ResamplingScheme.allCases, [12, 5, 40])
   func schemesAreUnbiased(_ scheme: ResamplingScheme, _ count: Int) throws {
     let seeds = 4_000

@@ -37,7 +37,8 @@ import Testing
     }
     for work in [evaluation, gradient] {
       let (some, many) = (try work(100), try work(200))
-      // Every stage reads what it goes on with, so that nothing is left to compose; what is handed out is gathered at the end.
+      // Every stage reads what it goes on with, so that nothing is left to compose; what is handed out is
+      // gathered at the end.
       #expect(some.compositions == 0 && many.compositions == 0)
       #expect(some.gathers <= 3 && many.gathers <= 3)
       // In a gradient each resampling's rows are sorted once.
@@ -71,7 +72,8 @@ import Testing
     }
   }
 
-  /// Values that nobody reads between resamplings are gathered once, at the end, and all of them by the same index.
+  /// Values that nobody reads between resamplings are gathered once, at the end, and all of them by the same
+  /// index.
   @Test func indicesAreComposedOnceAStep() throws {
     let model = Model { (trace) in
       for site in 0..<5 { _ = trace.sample("x\(site)", from: Normal(0, 1)) }

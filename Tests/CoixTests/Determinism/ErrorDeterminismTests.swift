@@ -1,7 +1,8 @@
 import Coix
 import Testing
 
-/// Of several errors of a run the same one is thrown, on any number of threads and in any order of the chunks.
+/// Of several errors of a run the same one is thrown, on any number of threads and in any order of the
+/// chunks.
 @Suite struct ErrorDeterminismTests {
   /// A program with faults in some of its rows, and the message that is to come.
   struct Faults: Sendable, CustomTestStringConvertible {

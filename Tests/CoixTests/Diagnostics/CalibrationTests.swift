@@ -2,12 +2,13 @@ import Coix
 import Foundation
 import Testing
 
-/// Simulation-based calibration: with θ drawn from the prior and data from the model, θ's rank among L posterior draws is
-/// uniform on 0...L. Talts, Betancourt, Simpson, Vehtari and Gelman, "Validating Bayesian inference algorithms with simulation-based
-/// calibration", 2018.
+/// Simulation-based calibration: with θ drawn from the prior and data from the model, θ's rank among L
+/// posterior draws is uniform on 0...L. Talts, Betancourt, Simpson, Vehtari and Gelman, "Validating Bayesian
+/// inference algorithms with simulation-based calibration", 2018.
 ///
-/// θ ~ Normal(0, 1) and two x ~ Normal(θ, 0.7). The 16 ranks of 4,000 simulations, each an instance, are compared with equal
-/// frequencies by a χ² of 15 degrees of freedom, which exceeds 56.5 with probability 1e-6.
+/// θ ~ Normal(0, 1) and two x ~ Normal(θ, 0.7). The 16 ranks of 4,000 simulations, each an instance, are
+/// compared with equal frequencies by a χ² of 15 degrees of freedom, which exceeds 56.5 with probability
+/// 1e-6.
 @Suite struct CalibrationTests {
   private static let simulations = Plate("simulation", count: 4_000)
   private static let draws = 15
@@ -57,7 +58,8 @@ import Testing
     #expect(try statistic(plate(Self.simulations(Self.conjugate(0.85))), seed: 1) > 56.5)
   }
 
-  /// Importance sampling from the prior; with 400 particles its own bias, of order 1/400, is too small to be seen.
+  /// Importance sampling from the prior; with 400 particles its own bias, of order 1/400, is too small to be
+  /// seen.
   @Test func proposedAndResampled() throws {
     let plate = Plate("particle", count: 400)
     let proposed = propose(plate(Self.simulations(Self.model)), plate(Self.simulations(Self.prior)))

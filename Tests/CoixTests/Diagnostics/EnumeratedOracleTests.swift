@@ -2,11 +2,12 @@ import Coix
 import Foundation
 import Testing
 
-/// Enumeration as an oracle: what combinators estimate for finite models against the exact evidence and posterior expectations.
+/// Enumeration as an oracle: what combinators estimate for finite models against the exact evidence and
+/// posterior expectations.
 ///
-/// Each of 20,000 instances is an independent run with S = 4 particles, and gives one number, (1/S) Σ w f(z) / Z, whose mean is
-/// E[f(z) | x]. It is compared by a z-score with a deviation of the runs' own. The seeds are fixed; with new ones a comparison fails
-/// with probability 6.3e-5 (|z| > 4), the suite of 48 with 0.3 %.
+/// Each of 20,000 instances is an independent run with S = 4 particles, and gives one number, (1/S) Σ w f(z)
+/// / Z, whose mean is E[f(z) | x]. It is compared by a z-score with a deviation of the runs' own. The seeds
+/// are fixed; with new ones a comparison fails with probability 6.3e-5 (|z| > 4), the suite of 48 with 0.3 %.
 @Suite struct EnumeratedOracleTests {
   static let particles = Plate("particle", count: 4)
   static let runs = 20_000
@@ -145,7 +146,8 @@ import Testing
     try expectProper(program, for: Self.joint(3), "z0", seed: 6)
   }
 
-  /// New values of one variable, by a forward kernel whose auxiliary old value an extended target explains by a reverse kernel.
+  /// New values of one variable, by a forward kernel whose auxiliary old value an extended target explains by
+  /// a reverse kernel.
   @Test(arguments: [false, true])
   func extending(_ resamples: Bool) throws {
     let forward = Kernel { (trace, state: Tensor) in

@@ -335,7 +335,8 @@ import Testing
     let slope = try valueWithGradient(at: Tensor(-0.5)) { scale in
       try enumerate(model(scale))().expectation { $0.output.values * scale }
     }.gradient.scalar
-    // The mean of log k and what the probabilities add: -1/2 log 2 times the slope of p(2), 0.6 · 0.4 · 2 log 2.
+    // The mean of log k and what the probabilities add: -1/2 log 2 times the slope of p(2), 0.6 · 0.4 · 2 log
+    // 2.
     let expected = 0.6 * log(2.0) - 0.5 * log(2.0) * 0.24 * 2 * log(2.0)
     #expect(abs(Double(slope) - expected) < 1e-5)
   }

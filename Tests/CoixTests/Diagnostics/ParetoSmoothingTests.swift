@@ -4,7 +4,8 @@ import Testing
 
 /// Pareto-smoothed importance sampling.
 @Suite struct ParetoSmoothingTests {
-  /// Log-weights that a formula gives, and what ArviZ 0.23.4 says of them: `az.psislw(logWeights, normalize=False)`.
+  /// Log-weights that a formula gives, and what ArviZ 0.23.4 says of them: `az.psislw(logWeights,
+  /// normalize=False)`.
   struct Case: Sendable, CustomTestStringConvertible {
     let name: String
     let count: Int
@@ -89,10 +90,11 @@ import Testing
     }
   }
 
-  /// Weights u^(-k) of uniform u have tail index 1 / k, and exceedances that are generalised Pareto with just this k.
+  /// Weights u^(-k) of uniform u have tail index 1 / k, and exceedances that are generalised Pareto with just
+  /// this k.
   ///
-  /// The estimate's standard deviation is about (1 + k) / √M for the tail's M particles; it is shrunk towards 1/2 with
-  /// the weight of ten. |z| > 5 has probability 6e-7.
+  /// The estimate's standard deviation is about (1 + k) / √M for the tail's M particles; it is shrunk towards
+  /// 1/2 with the weight of ten. |z| > 5 has probability 6e-7.
   @Test(arguments: [0.1, 0.3, 0.5, 0.7, 1, 1.5])
   func knownTailIndex(_ k: Double) throws {
     let count = 100_000

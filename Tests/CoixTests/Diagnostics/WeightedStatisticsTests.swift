@@ -196,7 +196,8 @@ import Testing
       #expect(result.steps.count == 3)
       expect(result.steps[2], result.metrics)
     }
-    // In a gradient, too, also where the stage takes its gradient while hot; and outside of plates nothing is weighed.
+    // In a gradient, too, also where the stage takes its gradient while hot; and outside of plates nothing is
+    // weighed.
     for loss in [Objective.elbo, .iwae] {
       let proposed = propose(Self.plate(p.model), Self.plate(p.proposal), loss: loss)
       let result = try valueWithGradient(at: p.proposalMean) { mean in

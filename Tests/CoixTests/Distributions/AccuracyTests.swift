@@ -3,8 +3,8 @@ import CoixParallel
 import Foundation
 import Testing
 
-/// Log-densities and their gradients at extreme operands, in units in the last place, against 120-digit arithmetic
-/// (`Tests/References/log_densities.py`).
+/// Log-densities and their gradients at extreme operands, in units in the last place, against 120-digit
+/// arithmetic (`Tests/References/log_densities.py`).
 @Suite struct AccuracyTests {
   private struct Point: Decodable {
     /// Numbers, or "inf" and "-inf".

@@ -1,9 +1,11 @@
 import Coix
 import Testing
 
-/// Draws by probabilities: NumPyro's, however many categories there are, and never a category of probability zero.
+/// Draws by probabilities: NumPyro's, however many categories there are, and never a category of probability
+/// zero.
 @Suite struct CategoricalDrawTests {
-  /// Two thousand draws of NumPyro (`categorical_draws.py`): the hash of the indices (Fowler, Noll and Vo's, by index) and their sum.
+  /// Two thousand draws of NumPyro (`categorical_draws.py`): the hash of the indices (Fowler, Noll and Vo's,
+  /// by index) and their sum.
   struct Reference: Sendable {
     let categories: Int
     let isUniform: Bool
@@ -33,7 +35,8 @@ import Testing
     #expect(draws.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ $1) &* 0x100_0000_01b3 } == reference.hash)
   }
 
-  /// The bounds leave no room for categories of probability zero, in front, between or behind, even to a uniform number of 0.
+  /// The bounds leave no room for categories of probability zero, in front, between or behind, even to a
+  /// uniform number of 0.
   @Test func impossibleCategories() {
     for probabilities: [Float] in [
       [0, 0.5, 0.5], [0, 0, 1], [1, 0, 0], [0.25, 0, 0.75, 0], [0, 0.3, 0, 0, 0.7, 0], [0, 0.1, 0.2],

@@ -2,7 +2,8 @@ import Coix
 import Foundation
 import Testing
 
-/// Densities as densities: they integrate to 1, and are 0 outside of the support with gradients that are 0 and not NaN.
+/// Densities as densities: they integrate to 1, and are 0 outside of the support with gradients that are 0
+/// and not NaN.
 @Suite struct DensityTests {
   /// The sum of exp(log-density + log-weight) over points along the first axis.
   private func total(_ distribution: some Distribution, at points: Tensor, logWeights: [Double]) -> Double {
@@ -104,7 +105,8 @@ import Testing
     }
   }
 
-  /// The gradients to value, location and scale that JAX has for ((x - μ) / σ)² where it overflows; NaN where there is no number.
+  /// The gradients to value, location and scale that JAX has for ((x - μ) / σ)² where it overflows; NaN where
+  /// there is no number.
   @Test func normalDensitiesThatOverflow() throws {
     let infinity = Float.infinity
     let cases: [(x: [Float], gradient: [Float])] = [
@@ -162,8 +164,8 @@ import Testing
     #expect(batch.scaled(by: 2).sample(3).scalars == batch.sample(3).scalars)
   }
 
-  /// Weak correlations move the diagonals of factors by less than a float can tell. By 50-digit arithmetic, with diagonals that make rows of
-  /// length 1.
+  /// Weak correlations move the diagonals of factors by less than a float can tell. By 50-digit arithmetic,
+  /// with diagonals that make rows of length 1.
   @Test func factorsOfWeakCorrelations() {
     let factor = Tensor([1, 0, 0, 1e-4, 1, 0, 2e-4, -3e-4, 1], shape: [3, 3])
     #expect(abs(LKJCholesky(3, 1e7).logProb(of: factor).scalar - 21.060_05) < 2e-4)

@@ -137,7 +137,8 @@ import Testing
     }
   }
 
-  /// `jax.grad` for `TruncatedNormal(1, 2, low=0.5, high=3)`, of the sum of three draws and of log-densities at 0.7 and 2.
+  /// `jax.grad` for `TruncatedNormal(1, 2, low=0.5, high=3)`, of the sum of three draws and of log-densities
+  /// at 0.7 and 2.
   @Test func truncatedNormalGradients() throws {
     let parameters: [Tensor] = [1, 2, 0.5, 3]
     func make(_ p: [Tensor]) -> TruncatedNormal { TruncatedNormal(p[0], p[1], low: p[2], high: p[3]) }
@@ -199,7 +200,8 @@ import Testing
       mean: -20.003_804_546_5, gradient: [0, 0.004_063_844_6, 118.257_86, -138.261_66]),
   ]
 
-  /// Log-densities are sums of numbers as large as half the squared distance from the mean, and rounded like these.
+  /// Log-densities are sums of numbers as large as half the squared distance from the mean, and rounded like
+  /// these.
   @Test(arguments: truncated.indices) func truncatedNormalAtItsExtremes(_ index: Int) throws {
     let test = Self.truncated[index]
     let parameters = [test.location, test.scale, test.low ?? 0, test.high ?? 0].map { Tensor($0) }
@@ -211,7 +213,8 @@ import Testing
       #expect((found.scalar - expected).magnitude < 1e-3 * (1 + expected.magnitude), "\(found) \(expected)")
     }
 
-    // Draws: within the bounds, of many values, and with the exact mean. The spread is at most the smaller of width and 1/distance.
+    // Draws: within the bounds, of many values, and with the exact mean. The spread is at most the smaller of
+    // width and 1/distance.
     let count = 20_000
     let draws = test.distribution.expanded(to: [count]).sample(7).scalars.map { Double($0) }
     let (low, high) = (Double(test.low ?? -.infinity), Double(test.high ?? .infinity))
@@ -225,8 +228,8 @@ import Testing
     #expect(Double(Set(draws).count) > Swift.min(5_000, 0.3 * spread / Swift.max(resolution, 1e-30)))
   }
 
-  /// d x / d parameter = -(∂F / ∂ parameter) / (∂F / ∂x): if all bounds and the mean move by 1, draws do, and if the scale and all
-  /// distances grow by a factor, so do they.
+  /// d x / d parameter = -(∂F / ∂ parameter) / (∂F / ∂x): if all bounds and the mean move by 1, draws do, and
+  /// if the scale and all distances grow by a factor, so do they.
   @Test(arguments: truncated.indices) func truncatedNormalDrawsMoveAlong(_ index: Int) throws {
     let test = Self.truncated[index]
     let parameters = [test.location, test.scale, test.low ?? 0, test.high ?? 0].map { Tensor($0) }

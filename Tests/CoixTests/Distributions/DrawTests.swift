@@ -38,8 +38,8 @@ import Testing
     for chunkRows in [1, 7, 16, 48] { #expect(try bits(chunkRows) == whole) }
   }
 
-  /// A plate's draws are those of the expanded distribution outside of plates, except where the number of rounds until all elements are
-  /// accepted tells.
+  /// A plate's draws are those of the expanded distribution outside of plates, except where the number of
+  /// rounds until all elements are accepted tells.
   @Test(arguments: all.filter { !["Poisson, large rate", "VonMises"].contains($0.testDescription) })
   func platesDrawAsExpansionsDo(_ test: DistributionCase) throws {
     let rows = try drawInPlate(test.distribution, 11, rows: 40, chunkRows: 16).scalars
@@ -176,7 +176,8 @@ import Testing
     }
   }
 
-  /// The mean of cos x is I₁(κ) / I₀(κ), and that of sin x is 0: of large κ close to 1 - 1/(2κ) and 1/κ for the variance.
+  /// The mean of cos x is I₁(κ) / I₀(κ), and that of sin x is 0: of large κ close to 1 - 1/(2κ) and 1/κ for
+  /// the variance.
   @Test(arguments: [(1e-3, 5e-4), (1, 0.446_389_966), (20, 0.974_670_8)] as [(Float, Double)])
   func vonMisesDraws(_ kappa: Float, _ length: Double) throws {
     let count = 20_000

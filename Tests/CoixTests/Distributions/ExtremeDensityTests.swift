@@ -1,8 +1,8 @@
 import Coix
 import Testing
 
-/// Log-densities, gradients and draws where naive formulas overflow, cancel or meet 0 · ∞. Numbers are closed forms, or by mpmath with 50
-/// digits.
+/// Log-densities, gradients and draws where naive formulas overflow, cancel or meet 0 · ∞. Numbers are closed
+/// forms, or by mpmath with 50 digits.
 @Suite struct ExtremeDensityTests {
   private func expectDensity(
     _ distribution: some Distribution, at value: Tensor, _ expected: Float,
@@ -107,7 +107,8 @@ import Testing
       let result = try valueWithGradient(at: Tensor(2)) {
         TruncatedNormal($0, scale, low: 0, high: 1).sample(PRNGKey(5))
       }
-      // Far in a tail a draw lies as far from the bound as it moves with the mean: 1 - x, which is 1 - d / σ² · … for a mean at 2.
+      // Far in a tail a draw lies as far from the bound as it moves with the mean: 1 - x, which is 1 - d / σ²
+      // · … for a mean at 2.
       #expect(
         abs(result.gradient.scalar - (1 - result.value)) < 1e-2 * (1 - result.value) + 1.2e-7,
         "\(result.gradient.scalar) at \(result.value)")

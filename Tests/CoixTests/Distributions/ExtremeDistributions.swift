@@ -1,7 +1,8 @@
 import Coix
 import Testing
 
-/// A distribution at the ends of what floats can hold. A new family, combination or bijector belongs into this table.
+/// A distribution at the ends of what floats can hold. A new family, combination or bijector belongs into
+/// this table.
 struct ExtremeDistribution: Sendable, CustomTestStringConvertible {
   let testDescription: String
   let parameters: [Tensor]

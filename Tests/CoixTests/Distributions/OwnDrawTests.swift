@@ -2,8 +2,8 @@ import Coix
 import Foundation
 import Testing
 
-/// A distribution's own draws have a finite log-density, whoever scores them, and gradients that are numbers: at the ends of what floats
-/// can hold.
+/// A distribution's own draws have a finite log-density, whoever scores them, and gradients that are numbers:
+/// at the ends of what floats can hold.
 @Suite struct OwnDrawTests {
   static let plate = Plate("particle", count: 1_000, chunkRows: 400)
 
@@ -74,7 +74,8 @@ import Testing
 
   // MARK: What a draw remembers
 
-  /// Gradients through a draw and its score, by closed forms: log p(exp(m + s z)) = -z²/2 - log s - m - s z - const.
+  /// Gradients through a draw and its score, by closed forms: log p(exp(m + s z)) = -z²/2 - log s - m - s z -
+  /// const.
   @Test(arguments: [false, true])
   func gradientsOfDrawAndScore(_ isComposed: Bool) throws {
     let parameters: [Tensor] = [0.3, 1.7]

@@ -78,7 +78,8 @@ import Testing
     #expect(Normal(0, 1).scaled(by: number).logProb(of: 0).scalar == Normal(0, 1).logProb(of: 0).scalar * 0.5)
   }
 
-  /// Every initialiser with variables of each type in all places; which types stand together makes no difference to it.
+  /// Every initialiser with variables of each type in all places; which types stand together makes no
+  /// difference to it.
   @Test func everyInitializer() {
     let (half, one, two): (Float, Float, Float) = (0.5, 1, 2)
     let (zero, first, second) = (0, 1, 2)

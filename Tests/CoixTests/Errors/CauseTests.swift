@@ -1,8 +1,8 @@
 import Coix
 import Testing
 
-/// The first failure comes out of an evaluation, through every constructor and wrapper, and not a complaint about shapes that
-/// follows from it.
+/// The first failure comes out of an evaluation, through every constructor and wrapper, and not a complaint
+/// about shapes that follows from it.
 @Suite struct CauseTests {
   static let wrong = matmul(Tensor.ones([5, 4]), Tensor.ones([3]))
   static let cause = "matmul: the inner sizes differ (shapes [5, 4], [3])"
@@ -40,7 +40,8 @@ import Testing
         == #"at site "b": "# + Self.cause)
   }
 
-  /// Whatever the shape of the value, but for what a wrapper adds to a sound distribution, whose own shape then counts first.
+  /// Whatever the shape of the value, but for what a wrapper adds to a sound distribution, whose own shape
+  /// then counts first.
   @Test(arguments: distributions.map(\.0)) func observed(_ name: String) throws {
     let distribution = try #require(Self.distributions.first { $0.0 == name }?.1)
     let values: [Tensor] = ["mask", "scaled"].contains(name) ? [[1, 2, 3]] : [0, [1, 2, 3]]

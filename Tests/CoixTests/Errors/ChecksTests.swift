@@ -1,7 +1,8 @@
 import Coix
 import Testing
 
-/// What check mode says of a NaN: the site, the step, and the first particle. ``NumberErrorTests`` has inputs and parameters.
+/// What check mode says of a NaN: the site, the step, and the first particle. ``NumberErrorTests`` has inputs
+/// and parameters.
 @Suite struct ChecksTests {
   private static let checked = EvaluationOptions(checks: true)
   private static let particles = Plate("particle", count: 40, chunkRows: 16)

@@ -204,7 +204,8 @@ import Testing
       """,
     reasons: [])
 
-  /// Closures of several statements as arguments within a longer expression, whose type says nothing of theirs.
+  /// Closures of several statements as arguments within a longer expression, whose type says nothing of
+  /// theirs.
   static let inlineClosures = Snippet(
     name: "inlineClosures",
     body: """

@@ -112,7 +112,8 @@ import Testing
     )
   }
 
-  /// What may well be meant stays legal: sites of one side only beside some that meet, and targets that take the output.
+  /// What may well be meant stays legal: sites of one side only beside some that meet, and targets that take
+  /// the output.
   @Test func namesThatNeedNotMeet() throws {
     let two = Model { trace in
       let z = trace.sample("z", from: Normal(0, 1))

@@ -1,8 +1,8 @@
 import Coix
 import Testing
 
-/// What is checked of parameters always and on demand, what passes, and what the messages say. ``ChecksTests`` has values and
-/// log-probabilities, ``NumberErrorTests`` inputs.
+/// What is checked of parameters always and on demand, what passes, and what the messages say.
+/// ``ChecksTests`` has values and log-probabilities, ``NumberErrorTests`` inputs.
 @Suite struct ParameterCheckTests {
   private static let plate = Plate("particle", count: 40, chunkRows: 16)
   private static let checked = EvaluationOptions(checks: true)

@@ -1,7 +1,8 @@
 import Coix
 import Testing
 
-/// A program that reads a number which every particle has its own of: an error that says what to use, never a silent NaN.
+/// A program that reads a number which every particle has its own of: an error that says what to use, never a
+/// silent NaN.
 @Suite struct ReadingTests {
   static let particles = Plate("particle", count: 20, chunkRows: 16)
 
@@ -52,7 +53,8 @@ import Testing
     #expect(run.output.values.shape == [20])
   }
 
-  /// An index out of range is clamped where it varies over particles, and an error with checks on or where it is known.
+  /// An index out of range is clamped where it varies over particles, and an error with checks on or where it
+  /// is known.
   @Test func indicesOutOfRange() throws {
     func run(_ index: @escaping @Sendable (Tensor) -> Tensor, checks: Bool) throws -> Tensor {
       let means: Tensor = [10, 20, 30]

@@ -2,8 +2,8 @@ import Coix
 import TestSupport
 import Testing
 
-/// Programs made at random, most of them senseless: each gives numbers or an error, and both are the same for every number of
-/// threads and every order of the chunks.
+/// Programs made at random, most of them senseless: each gives numbers or an error, and both are the same for
+/// every number of threads and every order of the chunks.
 @Suite struct RandomProgramFuzzTests {
   /// What came of an evaluation: all of its numbers' bits, or the error.
   private enum Outcome {

@@ -1,7 +1,8 @@
 import Coix
 import Testing
 
-/// The algorithms: outputs, complete traces, metrics, and the gradient of the loss with respect to every parameter of the family.
+/// The algorithms: outputs, complete traces, metrics, and the gradient of the loss with respect to every
+/// parameter of the family.
 @Suite struct GoldenAlgosTests {
   @Test(arguments: try GoldenFile.cases("algos"))
   func agrees(_ golden: GoldenCase) throws {
@@ -31,8 +32,8 @@ import Testing
     output.first?.isNumber ?? false ? "out.\(output)" : "out.0.\(output)"
   }
 
-  /// Tensor by tensor, relative to 1 + the largest number; but neighbouring steps of the annealed variational objective cancel, and
-  /// what is left for the targets between them is rounding.
+  /// Tensor by tensor, relative to 1 + the largest number; but neighbouring steps of the annealed variational
+  /// objective cancel, and what is left for the targets between them is rounding.
   private static func tolerance(_ golden: GoldenCase, _ entry: String) throws -> Tolerance {
     if entry == "grad.beta_raw", golden.name.hasPrefix("nvi_avo") { return .absolute(1e-5) }
     let largest = try golden.expectation(entry).floats.map(\.magnitude).max() ?? 0

@@ -50,8 +50,8 @@ import Testing
 
   // MARK: Where the reference is not followed
 
-  /// Whether the reference divides the weights of two different draws: where a site's suffix is taken off in the proposal's trace
-  /// only, the names don't meet, and the target draws anew. Here that is an error.
+  /// Whether the reference divides the weights of two different draws: where a site's suffix is taken off in
+  /// the proposal's trace only, the names don't meet, and the target draws anew. Here that is an error.
   ///
   /// The file marks such programs without an objective; with one, and detached, it is the same program.
   private func dividesDifferentDraws(_ golden: GoldenCase, _ expression: CoreExpression) throws -> Bool {
@@ -67,10 +67,11 @@ import Testing
 
   /// The case with what the mathematics says, where the reference has an oddity.
   ///
-  /// - Resampling to a single particle without its axis leaves the reference's log-weight and effective sample size of before
-  ///   among the metrics. Here the particle has the log-weight logsumexp(w) - log 1 of all of them, and there is no sample size.
-  /// - The reference gathers every array whose first axis is as long as the plate, also an observed constant. Here a constant
-  ///   stays what it is.
+  /// - Resampling to a single particle without its axis leaves the reference's log-weight and effective
+  ///   sample size of before among the metrics. Here the particle has the log-weight logsumexp(w) - log 1 of
+  ///   all of them, and there is no sample size.
+  /// - The reference gathers every array whose first axis is as long as the plate, also an observed constant.
+  ///   Here a constant stays what it is.
   private func corrected(_ golden: GoldenCase, _ expression: CoreExpression, _ particles: Int?) throws
     -> GoldenCase
   {

@@ -3,9 +3,9 @@ import Testing
 
 /// Distributions: log-probabilities and their gradients, draws and their pathwise gradients.
 ///
-/// What the cases have beyond a distribution's own axes, `sample_shape` or further axes of the value, are rows of a plate here;
-/// draws and log-probabilities are also checked outside of plates. The families that the reference's file lacks are in a file of their
-/// own, which `Tests/References/families.py` writes.
+/// What the cases have beyond a distribution's own axes, `sample_shape` or further axes of the value, are
+/// rows of a plate here; draws and log-probabilities are also checked outside of plates. The families that
+/// the reference's file lacks are in a file of their own, which `Tests/References/families.py` writes.
 @Suite struct GoldenDistributionsTests {
   @Test(arguments: try GoldenFile.cases("distributions") + GoldenFile.cases("families"))
   func agrees(_ golden: GoldenCase) throws {
@@ -57,9 +57,10 @@ import Testing
 
   /// Compares log-probabilities.
   ///
-  /// Where the reference subtracts log-gammas, its own numbers are off by the rounding of these: they may differ by 2⁻²⁴ times
-  /// the size of its terms, Σ |p| (1 + |log |p||) over the parameters and the value. With a concentration of 500 that is
-  /// 3·10⁻⁴, where the exact number, which these log-densities are tested against elsewhere, and the reference's differ by 8·10⁻⁵.
+  /// Where the reference subtracts log-gammas, its own numbers are off by the rounding of these: they may
+  /// differ by 2⁻²⁴ times the size of its terms, Σ |p| (1 + |log |p||) over the parameters and the value.
+  /// With a concentration of 500 that is 3·10⁻⁴, where the exact number, which these log-densities are tested
+  /// against elsewhere, and the reference's differ by 8·10⁻⁵.
   private func logProbDifference(_ golden: GoldenCase, _ found: Tensor) throws -> String? {
     guard Self.differencesOfLogGammas.contains(try golden.field("distribution")) else {
       return try golden.difference("log_prob", found, within: .logDensity)

@@ -42,7 +42,8 @@ import Testing
 
   // MARK: A particle of weight zero
 
-  /// Whether the reference's IWAE loss is NaN for want of a rule for 0 · ∞: some particle has the log-weight -∞.
+  /// Whether the reference's IWAE loss is NaN for want of a rule for 0 · ∞: some particle has the log-weight
+  /// -∞.
   ///
   /// Here such a particle adds nothing, as in the limit w → 0 of w log w.
   private func isImpossible(_ golden: GoldenCase) throws -> Bool {

@@ -28,8 +28,9 @@ import Testing
     }
   }
 
-  /// Whether, for an element and the particle that the file has there, rounding decided: whether the sampling position is nearer
-  /// to that particle's share of the cumulative weights than the margin below which agreement is not asked for.
+  /// Whether, for an element and the particle that the file has there, rounding decided: whether the sampling
+  /// position is nearer to that particle's share of the cumulative weights than the margin below which
+  /// agreement is not asked for.
   private func isTied(_ golden: GoldenCase, _ logWeights: [Float], key: PRNGKey, columns: Int, count: Int)
     throws -> (_ element: Int, _ particle: Int) -> Bool
   {

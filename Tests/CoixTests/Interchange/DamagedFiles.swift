@@ -29,7 +29,8 @@ func complaint(about path: String, _ body: () throws -> Void) -> String {
   return "nothing was thrown"
 }
 
-/// Reads files that were damaged in every place, and expects that all that ever happens is an error about the file.
+/// Reads files that were damaged in every place, and expects that all that ever happens is an error about the
+/// file.
 func expectNoTrap(whenDamaged bytes: [UInt8], _ name: String, _ read: (_ path: String) throws -> Void) throws
 {
   let prefixes = bytes.indices.map { Array(bytes[..<$0]) }

@@ -54,12 +54,13 @@ struct FileMutator {
   }
 }
 
-/// Reads mutated files, each twice, and expects values, or errors that name the file and say why, the same both times.
+/// Reads mutated files, each twice, and expects values, or errors that name the file and say why, the same
+/// both times.
 ///
 /// - Parameters:
 ///   - read: What is in a file, in a form that tells bits apart.
-///   - roundTrip: Writes what is in the file at the first path to the second, from which the same will be read; nil for formats that
-///     are not written.
+///   - roundTrip: Writes what is in the file at the first path to the second, from which the same will be
+///     read; nil for formats that are not written.
 func fuzz(
   _ mutator: FileMutator, _ name: String, runs: Int, read: (_ path: String) throws -> String,
   roundTrip: ((_ from: String, _ to: String) throws -> Void)? = nil

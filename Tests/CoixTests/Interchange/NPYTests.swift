@@ -156,7 +156,8 @@ import Testing
     }
   }
 
-  /// A header of a million bytes; their time would grow with the square if a step of the parser looked at the rest.
+  /// A header of a million bytes; their time would grow with the square if a step of the parser looked at the
+  /// rest.
   @Test(arguments: [
     ("{'descr': '<f4', 'fortran_order': False, 'shape': (", "1, ", "the shape has more than 64 axes"),
     ("{", "'x': 'y', ", "the header has an entry 'x', which is not known"),

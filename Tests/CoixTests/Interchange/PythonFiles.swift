@@ -1,8 +1,8 @@
 import Foundation
 import Testing
 
-/// Files that NumPy and Python's `csv` and `zipfile` wrote, and what they read of them: `Golden/interchange.json`, written by
-/// `Golden/interchange.py`.
+/// Files that NumPy and Python's `csv` and `zipfile` wrote, and what they read of them:
+/// `Golden/interchange.json`, written by `Golden/interchange.py`.
 struct PythonFiles: Decodable {
   struct Array: Decodable {
     let name: String

@@ -2,7 +2,8 @@ import Coix
 import TestSupport
 import Testing
 
-/// Perceptrons over points that lie along further axes: each point's output is that of the network on it alone.
+/// Perceptrons over points that lie along further axes: each point's output is that of the network on it
+/// alone.
 @Suite struct MLPTests {
   static let network = MLP(sizes: [2, 5, 3], activation: .tanh, key: PRNGKey(7))
   static let points = Draw(key: PRNGKey(8), shape: [4, 2]).normal()

@@ -58,7 +58,8 @@ import Testing
     }
   }
 
-  /// The rows of nested plates are cut together, into rectangles of equal size; the outermost plate's choice holds.
+  /// The rows of nested plates are cut together, into rectangles of equal size; the outermost plate's choice
+  /// holds.
   @Test func nestedPlatesAreCutTogether() throws {
     let kernel = Kernel { (trace) in trace.sample("z", from: Normal(0, 1)) }
     let particles = Plate("particle", count: 30, chunkRows: 100)

@@ -123,7 +123,8 @@ import Testing
       refusal("x_PREV__PREV_", Self.particles(forward)) == Self.unknown("x_PREV__PREV_", #""x_PREV_", "x""#))
     expectTaken("x_PREV_", Self.particles(suffix(Self.kernel)))
     #expect(refusal("x", Self.particles(suffix(Self.kernel))) == Self.unknown("x", #""x_PREV_""#))
-    // A proposal hands on the sites of its target's marginal; auxiliary ones, and those of its own alone, stay inside.
+    // A proposal hands on the sites of its target's marginal; auxiliary ones, and those of its own alone,
+    // stay inside.
     let proposed = propose(
       Self.particles(extend(Self.target, reverse)), Self.particles(forward), loss: .elbo, detach: true)
     expectTaken("x", proposed)

@@ -93,7 +93,8 @@ import Testing
     #expect(nested.output.values.1.shape == [Self.particleCount, Self.instanceCount, 3])
   }
 
-  /// Data that a gradient is taken for are read row by row: the same numbers, and the same gradients for everything else.
+  /// Data that a gradient is taken for are read row by row: the same numbers, and the same gradients for
+  /// everything else.
   @Test(arguments: [.elbo, .iwae, .rkl] as [Objective], [nil, 100])
   func gradientsAreTheSame(_ loss: Objective, _ chunkRows: Int?) throws {
     let constant = try valueWithGradient(at: Layers()) {

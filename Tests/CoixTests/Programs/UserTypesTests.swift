@@ -1,7 +1,8 @@
 import Coix
 import Testing
 
-/// Programs of a user's own types take part wherever those of the library do: they need a node, and say what level they are.
+/// Programs of a user's own types take part wherever those of the library do: they need a node, and say what
+/// level they are.
 @Suite struct UserTypesTests {
   /// A random walk with a scale of its own.
   struct Walk: KernelProgram {
@@ -35,7 +36,8 @@ import Testing
     let inference = propose(target, particles(Walk(scale: 2)), loss: .elbo)
     let start = particles.mapped(Tensor.zeros([2_000]))
     let result = try evaluate(inference, seed: 1)(start)
-    // x ~ N(0, 1), y ~ N(x, 0.5): y ~ N(0, √1.25). Four standard errors of the mean weight, whose variance is below 1.
+    // x ~ N(0, 1), y ~ N(x, 0.5): y ~ N(0, √1.25). Four standard errors of the mean weight, whose variance is
+    // below 1.
     let exact = Normal(0, Tensor(Float(1.25).squareRoot())).logProb(of: 0.8).scalar
     #expect(try abs(result.metrics.logZ.scalar - exact) < 4 / Float(2_000).squareRoot())
     let extended = try evaluate(

@@ -3,8 +3,8 @@ import CoixParallel
 import TestSupport
 import Testing
 
-/// Sites that resamplings have gone over are what they were before nobody read them in between, at a cost that
-/// grows with the steps alone.
+/// Sites that resamplings have gone over are what they were before nobody read them in between, at a cost
+/// that grows with the steps alone.
 @Suite struct PastSitesTests {
   static let particles = Plate("particle", count: 60, chunkRows: 16)
 

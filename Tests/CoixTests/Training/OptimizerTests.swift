@@ -169,7 +169,8 @@ import Testing
     #expect(optimizer.skippedCount == 1)
   }
 
-  /// A gradient whose square overflows would make a second moment infinite, and its parameter would never move again.
+  /// A gradient whose square overflows would make a second moment infinite, and its parameter would never
+  /// move again.
   @Test(arguments: [1e20, -1e20, 2e19, 3e38] as [Float])
   func oneHugeGradientDoesNotFreezeAdam(_ huge: Float) throws {
     var (parameter, undisturbed) = (Tensor(0), Tensor(0))

@@ -1,6 +1,7 @@
 import CoixParallel
 
-/// y = location + scale · x, number by number; the nearest finite number, where that is too large for a float.
+/// y = location + scale · x, number by number; the nearest finite number, where that is too large for a
+/// float.
 public struct Affine: Bijector {
   /// What is added.
   public let location: Tensor

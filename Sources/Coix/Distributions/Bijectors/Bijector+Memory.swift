@@ -1,7 +1,8 @@
 import CoixParallel
 
-// Images remember what they were made of. Where they are mapped back, by whichever bijector of the same type, nothing is computed
-// that rounding could have spoiled: TensorFlow Probability's bijectors keep a cache for that.
+// Images remember what they were made of. Where they are mapped back, by whichever bijector of the same type,
+// nothing is computed that rounding could have spoiled: TensorFlow Probability's bijectors keep a cache for
+// that.
 
 /// Where a bijector finds a value.
 struct BijectorPoint {
@@ -33,7 +34,8 @@ extension Bijector {
 
   /// Where y comes from: by memory, if the map made it, else by ``inverse(_:)``.
   ///
-  /// Gradients flow to y (or directly to what it was made of, where that is the same) and to the map's parameters.
+  /// Gradients flow to y (or directly to what it was made of, where that is the same) and to the map's
+  /// parameters.
   ///
   /// - Parameter domain: the shape of an x.
   func point(of y: Tensor, in domain: Shape) -> BijectorPoint {
@@ -66,7 +68,8 @@ extension Bijector {
   ) -> BijectorPoint {
     let isKnownY = isKnown.expandingLastAxes(codomainRank)
     let isKnownX = isKnown.expandingLastAxes(domainRank)
-    // Where gradients need not flow through the inverse, it is not asked for what rounding may have put outside of its domain.
+    // Where gradients need not flow through the inverse, it is not asked for what rounding may have put
+    // outside of its domain.
     let other = inverted(y, in: domain, except: isDirect ? isKnownY : nil)
     let chosen = select(isKnownX, known.base, other.x)
     let x = isDirect ? chosen : chosen.withGradient(of: other.x)

@@ -1,11 +1,13 @@
 import CoixParallel
 
-/// A smooth one-to-one map from vectors of real numbers (or single numbers) to a codomain, with its inverse and its volume change.
+/// A smooth one-to-one map from vectors of real numbers (or single numbers) to a codomain, with its inverse
+/// and its volume change.
 ///
-/// Axes before those of one event are parts that are mapped independently. To add one, write one file; see ``Exp`` for a map of
-/// numbers, ``Ordered`` for one of vectors. ``then(_:)`` composes.
+/// Axes before those of one event are parts that are mapped independently. To add one, write one file; see
+/// ``Exp`` for a map of numbers, ``Ordered`` for one of vectors. ``then(_:)`` composes.
 public protocol Bijector: Sendable {
-  /// How many axes, from the last, belong to one event of the domain: 0 for a map of numbers, 1 for one of vectors.
+  /// How many axes, from the last, belong to one event of the domain: 0 for a map of numbers, 1 for one of
+  /// vectors.
   var domainRank: Int { get }
 
   /// The same for the codomain.

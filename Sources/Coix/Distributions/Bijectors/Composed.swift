@@ -2,7 +2,8 @@ import CoixParallel
 
 /// One bijector after the other.
 ///
-/// Where the events of the first one's codomain and the second one's domain differ in rank, the smaller map is applied part by part.
+/// Where the events of the first one's codomain and the second one's domain differ in rank, the smaller map
+/// is applied part by part.
 public struct Composed<First: Bijector, Second: Bijector>: Bijector, BijectorChain {
   private let first: First
   private let second: Second

@@ -1,6 +1,7 @@
 import CoixParallel
 
-/// y = x xᵀ, from lower triangular matrices whose rows have length 1 and whose diagonal is positive onto correlation matrices.
+/// y = x xᵀ, from lower triangular matrices whose rows have length 1 and whose diagonal is positive onto
+/// correlation matrices.
 ///
 /// The volumes are those of what lies below the diagonals.
 struct CorrelationMatrix: Bijector {
@@ -15,7 +16,8 @@ struct CorrelationMatrix: Bijector {
 
   func inverse(_ y: Tensor) -> Tensor { cholesky(y) }
 
-  /// Row i of y, counted from 1, has the numbers of row i of x times a triangular matrix with the diagonal x_11, …, x_(i-1)(i-1).
+  /// Row i of y, counted from 1, has the numbers of row i of x times a triangular matrix with the diagonal
+  /// x_11, …, x_(i-1)(i-1).
   func logDeterminant(from x: Tensor, to y: Tensor) -> Tensor {
     guard let size = size(x) else { return refused(x) }
     let rowsBelow = Tensor((0..<size).map { Float(size - 1 - $0) })
@@ -42,7 +44,8 @@ struct CorrelationMatrix: Bijector {
   }
 }
 
-/// The logarithms of the diagonal of lower triangular matrices `[..., n, n]` whose rows have length 1, to whose diagonal gradients flow.
+/// The logarithms of the diagonal of lower triangular matrices `[..., n, n]` whose rows have length 1, to
+/// whose diagonal gradients flow.
 ///
 /// Where the diagonal is so close to 1 that the logarithms would lack digits, what stands before it has them.
 func logDiagonalOfUnitRows(_ factor: Tensor) -> Tensor {

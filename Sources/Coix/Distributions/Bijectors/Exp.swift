@@ -14,7 +14,8 @@ public struct Exp: Bijector {
 }
 
 extension Tensor {
-  /// exp(x) for the x that give a normal float, and the least or the greatest one beyond: there the gradient is 0.
+  /// exp(x) for the x that give a normal float, and the least or the greatest one beyond: there the gradient
+  /// is 0.
   var boundedExponential: Tensor { exp(clamped(to: -87.336_54...88.722_83)) }
 
   /// The nearest finite number.

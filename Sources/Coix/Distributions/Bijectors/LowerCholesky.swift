@@ -2,8 +2,8 @@ import CoixParallel
 
 /// Vectors of n (n + 1) / 2 numbers onto lower triangular matrices `[n, n]` with a positive diagonal.
 ///
-/// The vector has the numbers below the diagonal, row by row, then the logarithms of the diagonal (as NumPyro's
-/// `LowerCholeskyTransform`). The volume is that of the lower triangle.
+/// The vector has the numbers below the diagonal, row by row, then the logarithms of the diagonal (as
+/// NumPyro's `LowerCholeskyTransform`). The volume is that of the lower triangle.
 public struct LowerCholesky: Bijector {
   /// The map to Cholesky factors.
   public init() {}

@@ -1,9 +1,10 @@
 import CoixParallel
 
-/// Vectors onto those whose components increase: the first component as it is, each further one the one before plus exp(x).
+/// Vectors onto those whose components increase: the first component as it is, each further one the one
+/// before plus exp(x).
 ///
-/// Of a step that is small beside the component nothing may be left, so that components are equal. An image remembers its steps; see
-/// ``Transformed``.
+/// Of a step that is small beside the component nothing may be left, so that components are equal. An image
+/// remembers its steps; see ``Transformed``.
 public struct Ordered: Bijector {
   /// The map to increasing vectors.
   public init() {}

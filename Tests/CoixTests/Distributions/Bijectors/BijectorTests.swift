@@ -2,7 +2,8 @@ import Coix
 import Foundation
 import Testing
 
-/// Bijectors: the inverse, the volume change against a numerical Jacobian, gradients against differences, NumPyro's numbers.
+/// Bijectors: the inverse, the volume change against a numerical Jacobian, gradients against differences,
+/// NumPyro's numbers.
 @Suite struct BijectorTests {
   struct Case: Sendable, CustomTestStringConvertible {
     let testDescription: String
@@ -112,8 +113,8 @@ import Testing
     }
   }
 
-  /// `t.ExpTransform()` and so on at [0.3, -1.2, 0.5]: the images and `log_abs_det_jacobian`. Tanh and the centred softmax, which
-  /// NumPyro has not, are checked by the Jacobian alone.
+  /// `t.ExpTransform()` and so on at [0.3, -1.2, 0.5]: the images and `log_abs_det_jacobian`. Tanh and the
+  /// centred softmax, which NumPyro has not, are checked by the Jacobian alone.
   @Test func agreesWithNumPyro() {
     func check(_ bijector: some Bijector, _ images: [Float], _ volumes: [Float]) {
       let x = Tensor([0.3, -1.2, 0.5])

@@ -1,4 +1,5 @@
-/// An expression of the file `core`: programs put together from definitions by combinators, in Python's notation.
+/// An expression of the file `core`: programs put together from definitions by combinators, in Python's
+/// notation.
 indirect enum CoreExpression: Equatable, Sendable {
   case name(String)
   case number(Int)

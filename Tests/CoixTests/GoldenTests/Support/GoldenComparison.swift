@@ -27,10 +27,10 @@ extension GoldenCase {
   /// Compares a tensor with an expected entry: the shape, then every number.
   ///
   /// - Parameters:
-  ///   - broadcasting: whether the entry may lack axes that the tensor has, or have size 1 there, or have a last axis of size 1
-  ///     that the tensor lacks.
-  ///   - tiedRows: along the first axis, how many rows may differ, because rounding chose them. A single number, a mean of rows,
-  ///     may then differ by a hundredth.
+  ///   - broadcasting: whether the entry may lack axes that the tensor has, or have size 1 there, or have a
+  ///     last axis of size 1 that the tensor lacks.
+  ///   - tiedRows: along the first axis, how many rows may differ, because rounding chose them. A single
+  ///     number, a mean of rows, may then differ by a hundredth.
   /// - Throws: if the case has no such entry.
   func difference(
     _ entry: String, _ found: Tensor, within tolerance: Tolerance, broadcasting: Bool = false,

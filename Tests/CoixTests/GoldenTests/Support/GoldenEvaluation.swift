@@ -2,8 +2,8 @@ import Coix
 import Testing
 
 extension GoldenCase {
-  /// What differs between a program's evaluation and the case: sites and their order and flags, values, log-probabilities, and
-  /// metrics, those that must be absent included.
+  /// What differs between a program's evaluation and the case: sites and their order and flags, values,
+  /// log-probabilities, and metrics, those that must be absent included.
   ///
   /// Observed values may lack the plate's axes in the file, which has them as they were given.
   ///
@@ -11,8 +11,8 @@ extension GoldenCase {
   ///   - outputs: by the entries' names.
   ///   - valueTolerance: for outputs and values; log-probabilities and metrics have ``Tolerance/metric``.
   ///   - tiedRows: how many particles may differ.
-  ///   - hasInnerPlate: whether the program has a plate within the particles'. NumPyro then leaves out, or has with size 1, an axis
-  ///     along which nothing varies.
+  ///   - hasInnerPlate: whether the program has a plate within the particles'. NumPyro then leaves out, or
+  ///     has with size 1, an axis along which nothing varies.
   ///   - hasConstantOutputs: whether outputs may be data, which the file has as they were given.
   func differences(
     outputs: [String: Tensor], trace: Trace, metrics: Metrics, valueTolerance: Tolerance = .value,

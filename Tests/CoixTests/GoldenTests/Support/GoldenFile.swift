@@ -4,8 +4,8 @@ import Testing
 
 /// A file of golden conformance vectors: cases with inputs and the numbers that the reference gives for them.
 ///
-/// The files are this test target's resources; the environment variable `COIX_GOLDEN` names another folder to read them from. The
-/// tests take every seed, shape, parameter and number from the file.
+/// The files are this test target's resources; the environment variable `COIX_GOLDEN` names another folder to
+/// read them from. The tests take every seed, shape, parameter and number from the file.
 struct GoldenFile: Sendable {
   let group: String
   /// What stands beside the cases.

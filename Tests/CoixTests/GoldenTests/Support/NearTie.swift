@@ -1,8 +1,8 @@
 import Coix
 import Foundation
 
-/// How near a discrete decision of a sampler was to going the other way: the relative distance of what was compared, for each
-/// element. Where it is below ``limit``, rounding decides.
+/// How near a discrete decision of a sampler was to going the other way: the relative distance of what was
+/// compared, for each element. Where it is below ``limit``, rounding decides.
 ///
 /// Written element by element from the algorithms' description, apart from the package's own samplers.
 enum NearTie {
