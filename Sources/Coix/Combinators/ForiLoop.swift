@@ -39,15 +39,18 @@ struct LoopEmitter: ProgramEmitter {
     let plates = SiteTreatment(plates: place.treatment.plates)
     let scope = code.makeScope()
     let loop = code.makeScope()
+    let reader = code.readers.make()
     code.appendBookkeeping { machine in
       let (bodyKey, initialKey) = try machine.recorder(place.scope).stream.next().split()
       machine.keys[loop] = bodyKey
       machine.open(scope, key: initialKey)
     }
-    code.run(initial, Place(input: code.copy(place.input), scope: scope, treatment: plates))
+    code.run(
+      initial, Place(input: code.copy(place.input), scope: scope, reader: reader, treatment: plates))
     code.then { code in
       code.append { try $0.completeMetrics(scope) }
-      try emitRound(rounds.lowerBound, into: &code, place, plates, loop: loop, before: scope)
+      try emitRound(
+        rounds.lowerBound, into: &code, place, plates, loop: loop, before: Run(scope: scope, reader: reader))
     }
   }
 
@@ -64,33 +67,36 @@ struct LoopEmitter: ProgramEmitter {
   /// One round, which schedules the next.
   private func emitRound(
     _ round: Int, into code: inout StageCode, _ place: Place, _ plates: SiteTreatment, loop: Scope,
-    before: Scope
+    before: Run
   ) throws {
     let output = code.output
     guard round < rounds.upperBound else {
+      code.readers.identify(before.reader, as: place.reader)
       code.appendBookkeeping { machine in
-        let program = try machine.finished(before)
+        let program = try machine.finished(before.scope)
         machine.keys[loop] = nil
         try machine.replay(program, into: place.scope, place.treatment)
         try machine.checkFailure()
       }
       code.discard(place.input)
-      code.free(before)
+      code.free(before.scope)
       code.free(loop)
       code.output = output
       return
     }
-    let scope = code.makeScope()
+    let run = Run(scope: code.makeScope(), reader: code.readers.make())
+    let scope = run.scope
     code.appendBookkeeping { machine in
       guard let key = machine.keys[loop] else {
         throw CoixError.illFormedProgram("foriLoop: a round without a key")
       }
       machine.open(scope, key: key.folded(in: round))
     }
-    let finished = FinishedEmitter(scope: before, output: output)
+    let finished = FinishedEmitter(run: before, output: output)
     code.offer(finished.offer)
     let program = try body(round, ProgramNode(emitter: finished))
-    code.run(program, Place(input: code.copy(place.input), scope: scope, treatment: plates))
+    code.run(
+      program, Place(input: code.copy(place.input), scope: scope, reader: run.reader, treatment: plates))
     code.then { code in
       _ = code.accept(finished.offer)
       code.append { machine in
@@ -100,17 +106,23 @@ struct LoopEmitter: ProgramEmitter {
       }
       let result = code.output
       code.discard(output)
-      code.appendBookkeeping { $0.close(before) }
-      code.free(before)
+      code.appendBookkeeping { $0.close(before.scope) }
+      code.free(before.scope)
       code.output = result
-      try emitRound(round + 1, into: &code, place, plates, loop: loop, before: scope)
+      try emitRound(round + 1, into: &code, place, plates, loop: loop, before: run)
     }
+  }
+
+  /// A run of the initial program or of a round's.
+  fileprivate struct Run {
+    let scope: Scope
+    let reader: TraceReader
   }
 }
 
 /// The empirical program of a round that the same evaluation has finished; it can stand in one place only.
 private struct FinishedEmitter: ProgramEmitter {
-  let scope: Scope
+  let run: LoopEmitter.Run
   let output: Register
   /// Tells this run from those of other rounds and other evaluations. A body that keeps the program might put
   /// it there.
@@ -122,8 +134,9 @@ private struct FinishedEmitter: ProgramEmitter {
       throw CoixError.illFormedProgram(
         "foriLoop: the program so far may stand in one place of its round's program, and nowhere else")
     }
+    code.readers.identify(run.reader, as: place.reader)
     code.appendBookkeeping { machine in
-      try machine.replay(machine.finished(scope), into: place.scope, place.treatment)
+      try machine.replay(machine.finished(run.scope), into: place.scope, place.treatment)
       try machine.checkFailure()
     }
     code.discard(place.input)

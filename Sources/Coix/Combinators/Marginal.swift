@@ -35,6 +35,7 @@ struct MarginalEmitter: ProgramEmitter {
     code.appendBookkeeping { try $0.open(inner, continuing: place.scope) }
     var inside = place
     inside.scope = inner
+    inside.reader = .combinator
     code.run(program, inside)
     code.then { code in
       code.append { machine in

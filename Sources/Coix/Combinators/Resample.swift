@@ -53,18 +53,21 @@ struct ResampleEmitter: ProgramEmitter {
       throw CoixError.argument("resample: the number of particles must be at least 1, is \(count)")
     }
     try condition.validate(for: count)
-    let (scope, treatment) = (place.scope, place.treatment)
+    let (scope, treatment, reader) = (place.scope, place.treatment, place.reader)
     let inner = code.makeScope()
     code.appendBookkeeping { machine in
       machine.keys[inner] = try machine.recorder(scope).stream.next()
       try machine.open(inner, from: scope)
     }
     code.run(
-      program, Place(input: place.input, scope: inner, treatment: SiteTreatment(plates: treatment.plates)))
+      program,
+      Place(
+        input: place.input, scope: inner, reader: reader, treatment: SiteTreatment(plates: treatment.plates)))
     code.then { code in
       code.append { machine in
         try machine.completeWeight(of: inner)
         try machine.recorder(inner).finish(sorting: machine.hasParticles)
+        try machine.dropUnread(inner, reader)
       }
       if code.hasParticles {
         let output = code.output

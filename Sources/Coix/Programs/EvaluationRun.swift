@@ -20,7 +20,7 @@ struct EvaluationRun {
     let given = settings.input.tensors + settings.latents.values
     for tensor in given { _ = try tensor.validated() }
     var code = StageCode(hasLatents: !settings.latents.isEmpty)
-    try code.emit(settings.program, Place(input: .input, scope: .root))
+    try code.emit(settings.program, Place(input: .input, scope: .root, reader: .caller))
     self.code = code
     output = code.output
     // A chunk that goes backward at once can only sum gradients of tensors that are the same for all

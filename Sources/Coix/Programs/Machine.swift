@@ -43,8 +43,13 @@ final class Machine: @unchecked Sendable {
   /// site.
   let keepsWeightTerms: Bool
 
+  /// For each reader of sites whether it reads any.
+  private let reading: [Bool]
+
   /// The state before the first stage.
   init(for code: StageCode, _ settings: EvaluationSettings) {
+    reading = code.readers.reading(
+      callerReads: settings.options.keep == .everything || !settings.latents.isEmpty || settings.path != nil)
     reportsSteps = settings.options.steps
     keepsWeightTerms = settings.keepsWeightTerms
     checks = settings.options.checks ? .everything : keepsWeightTerms ? .sources : .uniformParameters
@@ -66,6 +71,7 @@ final class Machine: @unchecked Sendable {
     checks = other.checks
     reportsSteps = other.reportsSteps
     keepsWeightTerms = other.keepsWeightTerms
+    reading = other.reading
     self.batch = batch
     self.hasParticles = hasParticles
     self.context = context
@@ -199,6 +205,15 @@ final class Machine: @unchecked Sendable {
     guard let context = context ?? ExecutionContext.current else { return }
     try context.checkBudget()
     try context.throwFailure()
+  }
+
+  /// Lets go of the sites of a scope, all of which are in a weight, if nobody reads them there. (The program
+  /// takes as many keys where it is replayed as with them.)
+  func dropUnread(_ scope: Scope, _ reader: TraceReader) throws {
+    guard !reading[reader.index] else { return }
+    let recorder = try recorder(scope)
+    recorder.metrics?.forgottenDraws += recorder.latentCount
+    recorder.forgetSites()
   }
 
   // MARK: Leaving the chunk

@@ -86,6 +86,8 @@ struct Place: Sendable {
   var input: Register
   /// The scope that its sites go to.
   var scope: Scope
+  /// Who reads them there.
+  var reader = TraceReader.combinator
   /// What plates and combinators around it do to its sites.
   var treatment = SiteTreatment()
 }

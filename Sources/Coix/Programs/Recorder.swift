@@ -235,6 +235,9 @@ final class Recorder {
     positions = [:]
   }
 
+  /// How many of the sites are latent.
+  var latentCount: Int { (past?.latentCount ?? 0) + recent.count { !$0.isObserved } }
+
   /// Lets go of all sites.
   func forgetSites() { (past, recent, positions, unsorted) = (nil, [], [:], (0, 0)) }
 

@@ -49,6 +49,8 @@ struct StageCode: Sendable {
   private(set) var scopeCount = 1
   private var freeRegisters: [Register] = []
   private var freeScopes: [Scope] = []
+  /// Who reads the sites of programs that have run.
+  var readers = TraceReaders()
   /// The offers that nobody has accepted yet.
   private var offers: Set<ObjectIdentifier> = []
 

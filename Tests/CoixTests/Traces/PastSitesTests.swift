@@ -117,9 +117,32 @@ import Testing
     #expect(some.compositions < 40 && more.compositions < 160)
   }
 
+  /// What nobody reads is not gathered, and changes no number.
+  @Test(arguments: [EvaluationOptions.Keep.output, .metrics])
+  func unreadSitesAreNotGathered(_ keep: EvaluationOptions.Keep) throws {
+    func work(_ steps: Int) throws -> RowWork {
+      let context = ExecutionContext.caller(team: 1)
+      _ = try context.withCurrent {
+        try evaluate(Self.filter(steps), seed: 0, options: EvaluationOptions(keep: keep))()
+      }
+      return context.rowWork
+    }
+    let (some, twice, more) = (try work(20), try work(40), try work(80))
+    // A step's views are those of the state that it hands on.
+    #expect(more.views - twice.views == 2 * (twice.views - some.views))
+    #expect(more.views <= 3 * 80)
+    #expect(more.compositions == 0)
+    let whole = try evaluate(Self.filter(9), seed: 1)()
+    let part = try evaluate(Self.filter(9), seed: 1, options: EvaluationOptions(keep: keep))()
+    #expect(part.metrics.logWeight.scalars == whole.metrics.logWeight.scalars)
+    #expect(try part.metrics.logZ.scalar == whole.metrics.logZ.scalar)
+    #expect(try part.metrics.ess.scalar == whole.metrics.ess.scalar)
+    if keep == .output { #expect(part.output.values.scalars == whole.output.values.scalars) }
+  }
+
   /// Blocks and indices are let go of without recursion.
   @Test func longFiltersOnASmallStack() throws {
-    let filter = Self.filter(3_000)
+    let filter = Self.filter(2_000)
     for keep in [EvaluationOptions.Keep.metrics, .everything] {
       try onSmallStack {
         let result = try evaluate(filter, seed: 0, options: EvaluationOptions(keep: keep))()
