@@ -170,32 +170,75 @@ void coix_gather_rows(const float *source, const int32_t *index, float *destinat
   }
 }
 
-static inline void scatter_target(const float *source, const int32_t *order, const int32_t *offsets,
-                                  float *destination, size_t t, size_t elements) {
-  float *to = destination + t * elements;
-  if ((size_t)(offsets[t + 1] - offsets[t]) <= SHORT_SUM) {
-    for (int32_t k = offsets[t]; k < offsets[t + 1]; k++) {
-      const float *from = source + (size_t)order[k] * elements;
-      for (size_t e = 0; e < elements; e++) to[e] += from[e];
+/// Adds up the rows of targets [begin, end). Without an order, rows are in that of their targets already.
+static inline void scatter_range(const float *source, const int32_t *order, const int32_t *offsets, float *destination,
+                                 size_t begin, size_t end, size_t elements) {
+  for (size_t t = begin; t < end; t++) {
+    const int32_t first = offsets[t], last = offsets[t + 1];
+    float *to = destination + t * elements;
+#define FROM(k) (source + (size_t)(order ? order[k] : (k)) * elements)
+    if ((size_t)(last - first) <= SHORT_SUM) {
+      for (int32_t k = first; k < last; k++)
+        for (size_t e = 0; e < elements; e++) to[e] += FROM(k)[e];
+      continue;
     }
-    return;
-  }
-  for (size_t start = 0; start < elements; start += SUMS) {
-    const size_t count = coix_min(SUMS, elements - start);
-    double sums[SUMS] = {0};
-    for (int32_t k = offsets[t]; k < offsets[t + 1]; k++) {
-      const float *from = source + (size_t)order[k] * elements + start;
-      for (size_t e = 0; e < count; e++) sums[e] += (double)from[e];
+    for (size_t start = 0; start < elements; start += SUMS) {
+      const size_t count = coix_min(SUMS, elements - start);
+      double sums[SUMS] = {0};
+      for (int32_t k = first; k < last; k++)
+        for (size_t e = 0; e < count; e++) sums[e] += (double)FROM(k)[start + e];
+      for (size_t e = 0; e < count; e++) to[start + e] += (float)sums[e];
     }
-    for (size_t e = 0; e < count; e++) to[start + e] += (float)sums[e];
+#undef FROM
   }
 }
+
+/// The same; short rows in order have loops of their own.
+static void scatter_block(const float *source, const int32_t *order, const int32_t *offsets, float *destination,
+                          size_t begin, size_t end, size_t elements) {
+  switch (order ? 0 : elements) {
+    case 1: scatter_range(source, NULL, offsets, destination, begin, end, 1); break;
+    case 2: scatter_range(source, NULL, offsets, destination, begin, end, 2); break;
+    case 4: scatter_range(source, NULL, offsets, destination, begin, end, 4); break;
+    default: scatter_range(source, order, offsets, destination, begin, end, elements);
+  }
+}
+
+/// Targets or rows that a thread takes at a time.
+#define BLOCK ((size_t)4096)
 
 void coix_scatter_add_rows(const float *source, const int32_t *order, const int32_t *offsets, float *destination,
                            size_t targets, size_t elements, int team) {
   if (targets == 0) return;
   double work = ((double)targets + (double)(offsets[targets] - offsets[0])) * (2.0 + 0.5 * (double)elements);
-  COIX_FOR(t, targets, coix_team_for(work, team), scatter_target(source, order, offsets, destination, t, elements));
+  COIX_FOR(b, coix_blocks(targets, BLOCK), coix_team_for(work, team),
+           scatter_block(source, order, offsets, destination, b * BLOCK, coix_min(targets, (b + 1) * BLOCK), elements));
+}
+
+/// Where the targets that rows [begin, end) are the first to reach begin; 0 if a row's target is less than the one before.
+static int find_runs(const int32_t *index, size_t begin, size_t end, int32_t *offsets) {
+  int32_t before = begin ? index[begin - 1] : -1;
+  for (size_t r = begin; r < end; r++) {
+    if (index[r] < before) return 0;
+    for (int32_t t = before; t < index[r]; t++) offsets[t + 1] = (int32_t)r;
+    before = index[r];
+  }
+  return 1;
+}
+
+int coix_find_runs(const int32_t *index, size_t count, size_t targets, int32_t *offsets, int team) {
+  const size_t blocks = coix_blocks(count, BLOCK);
+  int ascending = 1;
+  const int threads = coix_team_for((double)count, team);
+  if (threads <= 1) {
+    ascending = find_runs(index, 0, count, offsets);
+  } else {
+#pragma omp parallel for schedule(static) num_threads(threads) reduction(&& : ascending)
+    for (size_t b = 0; b < blocks; b++)
+      ascending = find_runs(index, b * BLOCK, coix_min(count, (b + 1) * BLOCK), offsets) && ascending;
+  }
+  for (size_t t = count ? (size_t)index[count - 1] + 1 : 0; t <= targets; t++) offsets[t] = (int32_t)count;
+  return ascending;
 }
 
 void coix_sort_rows(const int32_t *index, size_t count, size_t targets, int32_t *order, int32_t *offsets) {

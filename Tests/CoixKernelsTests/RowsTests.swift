@@ -129,6 +129,45 @@ import Testing
     }
   }
 
+  /// Rows in their targets' order need no sorting: the same offsets and sums, for any team.
+  @Test(arguments: [1, 2, 3, 4]) func runsOfAnAscendingIndex(elements: Int) {
+    for (count, targets) in [(1, 1), (50, 9), (7, 300), (0, 4), (9_000, 7_000)] {
+      var random = SplitMix(seed: 52)
+      let index = (0..<count).map { _ in Int32.random(in: 0..<Int32(targets), using: &random) }.sorted()
+      var order = [Int32](repeating: -1, count: count)
+      var sorted = [Int32](repeating: -1, count: targets + 1)
+      coix_sort_rows(index, count, targets, &order, &sorted)
+      let gradient = random.floats(count * elements)
+      let want = output(targets * elements) { out in
+        coix_fill(out, 0, targets * elements, 1)
+        coix_scatter_add_rows(gradient, order, sorted, out, targets, elements, 1)
+      }
+      for team: Int32 in [1, 2, 3] {
+        var offsets = [Int32](repeating: -1, count: targets + 1)
+        #expect(coix_find_runs(index, count, targets, &offsets, team) == 1)
+        #expect(offsets == sorted)
+        let sums = output(targets * elements) { out in
+          coix_fill(out, 0, targets * elements, 1)
+          coix_scatter_add_rows(gradient, nil, offsets, out, targets, elements, team)
+        }
+        #expect(sameBits(sums, want))
+        var shuffled = index
+        guard count > 1, index.first != index.last else { continue }
+        shuffled.swapAt(0, count - 1)
+        #expect(coix_find_runs(shuffled, count, targets, &offsets, team) == 0)
+      }
+    }
+  }
+
+  /// So many rows that a team shares them.
+  @Test(arguments: [1, 2, 3] as [Int32]) func runsOfALongIndex(team: Int32) {
+    let (count, targets) = (150_000, 100_001)
+    let index = (0..<count).map { Int32($0 * 2 / 3) }
+    var offsets = [Int32](repeating: -1, count: targets + 1)
+    #expect(coix_find_runs(index, count, targets, &offsets, team) == 1)
+    #expect(offsets == (0...targets).map { Int32(min(($0 * 3 + 1) / 2, count)) })
+  }
+
   @Test func indicesAlongAnAxisAreRoundedAndClamped() {
     let (outer, n, inner) = (2, 3, 5)
     let x = (0..<outer * n * inner).map(Float.init)

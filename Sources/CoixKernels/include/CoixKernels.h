@@ -361,9 +361,13 @@ void coix_fold_rows(const float *source, size_t rows, float *destination, size_t
 void coix_gather_rows(const float *source, const int32_t *index, float *destination,
                       size_t count, size_t elements, int team);
 /// destination[index[r], e] += source[r, e] in ascending r for each target, of more than 64 rows in double; destination:
-/// [targets, elements], zeroed by the caller. `order` and `offsets` come from coix_sort_rows. Each target row is owned by one thread.
+/// [targets, elements], zeroed by the caller. `order` and `offsets` come from coix_sort_rows; without an order, offsets from
+/// coix_find_runs. Each target row is owned by one thread.
 void coix_scatter_add_rows(const float *source, const int32_t *order, const int32_t *offsets, float *destination,
                            size_t targets, size_t elements, int team);
+/// The offsets of coix_sort_rows for an ascending index, whose rows are in their targets' order already. Returns 0, and no offsets
+/// that mean anything, for any other index.
+int coix_find_runs(const int32_t *index, size_t count, size_t targets, int32_t *offsets, int team);
 /// Stable counting sort of rows by target: order[offsets[t] ..< offsets[t + 1]] are the rows r with index[r] == t, ascending.
 /// offsets: [targets + 1], order: [count].
 void coix_sort_rows(const int32_t *index, size_t count, size_t targets, int32_t *order, int32_t *offsets);

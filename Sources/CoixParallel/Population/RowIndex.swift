@@ -97,10 +97,10 @@ package final class RowIndex: Sendable {
   /// The rows by target, for the way back. Sorted once, however many tensors ask.
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)``.
-  func sorted(targets: Int) throws(CoixError) -> SortedRows {
+  func sorted(targets: Int, team: Int) throws(CoixError) -> SortedRows {
     try sorted.withLock { (sorted) throws(CoixError) -> SortedRows in
       if let sorted, sorted.targets == targets { return sorted }
-      let made = try SortedRows(self.rows, targets: targets)
+      let made = try SortedRows(self.rows, targets: targets, team: team)
       sorted = made
       return made
     }
@@ -111,7 +111,7 @@ package final class RowIndex: Sendable {
 package struct RowWork: Equatable, Sendable {
   /// Products of two indices that were computed.
   package var compositions = 0
-  /// Indices that were sorted, for a gradient.
+  /// Indices that were not in order and had to be sorted, for a gradient.
   package var sorts = 0
   /// Tensors that are to be read through an index.
   package var views = 0

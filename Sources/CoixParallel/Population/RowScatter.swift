@@ -12,9 +12,9 @@ struct RowScatter: Sendable {
     let result = Tensor.zeros(Shape(targets).appending(event))
     guard gradient.failure == nil, !result.isPoisoned else { return result }
     do throws(CoixError) {
-      let sorted = try index.sorted(targets: targets)
+      let sorted = try index.sorted(targets: targets, team: team)
       coix_scatter_add_rows(
-        gradient.pointer, sorted.order.pointer, sorted.offsets.pointer, result.pointer, targets,
+        gradient.pointer, sorted.order?.pointer, sorted.offsets.pointer, result.pointer, targets,
         event.elementCount, Int32(team))
       return result
     } catch {
@@ -25,16 +25,23 @@ struct RowScatter: Sendable {
 
 /// Rows in the order of the targets that they point to.
 struct SortedRows: Sendable {
-  /// `order[offsets[t]..<offsets[t + 1]]` are the rows that point to target t, ascending.
-  let order: Numbers<Int32>
+  /// `order[offsets[t]..<offsets[t + 1]]` are the rows that point to target t, ascending; nil if all rows are
+  /// in their targets' order already, as after most resamplings.
+  let order: Numbers<Int32>?
   let offsets: Numbers<Int32>
   var targets: Int { offsets.count - 1 }
 
   /// - Throws: ``CoixError/memory(what:bytes:)``.
-  init(_ rows: Numbers<Int32>, targets: Int) throws(CoixError) {
-    ExecutionContext.current?.rowWork.sorts += 1
-    order = try Numbers(count: rows.count, for: "the gradient of \(rows.count) gathered rows")
+  init(_ rows: Numbers<Int32>, targets: Int, team: Int) throws(CoixError) {
     offsets = try Numbers(count: targets + 1, for: "the gradient of \(rows.count) gathered rows")
+    guard coix_find_runs(rows.pointer, rows.count, targets, offsets.pointer, Int32(team)) == 0 else {
+      order = nil
+      return
+    }
+    ExecutionContext.current?.rowWork.sorts += 1
+    let order: Numbers<Int32> = try Numbers(
+      count: rows.count, for: "the gradient of \(rows.count) gathered rows")
     coix_sort_rows(rows.pointer, rows.count, targets, order.pointer, offsets.pointer)
+    self.order = order
   }
 }

@@ -41,8 +41,8 @@ import Testing
       // gathered at the end.
       #expect(some.compositions == 0 && many.compositions == 0)
       #expect(some.gathers <= 3 && many.gathers <= 3)
-      // In a gradient each resampling's rows are sorted once.
-      #expect(some.sorts <= 100 && many.sorts <= 200)
+      // In a gradient too: ancestors are in order.
+      #expect(some.sorts == 0 && many.sorts == 0)
     }
   }
 
