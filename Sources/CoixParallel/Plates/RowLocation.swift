@@ -8,7 +8,8 @@ public struct RowLocation: Hashable, Sendable {
     public let row: Int
   }
 
-  /// The number, from 1, of the evaluation's pass over the particles; nil if it is not known yet.
+  /// The number, from 1, of the stage in which it happened: a pass of the evaluation over the particles. nil
+  /// if it is not known yet.
   public private(set) var step: Int?
   /// The row's number, counted through all plates that it belongs to, the outermost slowest.
   public let row: Int
