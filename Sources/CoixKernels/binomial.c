@@ -15,7 +15,7 @@ static float uniform(coix_key key) {
   return value;
 }
 
-/// By the waiting times between successes, for a mean below 10.
+/// A draw by the waiting times between successes, for a mean below 10.
 static float by_waiting(coix_key key, float p, float n) {
   float log_failure = log1pf(-p), trials = 0.0f;
   if (log_failure == 0.0f) log_failure = -FLT_MIN;
@@ -29,7 +29,7 @@ static float by_waiting(coix_key key, float p, float n) {
   return (float)count;
 }
 
-/// What Stirling's formula leaves of log k!.
+/// The difference between log k! and Stirling's formula.
 static double stirling_tail(double k) {
   static const double first[10] = {0.08106146679532726,  0.04134069595540929,  0.02767792568499834, 0.02079067210376509,
                                    0.01664469118982119,  0.01387612882307075,  0.01189670994589177, 0.01041126526197209,
@@ -39,8 +39,9 @@ static double stirling_tail(double k) {
   return (1.0 / 12 - (1.0 / 360 - 1.0 / 1260 * square) * square) * z;
 }
 
-/// By transformed rejection with squeezes (Hörmann's BTRS), for p <= 1/2 and a mean of at least 10. Proposals are in single precision, as
-/// NumPyro has them; whether one is accepted is computed in double, since for large n all digits of a float would be rounded away.
+/// A draw by transformed rejection with squeezes (Hörmann's BTRS), for p <= 1/2 and a mean of at least 10. Proposals are in
+/// single precision, as in NumPyro. The acceptance test is in double, since for large n rounding would leave no digits of a
+/// float.
 static float by_rejection(coix_key key, float p, float n) {
   const float mean = n * p, deviation = sqrtf(mean * (1.0f - p));
   const float c = mean + 0.5f, b = 1.15f + 2.53f * deviation, a = -0.0873f + 0.0248f * b + 0.01f * p;

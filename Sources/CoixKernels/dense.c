@@ -16,7 +16,8 @@ static inline size_t share(size_t count, int threads, size_t grain) {
 
 // MARK: Long sums
 
-/// Terms that a sum takes in single precision, in blocks of 256 or fewer; the sums of more are added in double.
+/// The most terms of a sum in single precision, added in blocks of at most 256. Longer sums are split, and the
+/// sums of the parts are added in double.
 #define TERMS ((size_t)1 << 14)
 /// Outputs whose sums are held in double at a time.
 #define WIDE_OUTPUTS ((size_t)16)
@@ -50,8 +51,8 @@ static void product(const dense_product *p) {
   }
 }
 
-/// Sums over many rows for features [start, end) of one side of a narrow layer: `other` features on the other one.
-/// `bias` says whether the biases' gradient is wanted, too.
+/// The kernel's gradient, a sum over many rows, for features [start, end) of the wide side of a narrow layer,
+/// whose other side has OTHER features. BIAS says whether the biases' gradient is wanted, too.
 #define WIDE_FEATURES ((size_t)64)
 #define LONG_NARROW(FEATURES, OTHER, KERNEL_AT, RUN, BIAS, ...)                                    \
   for (size_t f = start; f < end; f += WIDE_FEATURES) {                                            \
@@ -101,7 +102,7 @@ static void narrow_out_weights(const dense_narrow *n, size_t start, size_t end) 
 
 // MARK: Teams
 
-/// The product, its columns (rows of the batch) split over a team.
+/// The product, with its columns (rows of the batch) split over a team.
 static void product_by_rows(const dense_product *p, int team) {
   int threads = coix_team_for((double)p->ms * (double)p->ks * (double)p->rows * multiply_add, team);
   if (threads <= 1) {
@@ -120,7 +121,7 @@ static void product_by_rows(const dense_product *p, int team) {
   }
 }
 
-/// The product, its rows split over a team.
+/// The product, with its rows split over a team.
 static void product_by_outputs(const dense_product *p, int team) {
   int threads = coix_team_for((double)p->ms * (double)p->ks * (double)p->rows * multiply_add, team);
   if (threads <= 1) {
@@ -139,7 +140,7 @@ static void product_by_outputs(const dense_product *p, int team) {
   }
 }
 
-/// Floats or rows that a thread takes at a time, elementwise.
+/// Floats, or rows, that a thread takes at a time.
 #define BLOCK ((size_t)4096)
 
 static void slope(coix_activation activation, const float *y, const float *dy, float *dz, size_t count, int team) {
@@ -182,7 +183,7 @@ static void narrow_in(const dense_narrow *n, int team) {
   });
 }
 
-/// Few outputs: every input's gradients are its own.
+/// Few outputs: the work is split by inputs, since each input has gradients of its own.
 static void narrow_out(const dense_narrow *n, int team) {
   int threads = coix_team_for((double)n->in * (double)n->out * (double)n->rows * 2.0 * multiply_add, team);
   const size_t inputs = share(n->in, threads, 2), blocks = coix_blocks(n->in, inputs);
@@ -210,11 +211,12 @@ void coix_dense_forward(const float *x, const float *kernel, const float *bias, 
 void coix_dense_backward(const float *x, const float *kernel, const float *y, const float *dy,
                          float *dz, float *dx, float *dkernel, float *dbias,
                          size_t in, size_t out, size_t rows, coix_activation activation, int team) {
-  // The inputs' gradients are sums over the outputs, which the pass for few inputs takes one after the other.
+  // The pass for few inputs adds up the inputs' gradients over the outputs one after the other in single
+  // precision, so it is not used for gradients of the inputs over more than 512 outputs.
   const int few_inputs = in >= 1 && in <= COIX_NARROW && out >= 1 && rows >= 1 && dkernel && (!dx || out <= 512);
   const int few_outputs = in >= 1 && out >= 1 && out <= COIX_NARROW && rows >= 1 && !few_inputs;
 
-  // The gradient before the activation. With few inputs the one pass takes a ReLU's with it.
+  // The gradient before the activation. With few inputs, the single pass includes the derivative of a ReLU.
   const float *gradient = dy;
   if (activation != COIX_IDENTITY && !(few_inputs && activation == COIX_RELU)) {
     slope(activation, y, dy, dz, out * rows, team);

@@ -35,9 +35,9 @@ typedef struct {
   void (*product)(const dense_product *p);
   /// The whole gradient for inputs <= COIX_NARROW, of the outputs [start, end).
   void (*narrow_in)(const dense_narrow *n, size_t start, size_t end);
-  /// The whole gradient for outputs <= COIX_NARROW, of the inputs [start, end). No y.
+  /// The whole gradient for outputs <= COIX_NARROW, of the inputs [start, end). Ignores y.
   void (*narrow_out)(const dense_narrow *n, size_t start, size_t end);
-  /// dz = dy * activation'(from y).
+  /// dz = dy * activation', where the derivative is computed from the output y.
   void (*slope)(coix_activation activation, const float *y, const float *dy, float *dz, size_t count);
   /// The sum of a row.
   float (*row_sum)(const float *x, size_t rows);

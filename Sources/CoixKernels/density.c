@@ -1,8 +1,8 @@
-// Log-densities of families of distributions, and their gradients: one pass over the elements, in double inside.
+// Log-densities of families of distributions, and their gradients: one pass over the elements, computed in double.
 //
-// Logarithms of gamma functions are never subtracted, since for large arguments nothing would be left of their difference: what
-// is subtracted is their excess over Stirling's formula, which is small, and what Stirling's formulas leave is put together by hand, after
-// C. Loader, "Fast and accurate computation of binomial probabilities" (2000).
+// Logarithms of gamma functions are never subtracted from each other, since for large arguments rounding would leave nothing of
+// the difference. Instead, their small differences from Stirling's formula are subtracted, and the terms of Stirling's formula
+// are combined analytically, after C. Loader, "Fast and accurate computation of binomial probabilities" (2000).
 
 #include "internal.h"
 #include "truncated_normal.h"

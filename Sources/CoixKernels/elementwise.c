@@ -55,7 +55,8 @@ typedef struct {
   size_t outer_stride, row_stride;
 } operand;
 
-/// Whether every operand lies so that (outer, rows) can be walked as one long row; changes the row strides if so.
+/// Whether (outer, rows) can be processed as one long row for every operand; if so, changes the row strides for
+/// that.
 static int flatten(operand *operands, int count, size_t outer, size_t rows) {
   if (outer == 1) return 1;
   for (int i = 0; i < count; i++) {

@@ -55,7 +55,8 @@ static float gamma_one(coix_key key, float alpha, int logarithmic) {
   return d * volume * boost;
 }
 
-/// Where the numbers of one element are: a row's key has index first + number * stride.
+/// The key, the indices and the shape parameters of one element's draws. A row's key has index first + number * stride,
+/// where number is the row's number.
 typedef struct {
   coix_key key;
   uint64_t first, stride;

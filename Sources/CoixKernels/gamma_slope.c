@@ -1,4 +1,5 @@
-// How a gamma draw moves with its shape parameter, at a fixed value of the distribution function (implicit reparameterisation:
+// The derivative of a gamma draw x with respect to its shape parameter a, at a fixed value of the cumulative distribution
+// function P (implicit reparameterisation:
 // M. Figurnov, S. Mohamed and A. Mnih, "Implicit reparameterization gradients", 2018): dx/da = -(dP(a, x)/da) / p(x; a), in double.
 
 #include "internal.h"
@@ -25,7 +26,7 @@ static double slope_by_series(double a, double x) {
     reciprocals += 1.0 / n;
     sum += term;
     derivative -= term * reciprocals;
-    // From n > x on the terms fall; so does the test for NaN end the sum.
+    // For n > x the terms decrease. The test is false for NaN, too, and so ends the sum.
     if (!(n < x || term * reciprocals > 1e-17 * -derivative)) break;
   }
   return -x / a * ((log(x) - digamma(a + 1.0)) * sum + derivative);
@@ -74,7 +75,7 @@ void coix_gamma_slope(const float *alpha, size_t alpha_element_stride, size_t al
       const double a = alpha[e * alpha_element_stride + r * alpha_row_stride];
       double change;
       if (logarithmic) {
-        // Where the number itself underflows JAX takes the least normal one; so does this.
+        // Where the number itself underflows, the least normal float takes its place, as in JAX.
         const double x = fmax(exp(sample[i]), FLT_MIN);
         change = slope(a, x) / x;
       } else {

@@ -13,11 +13,12 @@
 int coix_level(void);
 
 /// The threads to use for `nanoseconds` of work when the caller allows `team`: 1 for anything so small that
-/// waking threads would cost more than it saves. Where more than 1, idle OpenMP threads are told not to spin.
+/// waking threads would cost more than it saves. If the result is more than 1, idle OpenMP threads are told
+/// not to spin.
 int coix_team_for(double nanoseconds, int team);
 
-/// Runs a statement for each i < count, shared out to `team` threads; for one of them without a parallel region, which workers
-/// never enter.
+/// Runs a statement for each i < count, divided among `team` threads. A single thread enters no parallel region: workers must
+/// never enter one.
 #define COIX_FOR(i, count, team, ...)                                                              \
   do {                                                                                             \
     const int threads_ = (team);                                                                   \

@@ -1,4 +1,4 @@
-// Sums over chunks and over whole plates, in double and in an order that only sizes decide.
+// Sums over chunks and over whole plates, in double and in an order that depends on sizes alone.
 
 #include "internal.h"
 
@@ -14,7 +14,8 @@ static void merge_range(const double *const *parts, size_t part_count, float *ou
   for (size_t i = begin; i < end; i++) {
     double sum = parts[0][i];
     for (size_t part = 1; part < part_count; part++) sum += parts[part][i];
-    // Sums of floats are floats, so that opposite ones cancel; infinities stay.
+    // A finite sum too large for a float becomes the largest float, so that opposite sums cancel;
+    // infinities stay.
     out[i] = (float)(isinf(sum) ? sum : sum > FLT_MAX ? FLT_MAX : sum < -FLT_MAX ? -FLT_MAX : sum);
   }
 }

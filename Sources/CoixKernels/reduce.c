@@ -80,7 +80,7 @@ static double row_sum_exp(const float *x, size_t n, float shift, int team) {
 
 static float row_logsumexp(const float *x, size_t n, int team) {
   float m = row_max(x, n, team);
-  if (!isfinite(m)) return m; // -inf: nothing there; +inf and NaN stay
+  if (!isfinite(m)) return m; // -inf if all numbers are; +inf and NaN stay
   return (float)((double)m + log(row_sum_exp(x, n, m, team)));
 }
 
@@ -109,7 +109,7 @@ static void softmax_row(const float *x, float *y, size_t n, int logarithmic, int
 /// Nanoseconds an element of a reduction, roughly.
 static double reduction_cost(coix_reduction op) { return op == COIX_LOGSUMEXP ? 1.0 : 0.2; }
 
-/// The reduction of nothing.
+/// The reduction of no elements.
 static float neutral(coix_reduction op) { return op == COIX_SUM ? 0.0f : op == COIX_MIN ? INFINITY : -INFINITY; }
 
 void coix_reduce(coix_reduction op, const float *x, float *out, size_t outer, size_t n, size_t inner, int team) {
@@ -192,7 +192,7 @@ void coix_category_bounds(const float *probability, const float *sum, float *bou
     float *b = bound + o * (n - 1) * inner;
     for (size_t i = 0; i < inner; i++) {
       float last = -INFINITY;
-      // As XLA divides by what is the same for a whole axis.
+      // XLA divides by a number that is the same for a whole axis in this way.
       const float scale = 1.0f / s[(n - 1) * inner + i];
       for (size_t k = 0; k + 1 < n; k++) {
         const float next = s[k * inner + i] * scale;
@@ -204,7 +204,7 @@ void coix_category_bounds(const float *probability, const float *sum, float *bou
   }
 }
 
-/// The number of bounds, each `step` from the next and none below the one before, that are less than u.
+/// The number of bounds that are less than u. The bounds are `step` floats apart and never decrease.
 static inline size_t bounds_below(const float *bound, size_t step, size_t n, float u) {
   size_t low = 0, high = n;
   while (low < high) {
@@ -217,7 +217,7 @@ static inline size_t bounds_below(const float *bound, size_t step, size_t n, flo
 
 void coix_categories(const float *bound, size_t step, size_t n, size_t b_outer_stride, size_t b_row_stride, const float *uniform,
                      size_t u_outer_stride, size_t u_row_stride, float *out, size_t outer, size_t rows) {
-  const size_t few = 16; // so many are counted one by one, for all rows at once
+  const size_t few = 16; // up to so many bounds are compared one by one, each with all rows
   for (size_t o = 0; o < outer; o++) {
     const float *b = bound + o * b_outer_stride, *u = uniform + o * u_outer_stride;
     float *to = out + o * rows;

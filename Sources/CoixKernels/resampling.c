@@ -6,7 +6,8 @@
 
 #include <math.h>
 
-/// Positions of which one lies in each step: at or below a sum of weights lie sum * per_weight + offset of them, rounded down.
+/// Evenly spaced positions, one in each step. The number of them at or below a sum of weights is sum * per_weight + offset,
+/// rounded down.
 typedef struct {
   double per_weight, offset;
 } even_positions;
@@ -25,18 +26,18 @@ COIX_CHOOSE(resampling_table, kernels)
 /// Blocks of rows; their borders depend on the number of rows alone, and so does the order of every sum.
 #define MOST_BLOCKS 256
 #define LEAST_BLOCK ((size_t)1024)
-/// Rows at a time within a block.
+/// Rows of a block that are processed at a time.
 #define TILE ((size_t)64)
 
 static inline size_t block_size(size_t n) { return coix_max(LEAST_BLOCK, coix_blocks(n, MOST_BLOCKS)); }
 
 // MARK: Weights
 
-/// What of a row's weight the positions are laid on.
+/// The part of each row's weight on whose sums the positions lie.
 typedef enum {
   WHOLE,  // all of it
-  COPIES, // the whole copies that the row is worth
-  REST    // the fraction of a copy beyond
+  COPIES, // the whole part of the number of copies that the row is worth
+  REST    // the fractional part of that number
 } part;
 
 typedef struct {
@@ -48,7 +49,7 @@ typedef struct {
   int threads;
 } column;
 
-/// The largest weight of rows [start, end), NaN if one is NaN.
+/// The largest log-weight of rows [start, end); NaN if one is NaN.
 static float block_max(const float *log_weight, size_t stride, size_t start, size_t end) {
   float m = -INFINITY;
   if (stride == 1) {
@@ -62,7 +63,7 @@ static float block_max(const float *log_weight, size_t stride, size_t start, siz
   return m;
 }
 
-/// Writes what counts of the weights of up to TILE rows; the greatest weight is 1.
+/// Writes c->part of the weights of up to TILE rows. Weights are scaled so that the greatest is 1.
 static void weights(const column *c, size_t start, size_t count, double *out) {
   const float *rows = c->log_weight + start * c->stride;
   float packed[TILE];
@@ -90,7 +91,7 @@ static double block_sum(const column *c, size_t b) {
   return sum;
 }
 
-/// Sums before each block, `blocks` + 1 of them. Returns the total.
+/// The sum of all weights before each block, and after the last: `blocks` + 1 numbers. Returns the total.
 static double sums(const column *c, double *before) {
   const size_t blocks = c->blocks;
   COIX_FOR(b, blocks, c->threads, before[b + 1] = block_sum(c, b));
@@ -107,7 +108,7 @@ typedef struct {
   size_t stride;
   const double *sorted;
   size_t count;
-  /// The end of the scale, which comes to lie on the total weight; step = total / span.
+  /// The end of the scale of uniform[...] + i or sorted[i]; it corresponds to the total weight: step = total / span.
   double span;
   double step, per_step;
 } positions;
@@ -116,7 +117,7 @@ static inline double position(const positions *p, size_t i) {
   return (p->sorted ? p->sorted[i] : (double)p->uniform[i * p->stride] + (double)i) * p->step;
 }
 
-/// The number of positions <= bound, of which there are at least `from`.
+/// The number of positions <= bound, which is known to be at least `from`.
 static inline size_t positions_within(double bound, const positions *p, size_t from) {
   size_t i = from;
   if (p->sorted) {
@@ -131,7 +132,7 @@ static inline size_t positions_within(double bound, const positions *p, size_t f
   return i;
 }
 
-/// The same by bisection, for any bound.
+/// The number of positions <= bound, by bisection: without a known minimum.
 static size_t positions_before_block(double bound, const positions *p) {
   if (!p->sorted) return positions_within(bound, p, 0);
   size_t low = 0, high = p->count;
@@ -143,8 +144,8 @@ static size_t positions_before_block(double bound, const positions *p) {
   return low;
 }
 
-/// Makes `count` sorted uniform numbers, on a scale whose end is returned, of count + 1 exponential ones: the normalised
-/// partial sums of exponential spacings (Devroye 1986, chapter V.3).
+/// Makes `count` sorted uniform numbers from count + 1 exponential numbers: the partial sums of exponential spacings
+/// (Devroye 1986, chapter V.3). Returns the end of their scale, by which they would have to be divided to lie in [0, 1].
 static double sort_uniform(const float *exponential, size_t stride, size_t count, double *sorted, int threads) {
   double before[MOST_BLOCKS + 1];
   const size_t n = count + 1, size = block_size(n), blocks = coix_blocks(n, size);
@@ -165,14 +166,15 @@ static double sort_uniform(const float *exponential, size_t stride, size_t count
 
 // MARK: Rows at positions
 
-/// Assigns the positions [i, end_position), which lie above `before`, to the block's rows. Each row with any weight
-/// leaves its number at the first position beyond what came before it, where the last to do so stays; the positions
-/// between repeat the one before. So nothing branches on the weights.
+/// Assigns the positions [i, end_position) to the block's rows, where `before` is the sum of all weights before the
+/// block. Each row with a positive weight writes its number at the first position above the sum of the weights
+/// before it; if several rows write there, the last one stays. Positions without a number then repeat the number
+/// before them. So no branch depends on the weights.
 static void block_pick(const column *c, size_t b, double before, const positions *p, size_t i, size_t end_position,
                        int32_t *index) {
   size_t start = b * c->size, end = coix_min(start + c->size, c->n), at = i;
   if (c->stride == 1 && c->part == WHOLE && !p->sorted && p->stride == 0) {
-    // Below 1, so that no position lies at or below a sum of 0.
+    // The offset is below 1, so that no position lies at or below a sum of 0.
     const even_positions even = {p->per_step, fmin(1.0 - (double)p->uniform[0], 1.0 - 0x1p-53)};
     kernels->even_runs(c->log_weight + start, end - start, c->greatest, before, even, i, end_position, (int32_t)start, index);
     return;
@@ -205,10 +207,10 @@ static void pick(const column *c, const double *before, positions *p, int32_t *i
   const size_t blocks = c->blocks;
   p->step = before[blocks] / p->span;
   p->per_step = p->span / before[blocks];
-  size_t last = 0; // the last block with any weight takes what rounding leaves
+  size_t last = 0; // the last block with a positive weight takes the positions that rounding leaves over
   for (size_t b = 0; b < blocks; b++)
     if (before[b + 1] > before[b]) last = b;
-  // Position 0 belongs to the first row with any weight, though nothing lies before it.
+  // A position at 0 belongs to the first row with a positive weight, although it is not above the sum of the weights before.
   for (size_t b = 0; b <= blocks; b++)
     starts[b] = b > last ? p->count : before[b] == 0.0 ? 0 : positions_before_block(before[b], p);
   COIX_FOR(b, blocks, c->threads,
@@ -217,7 +219,7 @@ static void pick(const column *c, const double *before, positions *p, int32_t *i
 
 // MARK: Schemes
 
-/// Whole copies first, in the rows' order, then the rest by sorted uniform numbers (Liu and Chen 1998).
+/// Residual resampling: whole copies first, in the rows' order, then the rest by sorted uniform numbers (Liu and Chen 1998).
 static void residual(column *c, double *before, const float *exponential, double *sorted, int32_t *index,
                      size_t count) {
   const float half = 0.5f;
@@ -230,7 +232,7 @@ static void residual(column *c, double *before, const float *exponential, double
   }
   if (copies == count) return;
   c->part = REST;
-  if (!(sums(c, before) > 0.0)) { // nothing but rounding is left
+  if (!(sums(c, before) > 0.0)) { // only rounding errors are left
     c->part = WHOLE;
     sums(c, before);
   }
@@ -239,7 +241,7 @@ static void residual(column *c, double *before, const float *exponential, double
   pick(c, before, &drawn, index + copies * c->stride);
 }
 
-/// One column; 0, or 1 where its weights have no sum.
+/// Resamples one column. Returns 0, or 1 if its log-weights are all -inf, or contain NaN or +inf.
 static int resample_column(coix_resampling_scheme scheme, const float *log_weight, const float *random, double *sorted,
                            int32_t *index, size_t n, size_t columns, size_t count, int threads) {
   float largest[MOST_BLOCKS];
@@ -270,7 +272,7 @@ int64_t coix_resample(coix_resampling_scheme scheme, const float *log_weight, co
   if (n == 0) return columns ? 1 : 0;
   if (count == 0) return 0;
   const double nanoseconds = 4.0 * (double)n + 2.0 * (double)count;
-  // Long columns are cut into blocks; short ones are shared out whole.
+  // Threads share a long column by its blocks; of short columns, each thread takes whole ones.
   const int within = coix_team_for(nanoseconds, team);
   const int across = within > 1 ? 1 : coix_team_for(nanoseconds * (double)columns, team);
   size_t failed = columns;

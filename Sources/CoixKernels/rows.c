@@ -9,12 +9,13 @@
 /// Rows transposed at a time, so that both sides of the transposition stay in cache.
 #define TILE ((size_t)64)
 
-/// Rows of n elements to n runs of numbers; n is known when this is compiled, so that it becomes shuffles.
+/// Transposes rows of n elements to n runs of numbers. n is a compile-time constant, so that the compiler
+/// can use shuffles.
 #define TRANSPOSE(n)                                                                               \
   for (size_t r = 0; r < valid_rows; r++)                                                          \
     for (size_t e = 0; e < (n); e++) destination[e * rows + r] = source[r * (n) + e]
 
-/// The first rows of a transposition that needs no index; false for other lengths.
+/// Loads consecutive rows of one to four elements; returns false for other lengths.
 static bool load_short_rows(const float *restrict source, float *restrict destination, size_t valid_rows, size_t rows,
                             size_t elements) {
   switch (elements) {
@@ -30,7 +31,8 @@ static bool load_short_rows(const float *restrict source, float *restrict destin
 }
 #undef TRANSPOSE
 
-/// The rows that have a number in `row_numbers`, or follow `first_row`, through an index if there is one.
+/// Loads the rows numbered in `row_numbers`, or, if that is NULL, those from `first_row` on; through an
+/// index if there is one.
 static void load_tiles(const float *source, const int32_t *index, const uint64_t *row_numbers, float *destination,
                        size_t first_row, size_t valid_rows, size_t rows, size_t elements) {
   for (size_t start = 0; start < rows; start += TILE) {
@@ -62,7 +64,7 @@ void coix_load_numbered_rows(const float *source, const int32_t *index, const ui
   for (size_t r = 0; r < valid_rows; r++)                                                          \
     for (size_t e = 0; e < (n); e++) destination[r * (n) + e] = source[e * rows + r]
 
-/// The same back.
+/// Stores rows of one to four elements; returns false for other lengths.
 static bool store_short_rows(const float *restrict source, float *restrict destination, size_t valid_rows, size_t rows,
                              size_t elements) {
   switch (elements) {
@@ -109,7 +111,7 @@ void coix_spread_rows(const float *source, size_t source_rows, float *destinatio
   }
 }
 
-/// Terms up to which a sum is taken in single precision.
+/// The most terms of a sum in single precision.
 #define SHORT_SUM ((size_t)64)
 /// Sums that are held in double at a time.
 #define SUMS ((size_t)256)
@@ -141,7 +143,7 @@ void coix_fold_rows(const float *source, size_t rows, float *destination, size_t
   }
 }
 
-/// Rows [begin, end); short rows of a fixed length are one or two moves each.
+/// Gathers rows [begin, end). Short rows of a fixed length take one or two moves each.
 static void gather_range(const float *source, const int32_t *index, float *destination, size_t begin, size_t end,
                          size_t elements) {
 #define GATHER(n)                                                                                  \
@@ -245,13 +247,14 @@ void coix_sort_rows(const int32_t *index, size_t count, size_t targets, int32_t 
   memset(offsets, 0, (targets + 1) * sizeof *offsets);
   for (size_t r = 0; r < count; r++) offsets[(size_t)index[r] + 1]++;
   for (size_t t = 0; t < targets; t++) offsets[t + 1] += offsets[t];
-  // Fill, which moves each start to its end, and move them back.
+  // Filling `order` advances each offset from the start to the end of its target's rows; then the offsets
+  // are moved back.
   for (size_t r = 0; r < count; r++) order[offsets[(size_t)index[r]]++] = (int32_t)r;
   for (size_t t = targets; t > 0; t--) offsets[t] = offsets[t - 1];
   offsets[0] = 0;
 }
 
-/// The position that a float means: rounded to nearest, clamped to [0, n). NaN gives 0.
+/// The position that a float index stands for: rounded to nearest, clamped to [0, n). NaN gives 0.
 static inline size_t position(float index, size_t n) {
   if (!(index > 0.0f)) return 0;
   if (index >= (float)n) return n - 1;

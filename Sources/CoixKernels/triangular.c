@@ -1,4 +1,5 @@
-// Triangular systems and Cholesky factors of small matrices, one a row of the plate: every step is a loop over rows.
+// Triangular systems and Cholesky factors of small matrices, one for each row of the plate: every step is a loop
+// over rows.
 
 #include "internal.h"
 

@@ -1,6 +1,6 @@
-// The normal distribution between bounds, in double: its log-density, and how its draws move with its parameters. Far out in a tail
-// everything is taken relative to the bound nearest to the mean, and between bounds close together relative to their middle, so that
-// nothing cancels.
+// The normal distribution between bounds, in double: its log-density, and the derivatives of its draws with respect to its
+// parameters. Far out in a tail all quantities are computed relative to the bound nearest to the mean, and between bounds close
+// together relative to their middle, so that no digits cancel.
 
 #include "truncated_normal.h"
 
@@ -23,7 +23,7 @@ static double mills(double x) {
   return 1.0 / tail;
 }
 
-/// 1 / mills(x) - x, which falls like 1/x: the rest of the same continued fraction.
+/// 1 / mills(x) - x, which decreases like 1/x: beyond 4, the rest of the same continued fraction.
 static double hazard_excess(double x) {
   if (x < 4.0) return 1.0 / mills(x) - x;
   double tail = x;
@@ -37,10 +37,11 @@ static double spread(double y) {
   return fabs(y) < 1e-2 ? 1.0 / 12 * (1.0 + y * y * (2.0 / 15)) : 0.25 * (1.0 - 2.0 * langevin(y) / y);
 }
 
-/// Standardised: bounds a < b, their distance w, which may be known better than they are, and x = z.
+/// Standardised numbers: the bounds a < b; their distance w, which may be more precise than b - a; the value z; and its distances
+/// from a and to b.
 typedef struct { double a, b, w, z, from_a, to_b; } standard;
 
-/// Mirrored, if need be, so that a tail is the upper one: its bound nearest to the mean is a.
+/// The mirror image, which turns a lower tail into an upper one: its bound nearest to the mean is a.
 static standard mirrored(standard s) { return (standard){-s.b, -s.a, s.w, -s.z, s.to_b, s.from_a}; }
 
 static standard standardised(double x, double location, double scale, double low, double high) {
@@ -49,27 +50,28 @@ static standard standardised(double x, double location, double scale, double low
                     (x - low) * unit, (high - x) * unit};
 }
 
-/// Whether the distribution is the whole upper tail above a >= 0, cut at b, or in the middle.
+/// Whether the distribution lies in the upper tail, between a >= 0 and b.
 static int is_tail(standard s) { return s.a >= 0.0; }
 
 /// log of (1 - exp(-d)) for d > 0.
 static double log_complement(double d) { return d > 0.69 ? log1p(-exp(-d)) : log(-expm1(-d)); }
 
-/// In the upper tail: how far the survival function's logarithm falls from a to a + t, over which the density's does by t (a + t / 2).
+/// In the upper tail: by how much the logarithm of the survival function falls from a to a + t. That of the density falls by t (a
+/// + t / 2).
 static double fall(double a, double t) {
   if (!(t < INFINITY)) return INFINITY;
   return t * (a + 0.5 * t) - log(mills(a + t) / mills(a));
 }
 
 typedef struct {
-  double value, at_low, at_high; // the log-density less that of the scale, and the densities at the bounds
-  double by_x, by_location, by_scale; // times the scale
+  double value, at_low, at_high; // the log-density without -log(scale), and the densities at the bounds
+  double by_x, by_location, by_scale; // derivatives, times the scale
 } density_parts;
 
 static density_parts parts(standard s) {
   density_parts p;
   if (s.w < CLOSE) {
-    // An exponential density with a slope of m, curved a little.
+    // Nearly an exponential density with rate m; the terms with `spread` correct for the normal density's curvature.
     const double m = 0.5 * (s.a + s.b), y = 0.5 * m * s.w, size = fabs(y);
     const double log_mean = size < 1e-2 ? y * y / 6 * (1.0 - y * y / 30) : size + log1p(-exp(-2.0 * size)) - log(2.0 * size);
     const double offset = 0.5 * (s.from_a - s.to_b);
@@ -122,7 +124,7 @@ double coix_truncated_normal(const double *q, double *slopes) {
   return p.value - log(scale);
 }
 
-/// The x with Phi(x) = p <= 1/2, by Newton's method for the logarithm.
+/// The x with Phi(x) = p <= 1/2, by Newton's method for log Phi.
 static double lower_quantile(double p) {
   const double target = log(p), t = sqrt(-2.0 * target);
   double x = (2.515517 + t * (0.802853 + t * 0.010328)) / (1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308))) - t;
@@ -155,9 +157,10 @@ void coix_truncated_normal_move(const double *q, double *slopes) {
     by_location = -r * expm1(0.5 * from_a * (s.a + z)) - v * expm1(-0.5 * to_b * (s.b + z));
     by_scale = s.a * by_location + from_a - s.w * v * at_high;
   } else if (is_tail(s)) {
-    // The survival function has fallen by this factor's logarithm; t is the way from the bound.
+    // target is by how much the logarithm of the survival function has fallen from a to the draw, and t the distance between the
+    // two.
     const double drop = fall(s.a, s.w), target = v < 0.5 ? -log1p(v * expm1(-drop)) : -log(r + v * exp(-drop));
-    // Newton's method from above, where the fall is convex.
+    // Newton's method, starting from above, where `fall` is convex.
     double t = target * mills(s.a);
     for (int step = 0; step < 12; step++) t += (target - fall(s.a, t)) * mills(s.a + t);
     z = s.a + t;

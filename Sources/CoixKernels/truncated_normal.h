@@ -3,12 +3,13 @@
 #ifndef COIX_TRUNCATED_NORMAL_H
 #define COIX_TRUNCATED_NORMAL_H
 
-/// The log-density at q = {x, location, scale, low, high}, of which either bound may be infinite, and its derivatives by these numbers
-/// unless `slopes` is NULL.
+/// The log-density at q = {x, location, scale, low, high}, where either bound may be infinite. Unless `slopes` is NULL, it gets
+/// the derivatives with respect to these numbers.
 double coix_truncated_normal(const double *q, double *slopes);
 
-/// How the draw that a uniform number u makes moves with q = {draw, u, location, scale, low, high} at a fixed u, its place in the
-/// distribution function. The draw itself, which is rounded, is not read, and has slope 0, as u has.
+/// The derivatives of a draw with respect to q = {draw, u, location, scale, low, high}. The draw was made from the uniform number
+/// u, the value of the cumulative distribution function at the draw, which stays fixed. q's draw, which is rounded, is not read;
+/// the slopes for draw and u are 0.
 void coix_truncated_normal_move(const double *q, double *slopes);
 
 #endif

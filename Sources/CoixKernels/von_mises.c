@@ -1,4 +1,4 @@
-// The von Mises distribution, in double inside: its normalising Bessel function, and a round of its sampler.
+// The von Mises distribution, computed in double: its normalising Bessel function, and a round of its sampler.
 
 #include "internal.h"
 
@@ -20,7 +20,7 @@ static double log_bessel(double x, double *slope) {
     *slope = x * first / (1.0 + zeroth) - 1.0;
     return log1p(zeroth) - x;
   }
-  // The asymptotic series, and that of the functions' difference, in which nothing cancels.
+  // The asymptotic series of I0, and that of I1 - I0, in which no digits cancel.
   double before = 1.0, difference = 0.0;
   for (int k = 1; k <= 30; k++) {
     const double odd = 2.0 * k - 1.0, step = 1.0 / (8.0 * x * k);
@@ -49,9 +49,10 @@ void coix_log_bessel_i0_backward(const float *x, const float *dy, float *dx, siz
   }
 }
 
-/// D. J. Best and N. I. Fisher, "Efficient simulation of the von Mises distribution" (1979): the proposal is a wrapped Cauchy number with
-/// mean resultant length rho, the angle 2 atan((1 - rho) / (1 + rho) tan(pi u / 2)). With w the angle's cosine and q = 2 rho / (1 + rho²),
-/// it is accepted if log(y / v) + 1 >= y for y = kappa (1/q - w). All is written so that no digits go at any kappa.
+/// D. J. Best and N. I. Fisher, "Efficient simulation of the von Mises distribution" (1979): the proposal is a wrapped Cauchy
+/// number with mean resultant length rho, the angle 2 atan((1 - rho) / (1 + rho) tan(pi u / 2)). With w the angle's cosine and q
+/// = 2 rho / (1 + rho²), it is accepted if log(y / v) + 1 >= y for y = kappa (1/q - w). The formulas are written so that no
+/// digits cancel for any kappa.
 static int propose(double kappa, double u, double v, double *angle) {
   const double root = sqrt(1.0 + 4.0 * kappa * kappa), r = 1.0 + root, s = sqrt(2.0 * r);
   const double rho = 2.0 * kappa / (r + s);

@@ -1,14 +1,15 @@
-// What evidence and effective sample size are computed from: sums over all particles' weights, in double, by blocks whose borders
-// depend on the number of particles alone.
+// Sums over all particles' weights, from which evidence and effective sample size are computed. They are taken in double, by
+// blocks whose borders depend on the number of particles alone.
 
 #include "internal.h"
 
 #include <math.h>
 
-/// Columns at a time.
+/// Columns that are processed at a time.
 #define GROUP ((size_t)16)
 
-/// Of a block of rows: the greatest log-weight of each column of a group, and the sums over rows of exp(w - greatest) and its square.
+/// For a block of rows: the greatest log-weight of each column of a group, and the sums over rows of exp(w - greatest) and of its
+/// square.
 typedef struct {
   float greatest[GROUP];
   double sums[GROUP], squares[GROUP];
@@ -32,7 +33,7 @@ typedef struct {
   double sums[2];
 } block_moments;
 
-/// Each block about its own greatest weight, in one pass through memory.
+/// The moments of a block relative to the block's own greatest weight, so that one pass through memory is enough.
 static void block(const float *x, size_t n, block_moments *out) {
   out->greatest = kernels->greatest(x, n);
   out->sums[0] = out->sums[1] = 0;
@@ -59,11 +60,11 @@ static void one_column(const float *x, double *greatest, double *sum, double *su
   *sum_of_squares = q;
 }
 
-/// Fewer blocks than for a single column: what is kept of them lies on the stack.
+/// There are fewer blocks than for a single column, since their moments are kept on the stack.
 #define MOST_GROUP_BLOCKS 64
 #define LEAST_GROUP_BLOCK ((size_t)1024)
 
-/// Up to GROUP neighbouring columns.
+/// The moments of up to GROUP neighbouring columns.
 static void one_group(const float *x, double *greatest, double *sum, double *sum_of_squares, size_t n, size_t columns,
                       size_t width, int threads) {
   const size_t size = coix_max(LEAST_GROUP_BLOCK, coix_blocks(n, MOST_GROUP_BLOCKS)), blocks = coix_blocks(n, size);
@@ -93,7 +94,7 @@ void coix_weight_moments(const float *log_weight, double *greatest, double *sum,
     one_column(log_weight, greatest, sum, sum_of_squares, n, team);
     return;
   }
-  // Long columns are cut into blocks; short ones are shared out by groups.
+  // Threads share long columns by their blocks; of short columns, each thread takes whole groups.
   const size_t groups = coix_blocks(columns, GROUP);
   const int within = coix_team_for((double)(n * coix_min(columns, GROUP)), team);
   const int across = within > 1 ? 1 : coix_team_for((double)n * (double)columns, team);

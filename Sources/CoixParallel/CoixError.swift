@@ -19,7 +19,7 @@ public enum CoixError: Error, Equatable, Sendable {
   case site(name: String, reason: String)
   /// An error in tensors or weights, with the site at which it came to light.
   indirect case atSite(name: String, error: CoixError)
-  /// Programs that run together stand in plates of different sizes.
+  /// Programs that run together are in plates of different sizes.
   case unequalPlates([String])
   /// A plate without rows.
   case emptyPlate(name: String, count: Int)
@@ -29,9 +29,9 @@ public enum CoixError: Error, Equatable, Sendable {
   case notANumber(source: String, at: RowLocation)
   /// A parameter outside a distribution's domain, found because checks were on.
   case parameter(site: String, parameter: String, requirement: String, value: Float, at: RowLocation)
-  /// All of an instance's weights are -inf, or one is NaN or +inf. The instance is counted through the plates
-  /// within that of the particles. An evaluation throws it within ``atSite(name:error:)``, with the site that
-  /// is to blame.
+  /// All of an instance's weights are -inf, or one is NaN or +inf. The instance's number counts the rows of
+  /// the plates inside the particles' plate. An evaluation wraps this error in ``atSite(name:error:)``, which
+  /// names the site that caused it.
   case weights(instance: RowLocation, reason: String)
   /// A metric that the program's run has not computed was asked for.
   case metric(name: String, reason: String)
@@ -39,7 +39,7 @@ public enum CoixError: Error, Equatable, Sendable {
   case tooManyAssignments(limit: Int)
   /// A program that the combinators' grammar does not allow.
   case illFormedProgram(String)
-  /// Memory that cannot be had.
+  /// There is not enough memory.
   case memory(what: String, bytes: Int)
   /// A number of threads below one.
   case threads(Int)
@@ -110,7 +110,7 @@ extension CoixError: CustomStringConvertible {
 }
 
 extension CoixError {
-  /// How a value and a distribution of other shapes are made to fit.
+  /// A hint how to make the shapes of a value and a distribution match; empty if there is none.
   private static func advice(value: Shape, distribution: Shape) -> String {
     if value.rank > distribution.rank {
       return "; expanded(to: \(value)).event(\(value.rank)) makes the distribution one of such an event, "

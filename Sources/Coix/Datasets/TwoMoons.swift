@@ -4,7 +4,8 @@ import Foundation
 /// Two interleaving half circles, a test bed for classifiers and densities.
 ///
 /// The construction is scikit-learn's `make_moons`: the upper half of the unit circle, and the lower half of
-/// the unit circle around (1, ½), points evenly spaced along each, then shuffled and blurred.
+/// the unit circle around (1, ½), with points evenly spaced along each, which are then shuffled and blurred
+/// by noise.
 public enum TwoMoons {
   /// Points of two moons, `[count, 2]`.
   ///
@@ -18,7 +19,7 @@ public enum TwoMoons {
       return Tensor([Float](), shape: [count, 2])  // a shape that no numbers fit: poisoned
     }
     do {
-      // The numbers, and their order.
+      // Memory for the numbers, and for their order.
       try Memory.require(count, of: Float.self, each: 48, for: "\(count) points of the two moons")
     } catch {
       return .failed(error)

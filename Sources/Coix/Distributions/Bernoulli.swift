@@ -16,17 +16,18 @@ public struct Bernoulli: Distribution {
     self.parameter = parameter
   }
 
-  /// By the probability of 1. For log-probabilities it is clamped to [least normal float, 1 - 2⁻²³].
+  /// A Bernoulli distribution with a given probability of 1. In log-probabilities, the probability is clamped
+  /// to [least normal float, 1 - 2⁻²³].
   public init(probabilities: Tensor) { self.init(.probabilities, probabilities) }
 
-  /// The same with a number.
+  /// The same distribution, from a number instead of a tensor.
   @_disfavoredOverload
   public init(probabilities: some TensorConvertible) { self.init(probabilities: probabilities.asTensor) }
 
-  /// By the log-odds of 1, which may be infinite.
+  /// A Bernoulli distribution with given log-odds of 1, which may be infinite.
   public init(logits: Tensor) { self.init(.logits, logits) }
 
-  /// The same with a number.
+  /// The same distribution, from a number instead of a tensor.
   @_disfavoredOverload
   public init(logits: some TensorConvertible) { self.init(logits: logits.asTensor) }
 
@@ -57,7 +58,7 @@ public struct Bernoulli: Distribution {
         let p = parameter.clamped(to: .leastNormalMagnitude...(1 - 0x1p-23))
         return select(x, log(p), log1p(-p))
       case .logits:
-        // The log-odds of the other value: an infinite one is as good as any.
+        // The softplus's argument is the log-odds of the other value, which may be infinite.
         return -softplus((1 - 2 * x) * parameter)
       }
     }.summingLast(reducing)

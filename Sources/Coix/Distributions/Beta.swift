@@ -3,11 +3,11 @@ import CoixParallel
 /// The beta distribution: density x^(a - 1) (1 - x)^(b - 1) / B(a, b) on 0 ≤ x ≤ 1.
 ///
 /// Draws are the first component of the ``Dirichlet`` distribution with concentrations a and b, as in
-/// NumPyro; gradients flow to both.
+/// NumPyro; gradients of draws flow to both concentrations.
 public struct Beta: Distribution {
-  /// The concentration a > 0 near 1.
+  /// The concentration a > 0: the larger a, the closer the draws to 1.
   public let concentration1: Tensor
-  /// The concentration b > 0 near 0.
+  /// The concentration b > 0: the larger b, the closer the draws to 0.
   public let concentration0: Tensor
 
   /// A beta distribution; the parameters broadcast against each other.
@@ -16,7 +16,7 @@ public struct Beta: Distribution {
     self.concentration0 = concentration0
   }
 
-  /// The same with numbers, or numbers and tensors.
+  /// The same distribution, from numbers, or from numbers and tensors.
   @_disfavoredOverload
   public init(_ concentration1: some TensorConvertible, _ concentration0: some TensorConvertible) {
     self.init(concentration1.asTensor, concentration0.asTensor)

@@ -3,7 +3,8 @@ import CoixParallel
 /// The number of successes in n independent trials: probability n! / (k! (n - k)!) · p^k (1 - p)^(n - k) of k
 /// = 0, 1, …, n, kept as a float.
 ///
-/// Draws have no gradient; see `Draw.binomial(_:_:)`. Other values are outside of the support.
+/// Draws have no gradient; see `Draw.binomial(_:_:)`. Values other than these counts are outside of the
+/// support.
 public struct Binomial: Distribution {
   private enum Form {
     case probabilities, logits
@@ -20,21 +21,23 @@ public struct Binomial: Distribution {
     self.parameter = parameter
   }
 
-  /// By the probability of a success in each trial; both broadcast against each other.
+  /// A binomial distribution with a given probability of a success in each trial; both parameters broadcast
+  /// against each other.
   public init(_ totalCount: Tensor, probabilities: Tensor) {
     self.init(totalCount, .probabilities, probabilities)
   }
 
-  /// The same with numbers, or numbers and tensors.
+  /// The same distribution, from numbers, or from numbers and tensors.
   @_disfavoredOverload
   public init(_ totalCount: some TensorConvertible, probabilities: some TensorConvertible) {
     self.init(totalCount.asTensor, probabilities: probabilities.asTensor)
   }
 
-  /// By the log-odds of a success in each trial, which may be infinite; both broadcast against each other.
+  /// A binomial distribution with given log-odds of a success in each trial, which may be infinite; both
+  /// parameters broadcast against each other.
   public init(_ totalCount: Tensor, logits: Tensor) { self.init(totalCount, .logits, logits) }
 
-  /// The same with numbers, or numbers and tensors.
+  /// The same distribution, from numbers, or from numbers and tensors.
   @_disfavoredOverload
   public init(_ totalCount: some TensorConvertible, logits: some TensorConvertible) {
     self.init(totalCount.asTensor, logits: logits.asTensor)
@@ -50,8 +53,8 @@ public struct Binomial: Distribution {
     }
   }
 
-  /// All counts up to the greatest number of trials, if that is the same throughout a plate and small; nil
-  /// else.
+  /// All counts up to the greatest number of trials, if that is the same for all rows of a plate and at most
+  /// 1,000; else nil.
   public var finiteSupport: FiniteSupport? {
     guard totalCount.failure == nil else { return FiniteSupport(points: [totalCount]) }
     guard !totalCount.isMapped, let greatest = totalCount.scalars.max(),

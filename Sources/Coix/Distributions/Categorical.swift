@@ -2,9 +2,9 @@ import CoixParallel
 
 /// The distribution of an index 0, 1, …, K - 1, kept as a float.
 ///
-/// Draws have no gradient; other values are outside of the support. Drawing by probabilities and by logits
-/// are different algorithms (as in NumPyro), so the same key gives different draws. A category of probability
-/// zero is never drawn.
+/// Draws have no gradient. Values other than these indices are outside of the support. Probabilities and
+/// logits are drawn from by different algorithms (as in NumPyro), so the same key gives different draws. A
+/// category of probability zero is never drawn.
 public struct Categorical: Distribution {
   enum Form {
     case probabilities, logits
@@ -19,17 +19,17 @@ public struct Categorical: Distribution {
     self.parameter = parameter
   }
 
-  /// By probabilities that sum to 1 over the last axis.
+  /// A categorical distribution with probabilities that sum to 1 over the last axis.
   public init(probabilities: Tensor) { self.init(.probabilities, probabilities) }
 
-  /// The same with an array of numbers.
+  /// The same distribution, from an array of numbers.
   @_disfavoredOverload
   public init(probabilities: some TensorConvertible) { self.init(probabilities: probabilities.asTensor) }
 
-  /// By unnormalised log-probabilities, over the last axis.
+  /// A categorical distribution with unnormalised log-probabilities along the last axis.
   public init(logits: Tensor) { self.init(.logits, logits) }
 
-  /// The same with an array of numbers.
+  /// The same distribution, from an array of numbers.
   @_disfavoredOverload
   public init(logits: some TensorConvertible) { self.init(logits: logits.asTensor) }
 
@@ -65,7 +65,7 @@ public struct Categorical: Distribution {
     guard count > 0 else { return refused }
     let support = (value .>= 0) * (value .< Float(count)) * (value .== value.floor)
     let chosen = value.oneHot(depth: count)
-    // Zero where not chosen, also against -inf.
+    // Categories that are not chosen contribute 0, even if their log-probability is -inf.
     let density = select(chosen, logProbabilities, Tensor(0)).sum(axis: -1)
     return density.supported(where: support).summingLast(reducing)
   }
@@ -79,8 +79,8 @@ public struct Categorical: Distribution {
     }
   }
 
-  /// Where a uniform number passes from a category to the next, see `categoryBounds()`. For at least one
-  /// category.
+  /// The bounds at which a uniform number passes from one category to the next; see `categoryBounds()`. There
+  /// must be at least one category.
   var bounds: Tensor {
     switch form {
     case .logits: parameter.softmax(axis: -1).categoryBounds()

@@ -16,7 +16,7 @@ public struct Delta: Distribution {
     self.eventRank = eventRank
   }
 
-  /// The same with numbers, or numbers and tensors.
+  /// The same distribution, from numbers, or from numbers and tensors.
   @_disfavoredOverload
   public init(
     _ value: some TensorConvertible, logDensity: some TensorConvertible = Tensor(0), eventRank: Int = 0

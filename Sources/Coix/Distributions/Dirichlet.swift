@@ -3,8 +3,8 @@ import CoixParallel
 /// The Dirichlet distribution over vectors of probabilities: density Γ(Σα) / ΠΓ(α_k) · Π x_k^(α_k - 1) on the
 /// simplex.
 ///
-/// Draws are kept away from 0 and 1 by as little as a float can tell; gradients flow to the concentrations. A
-/// value is on the simplex if no component is negative and their sum is 1, up to 1e-6. A component of 0 whose
+/// Draws are clamped to [least normal float, 1 - 2⁻²³]; their gradients flow to the concentrations. A value
+/// is on the simplex if no component is negative and their sum is 1, up to 1e-6. A component of 0 whose
 /// concentration is 1 counts as a factor of 1.
 public struct Dirichlet: Distribution {
   /// The concentrations α > 0, along the last axis.
@@ -13,7 +13,7 @@ public struct Dirichlet: Distribution {
   /// A Dirichlet distribution; the concentrations' last axis is the event.
   public init(_ concentration: Tensor) { self.concentration = concentration }
 
-  /// The same with an array of numbers.
+  /// The same distribution, from an array of numbers.
   @_disfavoredOverload
   public init(_ concentration: some TensorConvertible) { self.init(concentration.asTensor) }
 

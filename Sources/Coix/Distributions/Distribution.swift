@@ -2,8 +2,8 @@ import CoixParallel
 
 /// A probability distribution: something a site can draw from.
 ///
-/// To add one, write one file: a structure that conforms to this protocol. ``expanded(to:)``, ``event(_:)``
-/// and `masked(_:)` come with it.
+/// To add a distribution, write one file: a structure that conforms to this protocol. ``expanded(to:)``,
+/// ``event(_:)`` and `masked(_:)` come with it.
 public protocol Distribution: Sendable {
   /// The shape of one draw: batch axes, then event axes.
   var shape: Shape { get }
@@ -20,13 +20,13 @@ public protocol Distribution: Sendable {
   /// The result's shape is that of the broadcast batch axes that remain.
   func logProb(of value: Tensor, reducing: Int) -> Tensor
 
-  /// The distribution with each parameter replaced: to stop gradients, say.
+  /// The distribution with each parameter replaced, for example to stop gradients.
   func mapParameters(_ transform: (Tensor) -> Tensor) -> Self
 
   /// The parameters, with what they must satisfy.
   var parameters: [DistributionParameter] { get }
 
-  /// The value with zeros where it does not count, under a mask; as by default the value itself.
+  /// The value with zeros where a mask says that it does not count; by default the value itself.
   func counted(_ value: Tensor) -> Tensor
 
   /// The values that a draw may take; nil, as by default, if they are not finitely many.
@@ -35,9 +35,9 @@ public protocol Distribution: Sendable {
 
 /// A distribution's parameter and its domain.
 ///
-/// What is required of several numbers together is required of a quantity made of them: that probabilities
-/// sum to 1, say. Parameters that are the same for all rows are always checked, others where
-/// `EvaluationOptions(checks: true)` asks for it.
+/// A requirement on several numbers together is stated as one on a quantity computed from them, such as the
+/// sum of probabilities, which must be 1. Parameters that are the same for all rows are always checked,
+/// others only with `EvaluationOptions(checks: true)`.
 public struct DistributionParameter: Sendable {
   /// What a parameter must be.
   public enum Requirement: String, Sendable {
@@ -75,9 +75,9 @@ public struct DistributionParameter: Sendable {
 
   /// The parameter's name.
   public let name: String
-  /// Its value.
+  /// The parameter's value.
   public let tensor: Tensor
-  /// Its domain.
+  /// The parameter's domain.
   public let requirement: Requirement
 
   /// A parameter.
@@ -93,7 +93,8 @@ extension Distribution {
 
   public func counted(_ value: Tensor) -> Tensor { value }
 
-  /// Every tensor that the distribution is made of: its parameters, and what wrappers have of their own.
+  /// Every tensor that the distribution is made of: its parameters, and the tensors of its wrappers, such as
+  /// masks.
   var tensors: [Tensor] {
     var tensors: [Tensor] = []
     _ = mapParameters { tensor in
@@ -112,10 +113,10 @@ extension Distribution {
     return shape.dropping(batchShape(within: shape).rank)
   }
 
-  /// Whether the shape has as many axes as belong to one event.
+  /// Whether the shape has at least as many axes as belong to one event.
   var hasEventAxes: Bool { (0...shape.rank).contains(eventRank) }
 
-  /// The axes that are not event axes, for one who has the distribution's shape already.
+  /// The axes that are not event axes, for a caller that has the distribution's shape already.
   func batchShape(within shape: Shape) -> Shape {
     shape.leading(shape.rank - max(0, min(eventRank, shape.rank)))
   }
@@ -139,20 +140,20 @@ extension Distribution {
   /// The same distribution, its log-probability 0 throughout if `isCounted` is false.
   public func masked(_ isCounted: Bool) -> Masked<Self> { Masked(self, Tensor(isCounted ? 1 : 0)) }
 
-  /// The same distribution with its log-probability times `factor`, at least 0: for a plate's subsample, the
-  /// plate's size over the sample's.
+  /// The same distribution with its log-probability multiplied by `factor`, which is at least 0. For a
+  /// subsample of a plate, the factor is the plate's size divided by the subsample's size.
   public func scaled(by factor: Tensor) -> Scaled<Self> { Scaled(self, factor) }
 
-  /// The same with a number for the factor.
+  /// The same distribution with its log-probability multiplied by a number.
   @_disfavoredOverload
   public func scaled(by factor: some TensorConvertible) -> Scaled<Self> { scaled(by: factor.asTensor) }
 
-  /// What a bijector makes of the distribution's draws.
+  /// The distribution of this distribution's draws after a bijector has been applied to them.
   public func transformed<B: Bijector>(by bijector: B) -> Transformed<Self, B> { Transformed(self, bijector) }
 }
 
 extension Tensor {
-  /// The sum over the last `count` axes: what ``Distribution/logProb(of:reducing:)`` does at its end.
+  /// The sum over the last `count` axes: the last step of ``Distribution/logProb(of:reducing:)``.
   func summingLast(_ count: Int) -> Tensor {
     guard count > 0 else { return self }
     guard count <= shape.rank else {
@@ -171,9 +172,10 @@ extension Tensor {
     formula(select(support, self, standIn)).supported(where: support)
   }
 
-  /// These draws over a rate, kept within the positive normal floats. Beyond them gradients are 0.
+  /// These draws divided by a rate, clamped to the positive normal floats. Where a draw is clamped, gradients
+  /// are 0.
   func bounded(overRate rate: Tensor) -> Tensor {
-    // NaN goes on.
+    // NaN stays NaN.
     let isLarge = (detached / rate.detached) .== .infinity
     let quotient = select(isLarge, 0, self) / rate
     return maximum(
@@ -191,19 +193,19 @@ extension Tensor {
 }
 
 extension Int {
-  /// A number of axes that someone asked for, near enough to 0 that sums of such numbers are numbers. No
-  /// shape has so many.
+  /// This number, as a number of axes that a caller asked for, clamped so that sums of such numbers cannot
+  /// overflow. No shape has so many axes.
   var asRank: Int { Int(Int32(clamping: self)) }
 }
 
-/// scale · exp(exponent) for a scale above 0, kept within the positive numbers that a float can tell, where
-/// gradients of the exponent end.
+/// scale · exp(exponent) for a scale above 0, clamped to the positive normal floats. Where it is clamped, no
+/// gradient flows to the exponent.
 func boundedPositive(_ scale: Tensor, timesExp exponent: Tensor) -> Tensor {
   let logScale = log(scale).detached
   // With a margin for rounding.
   let least = log(Tensor(.leastNormalMagnitude)) + 1e-4 - logScale
   let greatest = minimum(log(Tensor(.greatestFiniteMagnitude)) - 1e-4 - logScale, 177)
-  // In two halves, since the exponential alone may have no place among the floats.
+  // The exponential is applied as two equal factors, since it may be too large or too small for a float.
   let root = exp(minimum(maximum(exponent, least), greatest) / 2)
   return scale * root * root
 }

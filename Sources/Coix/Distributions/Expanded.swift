@@ -4,12 +4,13 @@ import CoixParallel
 ///
 /// Numbers are drawn in NumPyro's order, in which a plate's rows are the first batch axes: the new leading
 /// axes, the stretched inner axes from right to left, then the original batch and event axes. Within a local
-/// plate rows count among the original axes if a parameter varies over them, and every new axis is then a
-/// stretched inner one, slower than rows. A distribution that is expanded twice is drawn as if at once.
+/// plate, rows count among the original axes if a parameter varies over them; every new axis then counts as a
+/// stretched inner axis, which varies more slowly than rows. A distribution that is expanded twice is drawn
+/// as if it had been expanded once.
 public struct Expanded<Base: Distribution>: Distribution {
   private let base: Base
   private let batch: Shape
-  /// Whether a local plate asks for it.
+  /// Whether the expansion is for a local plate.
   private let isLocal: Bool
 
   init(_ base: Base, to batch: Shape, isLocal: Bool = false) {
@@ -48,8 +49,8 @@ public struct Expanded<Base: Distribution>: Distribution {
     guard !stretched.isEmpty else {
       return base.sample(draw.ordered(sizes, isLocal: isLocal))
     }
-    // From the sequence's fastest axis: event, original batch, (rows,) stretched from left to right, leading
-    // (rows).
+    // The order of the draw, from the fastest axis: event, original batch, rows if a parameter varies over
+    // them, stretched axes from left to right, leading axes, rows otherwise.
     var strides = [Int](repeating: 0, count: sizes.rank)
     var step = 1
     func lay(_ axes: some Sequence<Int>) {

@@ -2,7 +2,7 @@ import CoixParallel
 
 /// The exponential distribution: density λ exp(-λ x) on x > 0.
 ///
-/// Draws are kept above 0, and finite, by as little as a float can tell. Gradients of draws flow to the rate.
+/// Draws are clamped to the positive normal floats. Gradients of draws flow to the rate.
 public struct Exponential: Distribution {
   /// The rate λ > 0.
   public let rate: Tensor
@@ -10,7 +10,7 @@ public struct Exponential: Distribution {
   /// An exponential distribution.
   public init(_ rate: Tensor = 1) { self.rate = rate }
 
-  /// The same with a number.
+  /// The same distribution, from a number instead of a tensor.
   @_disfavoredOverload
   public init(_ rate: some TensorConvertible) { self.init(rate.asTensor) }
 

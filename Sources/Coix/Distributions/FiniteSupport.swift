@@ -1,13 +1,16 @@
 import CoixParallel
 
-/// The values that a draw may take, where there are finitely many.
+/// The values that a draw may take, if there are finitely many.
 ///
-/// A draw has elements, one for each index of its leading axes, and each takes one of the same number of
-/// points by itself: three coins have two points and eight values. Values of probability 0 may be among them.
+/// A draw has one element for each index of its leading axes. Each element takes one of the points,
+/// independently of the others: three coins have two points and eight values. Some of the values may have
+/// probability 0.
 public struct FiniteSupport: Sendable {
-  /// Each of the draw's shape: element by element, the values it may take.
+  /// The points, each of the draw's shape: an element of a draw takes the values that one of the points has
+  /// there.
   public let points: [Tensor]
-  /// How many of the last axes belong to one element; below 0 it means 0, above their number all.
+  /// How many of the last axes belong to one element. A negative number counts as 0; one that is too large
+  /// means all axes.
   public let elementRank: Int
 
   /// A support from points of a draw's shape, of which the last `elementRank` axes vary together.
@@ -16,10 +19,10 @@ public struct FiniteSupport: Sendable {
     self.elementRank = elementRank
   }
 
-  /// The support of `shape`'s elements that each take one of the given numbers.
+  /// The support of draws of the given shape whose elements each take one of the given numbers.
   init(_ numbers: some Collection<Float>, shape: Shape) {
     do throws(CoixError) {
-      // Of each point the numbers and what holds them.
+      // Each point takes memory for its numbers and for the objects that hold them.
       try Memory.require(
         numbers.count, of: Tensor.self, each: Self.bytes(of: shape), for: "the values of a draw")
       self.init(points: numbers.map { Tensor(repeating: $0, shape: shape) })
@@ -28,10 +31,10 @@ public struct FiniteSupport: Sendable {
     }
   }
 
-  /// About the memory that one point takes: its numbers, and what holds them.
+  /// About how many bytes one point takes: its numbers, and the objects that hold them.
   private static func bytes(of shape: Shape) -> Int { 256 + 8 * shape.elementCount }
 
-  /// The same, for draws of a shape that this one's broadcasts to.
+  /// The same support for draws of another shape, to which this support's shape broadcasts.
   func expanded(to shape: Shape) -> FiniteSupport {
     FiniteSupport(
       points: points.map { $0.shape == shape ? $0 : $0.broadcast(to: shape) }, elementRank: elementRank)
@@ -43,7 +46,8 @@ public struct FiniteSupport: Sendable {
     return shape.leading(shape.rank - max(0, min(elementRank, shape.rank)))
   }
 
-  /// The number of values: points to the power of elements; nil where that is no `Int`.
+  /// The number of values: the number of points to the power of the number of elements; nil if that
+  /// overflows.
   var count: Int? {
     guard points.count > 1 else { return points.count }
     var count = 1
@@ -55,7 +59,8 @@ public struct FiniteSupport: Sendable {
     return count
   }
 
-  /// The value of a number below ``count``, in lexicographic order of the elements' points, the last fastest.
+  /// The value with a given number, which is below ``count``. Values are in lexicographic order of their
+  /// elements' points: the last element varies fastest.
   func value(_ number: Int) -> Tensor {
     guard points.count > 1 else { return points.first ?? .nan }
     var choice = [Int](repeating: 0, count: elements.elementCount)
@@ -75,9 +80,9 @@ public struct FiniteSupport: Sendable {
     }
   }
 
-  /// The values of draws that each come from one of several supports, for draws of a shape that theirs
-  /// broadcast to: each element's points are those of all supports, every one once. Elements are as small as
-  /// in the support where they are smallest, so that values may be among these that no support has.
+  /// A support that contains all values of several supports, for draws of a shape to which their shapes
+  /// broadcast. Each element's points are those of all supports, without repetitions. The result has the
+  /// smallest element rank of the supports, so it may also contain values that no support has.
   ///
   /// - Returns: nil if that gives elements different numbers of points.
   static func union(_ supports: [FiniteSupport], shape: Shape) -> FiniteSupport? {
@@ -98,7 +103,7 @@ public struct FiniteSupport: Sendable {
       return FiniteSupport(points: [Tensor.failed(error)])
     }
     var seen = [Set<[Float]>](repeating: [], count: elements)
-    // By element, the numbers of the points that are new to it.
+    // For each element, the numbers of the points that differ there from all points before them.
     var different = [[Int]](repeating: [], count: elements)
     for (number, point) in all.points.enumerated() {
       point.withScalars { scalars in

@@ -2,8 +2,8 @@ import CoixParallel
 
 /// The gamma distribution: density β^α x^(α - 1) exp(-β x) / Γ(α) on x > 0.
 ///
-/// Draws are kept above 0, and finite, by as little as a float can tell: small concentrations give smaller
-/// numbers than there are floats. Gradients of draws flow to both parameters; see `Draw.gamma(_:)`.
+/// Draws are clamped to the positive normal floats: small concentrations give numbers too small for a float.
+/// Gradients of draws flow to both parameters; see `Draw.gamma(_:)`.
 public struct Gamma: Distribution {
   /// The concentration (or shape) α > 0.
   public let concentration: Tensor
@@ -16,7 +16,7 @@ public struct Gamma: Distribution {
     self.rate = rate
   }
 
-  /// The same with numbers, or numbers and tensors.
+  /// The same distribution, from numbers, or from numbers and tensors.
   @_disfavoredOverload
   public init(_ concentration: some TensorConvertible, _ rate: some TensorConvertible = Tensor(1)) {
     self.init(concentration.asTensor, rate.asTensor)

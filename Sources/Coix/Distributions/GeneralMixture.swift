@@ -22,8 +22,8 @@ public struct GeneralMixture: Distribution {
     weights.parameters + components.flatMap(\.parameters)
   }
 
-  /// The values of all components; nil if there are places of the batch that thereby have more of them than
-  /// others.
+  /// The values of all components; nil if a component has no finite support, or if elements of the batch
+  /// would have different numbers of values.
   public var finiteSupport: FiniteSupport? {
     guard isConsistent else { return FiniteSupport(points: [refused]) }
     let supports = components.compactMap(\.finiteSupport)

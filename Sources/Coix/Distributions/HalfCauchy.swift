@@ -3,8 +3,8 @@ import CoixParallel
 /// The half-Cauchy distribution, that of the absolute value of a Cauchy number around 0: density 2 / (π γ (1
 /// + (x/γ)²)) on x > 0.
 ///
-/// Draws are absolute values of the ``Cauchy`` distribution's, as in NumPyro, and kept within the positive
-/// numbers that a float can tell. Gradients of draws flow to the scale.
+/// Draws are absolute values of the ``Cauchy`` distribution's, as in NumPyro, and clamped to the positive
+/// normal floats. Gradients of draws flow to the scale.
 public struct HalfCauchy: Distribution {
   /// The median γ > 0.
   public let scale: Tensor
@@ -12,7 +12,7 @@ public struct HalfCauchy: Distribution {
   /// A half-Cauchy distribution.
   public init(_ scale: Tensor = 1) { self.scale = scale }
 
-  /// The same with a number.
+  /// The same distribution, from a number instead of a tensor.
   @_disfavoredOverload
   public init(_ scale: some TensorConvertible) { self.init(scale.asTensor) }
 

@@ -3,7 +3,7 @@ import CoixParallel
 /// The half-normal distribution, that of the absolute value of a centred normal number: density √(2/π)
 /// exp(-½(x/σ)²) / σ on x > 0.
 ///
-/// Draws are kept above 0 by as little as a float can tell. Gradients of draws flow to the scale.
+/// Draws are clamped to the positive normal floats. Gradients of draws flow to the scale.
 public struct HalfNormal: Distribution {
   /// The normal distribution's standard deviation σ > 0.
   public let scale: Tensor
@@ -11,7 +11,7 @@ public struct HalfNormal: Distribution {
   /// A half-normal distribution.
   public init(_ scale: Tensor = 1) { self.scale = scale }
 
-  /// The same with a number.
+  /// The same distribution, from a number instead of a tensor.
   @_disfavoredOverload
   public init(_ scale: some TensorConvertible) { self.init(scale.asTensor) }
 

@@ -3,12 +3,12 @@ import CoixParallel
 /// The inverse gamma distribution, that of 1/y for a gamma number y: density β^α x^(-α - 1) exp(-β/x) / Γ(α)
 /// on x > 0.
 ///
-/// Draws are inverses of the ``Gamma`` distribution's, as in NumPyro, and kept within the positive numbers
-/// that a float can tell. Gradients of draws flow to both parameters.
+/// Draws are inverses of the ``Gamma`` distribution's, as in NumPyro, and clamped to the positive normal
+/// floats. Gradients of draws flow to both parameters.
 public struct InverseGamma: Distribution {
   /// The concentration (or shape) α > 0.
   public let concentration: Tensor
-  /// The gamma distribution's rate β > 0, which is a scale of this one: NumPyro's `rate`.
+  /// The gamma distribution's rate β > 0, which is the scale of this distribution; NumPyro's `rate`.
   public let rate: Tensor
 
   /// An inverse gamma distribution; the parameters broadcast against each other.
@@ -17,7 +17,7 @@ public struct InverseGamma: Distribution {
     self.rate = rate
   }
 
-  /// The same with numbers, or numbers and tensors.
+  /// The same distribution, from numbers, or from numbers and tensors.
   @_disfavoredOverload
   public init(_ concentration: some TensorConvertible, _ rate: some TensorConvertible = Tensor(1)) {
     self.init(concentration.asTensor, rate.asTensor)
@@ -34,7 +34,7 @@ public struct InverseGamma: Distribution {
     let inverse = (rate / draw.gamma(select(isSmall, 1, concentration)))
       .clamped(to: .leastNormalMagnitude ... .greatestFiniteMagnitude)
     guard isSmall.hasNonzero else { return inverse }
-    // Small concentrations give gamma numbers below all floats, but not below all logarithms.
+    // Small concentrations give gamma numbers that are too small for a float, but whose logarithms are not.
     let small = boundedPositive(rate, timesExp: -draw.logGamma(select(isSmall, concentration, 1)))
     return select(isSmall, small, inverse)
   }

@@ -4,15 +4,16 @@ import CoixParallel
 /// correlation matrices based on vines and extended onion method", 2009): density proportional to det(R)^(η -
 /// 1) with respect to the numbers below the diagonal.
 ///
-/// Draws are L Lᵀ for a draw L of ``LKJCholesky``, as in NumPyro. That is also the better one to have in a
-/// program: no factor needs to be found again. Gradients of draws flow to the concentration. A value is a
-/// correlation matrix if it is symmetric and positive definite, and its diagonal 1 up to 1e-6.
+/// Draws are L Lᵀ for a draw L of ``LKJCholesky``, as in NumPyro. In a program, ``LKJCholesky`` itself is the
+/// better choice: no Cholesky factor has to be computed again. Gradients of draws flow to the concentration.
+/// A value is a correlation matrix if it is symmetric and positive definite, and its diagonal is 1 up to
+/// 1e-6.
 public struct LKJ: Distribution {
   private let base: Transformed<LKJCholesky, CorrelationMatrix>
   /// The number n ≥ 2 of rows and columns.
   public let dimension: Int
-  /// The concentration η > 0: 1 makes all correlation matrices alike, more favours weak correlations, less
-  /// strong ones.
+  /// The concentration η > 0: 1 gives all correlation matrices the same density, larger values favour weak
+  /// correlations, and smaller values strong ones.
   public let concentration: Tensor
 
   /// A distribution of matrices `[dimension, dimension]`, one for each concentration.
@@ -22,7 +23,7 @@ public struct LKJ: Distribution {
     base = LKJCholesky(dimension, concentration).transformed(by: CorrelationMatrix())
   }
 
-  /// The same with a number for the concentration.
+  /// The same distribution, with a number as concentration.
   @_disfavoredOverload
   public init(_ dimension: Int, _ concentration: some TensorConvertible) {
     self.init(dimension, concentration.asTensor)

@@ -10,8 +10,8 @@ import CoixParallel
 public struct LKJCholesky: Distribution {
   /// The number n ≥ 2 of rows and columns.
   public let dimension: Int
-  /// The concentration η > 0: 1 makes all correlation matrices alike, more favours weak correlations, less
-  /// strong ones.
+  /// The concentration η > 0: 1 gives all correlation matrices the same density, larger values favour weak
+  /// correlations, and smaller values strong ones.
   public let concentration: Tensor
 
   /// A distribution of matrices `[dimension, dimension]`.
@@ -20,7 +20,7 @@ public struct LKJCholesky: Distribution {
     self.concentration = concentration
   }
 
-  /// The same with a number for the concentration.
+  /// The same distribution, with a number as concentration.
   @_disfavoredOverload
   public init(_ dimension: Int, _ concentration: some TensorConvertible) {
     self.init(dimension, concentration.asTensor)
@@ -33,7 +33,7 @@ public struct LKJCholesky: Distribution {
   public func sample(_ draw: Draw) -> Tensor {
     guard dimension >= 2, draw.shape.suffix(2) == [dimension, dimension] else { return refused }
     let (betaKey, normalKey) = draw.key.split()
-    // For the rows from the second: how many numbers stand before the diagonal.
+    // For each row from the second on, how many numbers stand before the diagonal.
     let counts = Tensor((1..<dimension).map(Float.init))
     let squaredLengths = Beta(
       counts / 2, (concentration + Float(dimension) / 2).expandingAxis(at: -1) - (counts + 1) / 2
@@ -46,7 +46,7 @@ public struct LKJCholesky: Distribution {
     let first = Tensor([1] + [Float](repeating: 0, count: dimension - 1))
     let rows = (1..<dimension).map { row in
       let along = normals.sliced(axis: -1, row * (row - 1) / 2..<row * (row + 1) / 2)
-      // Zeros alone have no direction, so that any other vector will do.
+      // A vector of zeros has no direction; a vector of ones replaces it.
       let vector = along + (along.squared.sum(axis: -1).expandingAxis(at: -1) .== 0)
       let squaredLength = squaredLengths.sliced(axis: -1, row - 1..<row)
       let numbers = vector * sqrt(squaredLength / vector.squared.sum(axis: -1).expandingAxis(at: -1))
@@ -71,8 +71,8 @@ public struct LKJCholesky: Distribution {
     return density.supported(where: isInside).summingLast(reducing)
   }
 
-  /// The logarithm of the integral: for each row with k numbers before the diagonal, that of
-  /// π^(k/2) Γ(η + (n - 1 - k)/2) / Γ(η + (n - 1)/2) = π^(k/2) B(k/2, η + (n - 1 - k)/2) / Γ(k/2).
+  /// The logarithm of the density's integral: the sum, over the rows with k numbers before the diagonal, of
+  /// log of π^(k/2) Γ(η + (n - 1 - k)/2) / Γ(η + (n - 1)/2) = π^(k/2) B(k/2, η + (n - 1 - k)/2) / Γ(k/2).
   private var logNormalizer: Tensor {
     let counts = Tensor((1..<dimension).map(Float.init))
     let rest = (concentration + Float(dimension - 1) / 2).expandingAxis(at: -1) - counts / 2

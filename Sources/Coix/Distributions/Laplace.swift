@@ -15,7 +15,7 @@ public struct Laplace: Distribution, LocationScale {
     self.scale = scale
   }
 
-  /// The same with numbers, or numbers and tensors.
+  /// The same distribution, from numbers, or from numbers and tensors.
   @_disfavoredOverload
   public init(_ location: some TensorConvertible, _ scale: some TensorConvertible) {
     self.init(location.asTensor, scale.asTensor)

@@ -1,11 +1,11 @@
 import CoixParallel
 
-/// A family of distributions of numbers whose parameters are a location and a scale: all but how it draws,
-/// and its density.
+/// A family of distributions of numbers whose parameters are a location and a scale. Its extension has
+/// everything except sampling and the density.
 protocol LocationScale: Distribution {
-  /// Where it lies: any number.
+  /// The location: any real number.
   var location: Tensor { get }
-  /// How wide it is: above 0.
+  /// The scale: above 0.
   var scale: Tensor { get }
 
   /// A distribution of the family; the parameters broadcast against each other.

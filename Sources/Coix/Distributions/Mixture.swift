@@ -3,7 +3,7 @@ import CoixParallel
 /// A finite mixture of distributions from one family: density Σ w_k p_k(x).
 ///
 /// Draws and keys are those of NumPyro's `MixtureSameFamily`: a draw of every component, of which one is
-/// chosen. Gradients of draws flow to the chosen component only, none to the weights.
+/// chosen. Gradients of draws flow to the chosen component only, not to the weights.
 public struct Mixture<Component: Distribution>: Distribution {
   private let weights: Categorical
   private let components: Component
@@ -22,8 +22,8 @@ public struct Mixture<Component: Distribution>: Distribution {
   public var eventRank: Int { components.eventRank }
   public var parameters: [DistributionParameter] { weights.parameters + components.parameters }
 
-  /// The values of all components; nil if there are places of the batch that thereby have more of them than
-  /// others.
+  /// The values of all components; nil if the components have no finite support, or if elements of the batch
+  /// would have different numbers of values.
   public var finiteSupport: FiniteSupport? {
     guard let support = components.finiteSupport else { return nil }
     guard isConsistent else { return FiniteSupport(points: [refused]) }
@@ -64,7 +64,7 @@ public struct Mixture<Component: Distribution>: Distribution {
 }
 
 extension Categorical {
-  /// For each place of a draw one of the samples that lie along the axis before the event.
+  /// For each element of a draw, the chosen one of the samples, which lie along the axis before the event.
   func chosen(among samples: Tensor, _ eventRank: Int, _ draw: Draw) -> Tensor {
     let choice = stretchedSample(draw.replacingAxes(last: eventRank, with: .scalar)).oneHot(depth: count)
     func chosen(_ samples: Tensor, _ eventRank: Int) -> Tensor {
@@ -74,10 +74,10 @@ extension Categorical {
     return chosen(samples, eventRank)
   }
 
-  /// The mixture's log-density, from the components' along the last axis.
+  /// The mixture's log-density, from the components' log-densities along the last axis.
   func mixed(_ densities: Tensor) -> Tensor {
     let logWeights = logProbabilities.logSoftmax(axis: -1)
-    // A component without weight does not count, whatever its density.
+    // A component with weight zero does not count, whatever its density.
     return (logWeights + select(logWeights .== -.infinity, 0, densities)).logSumExp(axis: -1)
   }
 }

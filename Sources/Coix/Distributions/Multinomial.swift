@@ -3,9 +3,9 @@ import CoixParallel
 /// How often each of K categories comes up in n independent trials: probability n! / Π x_k! · Π p_k^x_k, for
 /// counts x with sum n.
 ///
-/// Counts are kept as floats; draws have no gradient. A draw is NumPyro's: n draws of a category by
-/// probabilities, each for the whole plate before the next, so that it depends on the number of the plate's
-/// rows.
+/// Counts are kept as floats; draws have no gradient. Draws are NumPyro's: n draws of a category from its
+/// probabilities, where each trial is drawn for the whole plate before the next. A draw therefore depends on
+/// the plate's number of rows.
 public struct Multinomial: Distribution {
   /// The number of trials n, for each element of the batch.
   public let totalCount: Tensor
@@ -16,23 +16,25 @@ public struct Multinomial: Distribution {
     self.categories = categories
   }
 
-  /// By probabilities that sum to 1 over the last axis; the axes before it broadcast against the counts'.
+  /// A multinomial distribution with probabilities that sum to 1 over the last axis. The axes before it
+  /// broadcast against those of `totalCount`.
   public init(_ totalCount: Tensor, probabilities: Tensor) {
     self.init(totalCount, Categorical(probabilities: probabilities))
   }
 
-  /// The same with numbers and arrays of them.
+  /// The same distribution, from numbers and arrays of numbers.
   @_disfavoredOverload
   public init(_ totalCount: some TensorConvertible, probabilities: some TensorConvertible) {
     self.init(totalCount.asTensor, probabilities: probabilities.asTensor)
   }
 
-  /// By unnormalised log-probabilities over the last axis; the axes before it broadcast against the counts'.
+  /// A multinomial distribution with unnormalised log-probabilities along the last axis. The axes before it
+  /// broadcast against those of `totalCount`.
   public init(_ totalCount: Tensor, logits: Tensor) {
     self.init(totalCount, Categorical(logits: logits))
   }
 
-  /// The same with numbers and arrays of them.
+  /// The same distribution, from numbers and arrays of numbers.
   @_disfavoredOverload
   public init(_ totalCount: some TensorConvertible, logits: some TensorConvertible) {
     self.init(totalCount.asTensor, logits: logits.asTensor)
@@ -56,7 +58,7 @@ public struct Multinomial: Distribution {
     let trials = Int(greatest)
     let batch = draw.replacingAxes(last: 1, with: .scalar)
     let bounds = categories.bounds
-    // Trials are counted some at a time, since all of them may not fit into memory.
+    // Only some trials are counted at a time, since all of them together may not fit into memory.
     let rows = max(ExecutionContext.current?.rows ?? 1, 1)
     let numbersOfTrial = max(Double(batch.shape.elementCount) * Double(categories.count) * Double(rows), 1)
     let trialsAtOnce = max(Int(0x1p18 / numbersOfTrial), 1)
@@ -67,7 +69,8 @@ public struct Multinomial: Distribution {
       let counts = ordinal .< totalCount.expandingAxis(at: -1)
       return (counts * (bounds .< uniform)).sum(axis: 0)
     }
-    // Per bound between categories: how many of the trials that count lie beyond it.
+    // For each bound between categories, how many of the trials lie beyond it. Trials from `totalCount` on
+    // don't count.
     var beyond = counted(0..<min(trialsAtOnce, trials))
     for first in stride(from: trialsAtOnce, to: trials, by: trialsAtOnce) where beyond.failure == nil {
       beyond = beyond + counted(first..<min(first + trialsAtOnce, trials))

@@ -12,13 +12,13 @@ public struct MultivariateNormal: Distribution {
   /// The covariance, if that was given.
   private let covariance: Tensor?
 
-  /// A normal distribution by the Cholesky factor of its covariance; the axes before `[n]` and `[n, n]`
+  /// A normal distribution with a given Cholesky factor of its covariance; the axes before `[n]` and `[n, n]`
   /// broadcast.
   public init(_ location: Tensor, choleskyFactor: Tensor) {
     self.init(location, choleskyFactor: choleskyFactor, covariance: nil)
   }
 
-  /// The same with numbers and arrays of them.
+  /// The same distribution, from numbers and arrays of numbers.
   @_disfavoredOverload
   public init(_ location: some TensorConvertible, choleskyFactor: some TensorConvertible) {
     self.init(location.asTensor, choleskyFactor: choleskyFactor.asTensor)
@@ -30,13 +30,13 @@ public struct MultivariateNormal: Distribution {
     self.covariance = covariance
   }
 
-  /// A normal distribution by its covariance `[..., n, n]`, symmetric (but for rounding) and positive
-  /// definite; the lower triangle is what counts.
+  /// A normal distribution with a given covariance `[..., n, n]`, which is symmetric (up to rounding) and
+  /// positive definite; only its lower triangle is read.
   public init(_ location: Tensor, covariance: Tensor) {
     self.init(location, choleskyFactor: cholesky(covariance), covariance: covariance)
   }
 
-  /// The same with numbers and arrays of them.
+  /// The same distribution, from numbers and arrays of numbers.
   @_disfavoredOverload
   public init(_ location: some TensorConvertible, covariance: some TensorConvertible) {
     self.init(location.asTensor, covariance: covariance.asTensor)

@@ -20,31 +20,33 @@ public struct NegativeBinomial: Distribution {
     self.parameter = parameter
   }
 
-  /// By the mean (NumPyro's `NegativeBinomial2`); both broadcast against each other.
+  /// A negative binomial distribution with a given mean (NumPyro's `NegativeBinomial2`); both parameters
+  /// broadcast against each other.
   public init(mean: Tensor, concentration: Tensor) { self.init(concentration, .mean, mean) }
 
-  /// The same with numbers, or numbers and tensors.
+  /// The same distribution, from numbers, or from numbers and tensors.
   @_disfavoredOverload
   public init(mean: some TensorConvertible, concentration: some TensorConvertible) {
     self.init(mean: mean.asTensor, concentration: concentration.asTensor)
   }
 
-  /// By the probability p of a success in each trial; the mean is r p / (1 - p). Both broadcast against each
-  /// other.
+  /// A negative binomial distribution with a given probability p of a success in each trial; the mean is r p
+  /// / (1 - p). Both parameters broadcast against each other.
   public init(_ concentration: Tensor, probabilities: Tensor) {
     self.init(concentration, .probabilities, probabilities)
   }
 
-  /// The same with numbers, or numbers and tensors.
+  /// The same distribution, from numbers, or from numbers and tensors.
   @_disfavoredOverload
   public init(_ concentration: some TensorConvertible, probabilities: some TensorConvertible) {
     self.init(concentration.asTensor, probabilities: probabilities.asTensor)
   }
 
-  /// By the log-odds of a success in each trial; both broadcast against each other.
+  /// A negative binomial distribution with given log-odds of a success in each trial; both parameters
+  /// broadcast against each other.
   public init(_ concentration: Tensor, logits: Tensor) { self.init(concentration, .logits, logits) }
 
-  /// The same with numbers, or numbers and tensors.
+  /// The same distribution, from numbers, or from numbers and tensors.
   @_disfavoredOverload
   public init(_ concentration: some TensorConvertible, logits: some TensorConvertible) {
     self.init(concentration.asTensor, logits: logits.asTensor)

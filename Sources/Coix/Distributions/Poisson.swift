@@ -10,7 +10,7 @@ public struct Poisson: Distribution {
   /// A Poisson distribution.
   public init(_ rate: Tensor) { self.rate = rate }
 
-  /// The same with a number.
+  /// The same distribution, from a number instead of a tensor.
   @_disfavoredOverload
   public init(_ rate: some TensorConvertible) { self.init(rate.asTensor) }
 

@@ -1,7 +1,7 @@
 import CoixParallel
 
-/// A distribution whose log-probability counts more than once, or less: as if what it stands for were
-/// observed that many times.
+/// A distribution whose log-probability is multiplied by a factor, as if its value were observed that many
+/// times.
 public struct Scaled<Base: Distribution>: Distribution {
   private let base: Base
   private let factor: Tensor
@@ -26,7 +26,7 @@ public struct Scaled<Base: Distribution>: Distribution {
       : weighted(base.logProb(of: value)).summingLast(reducing)
   }
 
-  /// A log-density times the factor; of 0 no times, whatever it is.
+  /// A log-density times the factor; 0 where the factor is 0, whatever the log-density.
   private func weighted(_ density: Tensor) -> Tensor { select(factor, factor * density, 0) }
 
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Scaled {

@@ -18,7 +18,7 @@ public struct StudentT: Distribution {
     self.scale = scale
   }
 
-  /// The same with numbers, or numbers and tensors.
+  /// The same distribution, from numbers, or from numbers and tensors.
   @_disfavoredOverload
   public init(
     _ degreesOfFreedom: some TensorConvertible, _ location: some TensorConvertible = Tensor(0),

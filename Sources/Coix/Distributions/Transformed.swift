@@ -3,14 +3,14 @@ import CoixParallel
 /// The distribution of y = f(x) for a bijector f and x from another distribution: density p(x) / |det dy/dx|.
 ///
 /// If the bijector takes vectors (or matrices) and the distribution's events are smaller, its last batch axes
-/// become the event; if they are larger, the bijector is applied to each part. Gradients of draws flow as
-/// those of the distribution's do, and to the bijector's parameters. Outside of the bijector's codomain the
-/// log-density is -inf.
+/// become the event; if they are larger, the bijector is applied to each part. Gradients of draws flow
+/// through the base distribution's draws, and to the bijector's parameters. Outside of the bijector's
+/// codomain the log-density is -inf.
 ///
-/// A draw remembers the x that it was made of, also as a site's value that another program scores, behind a
-/// resampling, and in the result of an evaluation: its log-density is that at this x, whatever has been lost
-/// in rounding f(x). The formula is that of densities: the probabilities of a discrete distribution do not
-/// change so, which is why there is no ``Distribution/finiteSupport``.
+/// A draw remembers the x that it was made from, also as a site's value that another program scores, after a
+/// resampling, and in the result of an evaluation. Its log-density is computed at this x, whatever was lost
+/// in rounding f(x). The formula is that of densities. The probabilities of a discrete distribution do not
+/// change in this way, which is why there is no ``Distribution/finiteSupport``.
 public struct Transformed<Base: Distribution, B: Bijector>: Distribution {
   private let base: Base
   private let bijector: B
@@ -24,9 +24,9 @@ public struct Transformed<Base: Distribution, B: Bijector>: Distribution {
   public var eventRank: Int { bijector.codomainRank.asRank + partRank }
   public var parameters: [DistributionParameter] { base.parameters + bijector.parameters }
 
-  /// The axes of an event over which the bijector is applied part by part.
+  /// The number of an event's axes over which the bijector is applied part by part.
   private var partRank: Int { max(base.eventRank.asRank - bijector.domainRank.asRank, 0) }
-  /// The batch axes that become part of the event.
+  /// The number of batch axes that become part of the event.
   private var joinedRank: Int { max(bijector.domainRank.asRank - base.eventRank.asRank, 0) }
 
   public func sample(_ draw: Draw) -> Tensor {

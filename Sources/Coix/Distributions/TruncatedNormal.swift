@@ -1,16 +1,16 @@
 import CoixParallel
 
-/// The normal distribution under the condition low ≤ x ≤ high, of which either bound may be missing: density
-/// φ((x - μ)/σ) / σ over the condition's probability.
+/// The normal distribution under the condition low ≤ x ≤ high, where either bound may be missing: density
+/// φ((x - μ)/σ) / σ divided by the condition's probability.
 ///
-/// Draws transform a uniform number by the inverse of the distribution function, from that tail of the normal
-/// distribution in which it is accurate, as in NumPyro; gradients flow to all parameters. Where the tail's
-/// probability is too small for that, or the bounds are close together, other formulas take over. Bounds may
-/// be infinite.
+/// Draws transform a uniform number by the inverse of the cumulative distribution function, computed in the
+/// tail of the normal distribution where it is accurate, as in NumPyro; gradients flow to all parameters.
+/// Where the tail's probability is too small for that, or the bounds are close together, other formulas are
+/// used. Bounds may be infinite.
 public struct TruncatedNormal: Distribution {
   /// The mean μ of the normal distribution.
   public let location: Tensor
-  /// Its standard deviation σ > 0.
+  /// The standard deviation σ > 0 of the normal distribution.
   public let scale: Tensor
   /// The lower bound, itself in the support; nil for none.
   public let low: Tensor?
@@ -25,7 +25,7 @@ public struct TruncatedNormal: Distribution {
     self.high = high
   }
 
-  /// The same with numbers, or numbers and tensors.
+  /// The same distribution, from numbers, or from numbers and tensors.
   @_disfavoredOverload
   public init(
     _ location: some TensorConvertible, _ scale: some TensorConvertible,
@@ -56,21 +56,20 @@ public struct TruncatedNormal: Distribution {
   /// Below this many standard deviations the probability of a tail leaves the range of single precision.
   private static let farTail: Tensor = -11.5
 
-  /// 1 where the bounds are so close that the normal density between them is exponential for all that can be
-  /// told.
+  /// 1 where the bounds are so close that the normal density between them is exponential up to rounding.
   private func isNarrow(_ low: Tensor, _ high: Tensor) -> Tensor {
     (high .> low) * (high - low .< 0.01 * scale)
   }
 
-  /// Within the far tail the logarithm of the distribution function is inverted, by Newton's method from its
-  /// asymptote.
+  /// The draw for the uniform number u in the far tail: inverts the logarithm of the cumulative distribution
+  /// function by Newton's method, starting from its asymptote.
   private func farQuantile(_ u: Tensor, _ side: Tensor) -> Tensor {
     let atLow = standard(low).map { logNormalCDF(side * $0) } ?? Tensor(-.infinity)
     let atHigh =
       standard(high).map { logNormalCDF(side * $0) } ?? select(side .> 0, Tensor(0), Tensor(-.infinity))
     let upper = maximum(atLow, atHigh)
     let target = log((1 - u) * exp(atLow - upper) + u * exp(atHigh - upper)) + upper
-    // Elsewhere any number of such a tail will do.
+    // Elements outside of the far tail, whose results are not used, get some number of such a tail.
     let logProbability = select(target .< -60, target, -60)
     var z = -sqrt(-2 * logProbability)
     for _ in 0..<5 {
@@ -81,7 +80,8 @@ public struct TruncatedNormal: Distribution {
     return location + side * scale * z
   }
 
-  /// Between close bounds, where the density falls (or rises) exponentially.
+  /// The draw for the uniform number u between close bounds, where the density falls (or rises)
+  /// exponentially.
   private func narrowQuantile(_ u: Tensor, _ low: Tensor, _ high: Tensor) -> Tensor {
     let width = high - low
     let fall = fall(low, high)
@@ -99,10 +99,10 @@ public struct TruncatedNormal: Distribution {
     (standard(low) + standard(high)) / 2 * ((high - low) / scale)
   }
 
-  /// The number whose place in the distribution function is u, by value.
+  /// The number at which the cumulative distribution function is u. Its gradient is not used.
   private func quantile(_ u: Tensor) -> Tensor {
-    // With the lower bound above the mean everything is mirrored, so that probabilities are small and not
-    // near 1.
+    // If the lower bound is above the mean, the distribution is mirrored, so that probabilities are small and
+    // not near 1.
     let side = low.map { select(location .>= $0, Tensor(1), Tensor(-1)) } ?? 1
     let atLow = low.map { normalCDF(side * standard($0)) } ?? 0
     let atHigh = high.map { normalCDF(side * standard($0)) } ?? (side + 1) / 2

@@ -13,7 +13,7 @@ public struct Uniform: Distribution {
     self.high = high
   }
 
-  /// The same with numbers, or numbers and tensors.
+  /// The same distribution, from numbers, or from numbers and tensors.
   @_disfavoredOverload
   public init(_ low: some TensorConvertible, _ high: some TensorConvertible = Tensor(1)) {
     self.init(low.asTensor, high.asTensor)
@@ -27,7 +27,7 @@ public struct Uniform: Distribution {
 
   public func sample(_ draw: Draw) -> Tensor {
     let (u, width) = (draw.uniform(), high - low)
-    // A width beyond the range of floats, which no product of it must meet.
+    // A width that is too large for a float must not enter a product.
     let isWide = width .== .infinity
     let x = maximum(low, u * select(isWide, 1, width) + low)
     return isWide.hasNonzero ? select(isWide, high * u + low * (1 - u), x) : x

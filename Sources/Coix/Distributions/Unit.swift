@@ -10,7 +10,7 @@ public struct Unit: Distribution {
   /// A factor of exp(logDensity).
   public init(_ logDensity: Tensor) { self.logDensity = logDensity }
 
-  /// The same with a number.
+  /// The same factor, from a number instead of a tensor.
   @_disfavoredOverload
   public init(_ logDensity: some TensorConvertible) { self.init(logDensity.asTensor) }
 

@@ -4,10 +4,10 @@ import CoixParallel
 ///
 /// Draws have a gradient to the location only, as in NumPyro; see `Draw.vonMises(_:)`.
 public struct VonMises: Distribution {
-  /// The mean direction μ; it counts up to multiples of 2π.
+  /// The mean direction μ; multiples of 2π make no difference.
   public let location: Tensor
-  /// The concentration κ ≥ 0 around it: 1/κ is the variance where it is small, and 0 makes all directions
-  /// alike.
+  /// The concentration κ ≥ 0 around μ: if κ is large, the variance is about 1/κ; 0 gives all directions the
+  /// same density.
   public let concentration: Tensor
 
   /// A von Mises distribution; the parameters broadcast against each other.
@@ -16,7 +16,7 @@ public struct VonMises: Distribution {
     self.concentration = concentration
   }
 
-  /// The same with numbers, or numbers and tensors.
+  /// The same distribution, from numbers, or from numbers and tensors.
   @_disfavoredOverload
   public init(_ location: some TensorConvertible, _ concentration: some TensorConvertible) {
     self.init(location.asTensor, concentration.asTensor)

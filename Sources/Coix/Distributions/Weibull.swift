@@ -2,9 +2,9 @@ import CoixParallel
 
 /// The Weibull distribution: density (k/λ) (x/λ)^(k - 1) exp(-(x/λ)^k) on x > 0.
 ///
-/// Draws are λ e^(1/k) for an exponential number e: the inverse of the distribution function 1 -
-/// exp(-(x/λ)^k) at a uniform number, as in JAX. They are kept within the positive numbers that a float can
-/// tell. Gradients of draws flow to both parameters.
+/// Draws are λ e^(1/k) for an exponential number e: the inverse of the cumulative distribution function 1 -
+/// exp(-(x/λ)^k) at a uniform number, as in JAX. They are clamped to the positive normal floats. Gradients of
+/// draws flow to both parameters.
 public struct Weibull: Distribution {
   /// The scale λ > 0.
   public let scale: Tensor
@@ -17,7 +17,7 @@ public struct Weibull: Distribution {
     self.concentration = concentration
   }
 
-  /// The same with numbers, or numbers and tensors.
+  /// The same distribution, from numbers, or from numbers and tensors.
   @_disfavoredOverload
   public init(_ scale: some TensorConvertible, _ concentration: some TensorConvertible) {
     self.init(scale.asTensor, concentration.asTensor)
@@ -30,7 +30,7 @@ public struct Weibull: Distribution {
   }
 
   public func sample(_ draw: Draw) -> Tensor {
-    // Of the uniform numbers, 0 would give 0.
+    // A uniform number of 0 would give an exponential number of 0.
     let exponential = maximum(draw.exponential(), Tensor(.leastNormalMagnitude))
     return boundedPositive(scale, timesExp: log(exponential) / concentration)
   }

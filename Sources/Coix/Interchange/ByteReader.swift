@@ -1,6 +1,6 @@
-/// A cursor over bytes that stops at their end.
+/// A cursor over bytes that throws when they end too early.
 struct ByteReader {
-  /// What has not been read yet.
+  /// The bytes that have not been read yet.
   private(set) var rest: ArraySlice<UInt8>
 
   init(_ bytes: ArraySlice<UInt8>) { rest = bytes }

@@ -1,4 +1,4 @@
-/// Makes a table of numbers of a text: finds names and comments, and turns fields into numbers.
+/// Makes a table of numbers from a text: finds names and comments, and turns fields into numbers.
 struct CSVReader {
   private let text: [UInt8]
   private let header: CSVTable.Header
@@ -6,12 +6,12 @@ struct CSVReader {
   private let missing: [[UInt8]]
 
   private var scanner: CSVScanner
-  /// The lines that were passed over as comments before the first row, for a second look when the width is
+  /// The lines before the first row that were skipped as comments. They are checked again when the width is
   /// known.
   private var commentsBefore: [CSVScanner] = []
   private var columnNames: [String]?
   private var width = 0
-  /// The line that told the width.
+  /// The number of the line that determined the width.
   private var firstLine = 0
   private var scalars: [Float] = []
 
@@ -30,7 +30,7 @@ struct CSVReader {
     guard !text.contains(0), (try? UTF8Span(validating: text.span)) != nil else {
       throw MalformedFile("is not a text in UTF-8")
     }
-    // Empty lines since the last row, of a table of one column.
+    // The numbers of the empty lines since the last row, for a table of one column.
     var emptyLines: [Int] = []
     while !scanner.isAtEnd {
       if width == 0 { scanner.findSeparator() }
@@ -70,7 +70,7 @@ struct CSVReader {
 
   // MARK: Comments
 
-  /// Passes over the next line if it is a comment.
+  /// Skips the next line if it is a comment; returns whether it was.
   private mutating func skipComment() throws -> Bool {
     guard scanner.beginsWithNumberSign, comments != .none else { return false }
     if comments == .beforeRows {
@@ -84,7 +84,7 @@ struct CSVReader {
     return true
   }
 
-  /// What may as well be a row must not be lost as a comment.
+  /// Throws if a line that was skipped as a comment could also be a row, which would then be lost.
   private func checkCommentsBefore() throws {
     for line in commentsBefore where !line.hasBlankAfterFirst {
       guard let fields = line.record(separatedBy: scanner.separator), fields.count == width,
@@ -97,7 +97,7 @@ struct CSVReader {
     }
   }
 
-  /// What spreadsheets write where there is no value.
+  /// The words that spreadsheets write where there is no value.
   private static let errorValues: Set = [
     "#N/A", "#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!",
   ]
@@ -114,7 +114,7 @@ struct CSVReader {
   }
 
   private func names() throws -> [String] {
-    // Of each name a copy and an entry of the table.
+    // Each name takes memory for a copy and for an entry of the dictionary.
     try SystemMemory.require(
       64 * scanner.fields.count + scanner.fields.reduce(0) { $0 + $1.range.count }, for: "the columns' names")
     let names = scanner.fields.map(scanner.string)
@@ -129,8 +129,8 @@ struct CSVReader {
     return names
   }
 
-  /// Whether a field is more likely a row's than a name: what stands for a missing number, or an attempt at a
-  /// number.
+  /// Whether a field is more likely part of a row than a column's name: it stands for a missing number, or
+  /// begins like a number.
   private func looksLikeRow(_ field: CSVScanner.Field) -> Bool {
     let first = text[field.range].first { $0 != 0x2B && $0 != 0x2D && $0 != 0x2E }
     return isMissing(field) || isMissingWord(field) || first.map { (0x30...0x39).contains($0) } ?? true
@@ -156,7 +156,7 @@ struct CSVReader {
     for column in 0..<width { scalars.append(try number(scanner.fields[column], column: column + 1)) }
   }
 
-  /// A field's bytes; blanks within its quotation marks don't count where a number is meant.
+  /// A field's bytes, without the blanks just inside its quotation marks, which don't matter for a number.
   private func bytes(_ field: CSVScanner.Field) -> ArraySlice<UInt8> {
     var bytes = text[field.range]
     guard field.isQuoted else { return bytes }

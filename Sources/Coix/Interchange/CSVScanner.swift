@@ -1,10 +1,11 @@
 /// Splits a text into records and their fields: RFC 4180, "Common Format and MIME Type for Comma-Separated
 /// Values (CSV) Files", and the same rules for fields between tabs or blanks.
 ///
-/// A field in quotation marks may hold separators, line breaks and blanks, and a quotation mark as two.
-/// Blanks around a field, outside of its quotation marks, don't belong to it. A line ends in LF, CR LF or CR.
+/// A field in quotation marks may hold separators, line breaks and blanks, and a quotation mark that is
+/// written twice. Blanks around a field, outside of its quotation marks, don't belong to it. A line ends in
+/// LF, CR LF or CR.
 struct CSVScanner {
-  /// What is between two fields.
+  /// The separator between two fields.
   enum Separator {
     case comma
     case tab
@@ -12,9 +13,9 @@ struct CSVScanner {
     case blanks
   }
 
-  /// Where a field is.
+  /// The position of a field in the text.
   struct Field {
-    /// Its bytes, without blanks and quotation marks around it.
+    /// The field's bytes, without the blanks and quotation marks around them.
     let range: Range<Int>
     let isQuoted: Bool
     let line: Int
@@ -37,7 +38,7 @@ struct CSVScanner {
     self.line = line
   }
 
-  /// Whether nothing is left.
+  /// Whether the scanner is at the end of its text.
   var isAtEnd: Bool { position == end }
 
   /// Finds what separates fields in the line that begins at `position`: a comma if it has one, else a tab,
@@ -66,7 +67,8 @@ struct CSVScanner {
     if hasTab, hasText { separator = .tab }
   }
 
-  /// Reads one record with given separators, if there is one and its quotation marks make sense.
+  /// The fields of the next record with a given separator; nil if its quotation marks are wrong. The scanner
+  /// itself does not move.
   func record(separatedBy separator: Separator) -> [Field]? {
     var copy = self
     copy.separator = separator
@@ -82,13 +84,14 @@ struct CSVScanner {
     return next == .space || next == .tab || next == .lineFeed || next == .carriageReturn
   }
 
-  /// A scanner of the line that begins at `position`, quotation marks or not.
+  /// A scanner of the line that begins at `position`. It ends at the first line break, even one in quotation
+  /// marks.
   var lineAlone: CSVScanner {
     let last = text[position..<end].firstIndex { $0 == .lineFeed || $0 == .carriageReturn } ?? end
     return CSVScanner(text, in: position..<last, line: line)
   }
 
-  /// Passes over the line that begins at `position`, quotation marks or not.
+  /// Skips the line that begins at `position`, up to the first line break, even one in quotation marks.
   mutating func skipLine() {
     position = lineAlone.end
     skipLineBreak()
@@ -96,7 +99,7 @@ struct CSVScanner {
 
   /// Reads one record into ``fields``.
   ///
-  /// - Throws: ``MalformedFile`` for quotation marks that make no sense.
+  /// - Throws: ``MalformedFile`` for wrong quotation marks.
   mutating func readRecord() throws {
     fields.removeAll(keepingCapacity: true)
     skipBlanks()
@@ -166,7 +169,7 @@ struct CSVScanner {
     let firstLine = line
     position += 1
     let start = position
-    // Two quotation marks are one that belongs to the field.
+    // Two quotation marks stand for one that belongs to the field.
     while position < end,
       text[position] != .quotationMark || position + 1 < end && text[position + 1] == .quotationMark
     {

@@ -9,39 +9,40 @@ import CoixParallel
 /// let inputs = try table[["height", "weight"]]
 /// ```
 ///
-/// What is between the fields is found in the first line: a comma if it has one, else a tab, else any number
-/// of blanks. Quotation marks are those of RFC 4180: what is between them may hold separators, line breaks
-/// and blanks, and a quotation mark as two. The text is UTF-8, with or without a byte-order mark, its lines
-/// end in LF, CR LF or CR.
+/// The first line determines the separator between fields: a comma if the line has one, else a tab, else any
+/// number of blanks. Quotation marks follow RFC 4180: a field between them may hold separators, line breaks
+/// and blanks, and a quotation mark that is written twice. The text is UTF-8, with or without a byte-order
+/// mark; its lines end in LF, CR LF or CR.
 ///
-/// Numbers are decimal (`-1.5e3`), or `inf`, and are rounded to the nearest `Float`; one that is beyond its
-/// range is an error. So is every field that is not a number, `nan` too, unless it is among those that stand
-/// for a missing one.
+/// Numbers are decimal (`-1.5e3`), or `inf`, and are rounded to the nearest `Float`; a number beyond the
+/// range of `Float` is an error. Every field that is not a number, `nan` included, is an error, too, unless
+/// it is one of those that stand for a missing number.
 ///
-/// No row is lost: what can't be read is an error, with its line and column. Only empty lines are passed over
-/// (not between the rows of a table of one column, where one may stand for a missing number), and comments.
+/// No row is lost: a field that can't be read is an error, with its line and column. Only comments and empty
+/// lines are skipped; but between the rows of a table of one column, an empty line counts as an empty field,
+/// which may stand for a missing number.
 public struct CSVTable: Equatable, Sendable {
   /// Whether the first line names the columns.
   public enum Header: Sendable {
-    /// It does if none of its fields is a number, and not all look like missing ones (`NA`, `n/a`, `#N/A`,
-    /// `null`, `0x10`).
+    /// The first line has names if none of its fields is a number, and not all of them look like missing
+    /// numbers (`NA`, `n/a`, `#N/A`, `null`, `0x10`).
     case detected
-    /// It does, even by numbers, such as years.
+    /// The first line has names, even if they are numbers, such as years.
     case present
-    /// It is a row.
+    /// The first line is a row.
     case absent
   }
 
-  /// Which lines are comments, and passed over.
+  /// Which lines are comments, and are skipped.
   public enum Comments: Sendable {
-    /// Those before the first row whose first character is `#`.
+    /// The lines before the first row whose first character is `#`.
     ///
-    /// One that may as well be a row is an error: with no blank after the `#`, and numbers in all further
-    /// fields.
+    /// Such a line is an error if it could also be a row: if it has no blank after the `#`, and numbers in
+    /// all further fields.
     case beforeRows
-    /// All whose first character is `#`.
+    /// All lines whose first character is `#`.
     case everywhere
-    /// None.
+    /// No lines.
     case none
   }
 
@@ -61,9 +62,9 @@ public struct CSVTable: Equatable, Sendable {
   ///   - path: The file's path.
   ///   - header: Whether the first line names the columns.
   ///   - comments: Which lines are comments.
-  ///   - missing: What stands for a missing number and is read as NaN, such as `["NA", "nan", ""]`. Nothing
-  ///     by default.
-  /// - Throws: `CoixError.file(path:reason:)`, with line and column of what is wrong.
+  ///   - missing: The fields that stand for a missing number and are read as NaN, such as
+  ///     `["NA", "nan", ""]`. None by default.
+  /// - Throws: `CoixError.file(path:reason:)`, with the line and column of the mistake.
   public init(
     contentsOf path: String, header: Header = .detected, comments: Comments = .beforeRows,
     missing: Set<String> = []

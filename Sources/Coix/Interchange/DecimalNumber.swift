@@ -7,8 +7,8 @@ enum DecimalNumber {
     case notANumber
   }
 
-  /// The `Float` nearest to a number in decimal notation: a sign or none, digits with a point or without, an
-  /// exponent or none. `inf` and `infinity` are numbers, too; `nan` and hexadecimal digits are not.
+  /// The `Float` nearest to a number in decimal notation: an optional sign, digits with or without a point,
+  /// an optional exponent. `inf` and `infinity` are numbers, too; `nan` and hexadecimal digits are not.
   static func parse(_ text: ArraySlice<UInt8>) -> Result {
     var position = text.startIndex
     var isNegative = false
@@ -67,20 +67,20 @@ enum DecimalNumber {
     return number.isFinite ? .number(number) : .beyondRange
   }
 
-  /// mantissa · 10^exponent, if that takes one rounding to `Double` and one to `Float` that is sure to be
-  /// right.
+  /// mantissa · 10^exponent, if one rounding to `Double` and one to `Float` are certain to give the right
+  /// `Float`; else nil.
   ///
   /// Reference: W. D. Clinger, "How to read floating point numbers accurately", 1990.
   private static func quickly(_ mantissa: UInt64, _ exponent: Int) -> Float? {
     guard mantissa <= 1 << 53, (-22...22).contains(exponent) else { return nil }
     let power = powersOfTen[abs(exponent)]
     let rounded = exponent < 0 ? Double(mantissa) / power : Double(mantissa) * power
-    // Half way between two numbers of single precision: the first rounding may have come from either side.
+    // Half way between two floats, the first rounding may have come from either side.
     guard rounded.significandBitPattern & 0x1FFF_FFFF != 0x1000_0000 else { return nil }
     return Float(rounded)
   }
 
-  /// Those that are exact in double precision.
+  /// The powers of ten that are exact in double precision.
   private static let powersOfTen: [Double] = (0...22).map { power in
     (0..<power).reduce(1) { product, _ in product * 10 }
   }

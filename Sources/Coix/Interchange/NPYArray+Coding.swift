@@ -11,7 +11,7 @@ private enum ElementType: String, CaseIterable {
     }
   }
 
-  /// - Throws: ``MalformedFile`` for a type that is not read here, with what to do instead.
+  /// - Throws: ``MalformedFile`` for a type that is not supported, with advice what to do instead.
   init(_ name: Substring, of text: String) throws {
     if let type = ElementType(rawValue: String(name)) {
       self = type
@@ -71,7 +71,7 @@ extension NPYArray {
     func numbers<Bits: FixedWidthInteger, Number>(
       _ bits: Bits.Type, _ number: (Bits) -> Number
     ) throws -> [Number] {
-      // Twice, if the order has to be changed.
+      // The array takes its memory twice if the order has to be changed.
       try SystemMemory.require(
         2 * count * MemoryLayout<Number>.stride, for: "the array of shape \(header.shape)")
       let numbers = data.withUnsafeBytes { buffer in
@@ -102,7 +102,7 @@ extension NPYArray {
 
   /// The bytes of a `.npy` file.
   ///
-  /// - Throws: ``MalformedFile`` for memory that cannot be had.
+  /// - Throws: ``MalformedFile`` if there is not enough memory.
   func encoded() throws -> [UInt8] {
     try SystemMemory.require(3 * 8 * scalars.count, for: "the array of shape \(shape)")
     let (type, data): (String, [UInt8]) =
@@ -117,8 +117,8 @@ extension NPYArray {
     let sizes = shape.map { "\($0)," }.joined(separator: " ")
     let tuple = shape.count == 1 ? sizes : String(sizes.dropLast())
     let header = Array("{'descr': '\(type)', 'fortran_order': False, 'shape': (\(tuple)), }".utf8)
-    // The numbers begin at a multiple of 64, and so does what follows the header. (Its length fits two bytes:
-    // version 1 does.)
+    // The header is padded so that the numbers begin at a multiple of 64 bytes. (Its length fits two bytes,
+    // so version 1 of the format is enough.)
     let prefix = magic.count + 4
     let length = (prefix + header.count + 1 + 63) / 64 * 64 - prefix
     var bytes = magic + [1, 0]
@@ -138,8 +138,8 @@ extension Array {
 
   /// The elements of an array in Fortran order (first axis fastest), in row-major order.
   fileprivate func rowMajor(fromFortranOrder shape: [Int]) -> [Element] {
-    // Axes of size 1 make no difference; nor does the order of less than two elements, and the product of the
-    // sizes is their count.
+    // Axes of size 1 make no difference, nor does the order of fewer than two elements. With more, the
+    // product of the sizes is the number of elements.
     let sizes = shape.filter { $0 != 1 }
     guard count > 1, sizes.count > 1 else { return self }
     var strides: [Int] = []

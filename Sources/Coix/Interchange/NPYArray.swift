@@ -7,28 +7,28 @@ import CoixParallel
 /// try NPYArray(losses).write(to: "losses.npy")
 /// ```
 ///
-/// Read are versions 1 to 3 of the format, numbers and truth values in either byte order, in row-major or
-/// Fortran order. Written is version 1, little-endian and in row-major order. Complex numbers, text, dates,
-/// records and Python objects are errors. Reference: NumPy enhancement proposal 1, "A simple file format for
-/// NumPy arrays".
+/// Versions 1 to 3 of the format can be read, with numbers and truth values in either byte order, in
+/// row-major or Fortran order. Arrays are written in version 1, little-endian and in row-major order. Complex
+/// numbers, text, dates, records and Python objects are errors. Reference: NumPy enhancement proposal 1, "A
+/// simple file format for NumPy arrays".
 public struct NPYArray: Equatable, Sendable {
-  /// The numbers, row-major. Those of a file whose type is not among these have the smallest of these types
-  /// that holds all numbers of their own: none is rounded.
+  /// The numbers, row-major. Numbers of another type in a file become the smallest of these types that holds
+  /// all numbers of the file's type, so none is rounded.
   public enum Scalars: Equatable, Sendable {
-    /// `f4`; and what a file holds as `f2`.
+    /// NumPy's type `f4`; also for files with `f2`.
     case float32([Float])
-    /// `f8`
+    /// NumPy's type `f8`.
     case float64([Double])
-    /// `i4`; and what a file holds as `i1`, `i2`, `u1` or `u2`.
+    /// NumPy's type `i4`; also for files with `i1`, `i2`, `u1` or `u2`.
     case int32([Int32])
-    /// `i8`; and what a file holds as `u4`.
+    /// NumPy's type `i8`; also for files with `u4`.
     case int64([Int64])
-    /// `u8`
+    /// NumPy's type `u8`.
     case uint64([UInt64])
-    /// `b1`
+    /// NumPy's type `b1`.
     case bool([Bool])
 
-    /// How many there are.
+    /// How many numbers there are.
     public var count: Int {
       switch self {
       case .float32(let scalars): scalars.count
@@ -106,7 +106,7 @@ public struct NPYArray: Equatable, Sendable {
     self = try WholeFile.read(path) { try NPYArray(decoding: $0[...]) }
   }
 
-  /// Writes a `.npy` file, in place of one that is there.
+  /// Writes a `.npy` file, and replaces an existing one.
   ///
   /// - Throws: `CoixError.file(path:reason:)`.
   public func write(to path: String) throws {
@@ -117,7 +117,8 @@ public struct NPYArray: Equatable, Sendable {
 extension [Int] {
   /// The number of elements of an array of this shape; nil for a negative size or a product beyond `Int`.
   ///
-  /// Zeros come first, so that a shape with a huge size and a zero has no elements, not too many.
+  /// Zeros are looked for first, so that a shape with a huge size and a zero has no elements instead of too
+  /// many.
   var elementCount: Int? {
     guard allSatisfy({ $0 >= 0 }) else { return nil }
     guard !contains(0) else { return 0 }

@@ -1,6 +1,6 @@
 /// The header of a `.npy` file: a Python dictionary with the entries `descr`, `fortran_order` and `shape`.
 struct NPYHeader: Equatable {
-  /// NumPy's limit.
+  /// NumPy's limit for the number of axes.
   static let maximumRank = 64
 
   let elementType: String
@@ -49,7 +49,7 @@ struct NPYHeader: Equatable {
   }
 }
 
-/// Reads those few Python literals that headers are made of.
+/// Reads the few kinds of Python literals that headers consist of.
 private struct LiteralScanner {
   var rest: ArraySlice<UInt8>
 

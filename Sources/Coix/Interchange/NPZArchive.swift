@@ -7,9 +7,9 @@ import CoixParallel
 /// let points = try archive.arrays["points"]?.tensor()
 /// ```
 ///
-/// Read is what `numpy.savez` and `numpy.savez_compressed` write, and other archives of stored or deflated
-/// entries; folders and entries that are no arrays are passed over. What is written, without compression,
-/// `numpy.load` reads.
+/// The archives that `numpy.savez` and `numpy.savez_compressed` write can be read, and other archives of
+/// stored or deflated entries; folders and entries that are not arrays are skipped. Archives are written
+/// without compression; `numpy.load` reads them.
 public struct NPZArchive: Equatable, Sendable {
   /// The arrays, by name (without `.npy`).
   public var arrays: [String: NPYArray]
@@ -43,7 +43,7 @@ public struct NPZArchive: Equatable, Sendable {
     }
   }
 
-  /// Writes a `.npz` file, in place of one that is there. The same arrays give the same bytes.
+  /// Writes a `.npz` file, and replaces an existing one. The same arrays give the same bytes.
   ///
   /// - Throws: `CoixError.file(path:reason:)`.
   public func write(to path: String) throws {
@@ -55,7 +55,7 @@ public struct NPZArchive: Equatable, Sendable {
 }
 
 extension Int {
-  /// The sum, or the greatest number if it is beyond.
+  /// The sum, or the greatest `Int` if the sum overflows.
   fileprivate func addingSaturated(_ other: Int) -> Int {
     let (sum, overflow) = addingReportingOverflow(other)
     return overflow ? .max : sum

@@ -1,13 +1,14 @@
 import Foundation
 
-/// Asks the system for memory before a Swift array does, which would end the process where there is none.
+/// Checks that the system has memory before a Swift array takes it: an array that gets no memory ends the
+/// process.
 enum SystemMemory {
-  /// - Throws: ``MalformedFile`` if so many bytes cannot be had.
+  /// - Throws: ``MalformedFile`` if so many bytes are not available.
   static func require(_ bytes: Int, for what: @autoclosure () -> String) throws {
-    // Smaller requests are not worth a question.
+    // Smaller requests are not worth a check.
     guard bytes > 1 << 16 else { return }
-    // A mapping, not `malloc`: the optimiser takes memory that is freed at once as had, and does not ask for
-    // it.
+    // This asks for a mapping and not for `malloc`, because the optimiser removes a `malloc` whose memory is
+    // freed at once.
     let access = PROT_READ | PROT_WRITE
     guard UInt64(bytes) <= ProcessInfo.processInfo.physicalMemory,
       let memory = mmap(nil, bytes, access, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), memory != MAP_FAILED
@@ -19,9 +20,9 @@ enum SystemMemory {
 }
 
 extension Array {
-  /// Asks for the memory that the array will take if some elements are appended.
+  /// Checks that there is memory for the array with `count` further elements.
   ///
-  /// - Throws: ``MalformedFile`` if it cannot be had.
+  /// - Throws: ``MalformedFile`` if there is not enough memory.
   func requireMemory(forMore count: Int, of what: String = "numbers") throws {
     let total = self.count + count
     // An array doubles its capacity when it is full.

@@ -1,8 +1,8 @@
 import CoixParallel
 
 extension Tensor {
-  /// The numbers of a file: of a `.npy` file if that is how its name ends, else of a text file as
-  /// ``CSVTable`` reads it.
+  /// The numbers of a file: of a `.npy` file if its name ends in `.npy`, else of a text file as ``CSVTable``
+  /// reads it.
   ///
   /// - Throws: `CoixError.file(path:reason:)`.
   public init(contentsOf path: String) throws {
@@ -18,7 +18,7 @@ extension Tensor {
     }
   }
 
-  /// Writes the numbers into a `.npy` file, in place of one that is there.
+  /// Writes the numbers into a `.npy` file, and replaces an existing one.
   ///
   /// - Throws: `CoixError.file(path:reason:)`; the error that poisoned the tensor.
   public func write(npy path: String) throws {

@@ -3,7 +3,7 @@ import CoixParallel
 extension TensorTree {
   /// Writes the tensors into a `.npz` file, each under its name in ``namedTensors``.
   ///
-  /// A tensor without a name (the tree is nothing but a tensor) is called `arr_0`, as `numpy.savez` does.
+  /// A tensor without a name (if the tree is a single tensor) is called `arr_0`, as `numpy.savez` does.
   ///
   /// - Throws: `CoixError.file(path:reason:)`; the error that poisoned a tensor.
   public func write(npz path: String) throws {

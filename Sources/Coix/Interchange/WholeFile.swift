@@ -1,13 +1,13 @@
 import CoixParallel
 import Foundation
 
-/// What is wrong with a file's contents; becomes a `CoixError.file(path:reason:)` where the path is known.
+/// An error in a file's contents. It becomes a `CoixError.file(path:reason:)` where the path is known.
 struct MalformedFile: Error {
   let reason: String
   init(_ reason: String) { self.reason = reason }
 }
 
-/// Files as a whole, with errors that name them.
+/// Reads and writes whole files; errors name the file.
 package enum WholeFile {
   /// Reads a regular file and hands its bytes to `parse`.
   ///
@@ -16,7 +16,7 @@ package enum WholeFile {
     try naming(path) { try parse(bytes(of: path)) }
   }
 
-  /// Looks whether a file can be written, before anything takes its time. Nothing is changed.
+  /// Checks that a file can be written, for use before a long computation. Changes nothing.
   ///
   /// - Throws: `CoixError.file(path:reason:)`.
   package static func checkWritable(_ path: String) throws {
@@ -26,7 +26,8 @@ package enum WholeFile {
     }
   }
 
-  /// Writes what `encode` gives, in place of a file that is there: until all is written, that stays as it is.
+  /// Writes the bytes that `encode` returns, and replaces an existing file. Until all is written, an existing
+  /// file stays as it is.
   ///
   /// - Throws: `CoixError.file(path:reason:)`; what `encode` throws.
   package static func write(_ path: String, _ encode: () throws -> [UInt8]) throws {
@@ -43,10 +44,11 @@ package enum WholeFile {
     }
   }
 
-  /// Gives errors about a file its path, which must be one that the system can take as it is.
+  /// Runs `body`, and adds the path to errors about the file. A path that the system would not take as it is,
+  /// is an error.
   private static func naming<Result>(_ path: String, _ body: () throws -> Result) throws -> Result {
     do {
-      // The system would take what stands before it.
+      // The system would take the part before the NUL as the path.
       guard !path.utf8.contains(0) else { throw MalformedFile("the path has a NUL character") }
       guard !path.isEmpty else { throw MalformedFile("the path is empty") }
       return try body()
@@ -90,16 +92,15 @@ package enum WholeFile {
   }
 }
 
-/// A file that gets its name when it is complete.
+/// A new file that gets its name when it is complete.
 private struct NewFile {
   private let descriptor: Int32
-  /// The path at which the bytes are until they are complete; nil for what cannot be replaced, such as
-  /// `/dev/stdout`.
+  /// The path of the file until it is complete; nil if the file cannot be replaced, such as `/dev/stdout`.
   private let temporaryPath: String?
   private let path: String
 
-  /// Whether a file can be written as a whole: true for none and for a regular one, false for what bytes can
-  /// only be sent to.
+  /// Whether a new file can take the place of what is at the path: true for nothing and for a regular file,
+  /// false for something that bytes can only be sent to, such as a device.
   ///
   /// - Throws: ``MalformedFile`` if it cannot be written at all.
   static func canReplace(_ path: String) throws -> Bool {
@@ -126,7 +127,7 @@ private struct NewFile {
       return
     }
     let status = try Self.status(of: path)
-    // A symbolic link stays; what it leads to is replaced.
+    // A symbolic link stays; the file that it leads to is replaced.
     let path = status == nil ? path : Self.resolved(path)
     let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
     let temporaryPath = "\(folder).coix-\(String(UInt64.random(in: 0 ... .max), radix: 16))"
@@ -158,7 +159,7 @@ private struct NewFile {
     }
   }
 
-  /// Gives the file its name; what is in it is on the disk by then.
+  /// Gives the file its name, once its contents are on the disk.
   func finish() throws {
     guard let temporaryPath else {
       close(descriptor)

@@ -2,17 +2,17 @@
 ///
 /// Reference: PKWARE, "APPNOTE.TXT, .ZIP file format specification", sections 4.3 to 4.5.
 struct ZipArchive {
-  /// What the archive's directory says of an entry.
+  /// What the archive's directory says about an entry.
   struct Entry {
     let name: String
     fileprivate let flags: Int
     fileprivate let method: Int
     fileprivate let checksum: Int
-    /// The number of its bytes in the archive.
+    /// The number of the entry's bytes in the archive, which may be compressed.
     fileprivate let storedSize: Int
-    /// The number of its bytes.
+    /// The number of the entry's bytes when they are not compressed.
     let size: Int
-    /// Where its bytes in the archive begin.
+    /// Where the entry's bytes in the archive begin.
     fileprivate let start: Int
   }
 
@@ -122,7 +122,7 @@ extension ZipArchive {
     throw MalformedFile("is not a npz file, or truncated: a zip archive's directory is missing")
   }
 
-  /// The directory's next entry, and which of the bytes before the directory are its own.
+  /// The directory's next entry, and the range of its bytes before the directory.
   private static func nextEntry(
     _ directory: inout ByteReader, in bytes: ArraySlice<UInt8>
   ) throws -> (Entry, Range<Int>) {
@@ -153,7 +153,7 @@ extension ZipArchive {
       throw MalformedFile("archives of several parts are not supported")
     }
 
-    // What does not fit 32 bits is in the extra field, in this order.
+    // Numbers that do not fit 32 bits are in the extra field, in this order.
     if var zip64 = try zip64Field(of: extra, name) {
       if size == UInt32.max { size = try zip64.integer(UInt64.self, of: name) }
       if storedSize == UInt32.max { storedSize = try zip64.integer(UInt64.self, of: name) }
@@ -183,7 +183,7 @@ extension ZipArchive {
   /// The extra field that holds numbers of 64 bits.
   private static func zip64Field(of extra: ArraySlice<UInt8>, _ name: String) throws -> ByteReader? {
     var fields = ByteReader(extra)
-    // Fewer than four bytes are padding.
+    // Fewer than four remaining bytes are padding.
     while fields.rest.count >= 4 {
       let kind = try fields.integer(UInt16.self, of: name)
       let length = try fields.integer(UInt16.self, of: name)
@@ -195,7 +195,7 @@ extension ZipArchive {
 
   /// An entry's bytes.
   ///
-  /// - Throws: ``MalformedFile`` if they are damaged, or stored in a way that is not known here.
+  /// - Throws: ``MalformedFile`` if they are damaged, or stored in a way that is not supported.
   func contents(of entry: Entry) throws -> ArraySlice<UInt8> {
     let stored = bytes[entry.start..<(entry.start + entry.storedSize)]
     func problem(_ what: String) -> MalformedFile { MalformedFile("the entry \(entry.name) \(what)") }
@@ -230,7 +230,7 @@ extension ZipArchive {
 extension ZipArchive {
   /// 1 January 1980, so that the same entries give the same file.
   private static let date: UInt16 = 0x0021
-  /// The name is UTF-8.
+  /// The flag for a name in UTF-8.
   private static let nameFlag: UInt16 = 1 << 11
 
   /// An archive of stored entries.

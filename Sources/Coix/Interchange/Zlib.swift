@@ -10,12 +10,14 @@ enum Zlib {
   /// The greatest factor by which deflate shrinks: a repetition of 258 bytes takes two bits at least.
   static let greatestRatio = 1032
 
-  /// What a deflated stream holds.
+  /// The bytes that a deflated stream holds.
   ///
-  /// - Parameter size: The number of bytes that it is said to hold.
-  /// - Throws: ``MalformedFile`` if it is damaged, does not end with the bytes, or holds more or less.
+  /// - Parameter size: The number of bytes that the stream is said to hold.
+  /// - Throws: ``MalformedFile`` if the stream is damaged, does not end where `bytes` end, or holds more or
+  ///   fewer than `size` bytes.
   static func inflated(_ bytes: ArraySlice<UInt8>, size: Int) throws -> [UInt8] {
-    // One byte more than is needed shows whether more would come; zlib wants at least one.
+    // One byte more than needed shows whether the stream holds more; zlib also needs room for at least one
+    // byte.
     try SystemMemory.require(size + 1, for: "an array of \(size) bytes")
     return try [UInt8](unsafeUninitializedCapacity: size + 1) { buffer, count in
       var stream = z_stream()
@@ -26,7 +28,7 @@ enum Zlib {
       var produced = 0
       var status = Z_OK
       bytes.withUnsafeBufferPointer { source in
-        // Zlib counts in 32 bits.
+        // Zlib counts bytes in 32 bits, so that large arrays take several calls.
         while status == Z_OK {
           let input = UInt32(clamping: source.count - consumed)
           let output = UInt32(clamping: buffer.count - produced)

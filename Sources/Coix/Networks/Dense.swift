@@ -7,7 +7,7 @@ public struct Dense: TensorTree {
   public var kernel: Tensor
   /// The bias, `[out]`.
   public var bias: Tensor
-  /// What is applied to the output.
+  /// The function that is applied to the output.
   public let activation: Activation
 
   /// A layer with given parameters: kernel `[in, out]`, bias `[out]`.
@@ -38,7 +38,7 @@ public struct Dense: TensorTree {
     dense(x, kernel: kernel, bias: bias, activation: activation)
   }
 
-  /// The same with the inputs' axis in front: `[in, ...]` gives `[out, ...]`.
+  /// The layer's output for an input with the axis of features in front: `[in, ...]` gives `[out, ...]`.
   func alongFirstAxis(_ x: Tensor) -> Tensor {
     denseAlongFirstAxis(x, kernel: kernel, bias: bias, activation: activation)
   }

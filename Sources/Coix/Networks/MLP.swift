@@ -12,8 +12,8 @@ public struct MLP: TensorTree {
   ///
   /// - Parameters:
   ///   - sizes: the widths, from the input's to the output's.
-  ///   - activation: after every layer but the last.
-  ///   - key: what the kernels are drawn with, each by a key split from it.
+  ///   - activation: the function that is applied after every layer but the last.
+  ///   - key: the key that the kernels are drawn with, each by a key split from this one.
   public init(sizes: [Int], activation: Activation = .relu, key: some RandomSeed) {
     let count = max(0, sizes.count - 1)
     layers = zip(key.prngKey.split(into: count), 0..<count).map { key, layer in

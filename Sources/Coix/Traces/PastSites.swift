@@ -1,23 +1,23 @@
 import CoixParallel
 import Synchronization
 
-/// The sites of a trace that a resampling has gone over, unread until somebody asks for them.
+/// The sites of a trace that went through a resampling. They are gathered and named when they are first read.
 ///
-/// A resampling gathers all sites of a program, and what comes after it renames and sorts them. A filter of T
-/// steps would do that to its first site T times. Here each resampling instead adds a block with the sites
-/// that are new, and notes what happens to the earlier ones: T steps take T blocks, and the sites of all of
-/// them are gathered, named and sorted once.
+/// A resampling gathers all sites of a program, and later steps rename and sort them. In a filter of T steps,
+/// that would happen T times to the first site. Instead, each resampling adds a block with the sites that are
+/// new, and records how the earlier sites are to be gathered and renamed. T steps take T blocks, and the
+/// sites of all of them are gathered, named and sorted once.
 ///
-/// All of them count in the weight of the program that was resampled.
+/// The log-weight of the program that was resampled contains all of these sites.
 struct PastSites: Sendable {
   private let last: Block
   /// How many suffixes the names have gained since the last block was made.
   private var gained = 0
-  /// How many they have lost since then, by base name.
+  /// How many suffixes the names have lost since then, by base name.
   private var lost: [String: Int] = [:]
 
-  /// The sites so far, which `gather` is to gather (nil: they stay as they are), then those that a resampling
-  /// has gathered already.
+  /// The earlier sites, which are yet to be gathered by `gather` (nil: they stay as they are), followed by
+  /// `sites`, which a resampling has gathered already.
   init(_ earlier: PastSites?, gatheredBy gather: RowGather?, then sites: [Site]) {
     last = Block(sites: sites, earlier: earlier, gather: gather)
   }
@@ -39,14 +39,14 @@ struct PastSites: Sendable {
       uniqueKeysWithValues: last.suffixCounts.map { ($0, $1.lowerBound + gained - (lost[$0] ?? 0)) })
   }
 
-  /// The same with suffixes appended to all names.
+  /// The same sites with suffixes appended to all names.
   func suffixed(_ count: Int) -> PastSites {
     var suffixed = self
     suffixed.gained += count
     return suffixed
   }
 
-  /// Takes suffixes off the names, by base name.
+  /// Removes suffixes from the names: the given number for each base name.
   mutating func takeOff(_ counts: [String: Int]) {
     for (base, count) in counts where count > 0 { lost[base, default: 0] += count }
   }
@@ -60,10 +60,10 @@ struct PastSites: Sendable {
     }
   }
 
-  /// The sites that one resampling found, and those before them.
+  /// The sites that one resampling added, and the block before them.
   private final class Block: Sendable {
     let sites: [Site]
-    /// What the earlier sites are yet to be gathered by.
+    /// The index that the earlier sites are yet to be gathered by.
     let index: RowIndex?
     let plate: String
     let latentCount: Int
@@ -94,8 +94,8 @@ struct PastSites: Sendable {
     }
 
     deinit {
-      // Chains of blocks are as long as programs have steps: they are let go of one after another, and not
-      // each within the one after it.
+      // A chain of blocks may be as long as a program has steps. A loop releases the blocks one after
+      // another: nested releases could overflow the stack.
       var next = takeEarlier()
       while var block = next {
         next = nil
@@ -104,10 +104,10 @@ struct PastSites: Sendable {
       }
     }
 
-    /// The block before one that nobody will read; it lets go of that block.
+    /// Takes the earlier block out of a block that nobody will read any more.
     private func takeEarlier() -> Block? { earlier.withLock { $0.take()?.last } }
 
-    /// The sites of this block and of all before it, with the names that they had when it was made.
+    /// The sites of this block and of all before it, with the names that they had when this block was made.
     func read() -> [Site] {
       known.withLock { known in
         if let known { return known }
@@ -120,7 +120,7 @@ struct PastSites: Sendable {
     private func gathered() -> [Site] {
       var result: [Site] = []
       var (gained, lost): (Int, [String: Int]) = (0, [:])
-      // What the sites of the block that is looked at are yet to be gathered by.
+      // How the sites of the current block are yet to be gathered.
       var gather: RowGather?
       var block = self
       while true {

@@ -20,7 +20,7 @@ public struct Site: Sendable {
   /// Whether the log-weight of a weighted program within this one already contains the site.
   var isWeighed = false
 
-  /// A site by hand, to use an objective outside of a program.
+  /// A site made by hand, to use an objective outside of a program.
   public init(
     name: String, value: Tensor, logProb: Tensor, eventRank: Int = 0, isObserved: Bool = false,
     isSuffixed: Bool = false

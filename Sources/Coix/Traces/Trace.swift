@@ -25,7 +25,7 @@ public struct Trace: Sendable {
   /// The names of the sites.
   public var names: [String] { sites.map(\.name) }
 
-  /// The names of the sites, for many questions whether a name is there.
+  /// The names of the sites, for checking many times whether a name is among them.
   var nameSet: NameSet { NameSet(self) }
 
   /// Tells whether a trace has a site of some name: by comparing all names in a short trace, by hashing in a
@@ -47,11 +47,12 @@ public struct Trace: Sendable {
   /// The trace without the sites of auxiliary programs, whose names end in `_PREV_`.
   var marginal: Trace { Trace(sites.filter { !$0.key.isSuffixed }) }
 
-  /// For each variable, takes off the suffixes that all of its versions have in common, and flags the sites
-  /// that had any.
+  /// For each variable, removes the suffixes that all of its versions have in common, and flags the sites
+  /// that had suffixes.
   mutating func desuffix() { takeOff(leastSuffixCounts()) }
 
-  /// For each variable, the least number of suffixes that one of its versions has, here or among others.
+  /// For each variable, the least number of suffixes that one of its versions has, in this trace or in
+  /// `others`.
   func leastSuffixCounts(_ others: [String: Int] = [:]) -> [String: Int] {
     guard sites.contains(where: \.key.isSuffixed) || !others.isEmpty else { return [:] }
     var least = others
@@ -59,7 +60,8 @@ public struct Trace: Sendable {
     return least
   }
 
-  /// Takes so many suffixes off each variable's versions, and flags the sites that had any.
+  /// Removes the given number of suffixes from each variable's versions, and flags the sites that had
+  /// suffixes.
   mutating func takeOff(_ counts: [String: Int]) {
     guard !counts.isEmpty else { return }
     for index in sites.indices where sites[index].key.isSuffixed {

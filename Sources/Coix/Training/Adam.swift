@@ -11,7 +11,7 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
   public let beta1: Double
   /// The decay of the second moment, β₂, from 0 to less than 1.
   public let beta2: Double
-  /// What keeps the quotient finite, ε: positive and finite.
+  /// The number ε that keeps the quotient finite: positive and finite.
   public let epsilon: Float
   private var counts = StepCounts()
   public var stepCount: Int { counts.taken }
@@ -21,12 +21,12 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
   private var secondMoments: [Tensor]
 
   /// The greatest magnitude of a gradient. Its square, and the mean of such squares, is finite with room for
-  /// rounding; an infinite second moment would never become finite again, and its parameter never move.
+  /// rounding. An infinite second moment would never become finite again, and its parameter would never move.
   private static var greatestGradient: Float { 1e19 }
 
   /// Adam for parameters of the given structure.
   ///
-  /// Settings outside of their domains are an error of the first update.
+  /// If a setting is outside of its domain, the first update throws.
   public init(
     for parameters: Parameters, learningRate: Float = 1e-3, beta1: Double = 0.9, beta2: Double = 0.999,
     epsilon: Float = 1e-8
@@ -54,7 +54,7 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
       return false
     }
     let step = stepCount + 1
-    // As optax has it, in float: for the first steps that tells in the fifth digit.
+    // In single precision, as in optax: for the first steps, double precision would change the fifth digit.
     func correction(_ beta: Double) -> Float { 1 - Float(pow(Double(Float(beta)), Double(step))) }
     let (correction1, correction2) = (correction(beta1), correction(beta2))
     try parameters.update(with: gradients, "Adam") { parameter, gradient, position in
@@ -71,7 +71,7 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
       learningRate >= 0 && learningRate.isFinite, of: learningRate, "the learning rate",
       "finite and not negative", in: "Adam")
     for (name, beta) in [("beta1", beta1), ("beta2", beta2)] {
-      // Also in single precision, in which 1 - β must not be 0.
+      // β must be less than 1 in single precision, too, where 1 - β must not be 0.
       try require(beta >= 0 && Float(beta) < 1, of: beta, name, "at least 0 and less than 1", in: "Adam")
     }
     try require(epsilon > 0 && epsilon.isFinite, of: epsilon, "epsilon", "positive and finite", in: "Adam")

@@ -2,11 +2,11 @@ import CoixParallel
 
 /// A rule that turns gradients into steps.
 ///
-/// A step that would leave numbers behind that are not finite is skipped: parameters and the optimiser's
-/// state stay as they are. It is counted, and ``lastSkippedStep`` says why. After a hundred skipped steps in
-/// a row training goes nowhere, which is an error.
+/// A step after which a number would not be finite is skipped: parameters and the optimiser's state stay as
+/// they are. Skipped steps are counted, and ``lastSkippedStep`` says why the last one was skipped. A hundred
+/// skipped steps in a row are an error, since training makes no progress.
 public protocol Optimizer<Parameters>: Sendable {
-  /// What it optimises.
+  /// The parameters that the optimiser moves.
   associatedtype Parameters: TensorTree
 
   /// Moves `parameters` against `gradient`.
@@ -18,13 +18,13 @@ public protocol Optimizer<Parameters>: Sendable {
   @discardableResult
   mutating func update(_ parameters: inout Parameters, along gradient: Parameters) throws -> Bool
 
-  /// The steps that were taken.
+  /// The number of steps that were taken.
   var stepCount: Int { get }
 
-  /// The steps that were skipped.
+  /// The number of steps that were skipped.
   var skippedCount: Int { get }
 
-  /// Why the last of them was; nil while there are none.
+  /// Why the last skipped step was skipped; nil if no step was.
   var lastSkippedStep: SkippedStep? { get }
 }
 

@@ -34,7 +34,7 @@ public struct SGD<Parameters: TensorTree>: Optimizer {
 }
 
 extension TensorTree {
-  /// What is wrong with parameters that a step has moved; nil if they are finite.
+  /// Why a step that gives these parameters must be skipped; nil if they are finite.
   fileprivate func obstacle(after parameters: Self) -> SkippedStep? {
     guard !isFinite, let broken = firstNumber() else { return nil }
     if let before = parameters.firstNumber() {

@@ -1,26 +1,26 @@
 /// Why an optimiser has not taken a step.
 public struct SkippedStep: Hashable, Sendable {
-  /// What stood in the way.
+  /// A reason for skipping a step.
   public enum Cause: Hashable, Sendable {
     /// The gradient is not finite.
     case gradient
     /// The gradient's square is not finite, which would spoil the moments of all later steps.
     case squaredGradient
-    /// A parameter was not finite before the step: no step can mend that.
+    /// A parameter was not finite before the step: no step can change that.
     case parameter
     /// A parameter would not be finite after the step.
     case result
   }
 
-  /// What stood in the way.
+  /// The reason for skipping the step.
   public let cause: Cause
-  /// The parameter's name in its tree, as `TensorTree.namedTensors` has it: "encoder.bias", say; empty for a
-  /// tree that is one tensor.
+  /// The parameter's name in its tree, as in `TensorTree.namedTensors`, for example "encoder.bias"; empty for
+  /// a tree that is a single tensor.
   public let name: String
-  /// The first number to blame: of the gradient, or of the parameter.
+  /// The first number that caused the skip, in the gradient or in the parameter.
   public let value: Float
 
-  /// A step that an optimiser of your own has not taken.
+  /// A skipped step, for optimisers of your own.
   public init(cause: Cause, name: String, value: Float) {
     self.cause = cause
     self.name = name

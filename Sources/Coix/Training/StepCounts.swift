@@ -8,7 +8,7 @@ struct StepCounts: Sendable {
   /// The steps skipped since the last one that was taken.
   private var skippedInARow = 0
 
-  /// So many steps in a row may be skipped before training is said to go nowhere.
+  /// At this many skipped steps in a row, skipping is an error.
   static let patience = 100
 
   mutating func take() {
@@ -31,7 +31,7 @@ struct StepCounts: Sendable {
   }
 }
 
-/// Throws unless a setting of an optimiser holds.
+/// Throws unless a setting of an optimiser meets its requirement.
 func require(
   _ isMet: Bool, of value: some CustomStringConvertible, _ setting: String, _ requirement: String,
   in optimizer: String
@@ -42,13 +42,13 @@ func require(
 }
 
 extension TensorTree {
-  /// What is wrong with a gradient: the first number that is NaN or of greater magnitude than a limit. nil:
-  /// nothing.
+  /// Why a step along this gradient must be skipped: the first number that is NaN or of greater magnitude
+  /// than a limit; nil if there is none.
   ///
   /// - Parameters:
-  ///   - tensors: the gradient's, for one who has listed them already.
-  ///   - parameters: which are to blame if they are not finite themselves.
-  ///   - limit: of a gradient's magnitude.
+  ///   - tensors: the gradient's tensors, which the caller has already.
+  ///   - parameters: the parameters, which are reported as the cause if they are not finite themselves.
+  ///   - limit: the greatest magnitude that a gradient may have.
   func obstacle(
     in tensors: [Tensor], for parameters: Self, limit: Float = .greatestFiniteMagnitude
   ) -> SkippedStep? {

@@ -1,6 +1,6 @@
 // The copies of dense.c: see copies.h.
 
-// A register of the machine, and how many make sixteen lanes.
+// vn is one vector register of the machine; UNITS of them make sixteen lanes.
 #define vn COPY(vn)
 #define vn_memory COPY(vn_memory)
 #define n_fma COPY(n_fma)
@@ -20,7 +20,7 @@ INLINE vn n_fma(vn a, vn b, vn c) {
 #include "dense_product.h"
 #include "dense_narrow.h"
 
-/// A gradient of 0 stays 0, whatever the derivative.
+/// dz, but 0 where the gradient dy is 0 and the derivative makes dz NaN.
 INLINE v16 COPY(counted)(v16 dy, v16 dz) { return (dy == 0.0f) & (dz != dz) ? (v16)(0.0f) : dz; }
 
 static void COPY(slope)(coix_activation activation, const float *y_, const float *dy_, float *dz, size_t count) {
@@ -55,7 +55,8 @@ static float COPY(row_sum)(const float *x, size_t rows) {
   return (float)(v_wide_sum(sum) + rest);
 }
 
-/// Products that are summed one after the other; their sums are added in double.
+/// Products that are summed one after the other in single precision; these partial sums are added
+/// in double.
 #define TERMS ((size_t)64)
 #define DOT(LOAD, ...)                                                                             \
   v16 sum = (v16)(0.0f);                                                                           \

@@ -1,19 +1,22 @@
-// Gradients of layers with at most four inputs, or four outputs: one pass over everything. Part of dense_copy.h.
+// Gradients of layers with at most four inputs, or at most four outputs: one pass over all arrays. Part of
+// dense_copy.h.
 
-/// Rows between two horizontal sums: what is read again for every output stays in the first-level cache.
+/// Rows between two horizontal sums. The arrays that are read again for every output then stay in the
+/// first-level cache.
 #define NARROW_ROWS 512
 
 #define LOAD(p) (*(const vn_memory *)(p))
 #define STORE(p, v) (*(vn_memory *)(p) = (v))
 
-/// The arrays that a narrow pass reads and writes, from a first row on; `rows` apart from feature to feature.
+/// The arrays that a narrow pass reads and writes, starting at its first row. Consecutive features are `rows`
+/// floats apart.
 typedef struct {
   const float *x, *y, *dz;
   float *dx;
   size_t rows;
 } COPY(narrow_part);
 
-/// A last part of less than sixteen rows, copied and zero beyond.
+/// A copy of a last part of less than sixteen rows, filled up with zeros.
 typedef struct {
   float x[4][16], y[4][16], dz[4][16], dx[4][16];
 } COPY(narrow_tail);
@@ -43,7 +46,8 @@ INLINE void COPY(add_sum)(float *to, const vn *sum, int more) {
 
 // MARK: Few inputs
 
-/// One register of rows from `at` on, of `ni` inputs and `no` outputs. dx is added to unless `first`.
+/// The step for one register of rows from `at` on, for `ni` inputs and `no` outputs. The step adds to dx unless
+/// `first`, when it sets dx.
 INLINE void COPY(narrow_in_step)(const int ni, const int no, const int relu, const int with_dx, const int with_dkernel,
                                  const COPY(narrow_part) p, size_t at, const int first, const vn k[4][2], vn dk[4][2],
                                  vn db[2]) {
@@ -83,7 +87,8 @@ INLINE void COPY(narrow_in_tile)(const int ni, const int no, const int relu, con
                                with_dx ? p.dx + whole : 0, p.rows};
     padded = COPY(pad)(rest, &tail, ni, no, count - whole);
   }
-  // One register's lanes of every sixteen rows at a time: fewer sums at once, so that they stay in registers.
+  // Each pass takes one register's lanes of every sixteen rows: with fewer sums at once, the sums stay in
+  // registers.
   UNROLL for (int u = 0; u < UNITS; u++) {
     vn dk[4][2], db[2];
     UNROLL for (int j = 0; j < no; j++) {
@@ -147,7 +152,7 @@ static void COPY(narrow_in)(const dense_narrow *n, size_t start, size_t end) {
 
 // MARK: Few outputs
 
-/// One register of rows from `at` on, of `no` outputs and `ni` inputs.
+/// The step for one register of rows from `at` on, for `no` outputs and `ni` inputs.
 INLINE void COPY(narrow_out_step)(const int no, const int ni, const int with_dx, const int with_dkernel,
                                   const COPY(narrow_part) p, size_t at, const vn k[2][4], vn dk[2][4]) {
   vn d[4];

@@ -1,9 +1,9 @@
-// The matrix product: blocks of a packed for the second-level cache, strips of x for the first, tiles in
-// registers (K. Goto and R. van de Geijn, "Anatomy of high-performance matrix multiplication", 2008).
-// Part of dense_copy.h.
+// The matrix product: blocks of a are packed for the second-level cache, strips of x for the first-level
+// cache, and tiles are held in registers (K. Goto and R. van de Geijn, "Anatomy of high-performance
+// matrix multiplication", 2008). Part of dense_copy.h.
 
-// Tiles are `mr` rows of a by `w` registers of x. Enough sums in flight to hide the latency of the multiply-adds:
-// two units of four cycles each.
+// A tile is `mr` rows of a by `w` registers of x. Tiles are large enough that their independent sums hide the
+// latency of the multiply-adds: two units of four cycles each.
 #if COIX_NATIVE == 16
 #define MOST_MR 8
 #define USUAL_W 2
@@ -17,11 +17,12 @@
 #define USUAL_STRIP (USUAL_W * COIX_NATIVE)
 #define MOST_STRIP 128
 
-// Blocks of the sum, and of the rows of a: the packed block of a is 144 KB, for the second-level cache.
+// The most terms of the sum and the most rows of a in one block. A packed block of a takes 144 KB of the second-level
+// cache.
 #define BLOCK_K 256
 #define BLOCK_M 144
-// Floats of x packed at a time, and of those the part that is met by one tile of a after the other: half of a
-// first-level cache.
+// PANEL is how many floats of x are packed at a time. GROUP is the part of them that is multiplied with one
+// tile of a after the other; it takes half of a first-level cache.
 #define PANEL (BLOCK_K * 64)
 #define GROUP (BLOCK_K * 16)
 
@@ -39,7 +40,8 @@ typedef struct {
   int flags;
 } COPY(strips);
 
-/// y[j, r] (+)= sum_k a[k * mr + j] x[k, r] for j < mr, on every strip of w registers; from `bias` (nullable) where FIRST.
+/// y[j, r] (+)= sum_k a[k * mr + j] x[k, r] for j < mr, on every strip of w registers. With FIRST, y starts from `bias`
+/// (nullable).
 INLINE void COPY(tile)(const int mr, const int w, const float *packed, const float *bias, const COPY(strips) *s) {
   const size_t ks = s->ks, x_k = s->x_k, y_m = s->y_m;
   float start[8];
@@ -82,7 +84,8 @@ INLINE void COPY(tile)(const int mr, const int w, const float *packed, const flo
   }
 typedef void (*COPY(tile_function))(const float *packed, const float *bias, const COPY(strips) *s);
 
-// By mr: tiles one unit of sixteen rows wide, of the usual width, and for products of at most three rows wider ones.
+// Tile functions by mr: tiles that are sixteen rows wide, tiles of the usual width, and wider tiles for products with at
+// most three rows of a.
 #if COIX_NATIVE == 16
 TILE(1, 1) TILE(2, 1) TILE(3, 1) TILE(4, 1) TILE(5, 1) TILE(6, 1) TILE(7, 1) TILE(8, 1)
 TILE(1, 2) TILE(2, 2) TILE(3, 2) TILE(4, 2) TILE(5, 2) TILE(6, 2) TILE(7, 2) TILE(8, 2)
@@ -112,10 +115,11 @@ static const size_t COPY(wide_strip)[] = {0, 16, 16, 16};
 #define UNIT_TILES COPY(usual_tiles)
 #endif
 
-/// The rows of a that go to tile t of `tiles`, as even as can be: the first `ms % tiles` have one more.
+/// The first of the rows of a that go to tile t of `tiles`. Rows are divided as evenly as possible: the first `ms % tiles`
+/// tiles have one more.
 INLINE size_t COPY(tile_start)(size_t t, size_t tiles, size_t ms) { return t * (ms / tiles) + coix_min(t, ms % tiles); }
 
-/// Eight vectors of eight, transposed in place.
+/// Transposes eight vectors of eight in place.
 typedef float COPY(v8) __attribute__((ext_vector_type(8)));
 typedef float COPY(v8_memory) __attribute__((ext_vector_type(8), aligned(4)));
 INLINE void COPY(transpose)(COPY(v8) v[8]) {
@@ -136,7 +140,7 @@ INLINE void COPY(transpose)(COPY(v8) v[8]) {
 }
 
 /// Packs `count` <= 8 rows, each contiguous in k, as [ks, width]: packed[k * width + j] = x[j * row + k].
-/// May write zeros up to packed[k * width + 8); what follows in k overwrites them.
+/// May write zeros up to packed[k * width + 8); the numbers for larger k overwrite them.
 INLINE void COPY(pack_rows)(const float *x, size_t row, size_t count, size_t ks, size_t width, float *packed) {
   size_t k = 0;
   for (; k + 8 <= ks; k += 8) {
@@ -149,7 +153,7 @@ INLINE void COPY(pack_rows)(const float *x, size_t row, size_t count, size_t ks,
     for (size_t j = 0; j < count; j++) packed[k * width + j] = x[j * row + k];
 }
 
-/// Packs a's rows [0, mr) and columns [0, ks) as [ks, mr]; may write up to eight floats beyond.
+/// Packs a's rows [0, mr) and columns [0, ks) as [ks, mr]; may write up to eight floats beyond the end.
 static void COPY(pack_tile)(const float *a, size_t a_m, size_t a_k, size_t mr, size_t ks, float *packed) {
   if (a_k == 1 && ks >= 8) {
     COPY(pack_rows)(a, a_m, mr, ks, mr, packed);
@@ -195,8 +199,8 @@ static void COPY(activate)(coix_activation activation, float *y, size_t count) {
 #undef CASE
 }
 
-/// All tiles of a packed block of `ms` rows of a against the strips `s`. The last strip may have only `count` of its
-/// `width` columns; it is then alone in s.
+/// Multiplies all tiles of a packed block of `ms` rows of a with the strips `s`. If `count` < `width`, s has a
+/// single strip, of which only `count` columns exist.
 static void COPY(meet)(const COPY(tile_function) *tiles, const float *packed, size_t ms, const float *bias,
                        COPY(strips) s, size_t count, size_t width) {
   size_t tile_count = coix_blocks(ms, MOST_MR);
@@ -220,7 +224,7 @@ static void COPY(meet)(const COPY(tile_function) *tiles, const float *packed, si
   }
 }
 
-/// One block of a, packed, against all columns of x.
+/// Multiplies one packed block of a with all columns of x.
 static void COPY(block)(const dense_product *p, const float *packed, size_t ms, const float *bias, const float *x,
                         size_t ks, float *y, int flags, int last) {
   float panel[PANEL];
@@ -234,7 +238,7 @@ static void COPY(block)(const dense_product *p, const float *packed, size_t ms, 
     size_t fit = PANEL / (width * coix_max(ks, 1)), group = coix_max(1, GROUP / (width * coix_max(ks, 1)));
     size_t strips = coix_min(fit, coix_max(1, left / width)), count = coix_min(strips * width, left);
     COPY(strips) s = {.x = x + r * p->x_r, .x_k = p->x_k, .x_strip = width * p->x_r, .ks = ks, .y_m = p->y_m, .flags = flags};
-    // Met by several tiles, or not laid out for them: make a compact copy.
+    // If several tiles read these strips, or tiles cannot read them where they are, make a compact copy.
     if (p->x_r != 1 || left < width || (ms > 2 * MOST_MR && ks > 8)) {
       COPY(pack_strips)(s.x, p->x_k, p->x_r, ks, count, width, panel);
       s = (COPY(strips)){.x = panel, .x_k = width, .x_strip = width * ks, .ks = ks, .y_m = p->y_m, .flags = flags};

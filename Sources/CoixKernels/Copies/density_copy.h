@@ -1,8 +1,8 @@
 // Log-densities of families of distributions and their derivatives, in double inside. Part of every copy (see copies.h).
 //
-// For each family NAME there are NAME_value, the log-density of sixteen elements, and NAME_slopes, its derivatives by the operands.
-// Parameters outside of their domain give NaN, values outside of the support -inf and slopes 0. So do a value and its parameters where
-// the log-density is infinite, but within the support; a factor x^0 at x = 0 is 1 and has no slope.
+// For each family NAME there are NAME_value, the log-density of sixteen elements, and NAME_slopes, its derivatives with respect
+// to the operands. Parameters outside of their domain give NaN. A value outside of the support gives -inf and slopes 0. Slopes
+// are also 0 where the log-density is infinite within the support. A factor x^0 at x = 0 is 1 and has no slope.
 
 #include "wide_gamma.h"
 
@@ -10,7 +10,7 @@
 #define SLOPES(name) INLINE void COPY(name##_slopes)(const v16d *q, v16d *d)
 // MARK: Gamma and inverse gamma: x, concentration a, rate b
 
-/// log of b^a x^(a - 1) exp(-b x) / Gamma(a) with y = b x (or of the inverse's density, with y = b / x).
+/// log of b^a x^(a - 1) exp(-b x) / Gamma(a) with y = b x (or of the inverse gamma density, with y = b / x).
 #define v_gamma_density COPY(v_gamma_density)
 INLINE v16d v_gamma_density(v16d x, v16d a, v16d y) {
   return 0.5 * v_wide_log_of(a) - v_deviance(a, y) - v_stirling_error(a) - HALF_LOG_2PI - v_wide_log_of(x);
@@ -92,7 +92,7 @@ SLOPES(log_beta) {
 
 // MARK: Counts
 
-/// log of exp(-m) m^k / k! for a count k.
+/// log of exp(-m) m^k / k! for a count k and a rate m.
 VALUE(poisson) {
   v16d k = q[0], rate = q[1];
   v16l legal = (rate >= 0.0) & (rate < INFINITY), inside = IS_COUNT(k);
@@ -107,8 +107,8 @@ SLOPES(poisson) {
   d[1] = v_judged_slope(legal, inside, k == 0.0 ? (v16d)(-1.0) : (k - rate) / rate);
 }
 
-/// log of n! / (k! m!) (k/n)^k (m/n)^m with n = k + m: what is left of a binomial probability at its most likely parameter. 0 where k
-/// or m is 0. The numbers need not be whole.
+/// log of n! / (k! m!) (k/n)^k (m/n)^m with n = k + m: the log-probability of k successes in n trials at the most likely
+/// probability k/n. 0 where k or m is 0. The numbers need not be whole.
 #define v_choice COPY(v_choice)
 INLINE v16d v_choice(v16d n, v16d k, v16d m) {
   v16l trivial = NOT((k > 0.0) & (m > 0.0));
@@ -118,7 +118,7 @@ INLINE v16d v_choice(v16d n, v16d k, v16d m) {
   return trivial ? (v16d)(0.0) : y;
 }
 
-/// Probabilities by their log-odds: p = 1 / (1 + exp(-l)), its complement, and their logarithms.
+/// Probabilities from their log-odds l: p = 1 / (1 + exp(-l)), its complement, and their logarithms.
 typedef struct { v16d p, rest, log_p, log_rest; } COPY(odds);
 #define v_odds COPY(v_odds)
 INLINE COPY(odds) v_odds(v16d l) {
@@ -128,7 +128,8 @@ INLINE COPY(odds) v_odds(v16d l) {
   return (COPY(odds)){negative ? small : large, negative ? large : small,
                       negative ? l - softplus : -softplus, negative ? -softplus : -l - softplus};
 }
-/// k log(k / (n p)) + m log(m / (n r)) for n = k + m and p + r = 1; from the logarithms where one of these is tiny.
+/// k log(k / (n p)) + m log(m / (n r)) for n = k + m and p + r = 1; computed from the logarithms of p and r where one of these is
+/// tiny.
 #define v_odds_deviance COPY(v_odds_deviance)
 INLINE v16d v_odds_deviance(v16d n, v16d k, v16d m, COPY(odds) o) {
   v16l near = (o.log_p > -30.0) & (o.log_rest > -30.0);
@@ -153,7 +154,7 @@ INLINE v16d v_trials_slope(v16d r, v16d log_r, v16d n, v16d k) {
   return k * 1024.0 < m + 1.0 ? log_r + v_digamma_step(m + 1.0, k) : far;
 }
 
-/// Of k successes among n trials: k, n, and the probability p of a success.
+/// The log-probability of k successes in n trials. Operands: k, n, and the probability p of a success.
 VALUE(binomial) {
   v16d k = q[0], n = q[1], p = q[2], m = n - k;
   v16l legal = IS_COUNT(n) & (p >= 0.0) & (p <= 1.0), inside = IS_COUNT(k) & (m >= 0.0);
@@ -171,7 +172,7 @@ SLOPES(binomial) {
   d[2] = v_judged_slope(legal, inside, by_p);
 }
 
-/// The same by the log-odds of a success, which may be infinite.
+/// The log-probability of k successes in n trials. Operands: k, n, and the log-odds l of a success, which may be infinite.
 VALUE(binomial_logits) {
   v16d k = q[0], n = q[1], l = q[2], m = n - k;
   v16l legal = IS_COUNT(n) & (l == l), inside = IS_COUNT(k) & (m >= 0.0);
@@ -200,7 +201,8 @@ INLINE v16d v_count_slope(v16d n, v16d k) {
   return v_wide_log_ratio(n, v_stand_in(k)) + v_digamma_excess(n) - v_count_excess(k);
 }
 
-/// Of k successes before failure r (which need not be whole): k, r, and the probability p of a success.
+/// The log-probability of k successes before failure r. Operands: k, r (not necessarily whole), and the probability p of a
+/// success.
 VALUE(negative_binomial) {
   v16d k = q[0], r = q[1], p = q[2], n = k + r;
   v16l legal = IS_POSITIVE(r) & (p >= 0.0) & (p <= 1.0), inside = IS_COUNT(k);
@@ -216,7 +218,7 @@ SLOPES(negative_binomial) {
   d[2] = v_judged_slope(legal, inside, k == 0.0 ? -r / rest : (k * rest - r * p) / (p * rest));
 }
 
-/// The same by the log-odds of a success, which may be infinite.
+/// The log-probability of k successes before failure r. Operands: k, r, and the log-odds l of a success, which may be infinite.
 VALUE(negative_binomial_logits) {
   v16d k = q[0], r = q[1], l = q[2], n = k + r;
   v16l legal = IS_POSITIVE(r) & (l == l), inside = IS_COUNT(k);
@@ -234,7 +236,8 @@ SLOPES(negative_binomial_logits) {
   d[2] = v_judged_slope(legal, inside, k * o.rest - r * o.p);
 }
 
-/// The same by the mean m of k, and the concentration r: a Poisson number whose rate has a gamma distribution.
+/// The same log-probability, given the mean of k: that of a Poisson count whose rate has a gamma distribution. Operands: k, the
+/// concentration r, and the mean m.
 VALUE(negative_binomial_mean) {
   v16d k = q[0], r = q[1], m = q[2], n = k + r, sum = m + r;
   v16l legal = IS_POSITIVE(r) & (m >= 0.0) & (m < INFINITY), inside = IS_COUNT(k);
@@ -377,7 +380,7 @@ SLOPES(truncated_normal) {
   }
 }
 
-/// A draw, and how it moves.
+/// A draw, which is the value itself, and its derivatives with respect to the operands.
 VALUE(truncated_normal_draw) { return q[0]; }
 SLOPES(truncated_normal_draw) {
   for (int i = 0; i < 16; i++) {
@@ -388,7 +391,7 @@ SLOPES(truncated_normal_draw) {
   }
 }
 
-// MARK: Rows of each
+// MARK: Kernels over rows
 
 #define KERNELS(id, name, arity)                                                                   \
   static void COPY(name##_values)(const density_operand *q, size_t o, float *out, size_t count) {  \
@@ -428,7 +431,8 @@ static __attribute__((noinline)) void COPY(store_slopes)(const float *gradient, 
   v16d g = v_widen(n == 16 ? v_load(gradient + at) : v_load_part(gradient + at, n));
   for (int k = 0; k < arity; k++) {
     if (!out[k]) continue;
-    // The nearest float, so that of a density less itself nothing remains, where differences of infinities were no numbers.
+    // A slope too large for a float becomes the largest float. The slopes of a density minus itself then cancel; infinite ones
+    // would give NaN.
     v16d y = g == 0.0 ? (v16d)(0.0) : g * slopes[k];
     y = y > FLT_MAX ? (v16d)(FLT_MAX) : y < -FLT_MAX ? (v16d)(-FLT_MAX) : y;
     COPY(store_numbers)(out[k] + at, y, n);

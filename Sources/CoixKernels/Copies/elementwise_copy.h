@@ -42,7 +42,8 @@ UNARY(normal_cdf, v_normal_cdf(x))
 UNARY(log_normal_cdf, v_log_normal_cdf(x))
 UNARY(normal_quantile, v_normal_quantile(x))
 
-/// A gradient of 0 stays 0, whatever the derivative: what does not count cannot poison what does.
+/// dx, but 0 where the gradient dy is 0 and the derivative makes dx NaN: numbers that do not count must
+/// not make gradients NaN.
 INLINE v16 COPY(unless_zero)(v16 dy, v16 dx) { return dy == 0.0f ? (dx != dx ? (v16)(0.0f) : dx) : dx; }
 
 #define SLOPE(name, expression)                                                                    \
@@ -63,7 +64,7 @@ INLINE v16 COPY(unless_zero)(v16 dy, v16 dx) { return dy == 0.0f ? (dx != dx ? (
 SLOPE(negate, -dy)
 SLOPE(exp_, dy *y)
 SLOPE(expm1_, dy *(y + 1.0f))
-SLOPE(log_, dy / (x + 0.0f)) // from the right, also at -0
+SLOPE(log_, dy / (x + 0.0f)) // the limit from the right, also at -0
 SLOPE(log1p_, dy / (1.0f + x))
 SLOPE(sqrt_, dy * 0.5f / (y + 0.0f))
 SLOPE(tanh_, dy *((1.0f - y) * (1.0f + y)))

@@ -1,12 +1,13 @@
-// The normal density on a strip of rows. Part of every copy (see copies.h).
+// The normal log-density and its gradient on a strip of rows. Part of every copy (see copies.h).
 
-/// Constants of row-constant scales worked out at a time.
+/// Elements whose constants are computed at a time, if the scale is the same for all rows.
 #define ELEMENTS 64
 
 #define AT(q, e, i) v_operand((q).data + (e) * (q).element_stride, q##_row, i)
 #define AT_PART(q, e, i, n) v_operand_part((q).data + (e) * (q).element_stride, q##_row, i, n)
 
-/// Puts the density of elements [0, count) (ELEMENTS at most) for rows [0, rows) to `out`, or adds it to `wide` if that is there.
+/// Writes the log-density of elements [0, count) (at most ELEMENTS), summed, for rows [0, rows) to `out`, or adds it to `wide` if
+/// that is not null.
 INLINE void COPY(density_elements)(normal_operand x, size_t x_row, normal_operand loc, size_t loc_row,
                                    normal_operand scale, size_t scale_row, float *out, v16d *wide, size_t count,
                                    size_t rows) {
@@ -35,7 +36,7 @@ INLINE void COPY(density_elements)(normal_operand x, size_t x_row, normal_operan
     d = d * inverse[e];                                                                            \
   }                                                                                                \
   squares = v_fma(d, d, squares);
-  // A NaN among the values, not the parameters, is a value outside of the support.
+  // A NaN among the values (not the parameters) counts as a value outside of the support: the log-density is -inf.
 #define SUPPORTED(LOAD, ...)                                                                       \
   if (__builtin_reduce_or(y != y))                                                                 \
     for (size_t e = 0; e < count; e++) {                                                           \
@@ -63,7 +64,8 @@ INLINE void COPY(density_elements)(normal_operand x, size_t x_row, normal_operan
 #undef SUPPORTED
 }
 
-/// The same by a loop of its own for each layout: which operands vary over the rows.
+/// Calls density_elements with constant row strides, so that each layout (which operands vary over the rows) has a loop of its
+/// own.
 INLINE void COPY(density_block)(normal_operand x, normal_operand loc, normal_operand scale, float *out, v16d *wide,
                                 size_t count, size_t rows) {
   int layout = (x.row_stride ? 4 : 0) + (loc.row_stride ? 2 : 0) + (scale.row_stride ? 1 : 0);
@@ -105,7 +107,8 @@ static void COPY(density)(normal_operand x, normal_operand loc, normal_operand s
   else COPY(long_density)(x, loc, scale, out, elements, rows);
 }
 
-/// The gradient of one element: g, and the operands at that element. Null outputs are skipped. 0 where g is, whatever the operands.
+/// The gradient of one element, from the gradient g of the log-density and the operands at that element. Null outputs are
+/// skipped. The gradient is 0 where g is 0, whatever the operands.
 INLINE void COPY(slope_rows)(const float *g_, const float *x_, size_t xr, const float *loc_, size_t lr,
                              const float *scale_, size_t sr, float *dx, float *dloc, float *dscale, size_t rows) {
   const float inverse = 1.0f / scale_[0];

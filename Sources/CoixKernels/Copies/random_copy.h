@@ -27,7 +27,7 @@ INLINE void COPY(threefry_pair)(coix_key key, v16u x0[2], v16u x1[2]) {
   EVEN_ROUNDS INJECT(k2, k0 + 5u)
 }
 
-/// The counters `first + lane * stride`, where lanes from `valid` on repeat the one before.
+/// The counters `first + lane * stride`, where lanes from `valid` on repeat the last valid lane.
 INLINE void COPY(counters)(uint64_t first, uint64_t stride, uint64_t valid, v16u *high, v16u *low) {
   v16u lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   if (stride < (1u << 28)) {
@@ -44,7 +44,7 @@ INLINE void COPY(counters)(uint64_t first, uint64_t stride, uint64_t valid, v16u
   }
 }
 
-/// The counters `base + number * stride` for sixteen numbers of rows.
+/// The counters `base + number * stride` for sixteen row numbers.
 INLINE void COPY(numbered_counters)(uint64_t base, uint64_t stride, const uint64_t *numbers, v16u *high, v16u *low) {
   UNROLL for (size_t l = 0; l < 16; l++) {
     uint64_t index = base + numbers[l] * stride;
@@ -53,11 +53,11 @@ INLINE void COPY(numbered_counters)(uint64_t base, uint64_t stride, const uint64
   }
 }
 
-/// Elements whose bits are drawn at a time.
+/// Rows of an element whose bits are drawn at a time.
 #define BATCH 256
 
-/// The bits of rows [start, start + BATCH) of element e, or of as many sixteens as cover `count`. Two sixteens at once:
-/// one alone would wait for its own results.
+/// The bits of rows [start, start + count) of element e, with `count` at most BATCH; fills `out` up to a multiple of
+/// 32. Two vectors of sixteen are computed at once: a single one would wait for its own results.
 static void COPY(batch_bits)(coix_key key, const coix_draw *draw, size_t e, size_t start, size_t count, uint32_t *out) {
   const uint64_t first = draw->row_numbers ? 0 : draw->first_row;
   const uint64_t base = first * draw->row_stride + e * draw->element_stride + draw->offset;
@@ -80,10 +80,10 @@ static void COPY(batch_bits)(coix_key key, const coix_draw *draw, size_t e, size
   }
 }
 
-/// In [0, 1): the upper 23 bits.
+/// A number in [0, 1), from the upper 23 bits.
 INLINE v16 COPY(unit)(v16u bits) { return v_from_bits((bits >> 9) | 0x3f800000u) - 1.0f; }
 
-/// As JAX: f * (high - low) + low in float32, then max with low.
+/// A number in [low, high), as JAX computes it: f * (high - low) + low in float32, then the maximum with low.
 INLINE v16 COPY(between)(v16u bits, float low, float high) {
   v16 u = v_fma(COPY(unit)(bits), (v16)(high - low), (v16)(low));
   return u < low ? (v16)(low) : u;
@@ -93,7 +93,8 @@ INLINE v16 COPY(normal)(v16u bits) {
   return 1.41421356f * v_erfinv_inside(COPY(between)(bits, -0x1.fffffep-1f, 1.0f));
 }
 
-/// For the rows [start, start + count) of element e, sixteen from i on at a time: `bits` are theirs, `lanes` of them count.
+/// Loops over the rows [start, start + count) of element e, sixteen from i on at a time. `bits` are the bits of these rows,
+/// of which the first `lanes` exist.
 #define FOR_LANES(T, out)                                                                          \
   uint32_t batch[BATCH];                                                                           \
   for (size_t i = start; i < start + count; i += 16) {                                             \
@@ -130,7 +131,7 @@ static void COPY(draw_normal_affine)(coix_key key, const coix_draw *draw, size_t
     v16 l = lanes == 16 ? v_operand(loc, loc_row_stride, i) : v_operand_part(loc, loc_row_stride, i, lanes);
     v16 s = lanes == 16 ? v_operand(scale, scale_row_stride, i) : v_operand_part(scale, scale_row_stride, i, lanes);
     v16 x = l + s * z;
-    // What is too large for a float is the largest one; NaN stays.
+    // A number too large for a float becomes the largest float; NaN stays NaN.
     const v16 largest = (v16){0} + 3.40282347e38f;
     x = x > largest ? largest : x;
     x = x < -largest ? -largest : x;

@@ -2,7 +2,7 @@
 
 // MARK: Contiguous
 
-/// NaN wins over everything.
+/// The larger or the smaller of two numbers; NaN if either is NaN.
 INLINE v16 COPY(larger)(v16 a, v16 b) { return a != a ? a : v_max(a, b); }
 INLINE v16 COPY(smaller)(v16 a, v16 b) { return a != a ? a : v_min(a, b); }
 
@@ -24,7 +24,7 @@ static double COPY(sum)(const float *x, size_t n) {
   return v_wide_sum(a + b) + rest;
 }
 
-/// The largest of n >= 1 floats, or of their negatives; NaN if one is.
+/// The largest of n >= 1 floats, or of their negatives; NaN if one is NaN.
 INLINE float COPY(extreme)(const float *x, size_t n, float sign) {
   float m = sign * x[0];
   size_t i = 0;
@@ -58,7 +58,7 @@ static double COPY(sum_exp)(const float *x, size_t n, float shift) {
   return sum;
 }
 
-/// y = exp(x - shift) * factor, or x - shift where `logarithmic`.
+/// y = exp(x - shift) * factor, or (x - shift) - factor if `logarithmic`.
 static void COPY(softmax)(const float *x, float *y, size_t n, float shift, float factor, int logarithmic) {
   size_t i = 0;
   if (logarithmic) {
@@ -72,7 +72,7 @@ static void COPY(softmax)(const float *x, float *y, size_t n, float shift, float
 
 // MARK: Columns
 
-/// Columns [start, start + 16) of row k, or the `lanes` of them that exist.
+/// The first sixteen columns of row k, or the first `lanes` of them if there are no more.
 INLINE v16 COPY(column)(const float *x, size_t k, size_t inner, size_t lanes) {
   return lanes == 16 ? v_load(x + k * inner) : v_load_part(x + k * inner, lanes);
 }
@@ -167,10 +167,11 @@ static void COPY(softmax_columns)(const float *x, float *y, size_t n, size_t inn
 
 // MARK: Running sums
 
-/// More than the blocks of blocks of sixteen that any axis has.
+/// More levels than any axis needs for its blocks of sixteen, blocks of sixteen blocks, and so on.
 #define LEVELS 11
 
-/// Sums within blocks of sixteen one after the other, and what comes before a block by the same rule from the blocks' totals.
+/// Running sums: within a block of sixteen, terms are added one after the other. The sum of all terms before a block is
+/// computed in the same way from the blocks' totals.
 INLINE void COPY(running_strip)(const float *x, float *y, size_t n, size_t inner, int backward, size_t lanes) {
   // By level: the sum within the current block, and that of the blocks before it.
   v16 within[LEVELS], before[LEVELS];

@@ -1,4 +1,4 @@
-// Weights in double. Part of every copy (see copies.h).
+// Weights in double, and the assignment of evenly spaced positions to them. Part of every copy (see copies.h).
 
 /// out[i] = exp(x[i] - greatest).
 static void COPY(exponentials)(const float *x, size_t n, float greatest, double *out) {
@@ -21,7 +21,7 @@ static double COPY(sum)(const float *x, size_t n, float greatest) {
   return total;
 }
 
-/// Running sums.
+/// The running sums of sixteen numbers.
 INLINE v16d COPY(scan)(v16d v) {
   const v16d zero = (v16d)(0.0);
   v += __builtin_shufflevector(zero, v, 0, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30);
@@ -31,11 +31,12 @@ INLINE v16d COPY(scan)(v16d v) {
   return v;
 }
 
-/// Writes sixteen rows' numbers to their runs, which end at ends[l]; nothing to index[limit]. Returns where the last run ends.
+/// Writes the numbers of up to sixteen rows to their runs: row + l to index[at] and on up to ends[l], but never to
+/// index[limit] or beyond. Returns the end of the last run.
 INLINE size_t COPY(write_runs)(int32_t *index, int32_t row, const int32_t *ends, size_t rows, size_t at, size_t limit) {
   typedef int32_t v8i_memory __attribute__((ext_vector_type(8), aligned(4)));
   if (rows == 16 && (size_t)ends[15] + 8 <= limit) {
-    // A vector may reach beyond its row's run, for later rows write over that.
+    // A vector may reach beyond its row's run, since later rows overwrite that part.
     for (int32_t l = 0; l < 16; l++) {
       const size_t to = (size_t)ends[l];
       *(v8i_memory *)(index + at) = (v8i_memory)(row + l);
@@ -49,7 +50,8 @@ INLINE size_t COPY(write_runs)(int32_t *index, int32_t row, const int32_t *ends,
   return at;
 }
 
-/// Assigns the positions [at, limit), which lie above `before`, to the rows of a block that starts at `row`.
+/// Assigns the positions from `at` on, below `limit`, to the rows of a block that starts at `row`. `before` is the sum of all
+/// weights before the block.
 static void COPY(even_runs)(const float *x, size_t n, float greatest, double before, even_positions p, size_t at, size_t limit,
                             int32_t row, int32_t *index) {
   const v16d per_weight = (v16d)(p.per_weight), offset = (v16d)(p.offset), count = (v16d)((double)limit);
@@ -66,7 +68,7 @@ static void COPY(even_runs)(const float *x, size_t n, float greatest, double bef
     at = COPY(write_runs)(index, row + (int32_t)j, ends, rows, at, limit);
   }
   if (at == limit) return;
-  // The last row with any weight takes what rounding leaves.
+  // The last row with a positive weight takes the positions that rounding has left over.
   double w = 0.0;
   size_t last = n;
   while (last > 0 && !(w > 0.0)) COPY(exponentials)(x + --last, 1, greatest, &w);

@@ -1,11 +1,11 @@
 // Log-densities of vectors and their derivatives, in double inside. Part of every copy (see copies.h).
 //
-// For each family NAME there are NAME_value, the log-density of sixteen vectors, and NAME_slopes, its derivatives by one of their elements
-// after another; rules as in density_copy.h.
+// For each family NAME there are NAME_value, the log-density of sixteen vectors, and NAME_slopes, its derivatives with respect to
+// one element of value and parameter. The rules are those of density_copy.h.
 
 #include "wide_gamma.h"
 
-/// Sixteen vectors: their numbers by element.
+/// Sixteen vectors, one for each row from `row` on, of which the first `count` exist; each has `elements` numbers.
 typedef struct {
   coix_operand value, parameter;
   size_t elements, row, count;
@@ -19,10 +19,10 @@ INLINE v16d COPY(number)(coix_operand q, size_t e, size_t i, size_t n) {
 #define VALUE_AT(v, e) COPY(number)((v)->value, e, (v)->row, (v)->count)
 #define PARAMETER_AT(v, e) COPY(number)((v)->parameter, e, (v)->row, (v)->count)
 
-/// What all elements of a vector together decide.
+/// What depends on all elements of a vector together.
 typedef struct {
-  v16l legal, inside; // whether parameters are, whether the value is, and its density is not 0
-  v16d sum, total; // of the parameters (for logits, of their exponentials, as a logarithm), and of the value
+  v16l legal, inside; // whether the parameters are legal; whether the value is in the support and its density not 0
+  v16d sum, total; // sums of the parameters (for logits, the logarithm of the sum of exponentials) and of the value
 } COPY(whole);
 #define whole COPY(whole)
 
@@ -55,7 +55,7 @@ static v16d COPY(dirichlet_value)(const vectors *v) {
   return v_judged(w.legal, w.inside, y);
 }
 
-/// Slopes are 0 where the density is infinite, too.
+/// The same, but not `inside` where the density is infinite, so that slopes are 0 there, too.
 INLINE whole COPY(dirichlet_start)(const vectors *v) {
   whole w = COPY(dirichlet_whole)(v);
   for (size_t e = 0; e < v->elements; e++) w.inside &= ~((VALUE_AT(v, e) == 0.0) & (PARAMETER_AT(v, e) < 1.0));
@@ -70,7 +70,8 @@ INLINE void COPY(dirichlet_slopes)(const vectors *v, const whole *w, size_t e, v
 
 // MARK: Multinomial
 
-/// The log-probability of x > 0 of n trials in a category of probability p, less what all categories have in common.
+/// The term of the log-probability for a category of probability p that comes up in x of n trials, without the term that all
+/// categories share.
 INLINE v16d COPY(category_term)(v16d x, v16d n, v16d p, v16d log_p) {
   v16d safe = v_stand_in(x), m = n * p;
   v16l tiny = log_p < -600.0;
@@ -78,7 +79,7 @@ INLINE v16d COPY(category_term)(v16d x, v16d n, v16d p, v16d log_p) {
   v16d term = -deviance - v_stirling_error(safe) - HALF_LOG_2PI - 0.5 * v_wide_log_of(safe);
   return x > 0.0 ? term : -m;
 }
-/// What all categories have in common.
+/// The term of the log-probability that all categories share.
 INLINE v16d COPY(trials_term)(v16d n) {
   v16d safe = v_stand_in(n);
   return n > 0.0 ? v_stirling_error(safe) + HALF_LOG_2PI + 0.5 * v_wide_log_of(safe) : (v16d)(0.0);
@@ -143,7 +144,7 @@ INLINE void COPY(multinomial_logits_slopes)(const vectors *v, const whole *w, si
   d[1] = v_judged_slope(w->legal, w->inside, x - w->total * v_wide_exp(log_p));
 }
 
-// MARK: Rows of each
+// MARK: Kernels over rows
 
 #define KERNELS(id, name)                                                                          \
   static void COPY(name##_values)(coix_operand value, coix_operand parameter, float *out,          \

@@ -20,7 +20,8 @@ INLINE void COPY(divide_by)(const float *a_, size_t as, float *y_, size_t rows) 
   }
 }
 
-/// Forward substitution, or backward with the transpose. `step` is 0 for a factor that all rows share, else 1.
+/// Forward substitution, or backward substitution with the transposed factor. `step` is 0 for a factor that all rows share,
+/// else 1.
 static void COPY(solve)(const float *factor, size_t step, const float *b, float *x, size_t n, size_t rows, int transposed) {
   const size_t width = step ? rows : 1;
   memcpy(x, b, n * rows * sizeof(float));
@@ -36,7 +37,8 @@ static void COPY(solve)(const float *factor, size_t step, const float *b, float 
   }
 }
 
-/// Row by row (Cholesky and Banachiewicz), from the lower triangle of the matrix; zeros above.
+/// The Cholesky factor, row by row (Cholesky and Banachiewicz), from the lower triangle of the matrix, with zeros above the
+/// diagonal.
 static void COPY(factorise)(const float *matrix, float *factor, size_t n, size_t rows) {
 #define L(i, j) (factor + ((i) * n + (j)) * rows)
   for (size_t i = 0; i < n; i++) {
@@ -57,8 +59,9 @@ static void COPY(factorise)(const float *matrix, float *factor, size_t n, size_t
 #undef L
 }
 
-/// The steps of the factorisation, taken back one by one (I. Murray, "Differentiation of the Cholesky decomposition", 2016,
-/// section 4), in place: the lower triangle of the factor's gradient becomes that of the matrix, symmetrised.
+/// The backward pass of the factorisation, one step at a time in reverse (I. Murray, "Differentiation of the Cholesky
+/// decomposition", 2016, section 4), in place: the lower triangle of the factor's gradient becomes the gradient of the
+/// matrix, symmetrised.
 static void COPY(slope)(const float *factor, float *gradient, size_t n, size_t rows) {
 #define L(i, j) (factor + ((i) * n + (j)) * rows)
 #define G(i, j) (gradient + ((i) * n + (j)) * rows)

@@ -1,4 +1,4 @@
-// Sine, cosine and the gamma function's family, in double inside. Part of the elementwise copies.
+// Sine, cosine, log-gamma, digamma and trigamma, computed in double. Part of the elementwise copies.
 
 #define v_sine COPY(v_sine)
 #define v_loggamma COPY(v_loggamma)
@@ -11,8 +11,8 @@ static __attribute__((noinline)) void COPY(sine_lanes)(float *y, const float *x,
     if (!(fabsf(x[i]) <= 1e6f)) y[i] = cosine ? cosf(x[i]) : sinf(x[i]);
 }
 
-/// sin x, or cos x: the quadrant's distance in double, then Taylor's series on [-pi/4, pi/4]. 1 ulp.
-/// Beyond 1e6, lane by lane by the C library.
+/// sin x, or cos x: the distance to the nearest multiple of pi/2, in double, then Taylor's series on
+/// [-pi/4, pi/4]. 1 ulp. Beyond 1e6 the C library computes each lane.
 INLINE v16 v_sine(v16 x, int cosine) {
   v16i large = !(v_abs(x) <= 1e6f);
   v16d w = v_widen(large ? (v16)(0.0f) : x);
@@ -89,7 +89,7 @@ INLINE v16 v_digamma(v16 x) {
   return finite ? result : x == INFINITY ? x : (v16)(NAN);
 }
 
-/// The derivative of digamma, likewise. +inf at the poles.
+/// The derivative of digamma, computed in the same way. +inf at the poles.
 INLINE v16 v_trigamma(v16 x) {
   v16i finite = v_abs(x) < INFINITY;
   v16d w = v_widen(finite ? x : (v16)(1.0f));

@@ -6,7 +6,8 @@
 INLINE v16 v_load(const float *p) { return *(const v16_memory *)p; }
 INLINE void v_store(float *p, v16 v) { *(v16_memory *)p = v; }
 
-/// The first n < 16 floats, the rest repeating the first, so that no lane raises what none asked for.
+/// The first n < 16 floats. The other lanes repeat the first one, so that they raise no floating-point exceptions of their
+/// own.
 INLINE v16 v_load_part(const float *p, size_t n) {
   v16 v = (v16)(p[0]);
   for (size_t i = 1; i < n; i++) v[i] = p[i];
@@ -45,7 +46,7 @@ INLINE v16 v_floor(v16 x) { return __builtin_elementwise_floor(x); }
 INLINE v16d v_widen(v16 x) { return __builtin_convertvector(x, v16d); }
 INLINE v16 v_narrow(v16d x) { return __builtin_convertvector(x, v16); }
 
-/// The sum of the lanes, as a fixed tree.
+/// The sum of the lanes, always added in the same order: a tree.
 INLINE float v_sum(v16 v) {
   typedef float v8 __attribute__((ext_vector_type(8)));
   typedef float v4 __attribute__((ext_vector_type(4)));
@@ -63,7 +64,7 @@ INLINE double v_wide_sum(v16d v) {
 
 // MARK: Exponential
 
-/// exp r - 1 for x = n log 2 + r, with an integer n and |r| <= log(2) / 2.
+/// exp r - 1 for x = n log 2 + r, with `*integer` set to the integer n and |r| <= log(2) / 2.
 INLINE v16 v_exp_reduced(v16 x, v16i *integer) {
   // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
   const float magic = 12582912.0f;
@@ -100,7 +101,7 @@ INLINE v16 v_expm1(v16 x) {
   c = c < -20.0f ? (v16)(-20.0f) : c;
   v16i n;
   v16 p = v_exp_reduced(c, &n);
-  // Half the scale, doubled at the end: 2^128 is no float.
+  // Half the scale, doubled at the end: 2^128 is not a float.
   v16 half = __builtin_bit_cast(v16, (n + 126) << 23);
   v16 y = v_fma(half, p, half - 0.5f) * 2.0f;
   return x == 0.0f ? x : y;
@@ -108,7 +109,8 @@ INLINE v16 v_expm1(v16 x) {
 
 // MARK: Logarithms
 
-/// log(1 + f) + e log 2 for 1 + f in [sqrt(1/2), sqrt 2), with `low` added where it is small (S. Moshier's Cephes polynomial).
+/// log(1 + f) + e log 2 for 1 + f in [sqrt(1/2), sqrt 2), plus the small correction `low`, which is added to the small terms
+/// first (S. Moshier's Cephes polynomial).
 INLINE v16 v_log_core(v16 f, v16 e, v16 low) {
   v16 z = f * f;
   v16 p = (v16)(7.0376836292e-2f);
@@ -126,7 +128,7 @@ INLINE v16 v_log_core(v16 f, v16 e, v16 low) {
   return v_fma(e, (v16)(0.693359375f), f + y);
 }
 
-/// Natural logarithm: log 0 = -inf, of negatives NaN. 1 ulp.
+/// The natural logarithm: -inf at 0, NaN for negative numbers. 1 ulp.
 INLINE v16 v_log(v16 x) {
   v16i tiny = x < 1.17549435e-38f;
   v16 scaled = tiny ? x * 8388608.0f : x;
@@ -141,7 +143,7 @@ INLINE v16 v_log(v16 x) {
   return x >= 0.0f ? y : (v16)(NAN);
 }
 
-/// log(1 + x) from u, the rounded sum, finite and positive, and what rounding lost. 1 ulp.
+/// log(1 + x) from u, the rounded sum 1 + x, finite and positive, and the part of the sum that rounding lost. 1 ulp.
 INLINE v16 v_log1p_inside(v16 u, v16 lost) {
   v16u bits = v_bits(u) - 0x3f3504f3u;
   v16i exponent = __builtin_bit_cast(v16i, bits) >> 23;
@@ -175,7 +177,7 @@ INLINE v16d v_wide_fma(v16d a, v16d b, v16d c) {
 #endif
 }
 
-/// exp d for d <= 0, as v_exp does it, in double; 0 below exp -708. 2 ulp. Even and odd powers run side by side.
+/// exp d for d <= 0, as v_exp computes it, in double; 0 for d < -708. 2 ulp. Even and odd powers run side by side.
 INLINE v16d v_wide_exp(v16d d) {
   v16d x = d < -708.0 ? (v16d)(-708.0) : d;
   v16d t = v_wide_fma(x, (v16d)(1.4426950408889634), (v16d)(WIDE_ROUNDER));
@@ -255,7 +257,7 @@ INLINE v16 v_erfinv_of(v16 x, v16 w) {
   p = v_fma(p, c, (v16)(-0.00417768164f));
   p = v_fma(p, c, (v16)(0.246640727f));
   p = v_fma(p, c, (v16)(1.50140941f));
-  if (__builtin_reduce_and(central) == 0) { // one lane in three hundred
+  if (__builtin_reduce_and(central) == 0) { // one lane in three hundred is not central
     v16 t = v_sqrt(w) - 3.0f;
     v16 q = (v16)(-0.000200214257f);
     q = v_fma(q, t, (v16)(0.000100950558f));
@@ -278,7 +280,7 @@ INLINE v16 v_erfinv_inside(v16 x) {
 
 /// The inverse error function in single precision: M. Giles, "Approximating the erfinv function", GPU Computing
 /// Gems 2 (2010), listing 5: two polynomials in w = -log(1 - x^2). Like XLA, with log1p and +-inf at +-1.
-/// Where x^2 is near 1 its rounding is what limits the result, as it does XLA's: 60 ulp at 0.9998.
+/// Where x^2 is near 1, its rounding limits the precision of the result, as in XLA: 60 ulp at 0.9998.
 INLINE v16 v_erfinv(v16 x) {
   v16 y = v_erfinv_of(x, -v_log1p(-(x * x)));
   return v_abs(x) == 1.0f ? x * INFINITY : y;

@@ -1,5 +1,5 @@
-// The normal distribution function, its logarithm and its inverse, in double by the C library, lane by lane.
-// Part of every copy (see copies.h).
+// The cumulative distribution function Phi of the standard normal, its logarithm and its inverse, lane by
+// lane, in double with the C library's functions. Part of every copy (see copies.h).
 
 #define v_normal_cdf COPY(v_normal_cdf)
 #define v_log_normal_cdf COPY(v_log_normal_cdf)
@@ -34,7 +34,8 @@ INLINE v16 v_log_normal_cdf(v16 x) {
   for (int i = 0; i < 16; i++) x[i] = (float)COPY(log_normal_cdf_of)((double)x[i]);
   return x;
 }
-/// The derivative of log Phi, phi(x) / Phi(x): about -x where log Phi's series is taken, which has both terms' digits in common.
+/// The derivative of log Phi, phi(x) / Phi(x). For x <= -30, where it is about -x, it is computed from the series of log Phi: in
+/// the difference of log phi and log Phi the leading digits would cancel.
 INLINE v16 v_inverse_mills(v16 x) {
   for (int i = 0; i < 16; i++) {
     const double w = x[i];

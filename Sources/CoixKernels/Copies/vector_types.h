@@ -1,4 +1,5 @@
-// Sixteen lanes, whatever the machine: the compiler makes one, two or four registers of them.
+// Vectors have sixteen lanes on every machine: the compiler makes one, two or four registers of
+// them.
 
 #include <math.h>
 #include <string.h>
@@ -9,7 +10,7 @@ typedef uint32_t v16u __attribute__((ext_vector_type(16)));
 typedef double v16d __attribute__((ext_vector_type(16)));
 typedef int64_t v16l __attribute__((ext_vector_type(16)));
 
-// The same in memory, at any address.
+// The same types in memory, where they need not be aligned to more than 4 bytes.
 typedef float v16_memory __attribute__((ext_vector_type(16), aligned(4)));
 typedef int32_t v16i_memory __attribute__((ext_vector_type(16), aligned(4)));
 typedef uint32_t v16u_memory __attribute__((ext_vector_type(16), aligned(4)));

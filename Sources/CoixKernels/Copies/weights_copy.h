@@ -43,7 +43,7 @@ static void COPY(group)(const float *x, size_t rows, size_t columns, size_t widt
     v16 row = ROW(r);
     m = m != m ? m : v_max(m, row);
   }
-  // Nothing can be subtracted from -inf.
+  // A shift of -inf would give NaN for elements of -inf.
   v16 shift = m == -INFINITY ? (v16)(0.0f) : m;
   v16d a = (v16d)(0.0), b = (v16d)(0.0);
   for (size_t r = 0; r < rows; r++) {

@@ -1,5 +1,6 @@
-// Logarithms, and what remains of the gamma function when Stirling's formula is taken away, in double on sixteen lanes: log-densities
-// are made of these, so that logarithms of gamma functions, which may be huge, never have to be subtracted. Part of the density copies.
+// Logarithms, and differences between the gamma function's logarithm and Stirling's formula, in double on sixteen lanes.
+// Log-densities are built from these, so that logarithms of gamma functions, which may be huge, are never subtracted from each
+// other. Part of the density copies.
 
 #define v_wide_log_of COPY(v_wide_log_of)
 #define v_wide_log1p COPY(v_wide_log1p)
@@ -13,7 +14,7 @@
 #define v_digamma_half_step COPY(v_digamma_half_step)
 #define v_wide_abs COPY(v_wide_abs)
 
-// What is long is a function of its own, for the sake of code size: its argument goes through memory.
+// Long functions are not inlined, to keep the code small; their arguments are passed through memory.
 
 #define HALF_LOG_2PI 0.91893853320467274
 #define LOG_PI 1.1447298858494002
@@ -22,7 +23,7 @@
 
 INLINE v16d v_wide_abs(v16d x) { return __builtin_elementwise_abs(x); }
 
-/// log x for every x: -inf at 0, NaN below.
+/// log x for every x: -inf at 0, NaN for negative numbers.
 static __attribute__((noinline)) void COPY(wide_log_of)(v16d *x_) {
   v16d x = *x_;
   v16l ordinary = (x > 0.0) & (x < INFINITY);
@@ -119,7 +120,7 @@ INLINE v16d v_digamma_excess(v16d a) {
 
 /// digamma(a + t) - digamma(a) for a > 0, t >= 0, as a sum of positive terms: the difference of the asymptotic series at a, or, below 8,
 /// at a + 8, by divided differences.
-/// If `excess`, less log(1 + t / a).
+/// If `excess`, log(1 + t / a) is subtracted.
 static __attribute__((noinline)) v16d COPY(digamma_step_of)(const v16d *a_, const v16d *t_, int excess) {
   v16d a = *a_, t = *t_;
   v16l small = a < 8.0;
@@ -180,12 +181,12 @@ INLINE v16d v_count_excess(v16d x) {
 
 
 #define v_judged COPY(v_judged)
-/// A log-density where parameters are legal and the value in the support.
+/// The log-density y; -inf where the value is not `inside` the support, NaN where the parameters are not `legal`.
 INLINE v16d v_judged(v16l legal, v16l inside, v16d y) {
   y = inside ? y : (v16d)(-INFINITY);
   return legal ? y : (v16d)(NAN);
 }
-/// Likewise a slope.
+/// The slope y; 0 where the value is not `inside` the support, NaN where the parameters are not `legal`.
 #define v_judged_slope COPY(v_judged_slope)
 INLINE v16d v_judged_slope(v16l legal, v16l inside, v16d y) {
   y = inside ? y : (v16d)(0.0);

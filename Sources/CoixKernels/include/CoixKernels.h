@@ -4,7 +4,7 @@
 // `rows` is the padded row count (a multiple of COIX_LANES) and the padding rows repeat the last real
 // row, so that every loop runs over whole vectors and a row's bits never depend on its lane. A
 // *uniform* array is one row: `[event...]`; its buffer's capacity is rounded up to COIX_LANES floats.
-// Every kernel is nevertheless right for any count.
+// Every kernel nevertheless works for any count.
 //
 // Threads. `team` is the number of OpenMP threads that a kernel may use. With `team <= 1` it enters no
 // parallel region at all; workers always pass 1. Results never depend on `team`: teams split outputs,
@@ -34,7 +34,7 @@ int coix_has_openmp(void);
 /// Whether the kernels were compiled with optimisation.
 int coix_is_optimised(void);
 
-// MARK: - Thread slot (thread.h is header-only)
+// MARK: - Thread slot (CoixThread.h, machine.c)
 
 #include "CoixThread.h"
 
@@ -50,17 +50,20 @@ typedef enum {
 
 /// y[o, r] = activation(bias[o] + sum_i kernel[i, o] * x[i, r]).
 /// x: [in, rows], kernel: [in, out], bias (nullable): [out], y: [out, rows].
-/// Sums here and below are taken in blocks, those of more than 2^14 terms in double beyond: the error of a sum is at most
-/// 512 * 2^-24 times the sum of its terms' magnitudes, however many there are.
+/// Sums here and below are taken in blocks of at most 256 terms. Sums of more than 2^14 terms are split, and the sums of
+/// the parts are added in double. The error of a sum is at most 512 * 2^-24 times the sum of its terms' magnitudes,
+/// however many there are.
 void coix_dense_forward(const float *x, const float *kernel, const float *bias, float *y,
                         size_t in, size_t out, size_t rows, coix_activation activation, int team);
 
 /// The gradient of the layer above, from its *output* y and the gradient dy of that output, both [out, rows].
-/// dz = dy * activation'(from y); dx[i, r] = sum_o kernel[i, o] dz[o, r] (nullable);
+/// dz = dy * activation', with the derivative computed from y;
+/// dx[i, r] = sum_o kernel[i, o] dz[o, r] (nullable);
 /// dkernel[i, o] = sum_r x[i, r] dz[o, r] (nullable); dbias[o] = sum_r dz[o, r] (nullable).
-/// Outputs are overwritten. dz is `out * rows` floats of scratch (may alias nothing); with COIX_IDENTITY
-/// it may be NULL and dy is used in place. x may be NULL when dkernel is NULL.
-/// Fast for small layers (2x32, 32x2: everything blocked by rows so it stays in L1) and large ones (512x512).
+/// Outputs are overwritten. dz is `out * rows` floats of scratch (it must not overlap other arrays); with
+/// COIX_IDENTITY it may be NULL and dy is used in place. x may be NULL when dkernel is NULL.
+/// Fast for small layers (2x32, 32x2: all arrays are blocked by rows, so that blocks stay in the first-level
+/// cache) and large ones (512x512).
 void coix_dense_backward(const float *x, const float *kernel, const float *y, const float *dy,
                          float *dz, float *dx, float *dkernel, float *dbias,
                          size_t in, size_t out, size_t rows, coix_activation activation, int team);
@@ -72,8 +75,9 @@ void coix_batched_matmul(const float *a, const float *b, float *out,
 
 // MARK: - Elementwise (elementwise.c)
 
-/// The functions of one number: constant, name among the kernels, nanoseconds an element, roughly (which decides only whether a
-/// team is worth waking). The one list of them; a new function is a line here and its value and slope in elementwise_copy.h.
+/// The functions of one number: their constant, their name in the kernels, and roughly the nanoseconds that an element takes
+/// (which only decide whether to use a team). This is the only list of them: a new function needs a line here, and its value
+/// and slope in elementwise_copy.h.
 #define COIX_UNARY_OPS(OP) \
   OP(COIX_NEGATE, negate, 0.2f) \
   OP(COIX_EXP, exp_, 0.6f) \
@@ -99,8 +103,8 @@ void coix_batched_matmul(const float *a, const float *b, float *out,
   OP(COIX_LOG_NORMAL_CDF, log_normal_cdf, 25.0f) \
   OP(COIX_NORMAL_QUANTILE, normal_quantile, 60.0f)
 
-/// The functions of two numbers, likewise. SEED_MULTIPLY and SEED_DIVIDE are products and quotients but for a first operand of 0,
-/// a gradient that nothing depends on: the result is then 0 also against infinity and NaN.
+/// The functions of two numbers, in the same form. SEED_MULTIPLY and SEED_DIVIDE are the product and the quotient of a gradient
+/// and another number, with one exception: where the gradient is 0 the result is 0, whatever the other number.
 #define COIX_BINARY_OPS(OP) \
   OP(COIX_ADD, add, 0.3f) \
   OP(COIX_SUBTRACT, subtract, 0.3f) \
@@ -125,7 +129,7 @@ typedef enum { COIX_BINARY_OPS(COIX_CONSTANT) COIX_BINARY_COUNT } coix_binary_op
 /// y[i] = op(x[i]) for i < count. y may be x.
 void coix_unary(coix_unary_op op, const float *x, float *y, size_t count, int team);
 /// dx[i] = dy[i] * op'(x[i]), where y[i] = op(x[i]). dx may be dy. (SIGN, FLOOR: 0. ABS at 0: 0. RELU at 0: 0.)
-/// 0 where dy is 0, also against a derivative that is infinite or NaN.
+/// dx is 0 where dy is 0, even if the derivative is infinite or NaN.
 /// DIGAMMA's derivative is trigamma; ERFINV's is sqrt(pi)/2 exp(y^2); NORMAL_QUANTILE's sqrt(2 pi) exp(y^2/2).
 void coix_unary_backward(coix_unary_op op, const float *x, const float *y, const float *dy, float *dx,
                          size_t count, int team);
@@ -155,8 +159,9 @@ int64_t coix_first_above(const float *x, size_t count, float limit);
 typedef enum { COIX_SUM, COIX_MAX, COIX_MIN, COIX_LOGSUMEXP } coix_reduction;
 
 /// out[o, i] = reduction over k < n of x[o, k, i]; x: [outer, n, inner], out: [outer, inner].
-/// Sums with inner == 1 are taken in blocks of fixed size, in double; vertical sums (inner > 1) of n > 64 pairwise
-/// or in double. LOGSUMEXP: max first; all -inf gives -inf; +inf gives +inf; NaN propagates. MAX/MIN propagate NaN.
+/// Sums with inner == 1 are taken in blocks of fixed size, in double; vertical sums (inner > 1) in float for n <=
+/// 64, else in double. LOGSUMEXP: max first; all -inf gives -inf; +inf gives +inf; NaN propagates. MAX/MIN
+/// propagate NaN.
 void coix_reduce(coix_reduction op, const float *x, float *out, size_t outer, size_t n, size_t inner, int team);
 
 /// y[o, k, i] = softmax over k of x (logarithmic != 0: log-softmax).
@@ -165,16 +170,17 @@ void coix_softmax(const float *x, float *y, size_t outer, size_t n, size_t inner
 /// out[o, i] = index (as float) of the first largest x[o, k, i] over k; NaN counts as largest.
 void coix_argmax(const float *x, float *out, size_t outer, size_t n, size_t inner);
 
-/// y[o, k, i] = sum over j <= k (or, if backward != 0, over j >= k) of x[o, j, i]. Sums within blocks of sixteen are taken one after
-/// the other; what comes before a block, by the same rule, from the totals of the blocks. So XLA's CPU compiler does it: the bits
-/// (forward) are those of jnp.cumsum, and up to sixteen terms those of a plain loop. With L = ceil(log16 n) levels the error is
-/// at most 17 L 2^-24 sum |x|.
+/// y[o, k, i] = sum over j <= k (or, if backward != 0, over j >= k) of x[o, j, i]. Within a block of sixteen, terms are added one
+/// after the other; the sum of all terms before a block is computed in the same way from the blocks' totals. XLA's CPU compiler
+/// does the same: the bits (forward) are those of jnp.cumsum, and up to sixteen terms those of a plain loop. With L = ceil(log16
+/// n) levels the error is at most 17 L 2^-24 sum |x|.
 void coix_cumsum(const float *x, float *y, size_t outer, size_t n, size_t inner, int backward);
 
-/// Where a uniform number passes from category k to the next, for k < n - 1: sum[k] / sum[n - 1], with the running sums of the
-/// probabilities. probability, sum: [outer, n, inner]; bound: [outer, n - 1, inner]. The number of bounds below u in [0, 1) is u's
-/// category. Bounds never fall, and leave no room to a category of probability 0: it shares the bound before it, is passed
-/// by every u (bound -inf) if none comes before it that has a probability, and reached by none (+inf) if none comes after it.
+/// bound[k] is where a uniform number passes from category k to the next, for k < n - 1: sum[k] / sum[n - 1], where `sum` has the
+/// running sums of the probabilities. probability, sum: [outer, n, inner]; bound: [outer, n - 1, inner]. The number of bounds
+/// below u in [0, 1) is u's category. Bounds never decrease, and leave no room for a category of probability 0. Its bound equals
+/// the bound before it. If no category before it has a probability above 0, its bound is -inf, which every u passes; if no
+/// category after it has one, the bound before it is +inf, which no u passes.
 void coix_category_bounds(const float *probability, const float *sum, float *bound, size_t outer, size_t n, size_t inner);
 /// out[o, r] = the number of n such bounds, `step` apart, below uniform(o, r); strides as in coix_binary.
 void coix_categories(const float *bound, size_t step, size_t n, size_t b_outer_stride, size_t b_row_stride, const float *uniform,
@@ -185,18 +191,18 @@ void coix_categories(const float *bound, size_t step, size_t n, size_t b_outer_s
 /// out[g, r] = sum over e < elements of log Normal(x; loc, scale), for element (g, e) of `groups` x `elements`.
 /// Operand q's element (g, e, r) lies at (g * elements + e) * q_element_stride + r * q_row_stride
 /// (element_stride 0: one value for all elements; row_stride 0 or 1).
-/// Per element: -0.5 ((x - loc)/scale)^2 - log(sqrt(2 pi) scale). Row-constant scales take their log once.
-/// Sixty-four elements at a time are summed in single precision, the blocks in double: the sum's error is at most
-/// 65 * 2^-24 times the sum of the elements' magnitudes, however many there are.
+/// Per element: -0.5 ((x - loc)/scale)^2 - log(sqrt(2 pi) scale). The logarithm of a scale that is the same for
+/// all rows is computed once. Sixty-four elements at a time are summed in single precision, the blocks in double:
+/// the sum's error is at most 65 * 2^-24 times the sum of the elements' magnitudes, however many there are.
 /// A row with a NaN among its x has density -inf, as outside of the support; NaN parameters give NaN.
 void coix_normal_log_density(const float *x, size_t x_element_stride, size_t x_row_stride,
                              const float *loc, size_t loc_element_stride, size_t loc_row_stride,
                              const float *scale, size_t scale_element_stride, size_t scale_row_stride,
                              float *out, size_t groups, size_t elements, size_t rows);
 
-/// Its gradient for the seed g: [groups, rows]. dx, dloc, dscale: [groups, elements, rows] each, nullable,
-/// overwritten: dx = -g (x-loc)/scale^2, dloc = -dx, dscale = g (((x-loc)/scale)^2 - 1)/scale. All 0 where g is 0, also
-/// against NaN and infinity.
+/// The gradient of coix_normal_log_density for the seed g: [groups, rows]. dx, dloc, dscale: [groups, elements, rows]
+/// each, nullable, overwritten: dx = -g (x-loc)/scale^2, dloc = -dx, dscale = g (((x-loc)/scale)^2 - 1)/scale. All
+/// are 0 where g is 0, even if operands are NaN or infinite.
 void coix_normal_log_density_backward(const float *g,
                              const float *x, size_t x_element_stride, size_t x_row_stride,
                              const float *loc, size_t loc_element_stride, size_t loc_row_stride,
@@ -204,19 +210,19 @@ void coix_normal_log_density_backward(const float *g,
                              float *dx, float *dloc, float *dscale,
                              size_t groups, size_t elements, size_t rows);
 
-// MARK: - Log-densities (density.c), in double inside
+// MARK: - Log-densities (density.c), computed in double
 
 /// Families of distributions, with their operands in order: the value, then the parameters.
 typedef enum {
   COIX_GAMMA_DENSITY,                     // x, concentration, rate
   COIX_INVERSE_GAMMA_DENSITY,             // x, concentration, rate
   COIX_BETA_DENSITY,                      // x, concentration near 1, concentration near 0
-  COIX_LOG_BETA,                          // a, b: log B(a, b), no density
+  COIX_LOG_BETA,                          // a, b: log B(a, b), not a density
   COIX_POISSON_DENSITY,                   // count, rate
   COIX_BINOMIAL_DENSITY,                  // count, trials, probability
   COIX_BINOMIAL_LOGITS_DENSITY,           // count, trials, log-odds
-  COIX_NEGATIVE_BINOMIAL_DENSITY,         // count of successes, failures to wait for, probability of a success
-  COIX_NEGATIVE_BINOMIAL_LOGITS_DENSITY,  // count of successes, failures to wait for, log-odds of a success
+  COIX_NEGATIVE_BINOMIAL_DENSITY,         // count of successes, failures that end the trials, probability of a success
+  COIX_NEGATIVE_BINOMIAL_LOGITS_DENSITY,  // count of successes, failures that end the trials, log-odds of a success
   COIX_NEGATIVE_BINOMIAL_MEAN_DENSITY,    // count, concentration, mean
   COIX_STUDENT_T_DENSITY,                 // x, degrees of freedom, location, scale
   COIX_CAUCHY_DENSITY,                    // x, location, scale
@@ -225,7 +231,7 @@ typedef enum {
   COIX_LAPLACE_DENSITY,                   // x, location, scale
   COIX_UNIFORM_DENSITY,                   // x, low, high
   COIX_TRUNCATED_NORMAL_DENSITY,          // x, location, scale, low, high; bounds may be infinite
-  COIX_TRUNCATED_NORMAL_DRAW,             // draw, the uniform number it was made of, location, scale, low, high: the draw, no density
+  COIX_TRUNCATED_NORMAL_DRAW,             // draw, its uniform number, location, scale, low, high: not a density
 } coix_density;
 
 /// An operand whose element (o, r) lies at o * outer_stride + r * row_stride, row_stride 0 or 1.
@@ -234,15 +240,16 @@ typedef struct {
   size_t outer_stride, row_stride;
 } coix_operand;
 
-/// out[o, r] = the log-density at the operands' elements (o, r), correct to 1 ulp of the exact one: -inf for a value outside of the
-/// support (NaN is), NaN for parameters outside of their domain.
+/// out[o, r] = the log-density at the operands' elements (o, r), correct to 1 ulp. It is -inf for a value outside of the support
+/// (a NaN counts as outside), and NaN for parameters outside of their domain.
 void coix_log_density(coix_density family, const coix_operand *operands, float *out, size_t outer, size_t rows, int team);
-/// slopes[k][o, r] = gradient[o, r] times the derivative by operand k, for each k with non-null slopes[k]; all arrays contiguous.
-/// 0 where the gradient is 0, whatever the derivative; 0 outside of the support, and where the log-density is infinite.
+/// slopes[k][o, r] = gradient[o, r] times the derivative with respect to operand k, for each k with non-null slopes[k]; all
+/// arrays contiguous. Slopes are 0 where the gradient is 0, whatever the derivative; outside of the support; and where the
+/// log-density is infinite.
 void coix_log_density_backward(coix_density family, const coix_operand *operands, const float *gradient, float *const *slopes,
                                size_t outer, size_t rows, int team);
 
-// MARK: - Log-densities of vectors (simplex.c), in double inside
+// MARK: - Log-densities of vectors (simplex.c), computed in double
 
 /// Families of distributions of vectors, with their operands: the value, then the parameter.
 typedef enum {
@@ -251,13 +258,13 @@ typedef enum {
   COIX_MULTINOMIAL_LOGITS_DENSITY,  // counts, unnormalised log-probabilities
 } coix_simplex_density;
 
-/// out[g, r] = the log-density of the vector of `elements` numbers (g, e, r); an operand's number lies at
-/// (g * elements + e) * outer_stride + r * row_stride. For values and parameters as in coix_log_density; a vector of probabilities must
-/// sum to 1 up to 1e-6.
+/// out[g, r] = the log-density of the vector of `elements` numbers (g, e, r); an operand's number lies at (g * elements + e) *
+/// outer_stride + r * row_stride. The result is -inf or NaN as in coix_log_density; a value with probabilities must sum to 1 up
+/// to 1e-6.
 void coix_simplex_log_density(coix_simplex_density family, coix_operand value, coix_operand parameter, float *out,
                               size_t groups, size_t elements, size_t rows);
-/// The gradient, for the seed g: [groups, rows]; outputs [groups, elements, rows] each, nullable, with zeros as in
-/// coix_log_density_backward.
+/// The gradient of coix_simplex_log_density for the seed `gradient`: [groups, rows]; outputs [groups, elements,
+/// rows] each, nullable, with zeros as in coix_log_density_backward.
 void coix_simplex_log_density_backward(coix_simplex_density family, const float *gradient, coix_operand value,
                                        coix_operand parameter, float *value_slope, float *parameter_slope,
                                        size_t groups, size_t elements, size_t rows);
@@ -266,26 +273,26 @@ void coix_simplex_log_density_backward(coix_simplex_density family, const float 
 
 typedef struct { uint32_t word0, word1; } coix_key;
 
-/// Where the elements of a draw lie: lane r of element e has flat index
-/// row * row_stride + e * element_stride + offset, where row is that of lane min(r, valid_rows - 1): the number that
-/// row_numbers has for it, or, without those, first_row plus the lane.
-/// Outputs are [elements, rows]. Padding rows (r >= valid_rows) so repeat the last valid one.
+/// The indices of a draw's elements: lane r of element e has index row * row_stride + e * element_stride + offset.
+/// With l = min(r, valid_rows - 1), row is row_numbers[l], or first_row + l if row_numbers is NULL. Outputs are
+/// [elements, rows]. Padding rows (r >= valid_rows) thus repeat the last valid one.
 typedef struct {
   uint64_t first_row, valid_rows, rows, elements, row_stride, element_stride, offset;
   const uint64_t *row_numbers;
 } coix_draw;
 
-/// The pair of words of one block on the counter (counter >> 32, counter & 0xffffffff).
+/// The pair of words of the Threefry block for the counter (counter >> 32, counter & 0xffffffff).
 coix_key coix_threefry(coix_key key, uint64_t counter);
 /// word0 ^ word1 of block(key, index), for each element.
 void coix_draw_bits(coix_key key, coix_draw draw, uint32_t *out, int team);
 /// max(low, f * (high - low) + low), f in [0, 1) from the upper 23 bits.
 void coix_draw_uniform(coix_key key, coix_draw draw, float low, float high, float *out, int team);
-/// sqrt(2) * erfinv(u), u uniform in (-1, 1) from nextafter(-1, 0); Giles' float32 erfinv
-/// (w = -log1p(-x*x), two polynomials of degree 8, switch at w = 5), as XLA has it.
+/// sqrt(2) * erfinv(u), u uniform in (-1, 1) from nextafter(-1, 0); Giles' float32 erfinv (w =
+/// -log1p(-x*x), two polynomials of degree 8, switch at w = 5), as in XLA.
 void coix_draw_normal(coix_key key, coix_draw draw, float *out, int team);
 /// loc + scale * normal, with operands as in coix_normal_log_density (element e, lane r); the standard
-/// normal itself also goes to `noise` [elements, rows] unless that is NULL.
+/// normal itself also goes to `noise` [elements, rows] unless that is NULL. A result too large for a
+/// float becomes the largest float.
 void coix_draw_normal_affine(coix_key key, coix_draw draw,
                              const float *loc, size_t loc_element_stride, size_t loc_row_stride,
                              const float *scale, size_t scale_element_stride, size_t scale_row_stride,
@@ -297,15 +304,15 @@ void coix_draw_gumbel(coix_key key, coix_draw draw, float *out, int team);
 void coix_draw_randint(coix_key key, coix_draw draw, int32_t low, int32_t high, int32_t *out, int team);
 /// Gamma numbers of shape alpha and rate 1 (gamma.c), or, if logarithmic != 0, their logarithms, which don't underflow for small alpha.
 /// alpha's element (e, lane r) lies at e * alpha_element_stride + r * alpha_row_stride, row_stride 0 or 1.
-/// Every element has a key of its own, that of its index: JAX's keys and its order of the tests.
+/// Every element has a key of its own, split off for its index. The keys and the order of the tests are JAX's.
 void coix_draw_gamma(coix_key key, coix_draw draw, const float *alpha, size_t alpha_element_stride,
                      size_t alpha_row_stride, int logarithmic, float *out, int team);
 /// out = gradient * d sample / d alpha for the gamma numbers above, or their logarithms: the implicit derivative (gamma_slope.c).
 /// sample, gradient, out: [elements, rows]; alpha's strides as above. 0 where the gradient or the number is 0; out may be gradient.
 void coix_gamma_slope(const float *alpha, size_t alpha_element_stride, size_t alpha_row_stride, const float *sample,
                       int logarithmic, const float *gradient, float *out, size_t elements, size_t rows);
-/// Binomial counts of n trials with success probability p (binomial.c): NumPyro's, with its keys and its order of the tests. NaN where n is
-/// not a whole number or p no probability. Strides of p and n as those of alpha above.
+/// Binomial counts of n trials with success probability p (binomial.c): NumPyro's algorithms, keys and order of the tests. NaN
+/// where n is not a whole number of at least 0, or p is not in [0, 1]. The strides of p and n are like those of alpha above.
 void coix_draw_binomial(coix_key key, coix_draw draw, const float *p, size_t p_element_stride, size_t p_row_stride,
                         const float *n, size_t n_element_stride, size_t n_row_stride, float *out, int team);
 
@@ -315,22 +322,23 @@ void coix_draw_binomial(coix_key key, coix_draw draw, const float *p, size_t p_e
 /// x >= 0.
 void coix_log_bessel_i0(const float *x, float *y, size_t count);
 void coix_log_bessel_i0_backward(const float *x, const float *dy, float *dx, size_t count);
-/// One round of rejection for angles around 0, from numbers u uniform in [-1, 1) and v in [0, 1): where open is not 0, angle gets the
-/// proposal's size, and open 0 if it is accepted, or with NaN if the concentration is no number that is at least 0.
+/// One round of rejection for angles around 0, from numbers u uniform in [-1, 1) and v in [0, 1): where open is not 0, angle
+/// becomes the proposal's absolute value, and open becomes 0 if the proposal is accepted. If the concentration is not a finite
+/// number of at least 0, angle becomes NaN and open 0.
 /// u, v, angle, open: [elements, rows]; concentration's strides as above.
 void coix_von_mises_round(const float *concentration, size_t concentration_element_stride, size_t concentration_row_stride,
                           const float *u, const float *v, float *angle, float *open, size_t elements, size_t rows);
 
 // MARK: - Triangular matrices (triangular.c)
 
-/// The solution x of L x = b (or, if transposed != 0, of L' x = b), L lower triangular; what lies above its diagonal is not read.
+/// The solution x of L x = b (or, if transposed != 0, of L' x = b), L lower triangular; elements above its diagonal are not read.
 /// b, x: [outer, n, rows]. Matrix o lies at o * factor_outer_stride: [n, n, rows], or [n, n] for a factor_row_stride of 0.
 void coix_solve_triangular(const float *factor, size_t factor_outer_stride, size_t factor_row_stride, const float *b, float *x,
                            size_t outer, size_t n, size_t rows, int transposed);
 /// The lower triangular L with L L' = matrix, both [outer, n, n, rows]; NaN where the matrix is not positive definite.
 /// Only the matrix's lower triangle is read.
 void coix_cholesky(const float *matrix, float *factor, size_t outer, size_t n, size_t rows);
-/// In place, from the factor's gradient (of which only the lower triangle is read) to that of a symmetric matrix.
+/// Replaces the factor's gradient, of which only the lower triangle is read, by that of the matrix, which is symmetric.
 void coix_cholesky_backward(const float *factor, float *gradient, size_t outer, size_t n, size_t rows);
 
 // MARK: - Rows (rows.c): between the row-major whole plate and particle-minor chunks
@@ -342,7 +350,7 @@ void coix_load_rows(const float *source, const int32_t *index, float *destinatio
 /// The same for the rows s = row_numbers[min(r, valid_rows - 1)].
 void coix_load_numbered_rows(const float *source, const int32_t *index, const uint64_t *row_numbers, float *destination,
                              size_t valid_rows, size_t rows, size_t elements);
-/// destination[(first_row + r) * elements + e] = source[e, r] for r < valid_rows. The transposing merge.
+/// destination[(first_row + r) * elements + e] = source[e, r] for r < valid_rows. Merges a chunk into a whole plate.
 void coix_store_rows(const float *source, float *destination,
                      size_t first_row, size_t valid_rows, size_t rows, size_t elements);
 /// The same to the rows row_numbers[r].
@@ -352,21 +360,21 @@ void coix_store_numbered_rows(const float *source, const uint64_t *row_numbers, 
 /// source: [elements, source_rows]; destination: [elements, rows].
 void coix_spread_rows(const float *source, size_t source_rows, float *destination, size_t rows, size_t elements,
                       size_t outer, size_t inner, int by_inner);
-/// The way back: destination[e, by_inner ? j : k] = the sum of source[e, k * inner + j] over k, or over j, of more than 64 terms
-/// in double; padding rows get 0.
+/// The backward pass of coix_spread_rows: destination[e, by_inner ? j : k] = the sum of source[e, k * inner + j] over k, or over
+/// j. Sums of more than 64 terms are in double; padding rows get 0.
 /// source: [elements, rows]; destination: [elements, destination_rows].
 void coix_fold_rows(const float *source, size_t rows, float *destination, size_t destination_rows, size_t elements,
                     size_t outer, size_t inner, int by_inner);
 /// destination[r, e] = source[index[r], e]; row-major, r < count.
 void coix_gather_rows(const float *source, const int32_t *index, float *destination,
                       size_t count, size_t elements, int team);
-/// destination[index[r], e] += source[r, e] in ascending r for each target, of more than 64 rows in double; destination:
-/// [targets, elements], zeroed by the caller. `order` and `offsets` come from coix_sort_rows; without an order, offsets from
-/// coix_find_runs. Each target row is owned by one thread.
+/// destination[index[r], e] += source[r, e] in ascending order of r for each target; sums of more than 64 rows are in double.
+/// destination: [targets, elements], zeroed by the caller. `order` and `offsets` come from coix_sort_rows; without an order,
+/// `offsets` comes from coix_find_runs. Each target row is owned by one thread.
 void coix_scatter_add_rows(const float *source, const int32_t *order, const int32_t *offsets, float *destination,
                            size_t targets, size_t elements, int team);
-/// The offsets of coix_sort_rows for an ascending index, whose rows are in their targets' order already. Returns 0, and no offsets
-/// that mean anything, for any other index.
+/// The offsets of coix_sort_rows for an ascending index, whose rows are in the order of their targets already. Returns 1; for
+/// any other index it returns 0, and the offsets have no meaning.
 int coix_find_runs(const int32_t *index, size_t count, size_t targets, int32_t *offsets, int team);
 /// Stable counting sort of rows by target: order[offsets[t] ..< offsets[t + 1]] are the rows r with index[r] == t, ascending.
 /// offsets: [targets + 1], order: [count].
@@ -383,18 +391,18 @@ void coix_one_hot(const float *index, float *out, size_t depth, size_t inner);
 
 // MARK: - Resampling (resampling.c)
 
-/// Where the positions on a column's cumulative weights lie, count of them for a total weight of count:
+/// Where the `count` positions on a column's cumulative weights lie, with the weights scaled to a sum of count:
 typedef enum {
   COIX_SYSTEMATIC,  // u + i, random: [columns] uniform numbers in [0, 1)
   COIX_STRATIFIED,  // u(i) + i, random: [count, columns] uniform numbers in [0, 1)
-  COIX_MULTINOMIAL, // anywhere: sorted uniform numbers, made of random: [count + 1, columns] exponential numbers
+  COIX_MULTINOMIAL, // sorted uniform numbers, made from random: [count + 1, columns] exponential numbers
   COIX_RESIDUAL     // floor(count * w) copies of each row first, then multinomial for the rest; random as for multinomial
 } coix_resampling_scheme;
 
-/// Resampling of `columns` columns: log_weight is [n, columns] row-major, index [count, columns]: for each position in turn
-/// the first row whose cumulative normalised weight (in double) is >= the position. Rows of weight zero are never chosen.
-/// workspace: [columns, count], for the multinomial and the residual scheme; else NULL. Returns 0, or 1 + the first column whose
-/// weights are all -inf, contain NaN or +inf.
+/// Resampling of `columns` columns: log_weight is [n, columns] row-major, index [count, columns]: for each position in turn the
+/// first row whose cumulative normalised weight (in double) is >= the position. Rows of weight zero are never chosen.
+/// workspace: [columns, count], for the multinomial and the residual scheme; else NULL. Returns 0, or 1 + the first column
+/// whose log-weights are all -inf, or contain NaN or +inf.
 int64_t coix_resample(coix_resampling_scheme scheme, const float *log_weight, const float *random, double *workspace,
                       int32_t *index, size_t n, size_t columns, size_t count, int team);
 

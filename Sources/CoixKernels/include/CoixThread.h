@@ -1,10 +1,12 @@
-// One pointer a thread: the execution context that tensor operators find their tape and buffers through.
-// A C thread-local costs half a nanosecond to read; a Swift task-local ten, and it doesn't reach GCD workers.
+// One pointer for each thread, to the execution context in which tensor operators find their tape and
+// buffers. A C thread-local takes half a nanosecond to read; a Swift task-local takes ten, and GCD workers
+// don't inherit it.
 
 #ifndef COIX_THREAD_H
 #define COIX_THREAD_H
 
-// The model for variables of the program and of libraries loaded with it: no call to find the variable.
+// This model is for variables of the program and of libraries loaded at its start: reading one needs no
+// function call.
 extern _Thread_local void *coix_thread_slot __attribute__((tls_model("initial-exec")));
 
 static inline void *coix_get_thread_slot(void) { return coix_thread_slot; }

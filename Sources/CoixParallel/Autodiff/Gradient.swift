@@ -11,8 +11,8 @@ public struct ValueWithGradient<Parameters: TensorTree>: Sendable {
 /// The value of `body` at `parameters`, and its gradient by reverse-mode differentiation.
 ///
 /// `body` gets the parameters as tracked tensors and returns a scalar that it computes from them: usually it
-/// builds programs from the parameters, evaluates them and returns `metrics.loss`. Programs run on workers;
-/// the gradient takes the same way back.
+/// builds programs from the parameters, evaluates them and returns `metrics.loss`. Programs run on worker
+/// threads, and so does their backward pass.
 ///
 /// ```swift
 /// let step = try valueWithGradient(at: network) { network in
@@ -21,8 +21,9 @@ public struct ValueWithGradient<Parameters: TensorTree>: Sendable {
 /// ```
 ///
 /// - Parameters:
-///   - parameters: where the gradient is taken.
-///   - workers: the threads that work outside of evaluations may use; as a rule those of the evaluations.
+///   - parameters: the point at which the gradient is taken.
+///   - workers: the threads for tensor operations outside of evaluations; usually the same workers as the
+///     evaluations'.
 ///   - body: the function of the parameters.
 /// - Throws: what `body` throws; ``CoixError/shape(operation:shapes:reason:)`` unless it returns one number;
 ///   ``CoixError/gradient(_:)`` within another gradient computation.
@@ -32,9 +33,9 @@ public func valueWithGradient<Parameters: TensorTree>(
   try valueWithGradient(at: parameters, workers: workers) { (try body($0), ()) }.0
 }
 
-/// The same, for a `body` that also returns something besides: metrics, say.
+/// The value of `body` and its gradient, for a `body` that also returns a second result, for example metrics.
 ///
-/// - Throws: as the function above.
+/// - Throws: the same errors as the function for a `body` without a second result.
 public func valueWithGradient<Parameters: TensorTree, Besides>(
   at parameters: Parameters, workers: Workers = .standard, _ body: (Parameters) throws -> (Tensor, Besides)
 ) throws -> (ValueWithGradient<Parameters>, Besides) {
@@ -44,7 +45,7 @@ public func valueWithGradient<Parameters: TensorTree, Besides>(
   let pool = BufferPool.borrow()
   defer { BufferPool.handBack(pool) }
   let tape = pool.takeTape(parent: nil)
-  // Stages refer to the tape that refers to them: giving it back undoes that, also after an error.
+  // Stages and the tape refer to each other. Giving the tape back breaks that cycle, also after an error.
   defer { pool.giveTape(tape) }
   let context = ExecutionContext(pool: pool, tape: tape, team: workers.team, isCaller: true)
   return try context.withCurrent {

@@ -3,15 +3,16 @@ import Synchronization
 
 /// The gradients of the parent tape's uniform tensors, summed in double over the chunks of one task.
 ///
-/// The first chunk's gradient is kept as it is until a second one comes: most stages of few rows have only
-/// one.
+/// While a tensor has a gradient from one chunk only, that gradient is kept as it is: most stages of few rows
+/// have a single chunk.
 final class GradientSums: @unchecked Sendable {
   // @unchecked: one task writes it; it is read after the parallel region.
 
   private struct Sum {
     let node: Int32
     let first: Tensor
-    /// In double, once there are several chunks.
+    /// The sums in double; nil until a second chunk adds its gradient, or the sums of several tasks are
+    /// merged.
     var values: Numbers<Double>?
     var isDelivered = false
 
@@ -32,7 +33,7 @@ final class GradientSums: @unchecked Sendable {
 
   private var sums: [Sum] = []
 
-  /// Adds what a chunk's leaves collected.
+  /// Adds the gradients of those of a chunk's leaves that are the same for all rows.
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)``.
   func add(_ tape: Tape) throws(CoixError) {
@@ -53,7 +54,8 @@ final class GradientSums: @unchecked Sendable {
   static func deliver(_ tasks: Table<GradientSums>, scaledBy factor: Float, to tape: Tape, team: Int)
     throws(CoixError)
   {
-    // All tasks mostly have the same nodes in the same order; a node is delivered where it is first met.
+    // All tasks mostly have the same nodes in the same order. The first task that has a node delivers the sum
+    // of all tasks for it.
     for task in 0..<tasks.count {
       let own = tasks[task]
       for position in own.sums.indices where !own.sums[position].isDelivered {
@@ -73,7 +75,8 @@ final class GradientSums: @unchecked Sendable {
     }
   }
 
-  /// The sums for a node, which is looked for at `position` first; they count as delivered.
+  /// This task's sums for a node, which are marked as delivered; nil if the task has none. The node is looked
+  /// for at `position` first.
   private func take(_ node: Int32, near position: Int) throws(CoixError) -> UnsafePointer<Double>? {
     let isNear = position < sums.count && sums[position].node == node
     guard let found = isNear ? position : sums.firstIndex(where: { $0.node == node }) else { return nil }
@@ -84,11 +87,12 @@ final class GradientSums: @unchecked Sendable {
 
 /// The gradients of the parent tape's tensors over a plate's rows: each chunk writes its own rows.
 final class RowGradients: Sendable {
-  /// What the chunks' leaves of one name collected.
+  /// The gradients of all chunks' leaves of one name.
   private struct Collected {
     let leaf: Tape.Leaf
     let gradient: Tensor
-    /// The first place of the leaf among any chunk's, for an order that does not depend on the workers'.
+    /// The leaf's smallest position in any chunk's list of leaves. Sorting by it gives an order that does not
+    /// depend on which worker finishes first.
     var position: Int
 
     static func precedes(_ a: Collected, _ b: Collected) -> Bool {
@@ -101,7 +105,7 @@ final class RowGradients: Sendable {
 
   init(rows: Int) { self.rows = rows }
 
-  /// Stores what a chunk's leaves collected at the chunk's rows.
+  /// Stores the gradients of a chunk's leaves at the chunk's rows.
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)``.
   func store(_ tape: Tape, _ context: ExecutionContext) throws {
@@ -112,7 +116,7 @@ final class RowGradients: Sendable {
           collected[leaf.name]?.position = min(known.position, position)
           return known.gradient
         }
-        // Chunks that don't read the tensor leave zeros.
+        // The rows of chunks that don't read the tensor stay zero.
         let tensor = try Tensor.zeros(Shape([rows]).appending(gradient.shape)).validated()
         collected[leaf.name] = Collected(leaf: leaf, gradient: tensor, position: position)
         return tensor
@@ -121,7 +125,8 @@ final class RowGradients: Sendable {
     }
   }
 
-  /// Adds the gradients to the parent's.
+  /// Adds the gradients to those of the parent's tape. Gradients of gathered rows are first scattered back to
+  /// the rows that they were read from.
   func deliver(to tape: Tape, team: Int) {
     for part in collected.withLock({ $0.values.sorted(by: Collected.precedes) }) {
       let gradient = part.leaf.scatter.map { $0(part.gradient, team: team) } ?? part.gradient

@@ -9,17 +9,18 @@ import Synchronization
 /// becomes a leaf here when an operation first reads it, and its gradient is collected from ``leaves`` after
 /// the backward pass.
 final class Tape {
-  /// How a node hands its gradient on.
+  /// How a node passes its gradient to its inputs.
   enum Pullback {
     /// A leaf, or a node whose gradient somebody reads with ``gradient(of:)``.
     case none
-    /// One input: the gradient of the output to that of the input.
+    /// One input: a function from the gradient of the output to the gradient of the input.
     case one(input: Int32, (Tensor) -> Tensor)
-    /// A sum of two inputs, or their difference: both get the gradient, the second one its negative.
+    /// The sum or the difference of two inputs: both get the gradient; the second input of a difference gets
+    /// its negative.
     case sum(Int32, Int32, isDifference: Bool)
-    /// Several: adds to the tape itself.
+    /// Several inputs: the function itself adds to their gradients on the tape.
     case many((Tensor, Tape) -> Void)
-    /// Runs when all later nodes are done, also without a gradient of its own.
+    /// Runs when all later nodes are done, even if no gradient has reached the node.
     case always((Tape) throws -> Void)
   }
 
@@ -33,11 +34,11 @@ final class Tape {
   /// A tensor of the parent tape, as it was read by this one.
   struct Leaf {
     let parentNode: Int32
-    /// How its rows were gathered, if they were.
+    /// How the gradient of gathered rows is scattered back; nil if the tensor's rows were not gathered.
     let scatter: RowScatter?
     let node: Int32
 
-    /// Leaves of the same name are one.
+    /// What identifies a leaf: a tape has at most one leaf of each name.
     struct Name: Hashable {
       let parentNode: Int32
       let index: ObjectIdentifier?
@@ -47,16 +48,18 @@ final class Tape {
 
   private(set) var id: UInt32
   private var parentID: UInt32
-  /// The nodes, in a buffer of the tape's own: they are appended and changed in place too often for an
-  /// array's checks.
+  /// The nodes, in a buffer that the tape manages itself: nodes are appended and changed so often that a
+  /// Swift array's checks would cost too much.
   private var nodes: UnsafeMutablePointer<Node>
   private var capacity: Int
   private static let firstCapacity = 64
   private(set) var count = 0
   private(set) var leaves: [Leaf] = []
-  /// The leaf of each of the parent's first nodes, which parameters are; -1 where it has none.
+  /// For each of the parent's first nodes, among them the parameters, the node of its leaf here; -1 if it has
+  /// none.
   private var leafOfFirstNode: [Int32] = []
-  /// The leaves of later nodes, of which a program of many steps has very many, and of gathered rows.
+  /// The nodes of all other leaves: those of gathered rows, and those of the parent's later nodes, of which a
+  /// program of many steps has very many.
   private var laterLeaves: [Leaf.Name: Int32] = [:]
 
   private static let lastID = Atomic<UInt32>(0)
@@ -73,7 +76,7 @@ final class Tape {
     freeNodes()
   }
 
-  /// Makes the tape an empty one again, with an identity of its own.
+  /// Empties the tape and gives it a new identity.
   func reset(parent: Tape?) {
     nodes.deinitialize(count: count)
     count = 0
@@ -84,7 +87,7 @@ final class Tape {
     parentID = parent?.id ?? 0
   }
 
-  /// A node's shape and padded rows.
+  /// A node's shape and its stride: the padded number of rows, 0 for a uniform tensor.
   func form(of node: Int32) -> (shape: Shape, stride: Int) {
     let node = nodes + Int(node)
     return (node.pointee.shape, node.pointee.stride)
@@ -102,17 +105,18 @@ final class Tape {
     tensor.node >= 0 ? ExecutionContext.current?.tape : nil
   }
 
-  /// The same for two operands.
+  /// The tape that records now, if at least one of the operands is tracked.
   @inline(__always)
   static func recording(_ first: Tensor, _ second: Tensor) -> Tape? {
     first.node >= 0 || second.node >= 0 ? ExecutionContext.current?.tape : nil
   }
 
-  /// What is said of a tensor that was tracked by another tape.
+  /// The error for a tensor that was tracked by another tape.
   static let stale = CoixError.gradient(
     "a tensor of another gradient computation is used here; take its `detached` value")
 
-  /// The node of an operand: its own, or the leaf it becomes; -1 if it is a constant here.
+  /// An operand's node on this tape: the operand's own, or that of the leaf it becomes; -1 if it is a
+  /// constant.
   func node(of tensor: Tensor) -> Int32 {
     if tensor.node < 0 { return -1 }
     if tensor.tape == id { return tensor.node }
@@ -146,7 +150,8 @@ final class Tape {
     return leafOfFirstNode[index]
   }
 
-  /// Adds a node and returns its number; without memory for it -1, and the error is the evaluation's.
+  /// Adds a node and returns its number. If there is no memory for the node, returns -1; the evaluation then
+  /// throws the error.
   func append(shape: Shape, stride: Int, _ pullback: Pullback) -> Int32 {
     if count == capacity && !grow() { return -1 }
     (nodes + count).initialize(to: Node(shape: shape, stride: stride, pullback: pullback, gradient: nil))
@@ -177,14 +182,15 @@ final class Tape {
     tensor.tracked(node: append(shape: tensor.shape, stride: tensor.stride, pullback), tape: id)
   }
 
-  /// Adds to a node's gradient; what was broadcast from the node's shape is summed first.
+  /// Adds to a node's gradient. If the node's tensor was broadcast, `gradient` is first summed to the node's
+  /// shape.
   func add(_ gradient: consuming Tensor, to node: Int32) {
     guard node >= 0 else { return }
     let node = nodes + Int(node)
     if gradient.shape != node.pointee.shape || (gradient.stride != 0 && node.pointee.stride == 0) {
       gradient = gradient.summed(to: node.pointee.shape, stride: node.pointee.stride)
     }
-    // What cannot be computed goes no further: its error is the evaluation's.
+    // A poisoned gradient is dropped; the evaluation throws its error.
     guard !gradient.isPoisoned else { return }
     guard var sum = node.pointee.gradient.take() else {
       node.pointee.gradient = consume gradient
@@ -198,12 +204,12 @@ final class Tape {
     node.pointee.gradient = consume sum
   }
 
-  /// The gradient that has reached a node.
+  /// The gradient that has reached a node so far; nil if there is none.
   func gradient(of node: Int32) -> Tensor? {
     node >= 0 ? nodes[Int(node)].gradient : nil
   }
 
-  /// Pulls all gradients back, last node first. Nothing is recorded meanwhile.
+  /// Runs the backward pass, from the last node to the first. Nothing is recorded meanwhile.
   func pullBack() throws {
     let context = ExecutionContext.current
     let recording = context?.tape

@@ -8,17 +8,18 @@ import Synchronization
 final class BufferPool: @unchecked Sendable {
   // @unchecked: confined to the thread that took it from the shelf; the shelf is locked.
 
-  /// The head of a free buffer holds the address of the next one.
+  /// For each size class, the first of a linked list of free buffers. A free buffer starts with the address
+  /// of the next one.
   private let heads: UnsafeMutablePointer<UnsafeMutableRawPointer?>
   private var retainedFloats = 0
-  /// What the pool keeps at the most, in floats.
+  /// The most that the pool keeps in free buffers, in floats.
   private let retainedLimit: Int
   private static let classCount = 4 * 40
 
   /// Empty tapes, kept for the memory of their nodes.
   private var tapes: [Tape] = []
 
-  /// A pool that keeps up to so many floats.
+  /// A pool that keeps free buffers of up to `retainedLimit` floats in all.
   init(retainedLimit: Int = Limits.pooledFloats) {
     self.retainedLimit = retainedLimit
     heads = .allocate(capacity: Self.classCount)
@@ -30,7 +31,8 @@ final class BufferPool: @unchecked Sendable {
     heads.deallocate()
   }
 
-  /// Size classes: four to an octave, in units of `COIX_LANES` floats.
+  /// The size class of a buffer of `units` times `COIX_LANES` floats. There are four classes from each power
+  /// of two to the next.
   private static func sizeClass(_ units: Int) -> Int {
     let octave = Int.bitWidth - 1 - units.leadingZeroBitCount
     guard octave >= 2 else { return units - 1 }
@@ -58,7 +60,8 @@ final class BufferPool: @unchecked Sendable {
       return pool.take(capacity)
     }
     if let pooled { return pooled }
-    // Results leave evaluations, so that what comes back outside is wanted inside, too.
+    // The results of evaluations are released outside of evaluations, so evaluations take buffers from there,
+    // too.
     if capacity <= Limits.pooledBufferOutside, let buffer = outside.withLock({ $0.take(capacity) }) {
       return buffer
     }
@@ -73,12 +76,13 @@ final class BufferPool: @unchecked Sendable {
 
   /// A buffer whose size came from the caller.
   ///
-  /// - Throws: ``CoixError/memory(what:bytes:)`` if it is more than the machine's memory or cannot be had.
+  /// - Throws: ``CoixError/memory(what:bytes:)`` if it is more than the machine's memory, or the system
+  ///   refuses it.
   static func allocateChecked(
     _ capacity: Int, for what: @autoclosure () -> String
   ) throws(CoixError) -> UnsafeMutablePointer<Float> {
     let bytes = try Memory.bytes(capacity, of: MemoryLayout<Float>.stride, for: what())
-    // Large ones don't count as what the chunk's operations take, and are not kept.
+    // Large buffers don't count towards the chunk's budget of floats and are not kept in a pool.
     let isPooled = capacity <= Limits.pooledCheckedBuffer && capacity == roundedCapacity(capacity)
     guard let buffer = isPooled ? allocate(capacity) : buffer(capacity) else {
       throw CoixError.memory(what: what(), bytes: bytes)
@@ -110,7 +114,8 @@ final class BufferPool: @unchecked Sendable {
   }
 
   private func give(_ pointer: UnsafeMutablePointer<Float>, capacity: Int) {
-    // Whole-plate buffers (adopted, of any capacity) are too large to keep.
+    // Only buffers with the capacity of a size class are kept. Adopted whole-plate buffers may have any
+    // capacity.
     guard capacity == Self.roundedCapacity(capacity), retainedFloats + capacity <= retainedLimit else {
       free(pointer)
       return
@@ -131,13 +136,13 @@ final class BufferPool: @unchecked Sendable {
     return tape
   }
 
-  /// Takes a tape back, and lets go of all that it refers to.
+  /// Takes a tape back and releases all that it refers to.
   func giveTape(_ tape: Tape) {
     tape.reset(parent: nil)
     if tapes.count < Limits.pooledTapes { tapes.append(tape) }
   }
 
-  /// Gives the buffers that are kept back to the system.
+  /// Returns all free buffers of the pool to the system.
   private func drain() {
     for index in 0..<Self.classCount {
       while let head = heads[index] {
@@ -148,12 +153,12 @@ final class BufferPool: @unchecked Sendable {
     retainedFloats = 0
   }
 
-  // MARK: The shelf
+  // MARK: The shelf, which holds the pools that no thread uses
 
   private static let shelf = Mutex<[BufferPool]>([])
 
-  /// Gives what nobody uses at the moment back to the system: the buffers that lie on the shelf, outside of
-  /// evaluations, and in the calling thread's own pool.
+  /// Returns free buffers to the system: those of the pools on the shelf, of the pool for tensors outside of
+  /// evaluations, and of the calling thread's own pool.
   static func drainIdlePools() {
     shelf.withLock { for pool in $0 { pool.drain() } }
     outside.withLock { $0.drain() }

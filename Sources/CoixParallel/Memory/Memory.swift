@@ -2,9 +2,9 @@ import Foundation
 
 /// The one place that large memory comes from.
 ///
-/// A request that is larger than the machine, or that the system refuses, is an error of whoever asked:
-/// thrown, or the failure of a poisoned tensor. What is small (names, nodes, what is kept of a chunk) comes
-/// from Swift's own allocator, which ends the process if there is nothing left at all.
+/// A request that exceeds the machine's memory, or that the system refuses, becomes an error of the operation
+/// that asked: the error is thrown, or is the failure of a poisoned tensor. Small objects (names, nodes, what
+/// is kept of a chunk) come from Swift's own allocator, which ends the process when memory runs out.
 package enum Memory {
   /// The machine's memory, in bytes.
   static let physical = Int(clamping: ProcessInfo.processInfo.physicalMemory)
@@ -25,7 +25,7 @@ package enum Memory {
   /// A buffer on a boundary of 64 bytes, to be given back by `free`; nil if the system refuses it.
   static func buffer(bytes: Int) -> UnsafeMutableRawPointer? {
     if let buffer = systemBuffer(bytes) { return buffer }
-    // What pools keep for later is of more use now.
+    // Return the pools' free buffers to the system, then try again.
     BufferPool.drainIdlePools()
     return systemBuffer(bytes)
   }
@@ -35,10 +35,11 @@ package enum Memory {
     return posix_memalign(&buffer, 64, max(bytes, 1)) == 0 ? buffer : nil
   }
 
-  /// Asks for memory that Swift's collections will take, of which the system says no by ending the process.
+  /// Checks that there is memory for a Swift collection, before the collection is made: a collection that
+  /// gets no memory ends the process.
   ///
-  /// - Parameter size: the bytes of an element, if there is more to it than itself.
-  /// - Throws: ``CoixError/memory(what:bytes:)`` if so much cannot be had at the moment.
+  /// - Parameter size: the bytes that an element takes, if it refers to memory beyond its own stride.
+  /// - Throws: ``CoixError/memory(what:bytes:)`` if so much memory is not available at the moment.
   package static func require<Element>(
     _ count: Int, of type: Element.Type, each size: Int = MemoryLayout<Element>.stride,
     for what: @autoclosure () -> String
@@ -49,7 +50,7 @@ package enum Memory {
     free(buffer)
   }
 
-  /// Whether so much can be had; if not, the error is the evaluation's.
+  /// Whether there is memory for `count` elements. If not, the evaluation throws the error.
   static func canGive<Element>(_ count: Int, of type: Element.Type, for what: @autoclosure () -> String)
     -> Bool
   {

@@ -1,8 +1,8 @@
 import Foundation
 
-/// Many plain numbers that are no tensor: row numbers, sums in double.
+/// A buffer of plain numbers that are not a tensor: row numbers, sums in double.
 ///
-/// A Swift array would end the process where there is no memory for them.
+/// Making one throws if there is no memory; a Swift array would end the process.
 package final class Numbers<Element: BitwiseCopyable & Sendable>: @unchecked Sendable {
   // @unchecked: written only by its maker before it is shared, or by workers each of which owns its elements.
 
@@ -24,7 +24,7 @@ package final class Numbers<Element: BitwiseCopyable & Sendable>: @unchecked Sen
 
   /// The same number `count` times.
   ///
-  /// - Throws: as the other.
+  /// - Throws: ``CoixError/memory(what:bytes:)`` if there is no memory for them.
   package convenience init(repeating number: Element, count: Int, for what: @autoclosure () -> String)
     throws(CoixError)
   {

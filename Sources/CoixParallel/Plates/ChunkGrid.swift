@@ -1,4 +1,5 @@
-/// The rows of one chunk: some particles of some instances, the particles slowest.
+/// The rows of one chunk: a range of particles times a range of instances. From row to row, the instance
+/// changes fastest.
 struct ChunkRows: Equatable {
   let particles: Range<Int>
   let instances: Range<Int>
@@ -8,7 +9,7 @@ struct ChunkRows: Equatable {
   static let none = ChunkRows(particles: 0..<0, instances: 0..<0, plate: PlateRows(particles: 0))
 
   var count: Int { particles.count * instances.count }
-  /// The number of the first row in the plate.
+  /// The first row's number in the plate.
   var first: Int { number(0) }
   /// Whether the rows follow each other in the plate.
   var isConsecutive: Bool { particles.count <= 1 || instances.count == plate.instances }
@@ -20,7 +21,7 @@ struct ChunkRows: Equatable {
       + row % instances.count
   }
 
-  /// A number for each row, where each particle and each instance counts for so much.
+  /// For each row, particle · `particleStride` + instance · `instanceStride`.
   func numbers(particleStride: Int, instanceStride: Int) -> [UInt64] {
     var numbers: [UInt64] = []
     numbers.reserveCapacity(count)
@@ -32,7 +33,7 @@ struct ChunkRows: Equatable {
     return numbers
   }
 
-  /// How many values there are along some of the plates.
+  /// How many values a tensor that varies over `axes` has in this chunk.
   func count(along axes: PlateAxes) -> Int {
     switch axes {
     case .all: count
@@ -41,7 +42,7 @@ struct ChunkRows: Equatable {
     }
   }
 
-  /// The number of the first of them.
+  /// The number, along `axes`, of the first of those values.
   func first(along axes: PlateAxes) -> Int {
     switch axes {
     case .all: first
@@ -51,16 +52,16 @@ struct ChunkRows: Equatable {
   }
 }
 
-/// How a plate is cut into chunks, never by the number of threads: into rectangles of particles and
-/// instances.
+/// How a plate is cut into chunks: into rectangles of particles times instances. The cut never depends on the
+/// number of threads.
 ///
-/// A rectangle rather than a run of rows, so that what varies over instances only is computed for few
-/// particles' sake more than once.
+/// Chunks are rectangles rather than runs of consecutive rows, so that a value that varies over instances
+/// only is computed once for many particles.
 struct ChunkGrid {
   private let plate: PlateRows
-  /// A chunk's instances.
+  /// The most instances that a chunk has.
   private let width: Int
-  /// A chunk's particles.
+  /// The most particles that a chunk has.
   private let height: Int
 
   /// Chunks of at most `chunkRows` rows.
@@ -74,7 +75,7 @@ struct ChunkGrid {
     height = max(1, min(plate.particles, chunkRows / width))
   }
 
-  /// The same, but each chunk's rows follow those of the chunk before.
+  /// Chunks of at most `chunkRows` consecutive rows, in the order of the plate's rows.
   init(consecutive plate: PlateRows, chunkRows: Int) {
     self.plate = plate
     width = min(plate.instances, chunkRows)

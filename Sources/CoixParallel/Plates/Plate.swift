@@ -1,19 +1,19 @@
 /// A set of conditionally independent copies of a program: particles, or instances of data.
 ///
-/// A program is written for one row; the plate runs it for all of them, cut into chunks of consecutive rows
-/// that workers take one after another. How it is cut depends on the row count, the program and
-/// ``chunkRows``, never on the number of threads.
+/// A program is written for one row; the plate runs it for all of them, cut into chunks of rows that workers
+/// take one after another. How the plate is cut depends on the row count, the program and ``chunkRows``,
+/// never on the number of threads.
 ///
-/// Plates nest: `particles(instances(program))`. What a program computes from data mapped over the instances
-/// alone, a network's features say, is computed once for an instance in each chunk of particles (of which
-/// there are 32 or more in a chunk, if the plate has them), and what it computes from data mapped over the
-/// particles alone once for a particle.
+/// Plates nest: `particles(instances(program))`. A value that a program computes from data mapped over the
+/// instances alone, such as a network's features, is computed once for each instance of a chunk. A chunk has
+/// 32 or more particles of each of its instances, if the plate has as many. A value computed from data mapped
+/// over the particles alone is computed once for each particle of a chunk.
 public struct Plate: Hashable, Sendable {
   /// The plate's name, for mapped data and messages.
   public let name: String
   /// The number of rows.
   public let count: Int
-  /// Rows a chunk, if not left to the runtime.
+  /// The most rows of a chunk; nil leaves the choice to the runtime.
   public let chunkRows: Int?
 
   /// A plate.
@@ -25,10 +25,10 @@ public struct Plate: Hashable, Sendable {
     self.chunkRows = chunkRows
   }
 
-  /// Data with one row for each row of the plate, `[count, event...]`: inside the plate's programs a tensor
-  /// of the event shape.
+  /// Maps data over the plate: data with one row for each row of the plate, `[count, event...]`. Inside the
+  /// plate's programs, the result is a tensor of the event shape.
   ///
-  /// A wrong row count is an error of the evaluation that the data is given to.
+  /// If the data has another number of rows than the plate, the evaluation that the data is given to throws.
   public func mapped(_ data: Tensor) -> Tensor {
     guard data.failure == nil else { return data }
     guard data.shape.rank > 0 else {
@@ -37,7 +37,7 @@ public struct Plate: Hashable, Sendable {
     return data.mapped(plate: name)
   }
 
-  /// The same for each tensor of a tree.
+  /// Maps each tensor of a tree over the plate.
   public func mapped<Tree: TensorTree>(_ tree: Tree) -> Tree {
     (try? tree.mapTensors { mapped($0) }) ?? tree  // the transform doesn't throw
   }

@@ -6,16 +6,16 @@ struct PlateMapping: Sendable {
   let rows: PlateRows
   /// The plates that the buffer has rows for.
   var axes = PlateAxes.all
-  /// The buffer's row for each row along those plates; nil where they are the same.
+  /// For each row along those plates, the number of the buffer's row; nil if the numbers are the same.
   let index: RowIndex?
-  /// The buffer's rows.
+  /// How many rows the buffer has.
   let sourceRows: Int
 
-  /// The rows that a gradient goes back to, by an index; nil where they are the plate's. The tensor's node is
-  /// that of the whole buffer.
+  /// How the gradient of the plate's rows is scattered to the buffer's rows; nil without an index, where the
+  /// rows are the same. The tensor's node is that of the whole buffer.
   var scatter: RowScatter? { index.map { RowScatter(index: $0, targets: sourceRows) } }
 
-  /// The buffer's row for each of the plate's rows; nil where they are the same.
+  /// For each of the plate's rows, the number of the buffer's row; nil if the numbers are the same.
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)``.
   var rowIndex: RowIndex? {

@@ -1,8 +1,8 @@
 /// Which plates of a nest a tensor has values for: all of them, the outermost one alone, or those inside of
 /// it.
 ///
-/// What varies over instances only, a network applied to data say, is computed once for all particles of a
-/// chunk.
+/// A value that varies over instances only, such as a network applied to data, is computed once for all
+/// particles of a chunk.
 package enum PlateAxes: UInt32, Sendable {
   /// One value for each row.
   case all
@@ -13,7 +13,8 @@ package enum PlateAxes: UInt32, Sendable {
 }
 
 extension PlateAxes {
-  /// The plates that any of the running chunk's tensors varies over; nil if they are the same for all rows.
+  /// The plates that at least one of `tensors`, all of the running chunk, varies over; nil if all are the
+  /// same for all rows.
   package init?(of tensors: [Tensor]) {
     guard let context = ExecutionContext.current else { return nil }
     let axes = Set(tensors.filter(\.isBatched).compactMap(context.axes))
@@ -40,13 +41,13 @@ package struct PlateRows: Hashable, Sendable {
     self.init(particles: particles, instances: batch.dropFirst().reduce(1, *))
   }
 
-  /// Counted through all plates, the outermost slowest.
+  /// How many rows there are: particles times instances.
   package var count: Int { particles * instances }
 
   /// Whether it makes a difference which of the plates a value varies over.
   package var isNested: Bool { particles > 1 && instances > 1 }
 
-  /// How many values there are along some of the plates.
+  /// How many values a tensor that varies over `axes` has.
   package func count(along axes: PlateAxes) -> Int {
     switch axes {
     case .all: count
@@ -55,7 +56,7 @@ package struct PlateRows: Hashable, Sendable {
     }
   }
 
-  /// For each row, its number along some of the plates.
+  /// For each row, its number along the plates of `axes`.
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)``.
   func index(along axes: PlateAxes) throws(CoixError) -> RowIndex {

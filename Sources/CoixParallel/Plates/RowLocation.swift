@@ -1,6 +1,6 @@
-/// Where an evaluation met a number that cannot be.
+/// The row at which an evaluation met an invalid number.
 public struct RowLocation: Hashable, Sendable {
-  /// A row of one of the plates that the number stands in.
+  /// The row of one of the plates that the number belongs to.
   public struct PlateRow: Hashable, Sendable {
     /// The plate's name.
     public let plate: String
@@ -8,14 +8,15 @@ public struct RowLocation: Hashable, Sendable {
     public let row: Int
   }
 
-  /// Which of the evaluation's walks through the particles it was, from 1; nil if it is not known yet.
+  /// The number, from 1, of the stage in which it happened: a pass of the evaluation over the particles. nil
+  /// if it is not known yet.
   public private(set) var step: Int?
-  /// The row, counted through all plates that it stands in, the outermost slowest.
+  /// The row's number, counted through all plates that it belongs to, the outermost slowest.
   public let row: Int
   /// The same row, plate by plate, the outermost first.
   public private(set) var plates: [PlateRow] = []
 
-  /// A row of which nothing else is known.
+  /// A row whose step and plates are not known yet.
   package init(row: Int) { self.row = row }
 
   fileprivate func located(step: Int, _ plates: [Plate]) -> RowLocation {
@@ -48,7 +49,7 @@ extension CoixError {
     }
   }
 
-  /// The same error, its row told by step and plates.
+  /// The same error, with its row given by step and plates.
   package func located(step: Int, _ plates: [Plate]) -> CoixError {
     switch self {
     case .notANumber(let source, let location):

@@ -1,8 +1,8 @@
 import CoixKernels
 
 extension ExecutionContext {
-  /// The chunk's rows of a mapped tensor; other tensors as they are. A tracked one becomes a leaf of the
-  /// chunk's tape.
+  /// The chunk's rows of a mapped tensor; other tensors are returned as they are. A tracked mapped tensor
+  /// becomes a leaf of the chunk's tape.
   package func local(_ tensor: Tensor) -> Tensor {
     guard !tensor.storage.isPlain, let mapping = tensor.storage.mapping else { return tensor }
     let axes = mapping.axes

@@ -4,7 +4,8 @@ extension Tensor {
   /// A tensor over a plate's rows, `[rows, event...]`, as programs of the plate read it: with its event
   /// shape.
   ///
-  /// With an index, row r reads row index[r]; the way back adds up what the copies of a row collected.
+  /// With an index, row r of the plate reads row index[r] of this tensor, and the backward pass sums the
+  /// gradients of all copies of a row.
   package func mapped(plate: String, index: RowIndex? = nil) -> Tensor {
     guard shape.rank > 0, !isPoisoned, !isBatched else { return self }
     let event = shape.dropping(1)
@@ -21,8 +22,8 @@ extension Tensor {
       .remembering(as: self, fittedBase?.mapped(plate: plate, index: index))
   }
 
-  /// A constant over the rows of some of a nest's plates, `[rows, event...]`, as programs of the nest read
-  /// it.
+  /// This tensor as a constant that varies over some of the nested plates only, `[rows, event...]` with the
+  /// rows of those plates, as programs in the plates read it: with its event shape.
   ///
   /// - Parameter index: for each row along those plates, the tensor's row; nil where they are the same.
   package func mapped(plate: String, over rows: PlateRows, along axes: PlateAxes, index: RowIndex? = nil)
@@ -66,12 +67,12 @@ extension Tensor {
   /// Whether this is mapped data that a gradient is taken with respect to.
   package var isTrackedByRow: Bool { isMapped && node >= 0 }
 
-  /// Whether two tensors are the same numbers with the same history.
+  /// Whether two tensors have the same storage, tape node and shape.
   package func isSame(as other: Tensor) -> Bool {
     storage === other.storage && node == other.node && shape == other.shape
   }
 
-  /// Whether two mapped tensors are the same rows of the same buffer, with or without a gradient.
+  /// Whether two mapped tensors are the same rows of the same buffer, and both or neither are tracked.
   package func isSameMapped(as other: Tensor) -> Bool {
     storage === other.storage && (node < 0) == (other.node < 0)
   }

@@ -1,7 +1,7 @@
 import CoixKernels
 import Foundation
 
-/// The log-weights of a population. Each instance's weights are looked at by themselves.
+/// The log-weights of a population. Each instance's weights are treated separately.
 package struct LogWeights {
   package let population: Population
   /// `[particles, instances…]`.
@@ -12,9 +12,9 @@ package struct LogWeights {
     self.population = population
   }
 
-  /// Weights that somebody has brought along, `[particles, instances…]`.
+  /// Log-weights that a caller supplies, `[particles, instances…]`.
   ///
-  /// - Throws: `CoixError.argument(_:)` without particles.
+  /// - Throws: `CoixError.argument(_:)` unless the first axis has particles.
   package init(_ tensor: Tensor, workers: Workers = .standard) throws {
     let tensor = try tensor.validated()
     guard tensor.shape.rank > 0, !tensor.isBatched, !tensor.isMapped, tensor.shape[0] > 0 else {
@@ -48,13 +48,14 @@ package struct LogWeights {
   /// - Throws: as ``moments()``.
   package func summary() throws -> WeightSummary { try WeightSummary(self) }
 
-  /// logsumexp(w) - log count of each instance, `[instances]`: what each of `count` particles weighs after a
-  /// resampling.
+  /// logsumexp(w) - log count of each instance, `[instances]`: the log-weight of each of `count` particles
+  /// after resampling.
   package func logMeans(_ count: Int) -> Tensor {
     flat.logSumExp(axis: 0) - log(Tensor(Float(count)))
   }
 
-  /// The weights of `other` where `isOther` is set for an instance, these elsewhere; as programs read them.
+  /// The weights of `other` for each instance where `isOther` is true, these weights for the other instances,
+  /// as programs read them.
   package func replaced(by other: Tensor, where isOther: [Bool]) -> Tensor {
     let mask = Tensor(isOther.map { $0 ? 1 : 0 })
     let rows = population.rows
@@ -79,7 +80,7 @@ package struct LogWeights {
     _ replacements: (_ instance: Int) throws -> [(particle: Int, logWeight: Double)]
   ) throws -> Tensor {
     let (instances, source) = (population.instances, try tensor.validated())
-    // The sum is a tensor of its own.
+    // Adding 0 makes a new tensor, whose numbers may be overwritten.
     let result = try (source.detached + Tensor(0)).validated()
     for instance in 0..<instances {
       for (particle, logWeight) in try replacements(instance) {
@@ -94,7 +95,8 @@ package struct LogWeights {
   /// - Throws: as ``logWeights(of:)``.
   package func normalized(_ instance: Int) throws -> [Double] {
     let logWeights = try logWeights(of: instance)
-    // The greatest one apart from the sum: the sum's logarithm would be lost beside a great number.
+    // The greatest log-weight is subtracted by itself: in logsumexp, rounding could lose the logarithm of the
+    // sum beside it.
     let greatest = logWeights.max() ?? 0
     let weights = logWeights.map { exp($0 - greatest) }
     let total = weights.reduce(0, +)
@@ -103,8 +105,8 @@ package struct LogWeights {
 
   /// The ancestors of `count` particles of each instance, drawn in proportion to the weights.
   ///
-  /// - Parameter isDrawn: for each instance, whether it is drawn anew; the others' particles are their own
-  ///   ancestors.
+  /// - Parameter isDrawn: for each instance, whether its particles are drawn anew; in other instances each
+  ///   particle is its own ancestor.
   /// - Throws: ``CoixError/weights(instance:reason:)`` as ``moments()``;
   ///   ``CoixError/memory(what:bytes:)`` for more rows than can be numbered or held.
   package func ancestors(_ scheme: ResamplingScheme, key: PRNGKey, count: Int, where isDrawn: [Bool]? = nil)

@@ -1,5 +1,5 @@
-// What objectives compute over all particles of a whole tensor, `[particles, instances…, …]`, each instance
-// by itself.
+// Functions with which objectives compute over all particles of a whole tensor, `[particles, instances…, …]`,
+// separately for each instance.
 
 extension Tensor {
   /// How many particles a whole tensor has; nil without a particle axis.

@@ -1,8 +1,8 @@
-/// All particles of a plate at a barrier, in each of their instances.
+/// All particles of a plate at a barrier, with all their instances.
 ///
-/// Nothing outside of this folder depends on how particles are numbered or on all of them being here:
-/// weights, sums over particles, ancestors and gathers are asked for by name. Whole tensors are `[particles,
-/// instances…, event…]`.
+/// Code outside of this folder does not depend on how particles are numbered, or on all of them being in one
+/// process: it gets weights, sums over particles, ancestors and gathers from this type's methods. Whole
+/// tensors are `[particles, instances…, event…]`.
 package struct Population: Sendable {
   /// The plates' sizes, the particles' first if there are any; empty outside of plates.
   package let batch: [Int]
@@ -33,7 +33,8 @@ package struct Population: Sendable {
       workers: workers)
   }
 
-  /// Throws unless so many particles of each instance can be numbered, and held with some floats each.
+  /// Throws unless that many particles of each instance can be numbered, and memory can hold `floats` floats
+  /// for each.
   package func check(_ particles: Int, floats: Int, for what: String) throws(CoixError) {
     let (rows, overflow) = particles.multipliedReportingOverflow(by: instances)
     guard !overflow, rows <= Int32.max else {
@@ -44,8 +45,8 @@ package struct Population: Sendable {
 
   // MARK: Whole tensors
 
-  /// A tensor as programs read it, in the plates' shape: `[particles, instances…, event…]`. One that is the
-  /// same for all particles is spread over them.
+  /// The whole tensor, `[particles, instances…, event…]`, for a tensor as programs read it. A tensor that is
+  /// the same for all rows is broadcast to them.
   package func whole(_ tensor: Tensor) -> Tensor {
     guard !batch.isEmpty else { return tensor }
     let shape = Shape(batch).appending(tensor.shape)
@@ -54,7 +55,7 @@ package struct Population: Sendable {
     return whole.shape == shape ? whole : whole.reshaped(to: shape)
   }
 
-  /// The same with a first axis of one particle where there are instances only.
+  /// Like ``whole(_:)``, but with a first axis of one particle where there are instances only.
   package func particleFirst(_ tensor: Tensor) -> Tensor {
     let whole = whole(tensor)
     return hasParticles || batch.isEmpty ? whole : whole.expandingAxis(at: 0)
@@ -74,13 +75,13 @@ package struct Population: Sendable {
     Shape(particles).appending(whole.shape.dropping(1))
   }
 
-  /// A whole tensor of other particles, followed by one of these.
+  /// A whole tensor of other particles, followed by this population's `whole` along the particle axis.
   package func joining(_ others: Tensor, to whole: Tensor) -> Tensor {
     Tensor.concatenate([others, whole], axis: 0)
   }
 
-  /// One number for each instance, `[instances]`, as each of `count` particles reads that of its own
-  /// instance.
+  /// One number for each instance, `[instances]`, mapped so that each of `count` particles reads the number
+  /// of its own instance.
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)``.
   package func spread(_ numbers: Tensor, over count: Int) throws -> Tensor {
@@ -91,14 +92,15 @@ package struct Population: Sendable {
       index: try RowIndex(count: count * instances, for: "\(count * instances) particles") { $0 % instances })
   }
 
-  /// The numbers that a whole tensor has for one particle.
+  /// The numbers that a whole tensor has for one particle of one instance.
   package func event(of particle: Int, _ instance: Int, in whole: Tensor) -> [Float] {
     let width = whole.shape.elementCount / Swift.max(rows, 1)
     let row = particle * instances + instance
     return whole.withScalars { $0.isEmpty ? [] : Array($0[row * width..<(row + 1) * width]) }
   }
 
-  /// A number for each particle of an instance, in order: element `element` of the event of a whole tensor.
+  /// Calls `body` for each particle of an instance, in order, with element `element` of the particle's event
+  /// in a whole tensor.
   package func forEachParticle(
     of instance: Int, in whole: Tensor, element: Int = 0, _ body: (Float) -> Void
   ) {
@@ -112,23 +114,22 @@ package struct Population: Sendable {
 
   // MARK: Weights and ancestors
 
-  /// Log-weights as programs read them, all together.
+  /// The log-weights of all particles, for log-weights as programs read them.
   package func logWeights(_ tensor: Tensor) -> LogWeights { LogWeights(whole(tensor), of: self) }
 
-  /// One gather of everything by the same ancestors.
+  /// A gather that moves any number of tensors by the same ancestors.
   package func gather(_ ancestors: Ancestors) -> RowGather { RowGather(ancestors.index, plate: plate) }
 }
 
-/// For each of some particles the particle, of the same instance, that it is a copy of.
+/// For each particle after resampling, the particle of the same instance that it is a copy of.
 package struct Ancestors {
   /// The ancestors' rows.
   package let index: RowIndex
 
-  /// Ancestors of `count` particles, one instance after another within each particle; numbers are those of
-  /// rows.
+  /// Ancestors as row numbers, one instance after another within each particle.
   init(_ rows: Numbers<Int32>) { index = RowIndex(rows) }
 
-  /// Given particle by particle.
+  /// Ancestors given by a function.
   ///
   /// - Parameter particle: the ancestor's number for a particle's number and an instance.
   /// - Throws: ``CoixError/memory(what:bytes:)``.

@@ -8,8 +8,8 @@ import CoixKernels
 /// resampling schemes for particle filtering", 2005). All take time linear in the number of particles, and a
 /// seed gives the same ancestors on any number of threads.
 ///
-/// Random numbers come from the resampling's own key, as `jax.random` draws them: element (i, j) of a draw of
-/// shape `[count, instances]` is the one with that index, so that instances don't disturb each other.
+/// Random numbers come from the resampling's own key, as `jax.random` draws them: position i of instance j
+/// uses element (i, j) of a draw of shape `[count, instances]`.
 public enum ResamplingScheme: String, CaseIterable, Sendable {
   /// Positions (u + i) / count with one uniform u for each instance: a draw of shape `[instances]`.
   ///
@@ -29,8 +29,8 @@ public enum ResamplingScheme: String, CaseIterable, Sendable {
   /// variate generation", 1986, chapter V.3). Gordon, Salmond and Smith, "Novel approach to
   /// nonlinear/non-Gaussian Bayesian state estimation", 1993.
   case multinomial
-  /// The whole part of count · w copies of each particle, first and in order; then the R that are missing by
-  /// multinomial resampling in proportion to the fractions, from the first R + 1 of its spacings.
+  /// First ⌊count · w⌋ copies of each particle, in order. The R particles still missing are then drawn by
+  /// multinomial resampling in proportion to the fractional parts, with the first R + 1 of its spacings.
   ///
   /// Liu and Chen, "Sequential Monte Carlo methods for dynamic systems", 1998.
   case residual
@@ -71,7 +71,7 @@ extension ResamplingScheme {
     -> Numbers<Int32>
   {
     let (particles, instances) = (population.particles, population.instances)
-    // One row more, for the spacings; an index, random numbers, and positions in double.
+    // One row more, for the spacings. Four floats a row: an index, random numbers, and positions in double.
     try population.check(
       Swift.max(Swift.min(count, Int(Int32.max)) + 1, particles), floats: 4, for: "resampling")
     let rows = count * instances

@@ -1,13 +1,14 @@
-/// One gather of many tensors by the same rows, each of which stays in its instance.
+/// One gather of many tensors by the same row numbers. Each row stays in its instance.
 ///
-/// Tensors that were read through one index before are read through one product afterwards, and a tensor that
-/// occurs twice stays one tensor. Over T gathers of tensors that join one after another there are T
-/// multiplications, not T² / 2.
+/// Tensors that shared an index before the gather share a product of indices after it, and a tensor that
+/// occurs twice stays one tensor. If one new tensor joins at each of T gathers, there are T multiplications
+/// of indices, not T² / 2.
 package final class RowGather {
   package let index: RowIndex
   package let plate: String
   private var views: [ObjectIdentifier: (source: Tensor, view: Tensor)] = [:]
-  /// For each earlier index, and for each second factor of one: its product with this gather's.
+  /// For each earlier index, and for each second factor of an earlier index: its product with this gather's
+  /// index.
   private var products: [ObjectIdentifier: (earlier: RowIndex, product: RowIndex)] = [:]
   /// The earlier indices that tensors were read through.
   private var read: Set<ObjectIdentifier> = []
@@ -17,9 +18,9 @@ package final class RowGather {
     self.plate = plate
   }
 
-  /// A mapped tensor as these rows read it; any other as it is.
+  /// A mapped tensor with its rows gathered; any other tensor as it is.
   ///
-  /// Indices compose: values that nobody reads in between are gathered once.
+  /// Indices compose: values that are not read in between are gathered once.
   package func callAsFunction(_ tensor: Tensor) -> Tensor {
     guard !tensor.storage.isPlain, let mapping = tensor.storage.mapping else { return tensor }
     ExecutionContext.current?.rowWork.views += 1
@@ -44,15 +45,15 @@ package final class RowGather {
     guard mapping.axes == .instances else {
       return whole.mapped(plate: plate, index: try mapping.rowIndex.map(product) ?? index)
     }
-    // A row goes on as a row of the same instance.
+    // A gathered row stays in its instance, so a tensor that varies over instances only keeps its rows.
     let rows = PlateRows(particles: index.count / mapping.rows.instances, instances: mapping.rows.instances)
     return rows.isNested
       ? whole.mapped(plate: plate, over: rows, along: .instances, index: mapping.index)
       : whole.mapped(plate: plate, index: mapping.index)
   }
 
-  /// Ends the gather. Where most factors have no readers of their own, products are computed, which lets go
-  /// of the factors.
+  /// Ends the gather. If most factors are not read through by themselves, the products are computed, which
+  /// releases the factors.
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)``.
   package func finish() throws {
@@ -60,10 +61,10 @@ package final class RowGather {
     for name in read { _ = try products[name]?.product.rows }
   }
 
-  /// What was gathered by an earlier index, gathered by this one too.
+  /// The index of values that were gathered by an earlier index and are now gathered by this one.
   ///
-  /// a (b (c …)) becomes a (b (c … index)): a product with the same first factors, for each tail one that
-  /// others share.
+  /// a (b (c …)) becomes a (b (c … index)). The first factors stay the same, and earlier indices with a
+  /// common tail share that tail's product.
   package func product(after earlier: RowIndex) -> RowIndex {
     read.insert(ObjectIdentifier(earlier))
     var firsts: [(tail: RowIndex, first: RowIndex)] = []

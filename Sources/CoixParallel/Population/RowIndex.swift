@@ -1,7 +1,7 @@
 import Synchronization
 
-/// Row numbers by which tensors are gathered, shared by all tensors that were gathered together: numbers, or
-/// a product of two indices that is computed when somebody first reads through it.
+/// Row numbers by which tensors are gathered, shared by all tensors that were gathered together: either the
+/// numbers themselves, or a product of two indices, which is computed when it is first read.
 package final class RowIndex: Sendable {
   private enum Form: Sendable {
     case rows(Numbers<Int32>)
@@ -35,7 +35,7 @@ package final class RowIndex: Sendable {
   }
 
   deinit {
-    // A chain of products is let go of one after another, and not each within the one before it.
+    // A loop releases a chain of products one after another: nested releases could overflow the stack.
     var next = takeTail()
     while var product = next {
       next = nil
@@ -44,7 +44,8 @@ package final class RowIndex: Sendable {
     }
   }
 
-  /// The second factor of a product that nobody will read; the product lets go of it.
+  /// Takes the second factor out of a product whose numbers nobody will read any more; nil for an index that
+  /// holds its numbers.
   private func takeTail() -> RowIndex? {
     form.withLock {
       guard case .product(let first, let then) = $0 else { return nil }
@@ -53,18 +54,18 @@ package final class RowIndex: Sendable {
     }
   }
 
-  /// What is yet to be multiplied.
+  /// The factors of a product that is not computed yet; nil for an index that holds its numbers.
   var factors: (first: RowIndex, then: RowIndex)? {
     form.withLock { if case .product(let first, let then) = $0 { (first, then) } else { nil } }
   }
 
   /// The row numbers.
   ///
-  /// - Throws: ``CoixError/memory(what:bytes:)`` where a product has no room.
+  /// - Throws: ``CoixError/memory(what:bytes:)`` if there is no memory for a product.
   package var rows: Numbers<Int32> {
     get throws(CoixError) {
-      // Products share their second factors, so that the rows of many take one multiplication each. No
-      // recursion: chains may be as long as programs have steps.
+      // Products share their second factors, so that the rows of many products take one multiplication each.
+      // There is no recursion: a chain may be as long as a program has steps.
       var chain: [RowIndex] = []
       var next = self
       while true {
@@ -94,7 +95,7 @@ package final class RowIndex: Sendable {
     }
   }
 
-  /// The rows by target, for the way back. Sorted once, however many tensors ask.
+  /// The rows sorted by target, for the backward pass. They are sorted once, however many tensors need them.
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)``.
   func sorted(targets: Int, team: Int) throws(CoixError) -> SortedRows {
@@ -107,7 +108,7 @@ package final class RowIndex: Sendable {
   }
 }
 
-/// How often a caller's evaluations went through whole columns of row numbers.
+/// How often a caller's evaluations went through whole lists of row numbers.
 package struct RowWork: Equatable, Sendable {
   /// Products of two indices that were computed.
   package var compositions = 0

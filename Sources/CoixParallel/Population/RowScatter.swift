@@ -1,12 +1,13 @@
 import CoixKernels
 
-/// The way back of a gather: rows are added up by the rows that they were read from.
+/// The backward pass of a gather: sums the gradients of all rows that were read from the same row.
 struct RowScatter: Sendable {
   let index: RowIndex
-  /// How many rows it was read from.
+  /// How many rows the gathered tensor had.
   let targets: Int
 
-  /// The gradient of the rows that were read, from that of the rows that read them.
+  /// The gradient of the tensor before the gather, `[targets, event...]`, from that of the gathered rows,
+  /// `[rows, event...]`.
   func callAsFunction(_ gradient: Tensor, team: Int) -> Tensor {
     let event = gradient.shape.dropping(1)
     let result = Tensor.zeros(Shape(targets).appending(event))
@@ -23,7 +24,7 @@ struct RowScatter: Sendable {
   }
 }
 
-/// Rows in the order of the targets that they point to.
+/// Gathered rows, sorted by their target: the row that they were read from.
 struct SortedRows: Sendable {
   /// `order[offsets[t]..<offsets[t + 1]]` are the rows that point to target t, ascending; nil if all rows are
   /// in their targets' order already, as after most resamplings.

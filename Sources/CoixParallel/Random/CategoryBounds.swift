@@ -1,13 +1,13 @@
 import CoixKernels
 
 extension Tensor {
-  /// Where a uniform number in [0, 1) passes from one category to the next: the running sums of probabilities
-  /// `[..., K]`, K > 0, without the last and divided by it, `[..., K - 1]`. The number of bounds below the
-  /// uniform number is its category.
+  /// The bounds at which a uniform number in [0, 1) passes from one category to the next, `[..., K - 1]`, for
+  /// probabilities `[..., K]`, K > 0. They are the running sums of the probabilities divided by the last sum,
+  /// which is then left out. The category of a uniform number is the number of bounds below it.
   ///
-  /// The sums are those of NumPyro, bit for bit, but that bounds never fall and leave no room for a category
-  /// of probability zero: neither rounding nor a uniform number of exactly 0 can make it come up. Without a
-  /// gradient.
+  /// The sums are NumPyro's, bit for bit, with one exception: bounds never decrease, and a category of
+  /// probability zero has no room between its bounds, so that neither rounding nor a uniform number of
+  /// exactly 0 can draw it. The bounds have no gradient.
   package func categoryBounds() -> Tensor {
     if let refusal = refusal("categoryBounds") { return refusal }
     guard let count = shape.last, count > 0 else {
@@ -22,8 +22,8 @@ extension Tensor {
     return result
   }
 
-  /// The categories of uniform numbers by these bounds, `[..., K - 1]`: shapes broadcast but for the bounds'
-  /// last axis.
+  /// The categories of uniform numbers, with this tensor as bounds, `[..., K - 1]`. The bounds' shape without
+  /// its last axis broadcasts with that of the uniform numbers.
   package func categories(of uniform: Tensor) -> Tensor {
     if let refusal = refusal("categories") ?? uniform.refusal("categories") { return refusal }
     if Tensor.differInRows(self, uniform) { return inAllRows.categories(of: uniform.inAllRows) }
@@ -34,7 +34,7 @@ extension Tensor {
     if let refusal = Self.refusal("categories", toMake: result, like: batched) { return refusal }
     guard let output = Tensor(undefined: result, like: batched) else { return .outOfMemory }
     guard result.elementCount > 0 else { return output }
-    // One category's bounds after the other's.
+    // The kernel reads the bounds with the axis of categories first.
     let layers = permuted([shape.rank - 1] + Array(0..<shape.rank - 1))
     let layer = layers.viewed(as: Shape(shape.dropLast()))
     let plan = BroadcastPlan([layer, uniform], shape: result, stride: output.stride)

@@ -2,15 +2,15 @@ import CoixKernels
 
 extension Draw {
   /// How many of `totalCount` trials succeed, each with the given probability, as whole floats; without a
-  /// gradient. NaN where the number of trials is not a whole number that is at least 0, or the probability
-  /// not one.
+  /// gradient. NaN where the number of trials is not a whole number of at least 0, or the probability is not
+  /// in [0, 1].
   ///
-  /// Both broadcast to the draw's shape. NumPyro's algorithms with NumPyro's keys: for a mean of successes
-  /// (or failures, if they are rarer) below 10 waiting times are added up; else Hörmann's transformed
-  /// rejection ("The generation of binomial random variates", 1993). There a number is accepted as Hörmann
-  /// has it, and in double: where NumPyro has the wrong sign (of the last digits of log k!), or too few
-  /// digits, another number may be drawn. That is one in 70 at a mean of 10, one in 200 at 30, one in 2,000
-  /// at 300.
+  /// Both parameters broadcast to the draw's shape. The algorithms and keys are NumPyro's. If the mean number
+  /// of successes (or of failures, if they are rarer) is below 10, waiting times are summed; otherwise the
+  /// draw uses Hörmann's transformed rejection ("The generation of binomial random variates", 1993). Its
+  /// acceptance test follows Hörmann's paper and is computed in double. NumPyro's test has a wrong sign (in
+  /// the last digits of log k!) and fewer digits, so it sometimes draws another number: one in 70 at a mean
+  /// of 10, one in 200 at 30, one in 2,000 at 300.
   public func binomial(_ totalCount: Tensor, _ probability: Tensor) -> Tensor {
     let name = "binomial"
     if let refusal = totalCount.refusal(name) ?? probability.refusal(name) { return refusal }

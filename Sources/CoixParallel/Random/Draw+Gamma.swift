@@ -1,7 +1,7 @@
 import CoixKernels
 
-// Gamma draws, and what is made of them. JAX's algorithms with JAX's keys: the same key gives the same
-// numbers.
+// Gamma draws, and draws that are computed from them. The algorithms and keys are JAX's: the same key gives
+// the same numbers.
 
 extension Draw {
   /// Gamma numbers of the given shape parameter and rate 1: density x^(α - 1) exp(-x) / Γ(α).
@@ -9,8 +9,9 @@ extension Draw {
   /// The parameter broadcasts to the draw's shape. Drawn by rejection (Marsaglia and Tsang, "A simple method
   /// for generating gamma variables", 2000). NaN where the parameter is negative.
   ///
-  /// The gradient to the parameter is that of the number at a fixed value of its distribution function
-  /// (implicit reparameterisation; Figurnov, Mohamed and Mnih, 2018), as in JAX.
+  /// The gradient with respect to the parameter is the number's derivative while the value of its cumulative
+  /// distribution function stays fixed (implicit reparameterisation; Figurnov, Mohamed and Mnih, 2018), as in
+  /// JAX.
   public func gamma(_ concentration: Tensor) -> Tensor { gamma(concentration, isLogarithmic: false) }
 
   /// Logarithms of gamma numbers, which stay finite where the numbers themselves underflow: see
@@ -27,7 +28,7 @@ extension Draw {
     return scaledA / (scaledA + scaledB)
   }
 
-  /// Vectors from a Dirichlet distribution, along a further last axis: the draw's shape, then the
+  /// Vectors from a Dirichlet distribution. The result's shape is the draw's shape, followed by the
   /// concentrations' last axis.
   public func dirichlet(_ concentration: Tensor) -> Tensor {
     guard let count = concentration.shape.last else {
@@ -44,8 +45,8 @@ extension Draw {
     let gamma = draw.gamma(half)
     let isTiny = gamma .< Tensor(.leastNormalMagnitude)
     var ratio = sqrt(half / select(isTiny, 1, gamma))
-    // Few degrees of freedom give gamma numbers that only their logarithms tell apart. At most, the result is
-    // near the greatest float.
+    // With few degrees of freedom a gamma number can underflow; the ratio is then computed from its
+    // logarithm. The bound 86.5 keeps the result finite, near the greatest float.
     if isTiny.hasNonzero {
       ratio = select(isTiny, exp(minimum((log(half) - draw.logGamma(half)) / 2, 86.5)), ratio)
     }

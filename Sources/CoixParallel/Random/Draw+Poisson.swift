@@ -2,11 +2,12 @@ extension Draw {
   /// Poisson counts of the given rates, as whole floats; without a gradient. NaN where a rate is negative,
   /// NaN or infinite.
   ///
-  /// Below a rate of 10 Knuth's product of uniform numbers, else Hörmann's transformed rejection ("The
-  /// transformed rejection method for generating Poisson random variables", 1993), as in JAX. There,
-  /// rejection goes on for all elements until each has been accepted once, and the last acceptance counts. So
-  /// does a draw outside of a plate, which gives JAX's numbers. In a plate, where an element must not depend
-  /// on those of other chunks, the first acceptance counts.
+  /// The algorithms are JAX's: Knuth's product of uniform numbers for rates below 10, otherwise Hörmann's
+  /// transformed rejection ("The transformed rejection method for generating Poisson random variables",
+  /// 1993). JAX repeats the rejection for all elements until each has been accepted once, and each element
+  /// keeps the last number that was accepted. A draw outside of a plate does the same and gives JAX's
+  /// numbers. In a plate, an element must not depend on the elements of other chunks, so it keeps the first
+  /// number that was accepted.
   public func poisson(_ rate: Tensor) -> Tensor {
     guard Shape.broadcast(rate.shape, shape) == shape else {
       return Tensor.mismatch(
@@ -19,13 +20,14 @@ extension Draw {
     var counts = zeros()
     if (isLegal * isSmall).hasNonzero { counts = poissonByProduct(select(isLegal * isSmall, rate, 0)) }
     if (isLegal * (1 - isSmall)).hasNonzero {
-      // JAX's stand-in for elements that take the other way.
+      // Elements with a small or illegal rate get the rate 1e5 in its place, as in JAX.
       counts = select(isSmall, counts, poissonByRejection(select(isLegal * (1 - isSmall), rate, 1e5)))
     }
     return select(isLegal, counts, Tensor(.nan))
   }
 
-  /// One less than how many uniform numbers have a product of at most exp(-rate); 0 for a rate of 0.
+  /// One less than how many uniform numbers it takes until their product is at most exp(-rate); 0 for a rate
+  /// of 0.
   private func poissonByProduct(_ rate: Tensor) -> Tensor {
     var stream = KeyStream(key)
     var count = zeros()

@@ -14,7 +14,7 @@ extension Draw {
 
   /// Standard Cauchy numbers: density 1 / (π (1 + x²)).
   public func cauchy() -> Tensor {
-    // Float.pi is rounded towards zero; near the poles that tells.
+    // Float.pi is rounded towards zero, which would change the results near the tangent's poles.
     let angle = Tensor(Float(Double.pi)) * (uniform(low: .ulpOfOne, high: 1) - 0.5)
     return sin(angle) / cos(angle)
   }
@@ -33,11 +33,11 @@ extension Draw {
 
   /// Indices along an axis of `logits`, which are unnormalised log-probabilities; without a gradient.
   ///
-  /// The draw's shape ends with that of the logits without the axis. This is the Gumbel-max trick.
+  /// The draw's shape must end with the logits' shape without that axis. The method is the Gumbel-max trick.
   ///
   /// - Parameters:
   ///   - logits: one number for each category.
-  ///   - axis: the axis of categories. Any other than the last one is for draws in row-major order.
+  ///   - axis: the axis of categories. An axis other than the last one is only for draws in row-major order.
   public func categorical(logits: Tensor, axis: Int = -1) -> Tensor {
     guard let position = logits.shape.normalizedAxis(axis), shape.rank >= logits.shape.rank - 1 else {
       return Tensor.mismatch(

@@ -4,10 +4,11 @@ extension Draw {
   /// Angles of the von Mises distribution around 0, in radians: density proportional to exp(κ cos x) on -π ≤
   /// x ≤ π. Without a gradient; NaN where the concentration is negative, NaN or infinite.
   ///
-  /// The concentration broadcasts to the draw's shape. NumPyro's draws: rejection from a wrapped Cauchy
-  /// distribution (Best and Fisher, "Efficient simulation of the von Mises distribution", 1979) goes on until
-  /// each element has been accepted, and an angle's sign is that of the last round. In a plate, where an
-  /// element must not depend on those of other chunks, it is that of the round which accepted it.
+  /// The concentration broadcasts to the draw's shape. The draws are NumPyro's: rejection from a wrapped
+  /// Cauchy distribution (Best and Fisher, "Efficient simulation of the von Mises distribution", 1979) is
+  /// repeated until each element has been accepted, and the sign of an angle comes from the last round. In a
+  /// plate, an element must not depend on the elements of other chunks, so its sign comes from the round that
+  /// accepted it.
   public func vonMises(_ concentration: Tensor) -> Tensor {
     guard Shape.broadcast(concentration.shape, shape) == shape else {
       return Tensor.mismatch(

@@ -16,7 +16,7 @@ public struct Draw: Sendable {
   /// The index step from particle to particle in nested plates; nil if particles follow one after another,
   /// with all their instances.
   package let particleStride: Int?
-  /// Whether a site within a local plate is drawn, which matters for the order of expanded axes.
+  /// Whether the draw is for a site within a local plate; the order of expanded axes depends on it.
   package let isLocal: Bool
   /// The index of the first element.
   private let offset: Int
@@ -39,7 +39,8 @@ public struct Draw: Sendable {
     return (strides, step)
   }
 
-  /// A draw in another order, with a step for each axis of the shape; without, it has no numbers (an error).
+  /// A draw in another order, with an index step for each axis of the shape. With another number of steps the
+  /// draw has no numbers: filling it is an error.
   public init(key: PRNGKey, shape: Shape, strides: [Int], rowStride: Int) {
     self.init(key: key, shape: shape, strides: strides, rowStride: rowStride, isLocal: false)
   }
@@ -57,8 +58,9 @@ public struct Draw: Sendable {
     self.offset = offset
   }
 
-  /// A site's draw, in row-major order but for instances: where parameters vary over particles only, NumPyro
-  /// draws all particles for one instance after the other.
+  /// A site's draw, in row-major order with one exception: where the parameters vary over particles only, the
+  /// draw has NumPyro's order, which is all particles of the first instance, then all particles of the next
+  /// one.
   package init(key: PRNGKey, shape: Shape, forParameters parameters: @autoclosure () -> [Tensor]) {
     let plate = ExecutionContext.current?.plate
     guard let plate, plate.isNested, PlateAxes(of: parameters()) == .particles else {
@@ -71,7 +73,8 @@ public struct Draw: Sendable {
       isLocal: false)
   }
 
-  /// Another shape's elements in a given order, or else row-major, with this draw's order of the plates.
+  /// A draw of another shape, with the given strides or else in row-major order, that keeps this draw's order
+  /// of the plates.
   package func ordered(
     _ shape: Shape, strides: [Int]? = nil, rowStride: Int? = nil, isLocal: Bool? = nil
   ) -> Draw {
@@ -94,7 +97,8 @@ public struct Draw: Sendable {
       offset: offset &* size)
   }
 
-  /// The same draw with other inner axes in place of its last `count`, which must be its fastest.
+  /// The same draw with other inner axes in place of its last `count` axes, which must be the ones that vary
+  /// fastest.
   public func replacingAxes(last count: Int, with inner: Shape) -> Draw {
     let kept = shape.rank - max(0, min(count, shape.rank))
     let (old, new) = (shape.product(kept..<shape.rank), inner.elementCount)
@@ -108,11 +112,12 @@ public struct Draw: Sendable {
       isLocal: isLocal, offset: offset / old &* new)
   }
 
-  /// As many such draws one after the other, along a new first axis: each in full, for the whole plate,
-  /// before the next.
+  /// `count` such draws along a new first axis. In the key's sequence, each draw is complete, for the whole
+  /// plate, before the next one starts.
   public func repeated(_ count: Int) -> Draw { repeated(0..<max(count, 0)) }
 
-  /// Some of them, by their numbers from 0: with the same random numbers as among all of them.
+  /// Some of the repeated draws, given by their numbers from 0. They have the same random numbers as they
+  /// have among all of them.
   public func repeated(_ numbers: Range<Int>) -> Draw {
     let (count, overflow) = numbers.upperBound.subtractingReportingOverflow(numbers.lowerBound)
     let step = max(ExecutionContext.current?.plate.count ?? 1, 1) &* max(shape.elementCount, 0)
@@ -122,7 +127,7 @@ public struct Draw: Sendable {
       offset: offset &+ step &* numbers.lowerBound)
   }
 
-  /// The same places, under another key.
+  /// The same shape and order with another key.
   public func with(key: PRNGKey) -> Draw {
     Draw(
       key: key, shape: shape, strides: strides, rowStride: rowStride, particleStride: particleStride,
@@ -144,8 +149,8 @@ public struct Draw: Sendable {
     filled { coix_draw_gumbel(key.words, $0, $1, team) }
   }
 
-  /// location + scale · noise, with standard normal noise, in one pass; the nearest finite number, where that
-  /// is too large for a float. Gradients flow to both parameters.
+  /// location + scale · noise, with standard normal noise, in one pass. A result that is too large for a
+  /// float becomes the nearest finite number. Gradients flow to both parameters.
   public func normal(location: Tensor, scale: Tensor) -> Tensor {
     let name = "Normal.sample"
     if let refusal = location.refusal(name) ?? scale.refusal(name) { return refusal }
@@ -170,19 +175,20 @@ public struct Draw: Sendable {
     return result.recorded(from: location, scale, { $0 }, { $0 * noise })
   }
 
-  /// Whole numbers uniform in a range, for every element, in the shape's order; JAX's `randint`.
+  /// A whole number, uniform in a range, for every element, in row-major order of the shape; JAX's `randint`.
   public func integers(in range: Range<Int32>) -> [Int32] {
     words(Int32.self) { coix_draw_randint(key.words, $0, range.lowerBound, range.upperBound, $1, team) }
   }
 
-  /// The same, into memory for as many numbers as a draw of one axis has.
+  /// Writes the numbers of ``integers(in:)`` to `target`, which must have room for all of them. Only for
+  /// draws with one axis.
   func fill(_ target: UnsafeMutablePointer<Int32>, withIntegersIn range: Range<Int32>) {
     let run = Run(offset: 0, count: shape.elementCount, step: strides.first ?? 1)
     guard run.count > 0 else { return }
     coix_draw_randint(key.words, uniformPlace(run), range.lowerBound, range.upperBound, target, team)
   }
 
-  /// 32 random bits for every element, in the shape's order.
+  /// 32 random bits for every element, in row-major order of the shape.
   public func bits() -> [UInt32] {
     words(UInt32.self) { coix_draw_bits(key.words, $0, $1, team) }
   }
@@ -190,7 +196,7 @@ public struct Draw: Sendable {
   private func words<Word: FixedWidthInteger>(
     _ type: Word.Type, _ fill: (coix_draw, UnsafeMutablePointer<Word>) -> Void
   ) -> [Word] {
-    // Without an element, the error is the evaluation's.
+    // If there is no memory for the numbers, the result is empty, and the evaluation throws the error.
     guard Tensor.refusal("Draw", toMake: shape, rows: 1) == nil, let runs,
       Memory.canGive(shape.elementCount, of: Word.self, for: "Draw")
     else { return [] }
@@ -207,18 +213,18 @@ public struct Draw: Sendable {
 
   // MARK: Filling
 
-  /// Elements that follow each other with one step.
+  /// Elements whose indices follow each other with the same step.
   private struct Run {
     let offset: Int
     let count: Int
     let step: Int
   }
 
-  /// The draw cut into runs, in the shape's order; nil for a shape that isn't legal or has other axes than
-  /// strides.
+  /// The draw cut into runs, in row-major order of the shape; nil if the shape isn't valid, or if there isn't
+  /// a stride for each axis.
   private var runs: [Run]? {
     guard shape.isValid, strides.count == shape.rank else { return nil }
-    // Inner axes that continue each other are one.
+    // Inner axes whose strides continue each other are merged into one run.
     var axis = shape.rank
     var count = 1
     var step = 1
@@ -238,7 +244,8 @@ public struct Draw: Sendable {
     return offsets.map { Run(offset: $0, count: count, step: step) }
   }
 
-  /// How many threads fill the draw: the caller's outside of plates, one of a chunk's workers by itself.
+  /// How many threads fill the draw: in a plate one, the chunk's worker; outside of plates the caller's team,
+  /// if the draw is large.
   var team: Int32 {
     guard shape.elementCount >= Limits.teamElements else { return 1 }
     let context = ExecutionContext.current
@@ -255,7 +262,7 @@ public struct Draw: Sendable {
       offset: UInt64(truncatingIfNeeded: run.offset), row_numbers: nil)
     let numbers: [UInt64]?
     if let particleStride {
-      // The numbers hold the strides already.
+      // The numbers are already multiplied by the strides.
       place.row_stride = 1
       numbers = context.chunk.numbers(particleStride: particleStride, instanceStride: rowStride)
     } else {
@@ -268,7 +275,7 @@ public struct Draw: Sendable {
     }
   }
 
-  /// Without rows, the elements take the lanes.
+  /// A run's place outside of a plate: its elements take the role of rows, and so fill the vector lanes.
   private func uniformPlace(_ run: Run) -> coix_draw {
     coix_draw(
       first_row: 0, valid_rows: UInt64(run.count), rows: UInt64(run.count), elements: 1,
@@ -276,7 +283,7 @@ public struct Draw: Sendable {
       element_stride: 0, offset: UInt64(truncatingIfNeeded: run.offset), row_numbers: nil)
   }
 
-  /// How a parameter lies for a kernel that fills a run.
+  /// How a parameter lies in memory, for a kernel that fills a run.
   struct Operand {
     let pointer: UnsafePointer<Float>
     let elementStride: Int
@@ -308,7 +315,7 @@ public struct Draw: Sendable {
     return Tensor(undefinedRows: shape, in: context)
   }
 
-  /// Zeros in every place: batched over the chunk's rows, as a draw is.
+  /// A tensor of zeros, batched over the chunk's rows as a draw is.
   func zeros() -> Tensor {
     filledRuns { place, _, target in coix_fill(target, 0, Int(place.elements * place.rows), 1) }
   }

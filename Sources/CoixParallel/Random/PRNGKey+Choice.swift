@@ -10,10 +10,10 @@ extension PRNGKey {
     return Draw(key: self, shape: [count]).integers(in: 0..<Int32(limit))
   }
 
-  /// The numbers 0 ..< `count` in random order, by JAX's repeated stable sorts of random words. Empty where
-  /// they don't fit into memory, an error of the evaluation.
+  /// The numbers 0 ..< `count` in random order, by JAX's repeated stable sorts of random words. If they don't
+  /// fit into memory, the result is empty, and the evaluation throws the error.
   public func permutation(of count: Int) -> [Int32] {
-    // Two orders, words, and their places, which are sorted.
+    // Memory for two orders, the words, and the sorted pairs of word and position.
     guard count >= 1, count <= Int32.max, Memory.canGive(4 * count, of: UInt64.self, for: "permutation")
     else { return [] }
     var order = (0..<Int32(count)).map { $0 }

@@ -27,8 +27,8 @@ public struct PRNGKey: Hashable, Sendable {
     (PRNGKey(coix_threefry(words, 0)), PRNGKey(coix_threefry(words, 1)))
   }
 
-  /// `count` new keys; key i is the pair of words of block i. Empty for a count below one, and for keys that
-  /// don't fit into memory, an error of the evaluation.
+  /// `count` new keys; key i is the pair of words of block i. Empty for a count below one. Also empty if the
+  /// keys don't fit into memory; the evaluation then throws the error.
   public func split(into count: Int) -> [PRNGKey] {
     guard Tensor.refusal("PRNGKey.split", toMake: [max(count, 0), 2], rows: 1) == nil,
       Memory.canGive(max(count, 0), of: PRNGKey.self, for: "PRNGKey.split")
@@ -48,25 +48,26 @@ extension PRNGKey: ExpressibleByIntegerLiteral {
 
 /// A key that is split for each draw.
 ///
-/// Drawing is (next, sub) = split(key): the stream keeps `next`, the draw is `sub`.
+/// A draw computes (next, sub) = split(key): the stream keeps `next`, and the draw's key is `sub`.
 public struct KeyStream: Sendable {
   private var start: PRNGKey
-  /// How many draws after `start` the stream stands. Most streams that skip draws are never drawn from again.
+  /// How many draws after `start` were skipped. Their splits are only computed when the stream is drawn from
+  /// again, which most streams that skip draws never are.
   private var skipped = 0
 
-  /// What the next draw will be split from.
+  /// The key that the next draw's key will be split from.
   public var key: PRNGKey { (0..<skipped).reduce(start) { key, _ in key.split().0 } }
 
   /// A stream that starts at `key` itself.
   public init(_ key: PRNGKey) { start = key }
 
-  /// The next draw.
+  /// The next draw's key.
   public mutating func next() -> PRNGKey {
     let (next, draw) = key.split()
     (start, skipped) = (next, 0)
     return draw
   }
 
-  /// Leaves out draws, as if ``next()`` had been called so many times.
+  /// Skips `count` draws, as if ``next()`` had been called so many times.
   package mutating func skip(_ count: Int) { skipped += max(count, 0) }
 }

@@ -1,9 +1,9 @@
-/// What random numbers come from: a whole number, or a key.
+/// The seed of random numbers: a whole number or a key.
 ///
-/// A whole number n stands for the key of n mod 2^32, as JAX has it without 64-bit mode: -1 and 4294967295
-/// are the same seed.
+/// A whole number n stands for the key of n mod 2^32, as in JAX without 64-bit mode: -1 and 4294967295 are
+/// the same seed.
 public protocol RandomSeed: Sendable {
-  /// The key that it stands for.
+  /// The key that the seed stands for.
   var prngKey: PRNGKey { get }
 }
 

@@ -1,16 +1,17 @@
 import CoixKernels
 import Synchronization
 
-/// What tensor operators find through the thread's slot: the tape, the buffers and the rows of the chunk that
-/// runs.
+/// The tape, the buffers and the rows of the chunk that a thread is running. Tensor operators find it through
+/// a thread-local pointer.
 ///
-/// A worker has one while it works on a chunk (`rows > 0`, or an unplated stage); the caller has one within
-/// ``valueWithGradient(at:_:)``. Without a context, operators work on uniform tensors and record nothing.
+/// A worker has one while it works on a chunk (`rows` is 0 in a stage outside of plates); the caller has one
+/// within ``valueWithGradient(at:_:)``. Without a context, operators work on uniform tensors and record
+/// nothing.
 package final class ExecutionContext {
-  /// Buffers of the thread; nil on the caller, where the system's allocator serves.
+  /// The thread's pool of buffers; nil for a caller outside of a gradient computation.
   let pool: BufferPool?
-  /// Names this context, so that tensors of another chunk are noticed. The next numbers name those of its
-  /// tensors that vary over some of the plates only, by ``PlateAxes``.
+  /// The number that marks this chunk's tensors, so that tensors of another chunk are noticed. This number
+  /// plus the raw value of a ``PlateAxes`` marks a tensor that varies over those plates only.
   private(set) var scope: UInt32
   /// The rows of the chunk.
   private(set) var chunk = ChunkRows.none
@@ -22,20 +23,20 @@ package final class ExecutionContext {
   package private(set) var firstRow = 0
   /// The rows of the whole plate.
   package var plate: PlateRows { chunk.plate }
-  /// The numbers of the chunk's rows in the plate, where they don't follow each other.
+  /// The numbers of the chunk's rows in the plate; nil if they follow each other.
   private(set) var rowNumbers: [UInt64]?
-  /// Where operations on tracked tensors are recorded; nil while nothing is.
+  /// The tape that operations on tracked tensors are recorded on; nil while nothing is recorded.
   var tape: Tape?
-  /// The first shape error that happened here.
+  /// The first error of an operation in this context.
   package var failure: CoixError? {
     get { firstFailure?.error }
     set { firstFailure = newValue.map(Failure.init) }
   }
-  /// That the chunk's input has a NaN, for checks that find one later on.
+  /// The error that the chunk's input has a NaN, for checks that find a NaN later on; nil if it has none.
   package var brokenInput: CoixError?
-  /// Whether anything went wrong here.
+  /// Whether an operation in this context has failed.
   package var hasFailed: Bool { firstFailure != nil }
-  /// A box, so that looking whether there is none costs next to nothing.
+  /// An object rather than the error itself, so that checking for nil is cheap.
   private var firstFailure: Failure?
 
   private final class Failure {
@@ -55,7 +56,7 @@ package final class ExecutionContext {
   /// Whether indices that vary over particles are checked, rather than clamped.
   package var checksIndices = false
 
-  /// What was done with row numbers here, for tests that count it.
+  /// Counts of the work on row numbers in this context, for tests.
   package var rowWork = RowWork()
 
   private static let lastScope = Atomic<UInt32>(0)
@@ -77,7 +78,7 @@ package final class ExecutionContext {
     ExecutionContext(pool: nil, tape: nil, team: team, isCaller: true)
   }
 
-  /// Makes the context that of another chunk.
+  /// Makes this the context of another chunk.
   func enter(_ chunk: ChunkRows, tape: Tape?, mayBeCut: Bool = false) {
     scope = Self.nextScope()
     take(chunk)
@@ -89,7 +90,7 @@ package final class ExecutionContext {
     self.mayBeCut = mayBeCut
   }
 
-  /// Makes the context that of a chunk that ran before, for its backward pass.
+  /// Makes this the context of a chunk that ran before, for the chunk's backward pass.
   func reenter(_ chunk: ChunkRows, scope: UInt32) {
     self.scope = scope
     take(chunk)
@@ -106,18 +107,18 @@ package final class ExecutionContext {
       chunk.isConsecutive ? nil : chunk.numbers(particleStride: chunk.plate.instances, instanceStride: 1)
   }
 
-  /// What a tensor with values for some of the plates is marked with; see ``Tensor/scope``.
+  /// The number that marks a tensor of this chunk that varies over `axes`; see ``Tensor/scope``.
   func scope(of axes: PlateAxes) -> UInt32 { scope &+ axes.rawValue }
 
   /// The plates that one of the chunk's tensors varies over; nil for a tensor of another chunk.
   func axes(of tensor: Tensor) -> PlateAxes? { PlateAxes(rawValue: tensor.scope &- scope) }
 
-  /// Throws the first error that happened here.
+  /// Throws the first error of an operation in this context, if there is one.
   package func throwFailure() throws {
     if let firstFailure { throw firstFailure.error }
   }
 
-  /// Row counts are padded to whole vectors.
+  /// `rows` padded to whole vectors: rounded up to a multiple of `COIX_LANES`.
   static func paddedRows(_ rows: Int) -> Int {
     (rows + Int(COIX_LANES) - 1) / Int(COIX_LANES) * Int(COIX_LANES)
   }
@@ -128,7 +129,7 @@ package final class ExecutionContext {
     return Unmanaged<ExecutionContext>.fromOpaque(slot).takeUnretainedValue()
   }
 
-  /// The calling thread's context, for as long as `body` runs: without counting a reference.
+  /// Calls `body` with the calling thread's context, without reference counting.
   @inline(__always)
   static func withCurrent<Result>(_ body: (ExecutionContext?) -> Result) -> Result {
     guard let slot = coix_get_thread_slot() else { return body(nil) }

@@ -1,7 +1,7 @@
 /// The name of a site: what the program calls it, and how often a combinator has marked it as auxiliary.
 ///
-/// Chains of compositions mark a site once for each of their steps. Kept as a number, names cost the same
-/// however long the chain is.
+/// A chain of compositions marks a site once for each of its steps. The marks are kept as a count, so a name
+/// costs the same however long the chain is.
 package struct SiteName: Hashable, Sendable {
   /// What a combinator appends to the name of an auxiliary program's site.
   package static let suffix = "_PREV_"
@@ -43,7 +43,7 @@ extension SiteName: Comparable {
   /// The order of the names as they are written.
   package static func < (a: SiteName, b: SiteName) -> Bool {
     if a.base == b.base { return a.suffixCount < b.suffixCount }
-    // Suffixes matter only where one base goes on after the other.
+    // Suffixes matter only if one base is a prefix of the other.
     return a.base.hasPrefix(b.base) || b.base.hasPrefix(a.base) ? a.text < b.text : a.base < b.base
   }
 }

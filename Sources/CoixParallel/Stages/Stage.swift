@@ -1,14 +1,15 @@
-// A stage is the same work on every chunk of a plate, in parallel, and its way back. Here is what goes into a
-// stage and what comes out; StageRun.swift has the run.
+// A stage does the same work on every chunk of a plate, in parallel, and has a backward pass. This file
+// declares what goes into a stage and what comes out; StageRun.swift runs it.
 
 /// How a plate is cut and run.
 package struct StagePlan: Sendable {
   /// The plate's rows; nil for a stage outside of any plate.
   package var rows: PlateRows?
-  /// Rows a chunk, if the user chose them.
+  /// The most rows of a chunk, if the user chose it.
   package var chunkRows: Int?
   package var workers: Workers
-  /// Whether each chunk goes backward at once, from its row sums marked so.
+  /// Whether each chunk runs its backward pass right after its forward pass, from those of its sums that are
+  /// marked `isLoss`.
   package var isHot: Bool
 
   package init(rows: PlateRows?, chunkRows: Int?, workers: Workers, isHot: Bool) {
@@ -18,7 +19,7 @@ package struct StagePlan: Sendable {
     self.isHot = isHot
   }
 
-  /// The same on one thread, one chunk after another.
+  /// The same plan on one thread, one chunk after another.
   var inOrder: StagePlan {
     var plan = self
     plan.workers = Workers.inOrder
@@ -26,14 +27,14 @@ package struct StagePlan: Sendable {
   }
 }
 
-/// What a chunk leaves behind.
+/// The results of one chunk.
 package struct ChunkOutcome {
   /// One tensor that leaves the chunk.
   package enum Export {
     /// Merged with the other chunks' into one tensor over the plate's rows.
     case rows(Tensor)
-    /// Summed over the plate's rows. Where `isLoss`, its gradient is taken at once in a hot stage, with the
-    /// seed 1.
+    /// Summed over the plate's rows. If `isLoss`, a hot stage takes the sum's gradient at once, with the seed
+    /// 1.
     case sum(Tensor, isLoss: Bool)
 
     var tensor: Tensor {
@@ -41,12 +42,13 @@ package struct ChunkOutcome {
       case .rows(let tensor), .sum(let tensor, _): tensor
       }
     }
-    /// Whether this merges the rows of `other`: merging it again would be the same.
+    /// Whether this exports the rows of `other`, so that exporting `other` as well would give the same tensor
+    /// twice.
     package func isRows(of other: Tensor) -> Bool {
       guard case .rows(let tensor) = self else { return false }
       return tensor.isSame(as: other)
     }
-    /// Gives a tensor that varies over some of the plates only a value for each row.
+    /// Expands a tensor that varies over some of the plates only, so that it has a value for each row.
     mutating func takeAllRows() {
       switch self {
       case .rows(let tensor): self = .rows(tensor.inAllRows)
@@ -58,9 +60,9 @@ package struct ChunkOutcome {
   }
 
   package var exports: [Export]
-  /// The names of the sites: the same in every chunk, or the program isn't pure.
+  /// The names of the sites. They must be the same in every chunk; if not, the stage throws.
   package var signature: [SiteName]
-  /// Whatever the chunk wants to hand on besides; that of the first chunk is kept.
+  /// Anything else that the chunk hands on. Only the first chunk's payload is kept.
   package var payload: any Sendable
 
   package init(exports: [Export], signature: [SiteName], payload: any Sendable) {
@@ -70,10 +72,10 @@ package struct ChunkOutcome {
   }
 }
 
-/// What a stage leaves behind.
+/// The results of a stage.
 package struct StageResult {
-  /// For each export: over the plate's rows, `[rows, event...]`; uniform, if it was uniform in the chunks;
-  /// the sum, a scalar.
+  /// One tensor for each export. Merged rows are a tensor over the plate's rows, `[rows, event...]`, or a
+  /// uniform tensor if it was uniform in the chunks. A sum is a scalar.
   package var tensors: [Tensor]
   /// The first chunk's payload.
   package var payload: any Sendable

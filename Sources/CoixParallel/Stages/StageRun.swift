@@ -1,20 +1,20 @@
 import CoixKernels
 import Synchronization
 
-/// Runs `body` on every chunk of a plate, and merges what the chunks leave behind.
+/// Runs `body` on every chunk of a plate, and merges the chunks' results.
 ///
 /// Within a gradient computation the stage becomes a part of the caller's tape. Gradients that reach its
-/// tensors are taken back through every chunk, in parallel, and summed in a fixed order. A chunk computes
-/// the same whenever it runs, so that its tape need not be kept: a stage keeps the tapes of as many chunks
-/// as fit into the cache and records the others again when the gradient comes. A hot stage takes the loss's
-/// gradient of each chunk at once, while the chunk is in the cache, and keeps no tape at all.
+/// results are propagated back through every chunk, in parallel, and summed in a fixed order. A chunk
+/// computes the same whenever it runs, so that its tape need not be kept: a stage keeps the tapes of as many
+/// chunks as fit into the cache and records the others again when the gradient comes. A hot stage takes the
+/// loss's gradient of each chunk at once, while the chunk is in the cache, and keeps no tape at all.
 ///
 /// - Throws: the error of the first chunk that has one, in the chunks' order: the same for any number of
 ///   threads; ``CoixError/memory(what:bytes:)`` where the merged tensors don't fit into memory.
 package func runStage(
   _ plan: StagePlan, _ body: @escaping @Sendable (ExecutionContext) throws -> ChunkOutcome
 ) throws -> StageResult {
-  // One number a row is the least that a stage leaves behind.
+  // The results of a stage take at least one number a row.
   if let rows = plan.rows?.count {
     try Memory.bytes(rows, of: MemoryLayout<Float>.stride, for: "a plate of \(rows) rows")
   }
@@ -28,8 +28,8 @@ package func runStage(
     } catch is ChunkOutgrown {
       chunkRows = ExecutionContext.paddedRows(chunkRows / 2)
     } catch let difference as ChunksDiffer {
-      // Which chunk the others were compared with was a matter of chance: taken one after another, it is the
-      // first.
+      // All chunks are compared with the one that ended first, which can be another one in each run. One
+      // after another, they are compared with the first chunk, which gives the same error in each run.
       do {
         _ = try StageRun(plan: plan.inOrder, grid: grid, parent: nil, body: body).forward()
       } catch is ChunkOutgrown {
@@ -40,7 +40,8 @@ package func runStage(
       }
       throw difference.error
     } catch let error as CoixError where error.namesRow {
-      // The first row is meant: it is in the first chunk that fails if chunks follow each other.
+      // The error should name the first row that fails. With chunks of consecutive rows, that row is in the
+      // first chunk that fails.
       guard let rows = plan.rows, rows.isNested else { throw error }
       let consecutive = ChunkGrid(consecutive: rows, chunkRows: chunkRows)
       do {
@@ -53,17 +54,17 @@ package func runStage(
   }
 }
 
-/// Thrown where a chunk leaves something else behind than the chunk that was first to end.
+/// Thrown if a chunk's sites or exports differ from those of the chunk that ended first.
 private struct ChunksDiffer: Error {
   let error: CoixError
 }
 
-/// One run of a stage, and what its way back needs.
+/// One run of a stage, and what its backward pass needs.
 private final class StageRun: @unchecked Sendable {
   // @unchecked: shared with workers, which write only what they own (their chunk's rows, their task's sums),
   // or under a lock.
 
-  /// The rows of the chunks that a plate is cut into at first.
+  /// The rows of a chunk in the first attempt.
   static func chunkRows(for rows: Int) -> Int { min(Limits.chunkRows, ExecutionContext.paddedRows(rows)) }
 
   /// A chunk that has run: its tape and what it exported.
@@ -73,7 +74,7 @@ private final class StageRun: @unchecked Sendable {
     let scope: UInt32
   }
 
-  /// Where an export of all chunks goes.
+  /// The form of an export, and the tensor that all chunks write it to.
   private struct Destination {
     let shape: Shape
     let isUniform: Bool
@@ -141,7 +142,8 @@ private final class StageRun: @unchecked Sendable {
     }
   }
 
-  /// What a chunk leaves behind, with a value for each of its rows.
+  /// A chunk's results; exports that vary over some of the plates only are expanded to all of the chunk's
+  /// rows.
   private func outcome(_ context: ExecutionContext) throws -> ChunkOutcome {
     var outcome = try body(context)
     for index in outcome.exports.indices { outcome.exports[index].takeAllRows() }
@@ -152,7 +154,8 @@ private final class StageRun: @unchecked Sendable {
 
   func forward() throws -> StageResult {
     try forEachChunk { chunk, task, context in
-      // A tape that is kept outlives this worker's turn; the others are used again.
+      // In a hot stage, a chunk's tape goes back to the pool and is used again. In other stages it may be
+      // kept for the backward pass.
       let pool = plan.isHot ? context.pool : nil
       let tape = parent.map { pool?.takeTape(parent: $0) ?? Tape(parent: $0) }
       defer { if let tape { pool?.giveTape(tape) } }
@@ -183,7 +186,8 @@ private final class StageRun: @unchecked Sendable {
   /// Stores a chunk's exports at their rows, and its sums.
   private func merge(_ outcome: ChunkOutcome, chunk: Int, _ context: ExecutionContext) throws {
     if chunk == 0 { payload.withLock { $0 = outcome.payload } }
-    // A tensor that was leaked from elsewhere has other rows; nothing need have been computed from it here.
+    // A tensor that was leaked from another chunk has other rows. No operation of this chunk need have
+    // noticed it yet.
     for export in outcome.exports { _ = try (export.tensor.refusal("output") ?? export.tensor).validated() }
     let merged = try merged.withLock { merged in
       if let merged { return merged }
@@ -223,7 +227,7 @@ private final class StageRun: @unchecked Sendable {
     }
   }
 
-  /// Throws if what the chunks leave behind, taken together, doesn't fit the machine.
+  /// Throws if the merged exports of all chunks don't fit into the machine's memory.
   private func checkMemory(_ exports: [ChunkOutcome.Export]) throws {
     let perRow = exports.reduce(0.0) {
       $0 + ($1.isSum || !$1.tensor.isBatched ? 0 : Double($1.tensor.shape.elementCount))
@@ -263,7 +267,8 @@ private final class StageRun: @unchecked Sendable {
 
   // MARK: Backward
 
-  /// The merged tensors; within a gradient, as outputs of one node of the parent's tape.
+  /// The merged tensors. Within a gradient computation they are tracked by the parent's tape, as outputs of
+  /// one node.
   private func tracked(_ merged: Merged) -> [Tensor] {
     let destinations = merged.destinations
     var position = 0
@@ -285,7 +290,8 @@ private final class StageRun: @unchecked Sendable {
     return result
   }
 
-  /// Takes the gradients that have reached the stage's outputs back to the parent tape's nodes that it read.
+  /// Propagates the gradients of the stage's outputs back to the nodes of the parent's tape that the stage
+  /// read.
   private func backward(_ outputs: [Int32], _ tape: Tape) throws {
     var seeds: [Tensor?] = outputs.map { tape.gradient(of: $0) }
     let loss = merged.withLock { $0?.destinations.firstIndex(where: \.isLoss) }
@@ -303,7 +309,8 @@ private final class StageRun: @unchecked Sendable {
       context.reenter(rows(of: chunk), scope: record.scope)
       for (export, seed) in zip(record.exports, given) where export.tensor.node >= 0 {
         guard let seed else { continue }
-        // A uniform output is the first chunk's.
+        // A uniform output was taken from one chunk, so its gradient goes back through one chunk only, the
+        // first.
         if !export.isSum && !export.tensor.isBatched && chunk > 0 { continue }
         var local = context.seed(from: seed, like: record.tape.form(of: export.tensor.node))
         if export.isSum && !export.tensor.isBatched { local = local * Tensor(Float(max(context.rows, 1))) }
@@ -318,7 +325,7 @@ private final class StageRun: @unchecked Sendable {
     rowGradients.deliver(to: tape, team: plan.workers.team)
   }
 
-  /// A chunk's tape, from running it again.
+  /// A chunk's tape, recorded by running the chunk again.
   private func recordAgain(_ chunk: Int, _ context: ExecutionContext) throws -> Record {
     let tape = parent.map { Tape(parent: $0) } ?? Tape()
     context.enter(rows(of: chunk), tape: tape, mayBeCut: false)

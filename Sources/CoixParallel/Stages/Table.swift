@@ -1,6 +1,6 @@
 import Foundation
 
-/// An array whose elements different workers write: each only those it owns.
+/// An array that several workers write; each worker writes only the elements that it owns.
 final class Table<Element>: @unchecked Sendable {
   // @unchecked: no element is touched by two workers within one parallel region.
   private let elements: UnsafeMutableBufferPointer<Element>

@@ -26,9 +26,9 @@ public final class Workers: Sendable {
   /// Workers on `threads` threads.
   ///
   /// - Parameters:
-  ///   - threads: how many, also where there are fewer cores.
+  ///   - threads: the number of threads, which may exceed the number of cores.
   ///   - shuffleSeed: takes the tasks in an order drawn from this seed instead of their own. Results stay the
-  ///     same, which is what it is there to show.
+  ///     same; tests use it to show that.
   /// - Throws: ``CoixError/threads(_:)`` for a number below one.
   public convenience init(threads: Int, shuffleSeed: UInt64? = nil) throws {
     guard threads >= 1 else { throw CoixError.threads(threads) }
@@ -47,9 +47,10 @@ public final class Workers: Sendable {
 
   /// Runs `body` for each task, concurrently, and waits.
   ///
-  /// Each worker has an ``ExecutionContext`` with buffers of its own. After an error the tasks before it
-  /// still run, since one of them may have an error, too; those behind it don't. Cancellation of the caller's
-  /// (Swift) task is noticed between tasks, and by a body that asks whether it should stop.
+  /// Each worker has an ``ExecutionContext`` with buffers of its own. If a task has an error, the tasks
+  /// before it in order still run, since one of them may have an error, too; the tasks after it don't.
+  /// Cancellation of the caller's (Swift) task is noticed between tasks, and by a body that asks whether it
+  /// should stop.
   ///
   /// - Throws: the error of the first task that has one, in the tasks' own order: the same for any number of
   ///   threads and any shuffle. `CancellationError`, unless all tasks before that error have run.
@@ -61,18 +62,19 @@ public final class Workers: Sendable {
     let order = taskOrder(tasks)
     let next = Atomic<Int>(0)
     let isCancelled = Atomic<Bool>(false)
-    // What lies behind the first task with an error so far is of no interest any more.
+    // The first task with an error so far: the tasks after it need not run any more.
     let firstFailed = Atomic<Int>(tasks)
     let firstInterrupted = Atomic<Int>(tasks)
     let failure = Mutex<(task: Int, error: any Error)?>(nil)
 
     @Sendable func work(onCaller: Bool) {
-      // On the caller's thread within a gradient computation, its buffers come and go with ours.
+      // On the caller's thread within a gradient computation, the worker shares the caller's pool.
       let callersPool = ExecutionContext.current?.pool
       let pool = callersPool ?? BufferPool.borrow()
       let context = ExecutionContext(pool: pool, tape: nil, team: onCaller && tasks == 1 ? team : 1)
       func noticesCancellation() -> Bool {
-        // Only the caller's thread knows the task that asked for the evaluation.
+        // Only on the caller's thread does `Task.isCancelled` refer to the Swift task that asked for the
+        // evaluation.
         if onCaller && Task.isCancelled { isCancelled.store(true, ordering: .relaxed) }
         return isCancelled.load(ordering: .relaxed)
       }

@@ -28,7 +28,7 @@ package func adamStep(
 }
 
 extension Tensor {
-  /// Sees to it that nobody else sees this tensor's buffer.
+  /// Makes sure that no other tensor shares this tensor's buffer, by a copy if need be.
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)`` if there is no memory for a buffer of its own.
   fileprivate mutating func makeUnique() throws(CoixError) {
@@ -40,8 +40,8 @@ extension Tensor {
 }
 
 extension TensorTree {
-  /// Each tensor replaced, with the tensor at the same place of another tree of the same structure and its
-  /// number.
+  /// Replaces each tensor: `transform` gets the tensor, the tensor at the same place of `others`, and the
+  /// number of that place. `others` are the tensors of a tree of the same structure.
   ///
   /// - Throws: ``CoixError/shape(operation:shapes:reason:)``, before anything is replaced, if the trees'
   ///   tensors don't match.

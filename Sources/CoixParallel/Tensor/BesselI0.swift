@@ -1,6 +1,6 @@
 import CoixKernels
 
-/// log(I₀(x) exp(-x)) for x ≥ 0, with the modified Bessel function I₀; it is even.
+/// log(I₀(x) exp(-|x|)), with the modified Bessel function I₀.
 package func logBesselI0Scaled(_ x: Tensor) -> Tensor {
   if let refusal = x.refusal("logBesselI0Scaled") { return refusal }
   guard let y = Tensor(undefined: x.shape, like: x) else { return .outOfMemory }

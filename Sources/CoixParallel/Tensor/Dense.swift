@@ -18,13 +18,13 @@ public enum Activation: String, Sendable, CaseIterable {
 /// activation(x · kernel + bias), in one pass.
 ///
 /// - Parameters:
-///   - x: event shape `[..., in]`: further axes in front are many inputs.
+///   - x: event shape `[..., in]`; the axes in front of the last one number the inputs.
 ///   - kernel: `[in, out]`, uniform.
 ///   - bias: `[out]`, uniform; nil for none.
 ///   - activation: applied to each number of the result.
 /// - Returns: event shape `[..., out]`, batched as `x`. Poisoned if the shapes don't fit. The error of a sum
-///   of products, here and in the gradient, is at most 512 · 2⁻²⁴ times the sum of their magnitudes, however
-///   many there are.
+///   of products, here and in the gradient, is at most 512 · 2⁻²⁴ times the sum of the products' magnitudes,
+///   however many there are.
 public func dense(_ x: Tensor, kernel: Tensor, bias: Tensor?, activation: Activation = .identity) -> Tensor {
   guard x.shape.rank > 1 else {
     return denseAlongFirstAxis(x, kernel: kernel, bias: bias, activation: activation)
@@ -33,8 +33,8 @@ public func dense(_ x: Tensor, kernel: Tensor, bias: Tensor?, activation: Activa
     .firstAxisLast
 }
 
-/// The same for inputs along the first axis: event shape `[in, ...]` gives `[out, ...]`. That is how the
-/// kernels have it, so that several layers one after the other move the axes once.
+/// A dense layer for inputs along the first axis: event shape `[in, ...]` gives `[out, ...]`. The kernels use
+/// this layout, so a network of several layers has to move the axes only once.
 package func denseAlongFirstAxis(
   _ x: Tensor, kernel: Tensor, bias: Tensor?, activation: Activation
 ) -> Tensor {
@@ -42,7 +42,7 @@ package func denseAlongFirstAxis(
   guard x.shape.rank > 0, kernel.shape.rank == 2, kernel.shape[0] == x.shape[0], !kernel.isBatched,
     bias == nil || (bias?.shape == [kernel.shape[1]] && bias?.isBatched == false)
   else {
-    // As the caller has the axes.
+    // The message shows the axes in the order of `dense(_:kernel:bias:activation:)`.
     let inputShape = Shape(Array(x.shape.dropFirst()) + Array(x.shape.prefix(1)))
     return Tensor.mismatch(
       "dense", [inputShape, kernel.shape] + (bias.map { [$0.shape] } ?? []),
@@ -84,19 +84,19 @@ package func denseAlongFirstAxis(
 }
 
 extension Tensor {
-  /// With the last axis in front of the others.
+  /// The tensor with its last axis moved in front of the others.
   package var lastAxisFirst: Tensor {
     transposed(permutation: shape.indices.map { $0 == 0 ? shape.rank - 1 : $0 - 1 })
   }
 
-  /// With the first axis behind the others.
+  /// The tensor with its first axis moved behind the others.
   package var firstAxisLast: Tensor {
     transposed(permutation: shape.indices.map { $0 == shape.rank - 1 ? 0 : $0 + 1 })
   }
 }
 
 extension Tensor {
-  /// OpenMP threads for a layer over this tensor's rows: the context's, where the stage is one chunk on the
-  /// caller.
+  /// OpenMP threads for a layer over this tensor's rows: the context's team. In a stage it is more than one
+  /// only if the stage is a single task on the caller's thread.
   fileprivate var layerTeam: Int { ExecutionContext.current?.team ?? 1 }
 }

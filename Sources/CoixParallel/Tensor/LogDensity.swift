@@ -1,9 +1,10 @@
 import CoixKernels
 
-/// A family of distributions whose log-density and its gradients a kernel computes in double, in one pass.
+/// A family of distributions for which one kernel computes the log-density and its gradients in double, in
+/// one pass.
 ///
-/// Such a log-density is that of the operands as they are, rounded once, however large or small these are:
-/// squares and widths do not overflow on the way, and differences of log-gammas keep their digits. See
+/// The result is the exact operands' log-density, rounded once, however large or small the operands are:
+/// squares and widths do not overflow in between, and differences of log-gammas keep their digits. See
 /// ``logDensity(_:_:)`` for what all families have in common.
 package struct LogDensityFamily: Sendable {
   fileprivate let kernel: coix_density
@@ -14,7 +15,8 @@ package struct LogDensityFamily: Sendable {
   package static let gamma = Self(COIX_GAMMA_DENSITY)
   /// Operands: x > 0, concentration, rate.
   package static let inverseGamma = Self(COIX_INVERSE_GAMMA_DENSITY)
-  /// Operands: x, concentration near 1, concentration near 0. At 0 and 1 the density's limits.
+  /// Operands: x, concentration near 1, concentration near 0. At x = 0 and x = 1 the log-density is its
+  /// limit.
   package static let beta = Self(COIX_BETA_DENSITY)
   /// Operands: a count, the rate (≥ 0).
   package static let poisson = Self(COIX_POISSON_DENSITY)
@@ -22,13 +24,13 @@ package struct LogDensityFamily: Sendable {
   package static let binomial = Self(COIX_BINOMIAL_DENSITY)
   /// Operands: a count of successes, the number of trials, the log-odds of a success, which may be infinite.
   package static let binomialLogits = Self(COIX_BINOMIAL_LOGITS_DENSITY)
-  /// Operands: a count of successes, how many failures end it (> 0, not necessarily whole), the probability
-  /// of a success.
+  /// Operands: a count of successes, the number of failures that ends the trials (> 0, not necessarily
+  /// whole), the probability of a success.
   package static let negativeBinomial = Self(COIX_NEGATIVE_BINOMIAL_DENSITY)
-  /// Operands: a count of successes, how many failures end it (> 0), the log-odds of a success, which may be
-  /// infinite.
+  /// Operands: a count of successes, the number of failures that ends the trials (> 0), the log-odds of a
+  /// success, which may be infinite.
   package static let negativeBinomialLogits = Self(COIX_NEGATIVE_BINOMIAL_LOGITS_DENSITY)
-  /// Operands: a count, the concentration (> 0; infinitely large ones would make it a Poisson count), the
+  /// Operands: a count, the concentration (> 0; the larger, the closer the count is to a Poisson count), the
   /// mean (≥ 0).
   package static let negativeBinomialMean = Self(COIX_NEGATIVE_BINOMIAL_MEAN_DENSITY)
   /// Operands: x, degrees of freedom, location, scale.
@@ -43,12 +45,12 @@ package struct LogDensityFamily: Sendable {
   package static let laplace = Self(COIX_LAPLACE_DENSITY)
   /// Operands: x, low, high.
   package static let uniform = Self(COIX_UNIFORM_DENSITY)
-  /// Operands: x, location, scale, low, high, of which either may be infinite.
+  /// Operands: x, location, scale, low, high. Either bound may be infinite.
   package static let truncatedNormal = Self(COIX_TRUNCATED_NORMAL_DENSITY)
-  /// A draw, which is no density, with its gradient: operands: the draw, the uniform number that it was made
-  /// of (both without a gradient), location, scale, low, high.
+  /// Not a density: a draw with its gradient. Operands: the draw, the uniform number that it was made from
+  /// (both without a gradient), location, scale, low, high.
   fileprivate static let truncatedNormalDraw = Self(COIX_TRUNCATED_NORMAL_DRAW)
-  /// log B(a, b), which is no density; operands: a, b.
+  /// Not a density: log B(a, b). Operands: a, b.
   fileprivate static let logBeta = Self(COIX_LOG_BETA)
 }
 
@@ -57,8 +59,8 @@ package struct LogDensityFamily: Sendable {
 /// Correct to 1 ulp also where the gamma functions' logarithms are huge.
 package func logBeta(_ a: Tensor, _ b: Tensor) -> Tensor { logDensity(.logBeta, a, b) }
 
-/// A draw from a truncated normal distribution with its gradient: how it moves with the parameters while its
-/// place in the distribution function, the uniform number, stays.
+/// A draw from a truncated normal distribution with its gradient: the draw's derivative with respect to the
+/// parameters while `uniform`, the value of the cumulative distribution function at the draw, stays fixed.
 package func truncatedNormalDraw(
   _ draw: Tensor, uniform: Tensor, location: Tensor, scale: Tensor, low: Tensor, high: Tensor
 ) -> Tensor {
@@ -67,11 +69,13 @@ package func truncatedNormalDraw(
 
 /// A family's log-density at each element; the operands' event shapes broadcast.
 ///
-/// - -inf for a value outside of the support, as NaN is, NaN for parameters outside of their domain.
-/// - Gradients flow to all operands, the value included (for counts, by the gamma function between them).
-///   They are 0 where the gradient that arrives is 0, whatever the derivative; outside of the support; and
-///   where the log-density is infinite. At an edge of the support they are those from within; a factor x^0 at
-///   x = 0 counts as 1 and has none.
+/// - The log-density is -inf for a value outside of the support (a NaN counts as outside), and NaN for
+///   parameters outside of their domain.
+/// - Gradients flow to all operands, the value included (for counts, through the gamma function, which
+///   interpolates between whole numbers). A gradient is 0 where the incoming gradient is 0, whatever the
+///   derivative; where the value is outside of the support; and where the log-density is infinite. At an edge
+///   of the support, gradients are one-sided limits from within. A factor x^0 at x = 0 counts as 1 and has no
+///   gradient.
 ///
 /// - Parameters:
 ///   - family: the family.
@@ -118,7 +122,7 @@ package func logDensity(_ family: LogDensityFamily, _ operands: Tensor...) -> Te
         guard let slope else { continue }
         let form = tape.form(of: node)
         let sum = slope.summed(to: form.shape, stride: form.stride)
-        // As the kernel does with each slope: sums stay floats, too.
+        // The kernel keeps each slope finite. Their sums are kept finite in the same way.
         let isSummed = sum.shape != slope.shape || sum.stride != slope.stride
         let largest = Float.greatestFiniteMagnitude
         tape.add(isSummed ? sum.clamped(to: -largest...largest) : sum, to: node)
@@ -126,7 +130,7 @@ package func logDensity(_ family: LogDensityFamily, _ operands: Tensor...) -> Te
     })
 }
 
-/// Calls `body` with the operands as kernels take them, from given offsets on.
+/// Calls `body` with the operands in the kernels' form, starting at the given offsets.
 private func withKernelOperands(
   _ operands: [Tensor], _ plan: BroadcastPlan, _ offsets: [Int], _ body: (UnsafePointer<coix_operand>) -> Void
 ) {

@@ -19,7 +19,7 @@ package func normalLogDensity(_ x: Tensor, location: Tensor, scale: Tensor, redu
     let shape = Shape.broadcast(x.shape, parameters),
     (0...shape.rank).contains(reducing)
   else { return Tensor.mismatch(name, [x.shape, location.shape, scale.shape], "the shapes don't broadcast") }
-  // The kernel knows operands with one value for every element, or one for all of them.
+  // The kernel takes operands with one value for each element, or with a single value for all of them.
   func fitted(_ operand: Tensor) -> Tensor {
     operand.shape == shape || operand.shape.elementCount == 1 ? operand : operand.broadcast(to: shape)
   }
@@ -59,7 +59,8 @@ package func normalLogDensity(_ x: Tensor, location: Tensor, scale: Tensor, redu
 }
 
 extension Tensor {
-  /// Elements between neighbours, for an operand that has `shape` or one element.
+  /// The distance in floats from one element to the next, for an operand that has `shape` or one element; 0
+  /// for one element.
   func elementStride(in shape: Shape) -> Int {
     self.shape.elementCount == 1 && shape.elementCount != 1 ? 0 : rowCount
   }

@@ -1,52 +1,53 @@
-/// What a one-to-one map made a tensor of: kept with the tensor, so that whoever inverts the map gets back
-/// what rounding has lost.
+/// The tensor that a one-to-one map made another tensor from, its image. The image keeps this record, so that
+/// inverting the map gives back what rounding has lost.
 ///
-/// Of a step of exp(-50) to the next component of an increasing vector nothing is left in single precision,
-/// and the vector alone would seem to be impossible; what it was made of still tells its density. Few tensors
-/// have a preimage, and the others pay nothing for it.
+/// For example, if a component of an increasing vector is exp(-50) above the one before, the two are equal in
+/// single precision, and the vector by itself would have density zero. The tensor that it was made from still
+/// gives the right density. Few tensors have a preimage, and the others pay nothing for it.
 package struct Preimage: Sendable {
-  /// What the map was applied to. It may be a tensor of a whole plate although the image's rows have been
-  /// loaded: its own are loaded when somebody asks for them.
+  /// The tensor that the map was applied to. It may still be mapped over a whole plate when the image's rows
+  /// are already loaded: the base's rows are loaded when they are needed.
   fileprivate let base: Tensor
   /// The map's type.
   fileprivate let map: ObjectIdentifier
-  /// The map's parameters; nil where they could not be compared with others.
+  /// The map's parameters; nil if they can no longer be compared with other parameters.
   fileprivate let parameters: [Tensor]?
-  /// How many of the last axes the map takes together. The axes before them are those of the image.
+  /// How many of the base's last axes are one event of the map. The axes before them are also the image's.
   fileprivate let baseRank: Int
-  /// The axes that the map makes of them.
+  /// The image's last axes: the shape of the event that the map makes from one event of the base.
   fileprivate let imageEvent: Shape
-  /// Not 0 where the base is what the image was made of; nil for everywhere.
+  /// Not 0 where the image was made from the base; nil if that is everywhere.
   fileprivate let isKnown: Tensor?
-  /// The image's node on its tape, as the map made it: -1 for a constant.
+  /// The image's node on its tape when the map made it; -1 for a constant.
   fileprivate let node: Int32
   fileprivate let tape: UInt32
 
-  /// The node of an image whose gradient flows another way than through the map. No tensor has it.
+  /// Stands for the node of an image whose gradient does not flow through the map. No tensor has this node.
   fileprivate static let strangeNode = Int32.min
 
   fileprivate var imageRank: Int { imageEvent.rank }
 
-  /// The same map from `base` to `image`, both seen in another way.
+  /// The record of the same map from `base` to `image`, which are other views of the base and the image, such
+  /// as other rows.
   fileprivate func seen(as base: Tensor, of image: Tensor) -> Preimage {
     Preimage(
       base: base, map: map, parameters: parameters, baseRank: baseRank, imageEvent: imageEvent,
       isKnown: isKnown, node: image.node, tape: image.tape)
   }
 
-  /// The same for an image whose map's parameters cannot be compared with others.
+  /// The same record without parameters, for an image whose map's parameters cannot be compared with others.
   fileprivate var withoutParameters: Preimage {
     Preimage(
       base: base, map: map, parameters: nil, baseRank: baseRank, imageEvent: imageEvent, isKnown: isKnown,
       node: node, tape: tape)
   }
 
-  /// The same outside of the chunk whose rows the parameters may have.
+  /// The same record for use outside of the chunk: without parameters that have the chunk's rows.
   fileprivate var portable: Preimage {
     parameters?.contains(where: \.isBatched) ?? false ? withoutParameters : self
   }
 
-  /// The same where `isKnown` is not 0.
+  /// The same record, valid only where `mask` is not 0.
   fileprivate func restricted(to mask: Tensor, of image: Tensor, isOwn: Bool) -> Preimage {
     Preimage(
       base: base, map: map, parameters: parameters, baseRank: baseRank, imageEvent: imageEvent,
@@ -54,7 +55,7 @@ package struct Preimage: Sendable {
       tape: image.tape)
   }
 
-  /// The base with the rows and the leading axes that the image has here; nil if they don't fit.
+  /// The base with the rows and the leading axes that `image` has; nil if the two don't fit.
   fileprivate func base(for image: Tensor) -> Tensor? {
     guard !image.isMapped, image.shape.rank >= imageRank,
       Shape(image.shape.suffix(imageRank)) == imageEvent
@@ -70,25 +71,26 @@ package struct Preimage: Sendable {
   }
 }
 
-/// What is known of the preimage of a tensor.
+/// What is known about the preimage of a tensor.
 package struct KnownPreimage {
-  /// Of the tensor's leading axes; a constant, unless gradients that flow to it are all that would flow to
-  /// the tensor.
+  /// The tensor that the map was applied to, with the tensor's leading axes. It is a constant unless
+  /// gradients may flow to it instead of to the tensor.
   package let base: Tensor
-  /// Not 0 where the tensor was made of the base, one number for each of the map's events; nil for
+  /// Not 0 where the tensor was made from the base, one number for each of the map's events; nil if that is
   /// everywhere.
   package let isKnown: Tensor?
-  /// Whether gradients may flow to the base instead of the tensor: both are constants, or the tensor is as
-  /// the map made it.
+  /// Whether gradients may flow to the base instead of to the tensor: both are constants, or the tensor is
+  /// tracked as it was when the map made it.
   package let standsForTensor: Bool
   fileprivate let parameters: [Tensor]?
 
-  /// Whether the map had these very parameters, on these very ways of gradients.
+  /// Whether the map had these parameters: the same tensors with the same tape nodes, or constants with the
+  /// same numbers.
   package func hasParameters(_ other: [Tensor]) -> Bool {
     guard let parameters, parameters.count == other.count else { return false }
     return zip(parameters, other).allSatisfy { one, other in
       if one.storage === other.storage { return one.node == other.node && one.tape == other.tape }
-      // Constants, which a program makes anew in each run.
+      // A program makes its constants anew in each run, so they are compared by their numbers.
       return one.isConstant && other.isConstant && !one.isBatched && !other.isBatched
         && one.shape == other.shape && one.scalars == other.scalars
     }
@@ -98,16 +100,16 @@ package struct KnownPreimage {
 extension Tensor {
   // MARK: Making and reading memories
 
-  /// Whether the tensor knows what a map made it of.
+  /// Whether the tensor has a record of its preimage.
   package var hasPreimage: Bool { !storage.isPlain && storage.preimage != nil }
 
-  /// This tensor as what a map made of `base`. As it is, if their leading axes differ.
+  /// This tensor with the record that a map made it from `base`. Unchanged if their leading axes differ.
   ///
   /// - Parameters:
   ///   - map: the map's type.
   ///   - parameters: the map's parameters.
-  ///   - baseRank: how many of the last axes of `base` the map takes together.
-  ///   - imageRank: how many axes it makes of them.
+  ///   - baseRank: how many of the last axes of `base` are one event of the map.
+  ///   - imageRank: how many axes the event has that the map makes from it.
   package func remembering(
     _ base: Tensor, through map: Any.Type, parameters: [Tensor], baseRank: Int, imageRank: Int
   ) -> Tensor {
@@ -127,7 +129,7 @@ extension Tensor {
     return result
   }
 
-  /// What a map of the given type made this tensor of; nil if it isn't known.
+  /// The preimage of this tensor under a map of the given type; nil if it isn't known.
   package func preimage(through map: Any.Type) -> KnownPreimage? {
     guard hasPreimage, let preimage = storage.preimage, preimage.map == ObjectIdentifier(map),
       let base = preimage.base(for: self)
@@ -145,7 +147,8 @@ extension Tensor {
 
   // MARK: Taking memories along
 
-  /// What can be remembered wherever the tensor goes: a constant was made of a constant.
+  /// The record that other views of the tensor may take along; nil if there is none. The record of a constant
+  /// has a constant base.
   private var portablePreimage: Preimage? {
     guard hasPreimage, let preimage = storage.preimage, preimage.isKnown == nil else { return nil }
     if node < 0 {
@@ -154,15 +157,16 @@ extension Tensor {
     return isAsMade(by: preimage) ? preimage : nil
   }
 
-  /// What the tensor was made of, to be taken to where the tensor goes; nil if it isn't known.
+  /// The base that other views of the tensor may take along; nil if it isn't known.
   package var portableBase: Tensor? { portablePreimage?.base }
 
-  /// The same with the leading axes that the tensor has.
+  /// The same base, with the leading axes that the tensor has.
   var fittedBase: Tensor? { portablePreimage.flatMap { $0.base(for: self) } }
 
-  /// This tensor, which is `source` seen in another way (in other rows, say), with the memory of `source`.
+  /// This tensor, which is `source` seen in another way (for example in other rows), with the memory of
+  /// `source`.
   ///
-  /// - Parameter base: what ``portableBase`` of the source is when seen in that way.
+  /// - Parameter base: ``portableBase`` of the source, seen in the same way.
   package func remembering(as source: Tensor, _ base: @autoclosure () -> Tensor?) -> Tensor {
     guard let preimage = source.portablePreimage, let base = base() else { return self }
     return remembering(preimage.portable.seen(as: base, of: self))
@@ -171,7 +175,7 @@ extension Tensor {
   /// This tensor, which has the elements of `source` in their order under another shape, with the memory of
   /// `source`.
   func remembering(asReshaped source: Tensor) -> Tensor {
-    // A constant has its memory with its buffer.
+    // The memory of a constant is kept with its buffer, which a reshaped tensor shares.
     guard source.node >= 0, let preimage = source.portablePreimage else { return self }
     return remembering(preimage.seen(as: preimage.base, of: self))
   }
@@ -188,8 +192,8 @@ extension Tensor {
     return remembering(preimage.restricted(to: mask, of: self, isOwn: isOwn))
   }
 
-  /// This tensor, which is several tensors one after the other along an axis, with what one map made them all
-  /// of.
+  /// This tensor, which is several tensors one after the other along an axis, with the joined preimages if
+  /// one map made all of them.
   func remembering(asJoined parts: [Tensor], _ axis: Int) -> Tensor {
     guard parts.allSatisfy(\.hasPreimage), let first = parts.first?.portablePreimage else { return self }
     var bases: [Tensor] = []
@@ -208,7 +212,7 @@ extension Tensor {
   ///
   /// - Parameters:
   ///   - eventRank: the number of the events' axes.
-  ///   - take: takes from a tensor, whose events have so many axes, in the same way.
+  ///   - take: takes events in the same way from a tensor whose events have `eventRank` axes.
   package func remembering(
     asEventsOf source: Tensor, _ eventRank: Int, _ take: (Tensor, _ eventRank: Int) -> Tensor
   ) -> Tensor {
@@ -222,8 +226,8 @@ extension Tensor {
   /// Whether no gradient flows through the tensor.
   package var isConstant: Bool { node < 0 }
 
-  /// These numbers as the value, with the gradient that `other` takes: for what is computed in a better way
-  /// than it is differentiated.
+  /// A tensor with this tensor's numbers, whose gradient flows to `other`. For a value that can be computed
+  /// more precisely in another way than the one that is differentiated.
   package func withGradient(of other: Tensor) -> Tensor {
     guard other.node >= 0 else { return detached }
     if Tensor.differInRows(self, other) { return inAllRows.withGradient(of: other.inAllRows) }

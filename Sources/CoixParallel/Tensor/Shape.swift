@@ -1,18 +1,18 @@
 /// The sizes of a tensor's event axes, at most ``maximumRank`` of them.
 ///
-/// Kept in line, without a heap allocation, since every operation makes one. A list of sizes that is too
-/// long, negative or overflowing gives an invalid shape, which poisons the tensor that is made with it.
+/// A shape is stored without a heap allocation, since every operation makes one. Too many sizes, a negative
+/// size or a product that is too large give an invalid shape, which poisons a tensor that is made with it.
 public struct Shape: Hashable, Sendable {
   /// The greatest number of axes.
   public static let maximumRank = 8
-  /// The greatest product of the sizes: 4 TiB of numbers. Products of some sizes and a row count stay far
-  /// from overflow.
+  /// The greatest product of the sizes: 4 TiB of numbers. The product of some sizes and a row count then
+  /// cannot overflow.
   static let maximumElementCount = 1 << 40
   /// The shape of a single number: no axes.
   public static let scalar = Shape([])
 
   // Two sizes a word, the even axis in the lower half. (A vector would be the natural choice, but its
-  // alignment of 16 sends every allocation that holds a shape the slow way.)
+  // alignment of 16 bytes makes every heap allocation that holds a shape slow.)
   private var sizes01: UInt64 = 0
   private var sizes23: UInt64 = 0
   private var sizes45: UInt64 = 0
@@ -42,8 +42,8 @@ public struct Shape: Hashable, Sendable {
 
   /// Adds an innermost axis.
   mutating func append(_ size: Int) {
-    // Zeros don't count, so that any part of the axes has a product that fits, too. Each factor is below 2^40
-    // and 2^31: nothing overflows on the way.
+    // The product that is limited leaves out zeros, so that the product of any of the axes is within the
+    // limit, too. The factors are at most 2^40 and below 2^31, so their product does not overflow.
     let others = elementCount == 0 ? reduce(1) { $0 * Swift.max($1, 1) } : elementCount
     guard isValid, rank < Self.maximumRank, size >= 0, size <= Int32.max,
       others <= Self.maximumElementCount / Swift.max(size, 1)
@@ -71,7 +71,7 @@ public struct Shape: Hashable, Sendable {
     return result
   }
 
-  /// The first `count` axes; all of them if there are not so many.
+  /// The first `count` axes; all of them if there are fewer.
   package func leading(_ count: Int) -> Shape {
     var result = Shape.scalar
     for axis in 0..<Swift.max(Swift.min(count, rank), 0) { result.append(self[axis]) }
@@ -85,8 +85,8 @@ public struct Shape: Hashable, Sendable {
     return result
   }
 
-  /// The shape that two operands broadcast to: sizes aligned at the right, 1 stretching; nil if they don't
-  /// fit.
+  /// The shape that two operands broadcast to: sizes are aligned at the right, and a size of 1 stretches to
+  /// any other; nil if the shapes don't fit.
   public static func broadcast(_ left: Shape, _ right: Shape) -> Shape? {
     if left == right { return left }
     if left == .scalar { return right.isValid ? right : nil }
@@ -102,7 +102,7 @@ public struct Shape: Hashable, Sendable {
     return result.isValid ? result : nil
   }
 
-  /// `axis` counted from the front, where -1 names the last one; nil if there is none such.
+  /// `axis` counted from the front, where -1 stands for the last axis; nil if there is no such axis.
   func normalizedAxis(_ axis: Int) -> Int? {
     let normalized = axis < 0 ? axis + rank : axis
     return normalized >= 0 && normalized < rank ? normalized : nil

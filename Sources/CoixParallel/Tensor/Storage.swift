@@ -11,7 +11,8 @@ final class Storage: @unchecked Sendable {
   let pointer: UnsafeMutablePointer<Float>
   /// In floats; a multiple of `COIX_LANES`.
   let capacity: Int
-  /// What few storages have: kept apart, since operations make and drop so many of the others.
+  /// What only few storages have. It is kept in an object of its own, so that the many other storages are
+  /// cheap to make and release.
   private let rarity: Rarity?
 
   private final class Rarity: Sendable {
@@ -33,15 +34,15 @@ final class Storage: @unchecked Sendable {
 
   /// The error that poisoned the tensor.
   var failure: CoixError? { rarity?.failure }
-  /// For tensors that live on a whole plate: how the plate's rows map to the buffer's.
+  /// For tensors mapped over a whole plate: how the plate's rows map to the buffer's rows.
   var mapping: PlateMapping? { rarity?.mapping }
-  /// What a map made the numbers of, where that is known.
+  /// The tensor that a one-to-one map made the numbers from, if it is known.
   var preimage: Preimage? { rarity?.preimage }
   /// Whether this is neither poisoned, nor mapped, nor a view.
   var isPlain: Bool { rarity == nil }
 
-  /// At least `count` floats with undefined contents; nil if there is no memory for them, which is remembered
-  /// for the evaluation to throw.
+  /// At least `count` floats with undefined contents; nil if there is no memory for them; the evaluation then
+  /// throws the error.
   init?(count: Int) {
     let capacity = BufferPool.roundedCapacity(count)
     guard let buffer = BufferPool.allocate(capacity) else {
@@ -56,13 +57,13 @@ final class Storage: @unchecked Sendable {
 
   private static let refusedCount = Atomic<Int>(0)
 
-  /// The error of the last buffer that could not be had.
+  /// The error of the last buffer that there was no memory for.
   static var lastRefusal: CoixError {
     let count = refusedCount.load(ordering: .relaxed)
     return .memory(what: "a tensor of \(count) numbers", bytes: count * MemoryLayout<Float>.stride)
   }
 
-  /// Another storage's buffer, seen as rows of a plate (or, without a mapping, plainly again).
+  /// Another storage's buffer, seen as rows of a plate (or, without a mapping, as a plain buffer).
   init(viewing other: Storage, mapping: PlateMapping?, preimage: Preimage? = nil) {
     capacity = other.capacity
     pointer = other.pointer
@@ -81,7 +82,7 @@ final class Storage: @unchecked Sendable {
   init(failure: CoixError) {
     capacity = BufferPool.roundedCapacity(1)
     guard let buffer = BufferPool.allocate(capacity) else {
-      // Justified: where 64 bytes cannot be had, Swift's own allocator has ended the process already.
+      // Justified: if there is no memory for 64 bytes, Swift's own allocator has already ended the process.
       fatalError("out of memory")
     }
     pointer = buffer

@@ -1,7 +1,7 @@
 import CoixKernels
 
 extension Tensor {
-  /// One of the kernels' functions of two numbers, broadcast, without its gradient.
+  /// A kernel for an elementwise function of two tensors, whose shapes broadcast, without its gradient.
   static func binary(_ operation: coix_binary_op, _ a: Tensor, _ b: Tensor, _ name: @autoclosure () -> String)
     -> Tensor
   {
@@ -46,10 +46,12 @@ extension Tensor {
     return result
   }
 
-  /// A gradient times a derivative, which may be infinite or NaN where the gradient is 0: 0 there.
+  /// A gradient times a derivative. The result is 0 where the gradient is 0, even if the derivative is
+  /// infinite or NaN there.
   func seed(times derivative: Tensor) -> Tensor { Self.binary(COIX_SEED_MULTIPLY, self, derivative, "*") }
 
-  /// A gradient over a divisor, which may be 0, infinite or NaN where the gradient is 0: 0 there.
+  /// A gradient divided by a divisor. The result is 0 where the gradient is 0, even if the divisor is 0,
+  /// infinite or NaN there.
   func seed(over divisor: Tensor) -> Tensor { Self.binary(COIX_SEED_DIVIDE, self, divisor, "/") }
 
   /// The elementwise sum; event shapes broadcast.
@@ -87,8 +89,8 @@ extension Tensor {
   /// Divides in place.
   public static func /= (a: inout Tensor, b: Tensor) { a = a / b }
 
-  // A Float variable beside a tensor; literals are tensors already. Disfavoured, so that `[Float].reduce(0,
-  // +) / 2` remains a Float.
+  // These overloads take a Float variable; literals are tensors already. They are disfavoured, so that
+  // `[Float].reduce(0, +) / 2` remains a Float.
 
   /// Adds a number.
   @_disfavoredOverload

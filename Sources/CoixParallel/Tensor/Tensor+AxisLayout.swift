@@ -1,8 +1,8 @@
 import CoixKernels
 import Foundation
 
-/// How neighbouring axes lie in a tensor's buffer: element (o, k, i) at `(o * count + k) * inner + i`, rows
-/// included in `inner`.
+/// How neighbouring axes lie in a tensor's buffer: element (o, k, i) is at `(o * count + k) * inner + i`,
+/// where `inner` includes the rows.
 struct AxisLayout {
   let outer: Int
   let count: Int
@@ -10,7 +10,7 @@ struct AxisLayout {
 }
 
 extension Shape {
-  /// This shape without some neighbouring axes, or with size 1 there.
+  /// This shape without some neighbouring axes, or with size 1 in their place if `keeping`.
   func removing(_ axes: Range<Int>, keeping: Bool) -> Shape {
     var result = Shape.scalar
     for axis in indices {
@@ -53,20 +53,20 @@ extension Tensor {
     Tensor(storage: storage, shape: shape, stride: stride, scope: scope)
   }
 
-  /// The poisoned result for an axis that isn't there.
+  /// The poisoned result for an axis that doesn't exist.
   static func noAxis(_ operation: String, _ axis: Int, _ shape: Shape) -> Tensor {
     mismatch(operation, [shape], "there is no axis \(axis)")
   }
 
-  /// The poisoned result of an operation whose output has no legal shape or would not fit into memory; nil if
-  /// it does.
+  /// The poisoned result of an operation whose output has an invalid shape or would not fit into memory; nil
+  /// if the output can be made.
   static func refusal(_ operation: @autoclosure () -> String, toMake shape: Shape, like other: Tensor)
     -> Tensor?
   {
     refusal(operation(), toMake: shape, rows: other.rowCount)
   }
 
-  /// The same for a number of rows.
+  /// The same check for an output with a given number of rows.
   static func refusal(_ operation: @autoclosure () -> String, toMake shape: Shape, rows: Int) -> Tensor? {
     guard shape.isValid else {
       return mismatch(operation(), [shape], "the result has too many axes or elements")
@@ -84,8 +84,8 @@ extension Tensor {
   private static let memoryLimit = Int(
     clamping: ProcessInfo.processInfo.physicalMemory / UInt64(4 * MemoryLayout<Float>.stride))
 
-  /// A kernel's function of this tensor (at `layout`) and of one that lacks the axis or has size 1 there; no
-  /// gradient.
+  /// A kernel's function of this tensor, whose axes are at `layout`, and of a tensor that lacks those axes or
+  /// has size 1 there; no gradient.
   func combined(_ operation: coix_binary_op, with reduced: Tensor, _ layout: AxisLayout) -> Tensor {
     if isPoisoned || reduced.isPoisoned { return isPoisoned ? self : reduced }
     guard let result = Tensor(undefined: shape, like: self) else { return .outOfMemory }

@@ -1,8 +1,9 @@
 import CoixKernels
 
-// Comparisons, and what is built on them: choice, the larger and the smaller of two.
+// Comparisons, and the functions built on them: `select`, `maximum`, `minimum` and `clamped`.
 //
-// The overloads with a `Float` are disfavoured, so that a literal is a tensor and not ambiguous.
+// The overloads with a `Float` are disfavoured, so that a literal counts as a tensor instead of being
+// ambiguous.
 
 extension Tensor {
   /// 1 where `a` is less than `b`, else 0; event shapes broadcast, without a gradient. NaN compares as 0.
@@ -38,7 +39,7 @@ extension Tensor {
   @_disfavoredOverload
   public static func .!= (a: Tensor, b: Float) -> Tensor { a .!= Tensor(b) }
 
-  /// Not a condition that Swift could branch on: use `.<`.
+  /// Unavailable: the result would not be a condition that Swift can branch on. Use `.<`.
   @available(
     *, unavailable,
     message:
@@ -46,7 +47,7 @@ extension Tensor {
   )
   @_disfavoredOverload
   public static func < (a: Tensor, b: Tensor) -> Bool { false }
-  /// Not a condition that Swift could branch on: use `.<=`.
+  /// Unavailable: the result would not be a condition that Swift can branch on. Use `.<=`.
   @available(
     *, unavailable,
     message:
@@ -54,7 +55,7 @@ extension Tensor {
   )
   @_disfavoredOverload
   public static func <= (a: Tensor, b: Tensor) -> Bool { false }
-  /// Not a condition that Swift could branch on: use `.>`.
+  /// Unavailable: the result would not be a condition that Swift can branch on. Use `.>`.
   @available(
     *, unavailable,
     message:
@@ -62,7 +63,7 @@ extension Tensor {
   )
   @_disfavoredOverload
   public static func > (a: Tensor, b: Tensor) -> Bool { false }
-  /// Not a condition that Swift could branch on: use `.>=`.
+  /// Unavailable: the result would not be a condition that Swift can branch on. Use `.>=`.
   @available(
     *, unavailable,
     message:
@@ -70,7 +71,7 @@ extension Tensor {
   )
   @_disfavoredOverload
   public static func >= (a: Tensor, b: Tensor) -> Bool { false }
-  /// Not a condition that Swift could branch on: use `.==`.
+  /// Unavailable: the result would not be a condition that Swift can branch on. Use `.==`.
   @available(
     *, unavailable,
     message:
@@ -78,7 +79,7 @@ extension Tensor {
   )
   @_disfavoredOverload
   public static func == (a: Tensor, b: Tensor) -> Bool { false }
-  /// Not a condition that Swift could branch on: use `.!=`.
+  /// Unavailable: the result would not be a condition that Swift can branch on. Use `.!=`.
   @available(
     *, unavailable,
     message:
@@ -102,7 +103,7 @@ extension Tensor {
     guard let result = Tensor(undefined: shape, like: batched) else { return .outOfMemory }
     if shape.elementCount == 0 { return result }
     if operands.allSatisfy({ $0.shape == shape || $0.shape.elementCount == 1 }) {
-      // Operands are whole or one number (or one per row): a single call.
+      // Each operand has the whole shape, or one number (or one number a row): a single kernel call.
       let (outer, rows) = batched.isBatched ? (shape.elementCount, result.stride) : (1, shape.elementCount)
       func strides(_ operand: Tensor) -> (outer: Int, row: Int) {
         let isWhole = operand.shape.elementCount == shape.elementCount
@@ -130,10 +131,10 @@ extension Tensor {
 
 /// `a` where the condition is not 0, `b` elsewhere: `condition ? a : b` for each element.
 ///
-/// Event shapes broadcast; shapes that don't give a poisoned tensor. The gradient flows to the chosen side
-/// only; the other side gets exact zeros there, also where its value is NaN or infinite, and zeros stay zeros
-/// on their way back through elementwise functions whose derivative is infinite or NaN: the gradient of
-/// `select(x .> 0, log(x), 0)` at 0 is 0.
+/// Event shapes broadcast; shapes that don't broadcast give a poisoned tensor. The gradient flows to the
+/// chosen side only. The other side gets exact zeros there, also where its value is NaN or infinite, and
+/// elementwise functions pass a zero gradient back as zero even if their derivative is infinite or NaN. So
+/// the gradient of `select(x .> 0, log(x), 0)` at 0 is 0.
 public func select(_ condition: Tensor, _ a: Tensor, _ b: Tensor) -> Tensor {
   if Tensor.differInRows(condition, a, b) {
     return select(condition.inAllRows, a.inAllRows, b.inAllRows)
@@ -142,7 +143,7 @@ public func select(_ condition: Tensor, _ a: Tensor, _ b: Tensor) -> Tensor {
     from: a, b, { Tensor.selected(condition, $0, 0) }, { Tensor.selected(condition, 0, $0) })
 }
 
-/// The larger of two, elementwise; event shapes broadcast. NaN where either is.
+/// The larger of two, elementwise; event shapes broadcast. NaN where either is NaN.
 ///
 /// The gradient flows to the larger one, half to each at a tie (as in JAX).
 public func maximum(_ a: Tensor, _ b: Tensor) -> Tensor {
@@ -151,7 +152,7 @@ public func maximum(_ a: Tensor, _ b: Tensor) -> Tensor {
     from: a, b, { $0.shared(COIX_GREATER, a, b) }, { $0.shared(COIX_LESS, a, b) })
 }
 
-/// The smaller of two, elementwise; event shapes broadcast. NaN where either is.
+/// The smaller of two, elementwise; event shapes broadcast. NaN where either is NaN.
 ///
 /// The gradient flows to the smaller one, half to each at a tie (as in JAX).
 public func minimum(_ a: Tensor, _ b: Tensor) -> Tensor {
@@ -161,8 +162,8 @@ public func minimum(_ a: Tensor, _ b: Tensor) -> Tensor {
 }
 
 extension Tensor {
-  /// A gradient where the strict comparison holds, half of it at ties, 0 elsewhere (also of an infinite
-  /// gradient).
+  /// This gradient where the strict comparison holds, half of it at ties, 0 elsewhere (even if the gradient
+  /// is infinite there).
   fileprivate func shared(_ comparison: coix_binary_op, _ a: Tensor, _ b: Tensor) -> Tensor {
     let isTie = Self.binary(COIX_EQUAL, a, b, "maximum")
     let tied = Self.selected(isTie, self * 0.5, 0)

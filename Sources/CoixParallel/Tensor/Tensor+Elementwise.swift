@@ -1,7 +1,7 @@
 import CoixKernels
 
 extension Tensor {
-  /// One of the kernels' functions of one number, with its gradient.
+  /// A kernel for an elementwise function of one tensor, with its gradient.
   func unary(_ operation: coix_unary_op, _ name: @autoclosure () -> String) -> Tensor {
     if let refusal = refusal(name()) { return refusal }
     let x = self
@@ -62,9 +62,9 @@ public func logGamma(_ x: Tensor) -> Tensor { x.unary(COIX_LOGGAMMA, "logGamma")
 public func digamma(_ x: Tensor) -> Tensor { x.unary(COIX_DIGAMMA, "digamma") }
 /// The inverse of the error function, on (-1, 1).
 public func erfInverse(_ x: Tensor) -> Tensor { x.unary(COIX_ERFINV, "erfInverse") }
-/// The standard normal distribution function: the probability of a number below x.
+/// The cumulative distribution function of the standard normal: the probability of a number below x.
 public func normalCDF(_ x: Tensor) -> Tensor { x.unary(COIX_NORMAL_CDF, "normalCDF") }
-/// The logarithm of ``normalCDF(_:)``, which stays finite where that underflows.
+/// The logarithm of ``normalCDF(_:)``, which stays finite where the probability underflows.
 public func logNormalCDF(_ x: Tensor) -> Tensor { x.unary(COIX_LOG_NORMAL_CDF, "logNormalCDF") }
 /// The inverse of ``normalCDF(_:)``: -inf at 0, +inf at 1, NaN outside of [0, 1].
 public func normalQuantile(_ p: Tensor) -> Tensor { p.unary(COIX_NORMAL_QUANTILE, "normalQuantile") }

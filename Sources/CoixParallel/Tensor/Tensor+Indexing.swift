@@ -4,11 +4,12 @@ extension Tensor {
   /// The elements at some positions along an axis: `result[o, j, i] = x[o, index[j], i]`, where `j` runs over
   /// the index's shape.
   ///
-  /// A single number takes the axis away: each particle's own element, if the index varies over particles.
-  /// Index elements are rounded to the nearest whole number; they have no gradient. Poisoned if the axis is
-  /// missing or empty, and if an index that is the same for all particles leaves the axis. One that varies
-  /// over particles is clamped to the axis (NaN means 0), or, with checks on, an error as well. Negative axes
-  /// count from the end. The gradient goes to the chosen elements, the others get zeros.
+  /// A scalar index removes the axis; if the index varies over particles, each particle gets its own element.
+  /// Index elements are rounded to the nearest whole number and have no gradient. The result is poisoned if
+  /// the axis is missing or empty, or if an index that is the same for all particles has a position outside
+  /// of the axis. An index that varies over particles is clamped to the axis (NaN becomes 0); with checks on,
+  /// a position outside of the axis is an error for such an index, too. Negative axes count from the end. The
+  /// gradient goes to the chosen elements; the others get zeros.
   public func gathered(at index: Tensor, axis: Int = 0) -> Tensor {
     if let refusal = refusal("gathered") ?? index.refusal("gathered") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("gathered", axis, shape) }
@@ -70,7 +71,8 @@ extension Tensor {
     return gathered(at: positions, [positions.count], axis)
   }
 
-  /// The elements at legal positions, which have a shape of their own.
+  /// The elements at positions that are known to be within the axis. `positionShape` takes the axis's place
+  /// in the result.
   private func gathered(at positions: [Int], _ positionShape: Shape, _ axis: Int) -> Tensor {
     let newShape = Shape(shape.prefix(axis)).appending(positionShape).appending(shape.dropping(axis + 1))
     if let refusal = Self.refusal("gathered", toMake: newShape, like: self) { return refusal }
@@ -85,7 +87,7 @@ extension Tensor {
     return result.recorded(from: self) { gradient in
       guard let sum = Tensor(undefined: xShape, like: gradient) else { return .outOfMemory }
       return Self.unlessRefused { () throws(CoixError) in
-        // In double: one position may be named any number of times.
+        // Sums are in double: one position may occur any number of times.
         let sums = try Numbers(
           repeating: 0.0, count: layout.count * layout.inner, for: "the gradient of gathered")
         for outer in 0..<layout.outer {
@@ -102,7 +104,7 @@ extension Tensor {
     }
   }
 
-  /// The poisoned result where there is no memory for so many positions.
+  /// The poisoned result if there is no memory for so many positions; nil if there is.
   private static func refusal(forPositions count: Int) -> Tensor? {
     do throws(CoixError) {
       try Memory.require(count, of: Int.self, for: "gathered")
@@ -112,18 +114,19 @@ extension Tensor {
     }
   }
 
-  /// The first element, of any row, that is no position along an axis of `size`; nil if all are.
+  /// The first element, of any row, that is not a position along an axis of `size`; nil if all are positions.
   private func firstOutside(_ size: Int) -> Float? {
     (0..<shape.elementCount * rowCount).lazy.map { self.pointer[$0] }
       .first { !($0 > -0.5 && $0.rounded() < Float(size)) }
   }
 
-  /// An index's rows, repeated to fill `count`; unchanged if it is uniform or fills it already.
+  /// An index with its rows repeated to `count` numbers; unchanged if it is uniform or has `count` numbers
+  /// already.
   private func spread(_ count: Int) -> Tensor {
     isBatched && count != stride ? stretched(to: [count / stride]) : self
   }
 
-  /// The positions along an axis of `size` that an index means, as the kernels round and clamp them.
+  /// An index's positions along an axis of `size`, rounded and clamped as the kernels do.
   private func positions(_ size: Int) throws(CoixError) -> Numbers<Int32> {
     let positions = try Numbers<Int32>(count: rowCount, for: "the positions of gathered")
     for row in 0..<rowCount {
@@ -152,7 +155,8 @@ extension Tensor {
     }
   }
 
-  /// The gradient of that: each particle's number added to its element of a uniform tensor, in double.
+  /// The gradient of ``gatheredFromTable(at:_:)``: each particle's number is added to its element of a
+  /// uniform tensor, in double.
   private func scatteredToTable(at index: Tensor, _ axis: Int, of tableShape: Shape) -> Tensor {
     guard let result = Tensor(undefined: tableShape) else { return .outOfMemory }
     let layout = result.layout(axis)

@@ -1,6 +1,6 @@
 import CoixKernels
 
-/// The matrix product; each operand uniform or one per particle.
+/// The matrix product; each operand is uniform or has one value per particle.
 ///
 /// ```
 /// [m, k] x [k, n] -> [m, n]     [k] x [k, n] -> [n]     [m, k] x [k] -> [m]     [k] x [k] -> []
@@ -8,7 +8,7 @@ import CoixKernels
 ///
 /// Poisoned for other ranks, or if the inner sizes differ. A uniform operand's gradient is summed over the
 /// particles. The error of a sum of products, here and in the gradient, is at most 512 · 2⁻²⁴ times the sum
-/// of their magnitudes, however many there are.
+/// of the products' magnitudes, however many there are.
 public func matmul(_ a: Tensor, _ b: Tensor) -> Tensor {
   Tensor.product("matmul", a, b)
 }
@@ -46,7 +46,7 @@ extension Tensor {
     let shape = Shape(a.shape.dropLast() + b.shape.dropFirst())
     if let refusal = refusal(name, toMake: shape, like: a.isBatched ? a : b) { return refusal }
     if sizes.m == 0 || sizes.k == 0 || sizes.n == 0 {
-      // Empty sums, whatever the operands: a constant.
+      // All sums are empty, whatever the operands: the result is a constant.
       guard let result = Tensor(undefined: shape, like: a.isBatched ? a : b) else { return .outOfMemory }
       coix_fill(result.pointer, 0, result.bufferCount, 1)
       return result
@@ -94,7 +94,7 @@ extension Tensor {
       })
   }
 
-  /// Particles' vectors through one matrix: a dense layer, once for each of the m vectors.
+  /// The product of batched vectors with one uniform matrix: a dense layer, once for each of the m vectors.
   private static func productWithLayer(_ a: Tensor, _ b: Tensor, _ sizes: ProductSizes, _ shape: Shape)
     -> Tensor
   {
@@ -128,8 +128,8 @@ extension Tensor {
     }
   }
 
-  /// One matrix times the particles' (or one) `b`: a dense layer whose kernel is its transpose and whose rows
-  /// are b's columns and rows together.
+  /// The product of one uniform matrix with `b`, batched or uniform: a dense layer whose kernel is the
+  /// transposed matrix and whose rows are the columns of `b` in all of its rows.
   private static func productOfMatrix(_ a: Tensor, _ b: Tensor, _ sizes: ProductSizes, _ shape: Shape)
     -> Tensor
   {
@@ -149,7 +149,8 @@ extension Tensor {
     }
   }
 
-  /// The product, recorded with a function that gives both gradients, or the one that is wanted.
+  /// The product, recorded with a function that returns both operands' gradients, or only the one that is
+  /// wanted.
   private func recordedProduct(
     _ a: Tensor, _ b: Tensor,
     _ pullback: @escaping (_ gradient: Tensor, _ wantsA: Bool, _ wantsB: Bool) -> (Tensor?, Tensor?)

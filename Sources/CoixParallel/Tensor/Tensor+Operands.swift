@@ -1,6 +1,6 @@
 import CoixKernels
 
-// How an operation looks at its operands: are they usable here, and how do their shapes broadcast.
+// How an operation checks its operands: whether they may be used here, and how their shapes broadcast.
 
 extension Tensor {
   /// The poisoned result of an operation that cannot use this operand; nil if it can.
@@ -33,17 +33,17 @@ extension Tensor {
     a.scope != b.scope && a.stride > 0 && b.stride > 0 && differInRows([a, b])
   }
 
-  /// The same for three operands.
+  /// Whether any two of three operands differ in this way.
   @inline(__always)
   static func differInRows(_ a: Tensor, _ b: Tensor, _ c: Tensor) -> Bool {
     differInRows(a, b) || differInRows(a, c) || differInRows(b, c)
   }
 
-  /// The same for several operands.
+  /// Whether any two of several operands differ in this way.
   static func differInRows(_ operands: [Tensor]) -> Bool {
     let batched = operands.filter(\.isBatched)
     guard batched.contains(where: { $0.scope != batched[0].scope }) else { return false }
-    // What is of another chunk, operations refuse.
+    // Operations refuse tensors of another chunk with an error of their own.
     return batched.allSatisfy { ExecutionContext.current?.axes(of: $0) != nil }
   }
 
@@ -51,8 +51,8 @@ extension Tensor {
   @inline(__always)
   var lacksRows: Bool { stride > 0 && scope != ExecutionContext.current?.scope }
 
-  /// The tensor with a value for each row of the chunk, if it varies over some of its plates only; any other
-  /// as it is.
+  /// The tensor with a value for each row of the chunk, if it varies over some of the chunk's plates only;
+  /// any other tensor as it is.
   var inAllRows: Tensor {
     guard lacksRows, let context = ExecutionContext.current, let axes = context.axes(of: self) else {
       return self
@@ -77,8 +77,8 @@ extension Tensor {
     }
   }
 
-  /// The poisoned result for operands whose shapes don't fit. The error that poisoned an operand already
-  /// comes first: a shape that follows from it says nothing.
+  /// The poisoned result for operands whose shapes don't fit. If an operand is already poisoned, the result
+  /// has that operand's error instead: a poisoned operand's shape means nothing.
   package static func mismatch(
     _ operation: String, of operands: [Tensor], shapes: [Shape]? = nil, _ reason: String
   ) -> Tensor {
@@ -93,14 +93,15 @@ extension Tensor {
     Tensor(failure: .shape(operation: operation, shapes: shapes, reason: reason))
   }
 
-  /// The output of a one-input operation: recorded, if the input is tracked, with the way its gradient takes.
+  /// The output of a one-input operation. If the input is tracked, the output is recorded with its pullback.
   @inline(__always)
   func recorded(from input: Tensor, _ pullback: @escaping (Tensor) -> Tensor) -> Tensor {
     guard let tape = Tape.recording(input) else { return self }
     return tape.record(self, .one(input: tape.node(of: input), pullback))
   }
 
-  /// The output of a two-input operation.
+  /// The output of a two-input operation. If an input is tracked, the output is recorded with the tracked
+  /// inputs' pullbacks.
   @inline(__always)
   func recorded(
     from first: Tensor, _ second: Tensor,
@@ -119,7 +120,7 @@ extension Tensor {
       })
   }
 
-  /// The sum or difference of two tensors.
+  /// The output of a sum or difference of two tensors, recorded if one of them is tracked.
   @inline(__always)
   func recordedSum(of first: Tensor, _ second: Tensor, isDifference: Bool) -> Tensor {
     guard let tape = Tape.recording(first, second) else { return self }
@@ -149,8 +150,8 @@ extension Tensor {
   }
 }
 
-/// How two operands' elements lie as an output is walked through: a nest of outer loops around one kernel
-/// call.
+/// How the elements of broadcast operands are read while an output is filled: nested loops around a kernel
+/// call, which itself has two loops.
 struct BroadcastPlan {
   /// The operands' strides, in elements, for an axis of the output.
   struct Axis {
@@ -179,7 +180,7 @@ struct BroadcastPlan {
       axes.append(Axis(size: shape[axis], strides: strides))
     }
     if stride > 0 { axes.append(Axis(size: rows, strides: operands.map { $0.isBatched ? 1 : 0 })) }
-    // Neighbouring axes that every operand walks through alike become one.
+    // Neighbouring axes are merged if every operand passes through them with continuing strides.
     var merged: [Axis] = []
     for axis in axes where axis.size != 1 {
       if let last = merged.last,

@@ -8,8 +8,8 @@ import CoixKernels
 /// ```
 ///
 /// Special values are those of C's `pow`: x^0 is 1 for every x, a negative base is NaN unless its exponent is
-/// a whole number. The first derivative is 0 for an exponent of 0, the second is 0 where the power is 0 and
-/// NaN for a negative base.
+/// a whole number. The derivative with respect to the base is 0 for an exponent of 0. The derivative with
+/// respect to the exponent is 0 where the power is 0, and NaN for a negative base.
 public func pow(_ base: Tensor, _ exponent: Tensor) -> Tensor {
   if exponent.node < 0 && !exponent.isPoisoned && !exponent.isMapped && exponent.shape == .scalar
     && !exponent.isBatched
@@ -25,7 +25,8 @@ public func pow(_ base: Tensor, _ exponent: Tensor) -> Tensor {
       return gradient.seed(times: select(exponent .== 0, 0, slope))
     },
     { gradient in
-      // 0 where the power has reached its limit 0: a base of 0, or an infinite one with a negative exponent.
+      // The derivative is 0 where the power has its limit 0: for a base of 0, or an infinite base with a
+      // negative exponent.
       gradient.seed(times: select((power .== 0) * (exponent .!= 0), 0, power * log(base)))
     })
 }

@@ -1,8 +1,8 @@
 import CoixKernels
 
 // Reductions over event axes. Rows are never reduced over: every particle keeps its own result. Negative axes
-// count from the end; with `keepingAxes` the reduced axes stay, with size 1. An axis that isn't there gives a
-// poisoned tensor.
+// count from the end; with `keepingAxes` the reduced axes stay, with size 1. An axis that doesn't exist gives
+// a poisoned tensor.
 
 extension Tensor {
   // MARK: Sum and mean
@@ -19,7 +19,7 @@ extension Tensor {
 
   /// The sum along several axes; the tensor itself for none.
   ///
-  /// Poisoned if an axis isn't there or is named twice.
+  /// Poisoned if an axis doesn't exist or is named twice.
   public func sum(axes: [Int], keepingAxes: Bool = false) -> Tensor {
     sum(axes, keepingAxes, named: "sum")
   }
@@ -37,7 +37,7 @@ extension Tensor {
 
   /// The mean along several axes; the tensor itself for none.
   ///
-  /// Poisoned if an axis isn't there or is named twice.
+  /// Poisoned if an axis doesn't exist or is named twice.
   public func mean(axes: [Int], keepingAxes: Bool = false) -> Tensor {
     let sum = sum(axes, keepingAxes, named: "mean")
     if sum.isPoisoned { return sum }
@@ -94,8 +94,8 @@ extension Tensor {
 
   /// log(sum(exp(x))) of all elements, without overflow.
   ///
-  /// -inf if all elements are (or if there are none), +inf if one is, NaN if one is NaN. The gradient is the
-  /// softmax: 0 at elements that are -inf, also where all are; NaN at +inf.
+  /// -inf if all elements are -inf (or if there are none), +inf if one is +inf, NaN if one is NaN. The
+  /// gradient is the softmax: 0 at elements that are -inf, also if all are; NaN at +inf.
   public func logSumExp(keepingAxes: Bool = false) -> Tensor {
     reduction(COIX_LOGSUMEXP, "logSumExp", axis: nil, keepingAxes)
   }
@@ -105,7 +105,7 @@ extension Tensor {
     reduction(COIX_LOGSUMEXP, "logSumExp", axis: axis, keepingAxes)
   }
 
-  // MARK: How it is done
+  // MARK: Implementation
 
   /// A reduction along one axis, or over all for nil, with its gradient.
   private func reduction(_ operation: coix_reduction, _ name: String, axis: Int?, _ keepingAxes: Bool)
@@ -131,8 +131,8 @@ extension Tensor {
       return y.recorded(from: self) { $0.repeated(layout, to: shape) }
     case COIX_LOGSUMEXP:
       return y.recorded(from: self) { gradient in
-        // The softmax itself rather than exp(x - y), which would be off by as much as y is rounded. Where all
-        // are -inf: 0, not NaN.
+        // The gradient uses the softmax itself rather than exp(x - y), whose relative error would be the
+        // rounding error of y. Where all elements are -inf, it is 0, not NaN.
         guard let weight = Tensor(undefined: x.shape, like: x) else { return .outOfMemory }
         coix_softmax(x.pointer, weight.pointer, layout.outer, layout.count, layout.inner, 0, Int32(x.team))
         return gradient.repeated(layout, to: x.shape).seed(
@@ -148,8 +148,8 @@ extension Tensor {
     }
   }
 
-  /// The poisoned result of a reduction of empty axes if it would not fit into memory: only such a result is
-  /// larger than its operand.
+  /// The poisoned result of a reduction of empty axes, if the result would not fit into memory; else nil.
+  /// Only a reduction of empty axes has a result that is larger than its operand.
   private func emptyReductionRefusal(_ name: String, _ layout: AxisLayout, toMake shape: Shape) -> Tensor? {
     layout.count == 0 ? Self.refusal(name, toMake: shape, like: self) : nil
   }
@@ -163,7 +163,7 @@ extension Tensor {
     return result
   }
 
-  /// The opposite: copies along the axes that were reduced, without a gradient.
+  /// The opposite of ``reduced(_:_:to:)``: copies along the axes that were reduced, without a gradient.
   func repeated(_ layout: AxisLayout, to shape: Shape) -> Tensor {
     guard let result = Tensor(undefined: shape, like: self) else { return .outOfMemory }
     for outer in 0..<layout.outer {

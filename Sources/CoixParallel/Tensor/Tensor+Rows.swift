@@ -1,7 +1,8 @@
 import CoixKernels
 
 extension Tensor {
-  /// The largest element of all of the chunk's rows, NaN if one is NaN; nil if there are none to be had.
+  /// The largest element of all of the chunk's rows, NaN if one is NaN; nil if there are no elements, or the
+  /// tensor may not be used here.
   package var greatest: Float? {
     guard refusal("greatest") == nil, shape.elementCount > 0 else { return nil }
     return (0..<shape.elementCount * rowCount).reduce(-.infinity) {
@@ -27,8 +28,8 @@ extension Tensor {
       ?? .zeros(Shape(0).appending(shape.dropping(1)))
   }
 
-  /// `count` rows of a uniform tensor `[n, …]`, drawn with replacement: those at ``PRNGKey/choice(_:from:)``.
-  /// A constant.
+  /// `count` rows of a uniform tensor `[n, …]`, drawn with replacement: the rows with the numbers of
+  /// ``PRNGKey/choice(_:from:)``. A constant.
   ///
   /// Poisoned if there are no rows to draw from, or if `count` is negative.
   public func sampledRows(_ count: Int, key: some RandomSeed) -> Tensor {

@@ -20,8 +20,8 @@ extension Tensor {
     return reshapedUnchecked(to: [shape.elementCount])
   }
 
-  /// With a further axis of size 1, which will be axis `axis` of the result; -1 puts it last. Nothing is
-  /// copied.
+  /// The tensor with a further axis of size 1, which will be axis `axis` of the result; -1 puts it last.
+  /// Nothing is copied.
   ///
   /// Poisoned if `axis` is out of range or there are too many axes.
   public func expandingAxis(at axis: Int) -> Tensor {
@@ -34,7 +34,7 @@ extension Tensor {
     return reshapedUnchecked(to: newShape)
   }
 
-  /// Without an axis of size 1. Nothing is copied.
+  /// The tensor without an axis of size 1. Nothing is copied.
   ///
   /// Poisoned if there is no such axis or its size is not 1. Negative axes count from the end.
   public func squeezingAxis(at axis: Int) -> Tensor {
@@ -54,10 +54,10 @@ extension Tensor {
 
   // MARK: Stretching
 
-  /// Repeated along new outer axes and along axes of size 1, so as to have the given shape.
+  /// The tensor repeated along new outer axes and along axes of size 1, so that it has the given shape.
   ///
-  /// Operators broadcast by themselves; this is for where a full tensor is needed. The gradient is summed
-  /// over the copies. Poisoned if the tensor's axes, aligned at the right, don't stretch to the shape.
+  /// Operators broadcast by themselves; this method is for when a full tensor is needed. The gradient is
+  /// summed over the copies. Poisoned if the tensor's axes, aligned at the right, don't stretch to the shape.
   public func broadcast(to newShape: Shape) -> Tensor {
     if let refusal = refusal("broadcast") { return refusal }
     guard newShape.isValid, Shape.broadcast(shape, newShape) == newShape else {
@@ -93,12 +93,12 @@ extension Tensor {
 
   // MARK: Transposing
 
-  /// With the axes in reverse order: the transpose of a matrix.
+  /// The tensor with its axes in reverse order: the transpose of a matrix.
   public func transposed() -> Tensor {
     transposed(permutation: Array((0..<shape.rank).reversed()))
   }
 
-  /// With the axes in another order: axis k of the result is axis `permutation[k]` of the tensor.
+  /// The tensor with its axes in another order: axis k of the result is axis `permutation[k]` of the tensor.
   ///
   /// Poisoned if `permutation` doesn't name each axis once. Negative axes count from the end.
   public func transposed(permutation: [Int]) -> Tensor {
@@ -116,7 +116,8 @@ extension Tensor {
   func permuted(_ axes: [Int]) -> Tensor {
     let newShape = Shape(axes.map { shape[$0] })
     guard newShape.elementCount > 0 else { return viewed(as: newShape) }
-    // How the source is walked through for the result, rows last; axes that stay neighbours are one.
+    // The axes of the result, rows last, with their strides in the source; axes that stay neighbours are
+    // merged.
     var walk: [(size: Int, stride: Int)] = []
     func append(_ size: Int, _ stride: Int) {
       if size == 1 { return }
@@ -155,7 +156,7 @@ extension Tensor {
 }
 
 extension Shape {
-  /// Where a further axis goes, counted from the front, where -1 means last; nil if out of range.
+  /// The position of a further axis, counted from the front, where -1 means last; nil if it is out of range.
   func normalizedInsertion(_ axis: Int) -> Int? {
     let normalized = axis < 0 ? axis + rank + 1 : axis
     return normalized >= 0 && normalized <= rank ? normalized : nil

@@ -20,8 +20,8 @@ extension Tensor {
     return cut(axis, range).recorded(from: self) { $0.embedded(axis, from: range.lowerBound, in: size) }
   }
 
-  /// The element at a position along an axis, which goes away: `selecting(2, axis: 0)` of a matrix is its
-  /// third row.
+  /// The element at a position along an axis; the result lacks that axis. `selecting(2, axis: 0)` of a matrix
+  /// is its third row.
   ///
   /// Negative positions and axes count from the end. Poisoned if there is no such axis or position.
   public func selecting(_ index: Int, axis: Int) -> Tensor {
@@ -84,18 +84,18 @@ extension Tensor {
 
   /// The tensors one after the other along an axis.
   ///
-  /// Their shapes must be equal but for the size of that axis. Uniform tensors may stand beside batched ones;
-  /// each particle then has a copy. Negative axes count from the end. Poisoned if there is no tensor, no such
-  /// axis, or the shapes don't fit.
+  /// Their shapes must be equal but for the size of that axis. Uniform and batched tensors may be mixed; each
+  /// particle then has a copy of a uniform tensor. Negative axes count from the end. Poisoned if there is no
+  /// tensor, no such axis, or the shapes don't fit.
   public static func concatenate(_ tensors: [Tensor], axis: Int = 0) -> Tensor {
     joined(tensors, axis, "concatenate")
   }
 
   /// The tensors side by side along a new axis, which will be axis `axis` of the result; -1 puts it last.
   ///
-  /// Their shapes must be equal. Uniform tensors may stand beside batched ones; each particle then has a
-  /// copy. Poisoned if there is no tensor, `axis` is out of range, the shapes differ, or there are too many
-  /// axes.
+  /// Their shapes must be equal. Uniform and batched tensors may be mixed; each particle then has a copy of a
+  /// uniform tensor. Poisoned if there is no tensor, `axis` is out of range, the shapes differ, or there are
+  /// too many axes.
   public static func stack(_ tensors: [Tensor], axis: Int = 0) -> Tensor {
     for tensor in tensors { if let refusal = tensor.refusal("stack") { return refusal } }
     guard let first = tensors.first else {
@@ -155,8 +155,8 @@ extension Tensor {
     ).remembering(asJoined: tensors, axis)
   }
 
-  /// Copies everything from `axis` on into `result`, spread over its rows: outer block o goes to
-  /// `offset + o * step`.
+  /// Copies this tensor's elements into `result`, repeated over its rows if this tensor is uniform. The block
+  /// of axis `axis` and all after it for index o of the axes before goes to `offset + o * step`.
   private func paste(into result: Tensor, _ axis: Int, at offset: Int, step: Int) {
     let layout = layout(axis)
     let block = layout.count * layout.inner

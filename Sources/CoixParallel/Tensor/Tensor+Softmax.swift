@@ -1,11 +1,11 @@
 import CoixKernels
 
-// Operations along an axis that keep it.
+// Operations along an axis whose results keep that axis.
 
 extension Tensor {
   /// exp(x) / sum(exp(x)) along an axis, without overflow.
   ///
-  /// An element of -inf gets 0, as does its gradient; NaN where all are -inf, one is +inf or one is NaN.
+  /// An element of -inf gets 0, and its gradient is 0. NaN if all elements are -inf, or one is +inf or NaN.
   /// Poisoned if there is no such axis. Negative axes count from the end.
   public func softmax(axis: Int) -> Tensor {
     if let refusal = refusal("softmax") { return refusal }
@@ -23,8 +23,8 @@ extension Tensor {
 
   /// x - log(sum(exp(x))) along an axis, without overflow: the logarithm of ``softmax(axis:)``.
   ///
-  /// -inf where the element is -inf; NaN where all are, one is +inf or one is NaN. Poisoned if there is no
-  /// such axis. Negative axes count from the end.
+  /// -inf where the element is -inf. NaN if all elements are -inf, or one is +inf or NaN. Poisoned if there
+  /// is no such axis. Negative axes count from the end.
   public func logSoftmax(axis: Int) -> Tensor {
     if let refusal = refusal("logSoftmax") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("logSoftmax", axis, shape) }
@@ -42,8 +42,8 @@ extension Tensor {
   /// Running sums along an axis: element k is the sum of elements 0 to k.
   ///
   /// The bits are those of `jnp.cumsum` on a CPU. The error of a sum of n elements is at most 17 ⌈log₁₆ n⌉
-  /// 2⁻²⁴ times the sum of their magnitudes. Poisoned if there is no such axis. Negative axes count from the
-  /// end.
+  /// 2⁻²⁴ times the sum of the elements' magnitudes. Poisoned if there is no such axis. Negative axes count
+  /// from the end.
   public func cumulativeSum(axis: Int) -> Tensor {
     if let refusal = refusal("cumulativeSum") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("cumulativeSum", axis, shape) }
@@ -51,7 +51,7 @@ extension Tensor {
     guard let y = Tensor(undefined: shape, like: self) else { return .outOfMemory }
     coix_cumsum(pointer, y.pointer, layout.outer, layout.count, layout.inner, 0)
     return y.recorded(from: self) { gradient in
-      // Element k is in the sums k to the last.
+      // Element k is a term of sum k and of all sums after it.
       guard let result = Tensor(undefined: gradient.shape, like: gradient) else { return .outOfMemory }
       coix_cumsum(gradient.pointer, result.pointer, layout.outer, layout.count, layout.inner, 1)
       return result

@@ -1,15 +1,15 @@
 import CoixKernels
 
-// Triangular matrices along the last two axes; further axes before them are many matrices, and each particle
-// may have its own.
+// Triangular matrices along the last two axes. Axes before them number several matrices, and each particle
+// may have its own matrices.
 
 /// The vectors x with L x = b, for lower triangular matrices L.
 ///
 /// - Parameters:
-///   - factor: `[..., n, n]`; what lies above the diagonal is not read, and its gradient is 0.
+///   - factor: `[..., n, n]`; elements above the diagonal are not read, and their gradient is 0.
 ///   - b: `[..., n]`; the axes before the last broadcast against those before the matrices'.
-/// - Returns: the broadcast axes, then `[n]`. Infinite or NaN where the diagonal has a 0. Poisoned if the
-///   shapes don't fit.
+/// - Returns: the broadcast axes, then `[n]`. Elements are infinite or NaN if the diagonal has a 0. Poisoned
+///   if the shapes don't fit.
 public func solveLowerTriangular(_ factor: Tensor, _ b: Tensor) -> Tensor {
   let name = "solveLowerTriangular"
   if let refusal = factor.refusal(name) ?? b.refusal(name) { return refusal }
@@ -22,7 +22,8 @@ public func solveLowerTriangular(_ factor: Tensor, _ b: Tensor) -> Tensor {
   let (vectors, matrices) = (batch.appending([size]), batch.appending([size, size]))
   let batched = factor.isBatched ? factor : b
   if let refusal = Tensor.refusal(name, toMake: vectors, like: batched) { return refusal }
-  // One matrix serves for all vectors; others must be there for each.
+  // A single matrix serves for all vectors. Several matrices are copied, so that there is one for each
+  // vector.
   let isShared = factor.shape.rank == 2
   if !isShared, let refusal = Tensor.refusal(name, toMake: matrices, like: factor) { return refusal }
   let plain = isShared ? factor.detached : factor.stretched(to: matrices)
@@ -30,7 +31,7 @@ public func solveLowerTriangular(_ factor: Tensor, _ b: Tensor) -> Tensor {
 
   func solved(_ right: Tensor, transposed: Bool) -> Tensor {
     guard let result = Tensor(undefined: vectors, like: batched) else { return .outOfMemory }
-    // The right side in full: for each vector, and for each row if the matrices differ by row.
+    // The right-hand side in full: a value for each vector, and for each row if the matrices differ by row.
     let full = right.stretched(to: vectors, like: batched)
     if full.isPoisoned || plain.isPoisoned { return full.isPoisoned ? full : plain }
     coix_solve_triangular(
@@ -44,7 +45,7 @@ public func solveLowerTriangular(_ factor: Tensor, _ b: Tensor) -> Tensor {
   return tape.record(
     x,
     .many { gradient, tape in
-      // With L' y = gradient, b gets y and L gets -y x', below the diagonal and on it.
+      // With Lᵀ y = gradient, the gradient of b is y, and that of L is -y xᵀ on and below the diagonal.
       var y = solved(gradient, transposed: true)
       if y.hasNonfinite { y = y.zeroed(unless: gradient.anyNonzero(axis: -1)) }
       tape.add(y, to: bNode)
@@ -57,7 +58,7 @@ public func solveLowerTriangular(_ factor: Tensor, _ b: Tensor) -> Tensor {
 /// The lower triangular factors L with L Lᵀ = matrix and a positive diagonal.
 ///
 /// - Parameter matrix: `[..., n, n]`, symmetric and positive definite; only the lower triangle is read. The
-///   gradient is symmetric, as that of JAX's `cholesky`.
+///   gradient is symmetric, as in JAX's `cholesky`.
 /// - Returns: the same shape, with zeros above the diagonal; NaN where a matrix is not positive definite.
 ///   Poisoned if the last two axes differ.
 public func cholesky(_ matrix: Tensor) -> Tensor {
@@ -105,13 +106,14 @@ extension Tensor {
     return result
   }
 
-  /// The size of the square matrices along the last two axes, if that is what they are.
+  /// The size of the square matrices along the last two axes; nil if there are no such axes or their sizes
+  /// differ.
   fileprivate var matrixSize: Int? {
     guard shape.rank >= 2, shape[shape.rank - 1] == shape[shape.rank - 2] else { return nil }
     return shape[shape.rank - 1]
   }
 
-  /// A copy, without a gradient, that fills `newShape` and, if `other` is batched, its rows.
+  /// A copy of shape `newShape` without a gradient. If `other` is batched, the copy has its rows.
   fileprivate func stretched(to newShape: Shape, like other: Tensor) -> Tensor {
     if stride == other.stride { return stretched(to: newShape) }
     guard let result = Tensor(undefined: newShape, like: other) else { return .outOfMemory }

@@ -1,8 +1,9 @@
 import CoixKernels
 
-// What does not count cannot poison what does: where a result has gradient 0, NaNs among its operands, such
-// as missing data under a mask, are taken for 0. Sums over rows and elements would make NaN of 0 · NaN. Only
-// then are they looked for.
+// Numbers that do not count for a result must not make a gradient NaN. Where a result has gradient 0,
+// infinite numbers and NaNs among its operands, such as missing data under a mask, are replaced by 0.
+// Otherwise 0 · NaN would make sums over rows and elements NaN. This is done only if a first attempt gives an
+// infinite or NaN gradient, or if a layer's kernel has such numbers.
 
 extension Tensor {
   /// Whether any element, of any row, is infinite or NaN.
@@ -40,7 +41,8 @@ struct LayerGradients {
     let isKernelSlopeSound = dkernel.map { !containsNonfinite($0, numbers) } ?? true
     let isKernelSound = dx == nil || !containsNonfinite(kernel, numbers)
     if isKernelSlopeSound && isKernelSound { return }
-    // Rows, and outputs, whose gradients are all 0.
+    // Inputs are set to 0 in rows whose gradients are all 0, and the kernel for outputs whose gradients are
+    // all 0.
     guard let countedX = Tensor(undefined: [inputs, rows]),
       let countedKernel = Tensor(undefined: [inputs, outputs])
     else { return }

@@ -2,19 +2,19 @@ import CoixKernels
 
 /// A block of `Float` numbers with event axes only.
 ///
-/// Within a program a tensor is written for one particle: its ``shape`` is the event shape, and the plate
-/// supplies the rows. It is *uniform* (one value for all particles: parameters, constants) or *batched* over
-/// the rows of the chunk that runs, stored particle-minor. Outside of programs tensors are uniform,
-/// row-major, and a particle axis is an axis like any other.
+/// A program is written for one particle: a tensor's ``shape`` is the event shape, and the plate supplies the
+/// rows. A tensor is *uniform* (one value for all particles: parameters, constants) or *batched* over the
+/// rows of the chunk that runs, where the rows of each element are stored next to each other. Outside of
+/// programs tensors are uniform, row-major, and a particle axis is an axis like any other.
 ///
 /// Operators don't throw: a shape error poisons the result, and the evaluation that it happened in throws it.
-/// Outside of an evaluation ``failure`` tells.
+/// Outside of an evaluation, see ``failure``.
 public struct Tensor: Sendable {
   var storage: Storage
   /// The event shape.
   public let shape: Shape
-  /// Padded rows of the chunk, 0 for a uniform tensor. Of the chunk's particles or instances alone, if the
-  /// tensor varies over no other plates.
+  /// The padded number of rows of the chunk; 0 for a uniform tensor. If the tensor varies over particles or
+  /// over instances only, the padded number of the chunk's particles or instances.
   let stride: Int
   /// The context that a batched tensor belongs to, and the plates that it varies over:
   /// ``ExecutionContext/scope(of:)``.
@@ -55,15 +55,16 @@ public struct Tensor: Sendable {
     self.init(storage: storage, shape: shape, stride: stride, scope: context.scope(of: axes))
   }
 
-  /// What an operation returns for whose result there is no memory.
+  /// The result of an operation if there is no memory for its output.
   static var outOfMemory: Tensor { Tensor(failure: Storage.lastRefusal) }
 
-  /// What `body` makes, or a poisoned tensor if there is no memory for what it needs on the way.
+  /// The result of `body`, or a poisoned tensor if `body` throws: it needs memory that is not available.
   static func unlessRefused(_ body: () throws(CoixError) -> Tensor) -> Tensor {
     do throws(CoixError) { return try body() } catch { return Tensor(failure: error) }
   }
 
-  /// A poisoned tensor whose error is nobody's yet: it may turn out that nobody wants the tensor.
+  /// A poisoned tensor whose error is not remembered for the evaluation yet, since the tensor may turn out
+  /// not to be needed.
   package static func failed(_ failure: CoixError) -> Tensor {
     Tensor(storage: Storage(failure: failure), shape: .scalar)
   }
@@ -74,14 +75,14 @@ public struct Tensor: Sendable {
     self.init(storage: Storage(failure: failure), shape: .scalar)
   }
 
-  // MARK: What it is
+  // MARK: Properties
 
   /// The error that poisoned the tensor, or nil.
   public var failure: CoixError? { storage.failure }
   var isPoisoned: Bool { !storage.isPlain && storage.failure != nil }
   /// Whether the tensor has one value for each row of the running chunk.
   package var isBatched: Bool { stride > 0 }
-  /// Whether the tensor lives on a whole plate: mapped data, or values from before a barrier.
+  /// Whether the tensor is mapped over a whole plate: mapped data, or values from before a barrier.
   package var isMapped: Bool { !storage.isPlain && storage.mapping != nil }
   var pointer: UnsafeMutablePointer<Float> { storage.pointer }
   /// Elements that elementwise kernels run over: uniform buffers are padded to whole vectors.
@@ -110,7 +111,7 @@ public struct Tensor: Sendable {
 
   /// A tensor with the given numbers, row-major.
   ///
-  /// Poisoned if their count is not the shape's.
+  /// Poisoned if their count is not the shape's number of elements.
   public init(_ scalars: some Collection<Float>, shape: Shape) {
     guard shape.isValid, scalars.count == shape.elementCount else {
       self.init(
@@ -132,7 +133,7 @@ public struct Tensor: Sendable {
   /// A vector.
   public init(_ scalars: [Float]) { self.init(scalars, shape: [scalars.count]) }
 
-  /// A matrix, by its rows. Poisoned if they are of different lengths.
+  /// A matrix, given by its rows. Poisoned if the rows have different lengths.
   @_disfavoredOverload
   public init(_ rows: [[Float]]) {
     let width = rows.first?.count ?? 0
@@ -197,10 +198,10 @@ public struct Tensor: Sendable {
 
   /// The numbers of a tensor outside of programs, row-major.
   ///
-  /// Within a plate's program a tensor that varies from particle to particle has no numbers to be read: the
-  /// evaluation throws an error that says what to use instead, and NaNs stand in for them. So they do for
-  /// data mapped over a plate, and one for a poisoned tensor; see ``failure``. Empty if there is no memory
-  /// for a copy; ``withScalars(_:)`` makes none.
+  /// The result is NaNs where there are no numbers to be read: for a tensor that varies from particle to
+  /// particle within a plate's program, and for data mapped over a plate. The evaluation then throws an error
+  /// that says what to use instead. A poisoned tensor gives one NaN; see ``failure``. The result is empty if
+  /// there is no memory for a copy; ``withScalars(_:)`` makes no copy.
   public var scalars: [Float] {
     guard Memory.canGive(Swift.max(shape.elementCount, 1), of: Float.self, for: "Tensor.scalars") else {
       return []
@@ -216,7 +217,7 @@ public struct Tensor: Sendable {
     isReadable("scalar") && shape.elementCount == 1 ? pointer.pointee : .nan
   }
 
-  /// Calls `body` with the numbers of ``scalars``, without copying them where they are there to be read.
+  /// Calls `body` with the numbers of ``scalars``, without copying them if the tensor has numbers to be read.
   public func withScalars<Result>(_ body: (UnsafeBufferPointer<Float>) throws -> Result) rethrows -> Result {
     guard isReadable("withScalars") else { return try scalars.withUnsafeBufferPointer(body) }
     return try withExtendedLifetime(storage) {
@@ -224,8 +225,8 @@ public struct Tensor: Sendable {
     }
   }
 
-  /// Whether there are numbers to be read, the same for all particles. If not, the evaluation that runs will
-  /// say so.
+  /// Whether the tensor has numbers to be read, the same for all particles. If not, the evaluation that runs
+  /// throws an error.
   private func isReadable(_ operation: @autoclosure () -> String) -> Bool {
     if storage.isPlain && stride == 0 { return true }
     if let failure = storage.failure {
@@ -243,7 +244,7 @@ public struct Tensor: Sendable {
     return false
   }
 
-  /// This tensor, if nothing went wrong on the way to it.
+  /// This tensor, if it is not poisoned.
   ///
   /// - Throws: the error that poisoned it.
   public func validated() throws -> Tensor {
@@ -255,9 +256,9 @@ public struct Tensor: Sendable {
 extension Tensor: ExpressibleByFloatLiteral, ExpressibleByIntegerLiteral, ExpressibleByArrayLiteral {
   public init(floatLiteral value: Float) { self.init(value) }
   public init(integerLiteral value: Int) { self.init(Float(value)) }
-  /// A vector: `let x: Tensor = [1, 2, number]`. A matrix is `Tensor([[1, 2], [3, 4]])`, or of any number of
-  /// axes `[[1, 2], [3, 4]].asTensor`: were lists of lists literals, then `-.infinity` could not stand in
-  /// one.
+  /// A vector: `let x: Tensor = [1, 2, number]`. A matrix is `Tensor([[1, 2], [3, 4]])`, and
+  /// `[[1, 2], [3, 4]].asTensor` works for any number of axes. Lists of lists are not literals, since then
+  /// `-.infinity` could not be an element of a literal.
   public init(arrayLiteral scalars: Float...) { self.init(scalars) }
 }
 
@@ -277,7 +278,7 @@ extension Tensor: CustomStringConvertible {
       return "Tensor(shape: \(shape), of another chunk or evaluation)"
     }
     let rows = context.chunk.count(along: axes)
-    // The chunk's first particles, one after the other.
+    // The numbers of the chunk's first particles, one particle after the other.
     let numbers = listed(rows * count) {
       pointer[$0 % Swift.max(count, 1) * stride + $0 / Swift.max(count, 1)]
     }

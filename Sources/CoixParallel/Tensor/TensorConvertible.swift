@@ -1,15 +1,15 @@
-/// What may stand for a tensor as a parameter: a tensor, or a number that is a variable of Swift's.
+/// A parameter that is a tensor or can be made one: a tensor, a Swift number or an array of these.
 ///
-/// Literals are tensors already. An initialiser that takes tensors takes these too by a second, disfavoured
-/// form, which only a variable that is no tensor makes the compiler choose; `.zeros(_:)` is then written
-/// `Tensor.zeros(_:)`.
+/// Literals are tensors already. An initialiser that takes tensors has a second, disfavoured form for these
+/// types. The compiler chooses it only if an argument is a variable that is not a tensor; `.zeros(_:)` must
+/// then be written `Tensor.zeros(_:)`.
 ///
 /// ```swift
 /// let sigma: Float = 0.5
 /// Normal(mean, sigma)
 /// ```
 public protocol TensorConvertible {
-  /// The tensor that this stands for: a number is one of shape [].
+  /// The value as a tensor. A number becomes a tensor of shape [].
   var asTensor: Tensor { get }
 }
 
@@ -22,12 +22,13 @@ extension Float: TensorConvertible {
 }
 
 extension Int: TensorConvertible {
-  /// The nearest float: beyond 2^24 not every whole number is one.
+  /// The nearest float: not every whole number beyond 2^24 is a float.
   public var asTensor: Tensor { Tensor(Float(self)) }
 }
 
 extension Double: TensorConvertible {
-  /// The nearest float. Beside a variable, a literal such as 0.5 is a `Double` to the compiler.
+  /// The nearest float. If another argument is a variable, the compiler takes a literal such as 0.5 for a
+  /// `Double`.
   public var asTensor: Tensor { Tensor(Float(self)) }
 }
 

@@ -20,7 +20,7 @@ public protocol TensorTree: Sendable {
 
 /// Walks through a ``TensorTree`` and, where asked to, keeps track of names.
 public struct TensorVisitor {
-  /// What is done with each tensor, which it may replace.
+  /// What the visitor does with each tensor. It may replace the tensor.
   @usableFromInline
   enum Action {
     case plain((inout Tensor) throws -> Void)
@@ -30,7 +30,7 @@ public struct TensorVisitor {
   @usableFromInline let action: Action
   /// Whether the action wants names.
   @usableFromInline let isNamed: Bool
-  /// The names of the parts on the way to where the visitor is.
+  /// The names of the parts that lead from the root to the visitor's position.
   @usableFromInline var path: [String] = []
 
   init(_ action: Action) {
@@ -59,7 +59,7 @@ public struct TensorVisitor {
 }
 
 extension TensorTree {
-  /// Calls `body` with each tensor of the tree, which it may replace.
+  /// Calls `body` with each tensor of the tree. `body` may replace the tensor.
   package mutating func forEachTensor(_ body: (inout Tensor) throws -> Void) throws {
     try withoutActuallyEscaping(body) { body in
       var visitor = TensorVisitor(.plain(body))
@@ -86,7 +86,7 @@ extension TensorTree {
     return result
   }
 
-  /// The tensors with their names: the parts' names on the way to them, joined by dots.
+  /// The tensors with their names: the names of the parts that lead to a tensor, joined by dots.
   public var namedTensors: [(name: String, tensor: Tensor)] {
     var result: [(String, Tensor)] = []
     var copy = self

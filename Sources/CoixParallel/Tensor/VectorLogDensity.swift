@@ -1,23 +1,23 @@
 import CoixKernels
 
-/// A family of distributions of vectors whose log-density and its gradients a kernel computes in double, in
-/// one pass; see ``LogDensityFamily``.
+/// A family of distributions of vectors for which one kernel computes the log-density and its gradients in
+/// double, in one pass; see ``LogDensityFamily``.
 package struct VectorLogDensityFamily: Sendable {
   fileprivate let kernel: coix_simplex_density
 
   private init(_ kernel: coix_simplex_density) { self.kernel = kernel }
 
-  /// A value with probabilities that sum to 1 up to 1e-6; the parameter has concentrations.
+  /// The value has probabilities whose sum is 1 up to 1e-6; the parameter has concentrations.
   package static let dirichlet = Self(COIX_DIRICHLET_DENSITY)
-  /// A value with counts, whose sum is the number of trials; the parameter has probabilities.
+  /// The value has counts, whose sum is the number of trials; the parameter has probabilities.
   package static let multinomial = Self(COIX_MULTINOMIAL_DENSITY)
-  /// A value with counts, whose sum is the number of trials; the parameter has unnormalised
+  /// The value has counts, whose sum is the number of trials; the parameter has unnormalised
   /// log-probabilities, which may be -inf.
   package static let multinomialLogits = Self(COIX_MULTINOMIAL_LOGITS_DENSITY)
 }
 
-/// A family's log-density of the vectors along the last axis, which value and parameter both have; the axes
-/// before it broadcast.
+/// A family's log-density of the vectors along the last axis. The last axes of value and parameter have the
+/// same size; the axes before them broadcast.
 ///
 /// Outside of support and domain, and for gradients, the rules of ``logDensity(_:_:)`` hold.
 ///

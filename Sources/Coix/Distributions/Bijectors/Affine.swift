@@ -1,11 +1,11 @@
 import CoixParallel
 
-/// y = location + scale · x, number by number; the nearest finite number, where that is too large for a
-/// float.
+/// y = location + scale · x, number by number. A result too large for a float becomes the nearest finite
+/// number.
 public struct Affine: Bijector {
-  /// What is added.
+  /// The number that is added.
   public let location: Tensor
-  /// What is multiplied by; not 0, but it may be negative.
+  /// The factor: not 0, but possibly negative.
   public let scale: Tensor
 
   /// An affine map; the parameters broadcast against the numbers.
@@ -14,7 +14,7 @@ public struct Affine: Bijector {
     self.scale = scale
   }
 
-  /// The same with numbers, or numbers and tensors.
+  /// The same map, from numbers, or from numbers and tensors.
   @_disfavoredOverload
   public init(_ location: some TensorConvertible, _ scale: some TensorConvertible) {
     self.init(location.asTensor, scale.asTensor)

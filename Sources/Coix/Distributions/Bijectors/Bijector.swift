@@ -3,17 +3,18 @@ import CoixParallel
 /// A smooth one-to-one map from vectors of real numbers (or single numbers) to a codomain, with its inverse
 /// and its volume change.
 ///
-/// Axes before those of one event are parts that are mapped independently. To add one, write one file; see
-/// ``Exp`` for a map of numbers, ``Ordered`` for one of vectors. ``then(_:)`` composes.
+/// Axes before those of one event number several events, which are mapped independently. To add a bijector,
+/// write one file; see ``Exp`` for a map of numbers, ``Ordered`` for one of vectors. ``then(_:)`` composes.
 public protocol Bijector: Sendable {
   /// How many axes, from the last, belong to one event of the domain: 0 for a map of numbers, 1 for one of
   /// vectors.
   var domainRank: Int { get }
 
-  /// The same for the codomain.
+  /// How many axes, from the last, belong to one event of the codomain.
   var codomainRank: Int { get }
 
-  /// The shape of what ``forward(_:)`` makes of a shape; nil if it can't.
+  /// The shape of the result of ``forward(_:)`` for an argument of shape `domain`; nil if the shape doesn't
+  /// fit.
   func codomainShape(for domain: Shape) -> Shape?
 
   /// f(x). Poisoned for shapes that don't fit.
@@ -31,11 +32,11 @@ public protocol Bijector: Sendable {
   /// The map's parameters, with what they must satisfy; asked for when checks are on.
   var parameters: [DistributionParameter] { get }
 
-  /// The map with each parameter replaced: to stop gradients, say.
+  /// The map with each parameter replaced, for example to stop gradients.
   func mapParameters(_ transform: (Tensor) -> Tensor) -> Self
 }
 
-// What maps without parameters, and maps of numbers, have in common.
+// Defaults for maps without parameters, and for maps of numbers.
 extension Bijector {
   public var domainRank: Int { 0 }
   public var codomainRank: Int { domainRank }
@@ -43,6 +44,6 @@ extension Bijector {
   public var parameters: [DistributionParameter] { [] }
   public func mapParameters(_ transform: (Tensor) -> Tensor) -> Self { self }
 
-  /// This map first, then another one.
+  /// The composition of this map, which is applied first, and another one.
   public func then<Next: Bijector>(_ next: Next) -> Composed<Self, Next> { Composed(self, next) }
 }

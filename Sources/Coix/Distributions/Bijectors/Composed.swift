@@ -2,8 +2,8 @@ import CoixParallel
 
 /// One bijector after the other.
 ///
-/// Where the events of the first one's codomain and the second one's domain differ in rank, the smaller map
-/// is applied part by part.
+/// If the events of the first map's codomain and of the second map's domain differ in rank, the map with the
+/// smaller rank is applied to each part of an event.
 public struct Composed<First: Bijector, Second: Bijector>: Bijector, BijectorChain {
   private let first: First
   private let second: Second
@@ -13,9 +13,9 @@ public struct Composed<First: Bijector, Second: Bijector>: Bijector, BijectorCha
     self.second = second
   }
 
-  /// The axes of an event between the two.
+  /// The number of axes of an event between the two maps.
   private var middleRank: Int { max(first.codomainRank.asRank, second.domainRank.asRank) }
-  /// Those over which the first map is applied part by part, and the second.
+  /// The number of those axes over which the first map, or the second map, is applied part by part.
   private var firstParts: Int { middleRank - first.codomainRank.asRank }
   private var secondParts: Int { middleRank - second.domainRank.asRank }
 

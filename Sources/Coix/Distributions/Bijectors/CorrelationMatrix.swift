@@ -3,7 +3,7 @@ import CoixParallel
 /// y = x xᵀ, from lower triangular matrices whose rows have length 1 and whose diagonal is positive onto
 /// correlation matrices.
 ///
-/// The volumes are those of what lies below the diagonals.
+/// Volumes are measured in the elements below the diagonal.
 struct CorrelationMatrix: Bijector {
   var domainRank: Int { 2 }
 
@@ -16,7 +16,7 @@ struct CorrelationMatrix: Bijector {
 
   func inverse(_ y: Tensor) -> Tensor { cholesky(y) }
 
-  /// Row i of y, counted from 1, has the numbers of row i of x times a triangular matrix with the diagonal
+  /// Row i of y below the diagonal, counted from 1, is row i of x times a triangular matrix with the diagonal
   /// x_11, …, x_(i-1)(i-1).
   func logDeterminant(from x: Tensor, to y: Tensor) -> Tensor {
     guard let size = size(x) else { return refused(x) }
@@ -44,10 +44,11 @@ struct CorrelationMatrix: Bijector {
   }
 }
 
-/// The logarithms of the diagonal of lower triangular matrices `[..., n, n]` whose rows have length 1, to
-/// whose diagonal gradients flow.
+/// The logarithms of the diagonals of lower triangular matrices `[..., n, n]` whose rows have length 1.
+/// Gradients flow to the diagonals.
 ///
-/// Where the diagonal is so close to 1 that the logarithms would lack digits, what stands before it has them.
+/// Where a diagonal element is so close to 1 that its logarithm would lack digits, the logarithm is computed
+/// from the elements before it in its row.
 func logDiagonalOfUnitRows(_ factor: Tensor) -> Tensor {
   let size = factor.shape.last ?? 0
   let direct = log(factor.diagonal)

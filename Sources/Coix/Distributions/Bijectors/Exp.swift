@@ -2,7 +2,7 @@ import CoixParallel
 
 /// y = exp(x), onto the positive numbers.
 ///
-/// Images are kept positive and finite, as far as floats go: exp(-100) is the least normal float.
+/// Images are clamped to the positive normal floats: the image of -100 is the least normal float.
 public struct Exp: Bijector {
   /// The exponential map.
   public init() {}
@@ -14,8 +14,7 @@ public struct Exp: Bijector {
 }
 
 extension Tensor {
-  /// exp(x) for the x that give a normal float, and the least or the greatest one beyond: there the gradient
-  /// is 0.
+  /// exp(x), clamped to the positive normal floats. Where it is clamped, the gradient is 0.
   var boundedExponential: Tensor { exp(clamped(to: -87.336_54...88.722_83)) }
 
   /// The nearest finite number.

@@ -1,9 +1,9 @@
 import CoixParallel
 
-/// Vectors of n (n + 1) / 2 numbers onto lower triangular matrices `[n, n]` with a positive diagonal.
+/// Maps vectors of n (n + 1) / 2 numbers onto lower triangular matrices `[n, n]` with a positive diagonal.
 ///
 /// The vector has the numbers below the diagonal, row by row, then the logarithms of the diagonal (as
-/// NumPyro's `LowerCholeskyTransform`). The volume is that of the lower triangle.
+/// NumPyro's `LowerCholeskyTransform`). Volumes are measured in the elements of the lower triangle.
 public struct LowerCholesky: Bijector {
   /// The map to Cholesky factors.
   public init() {}

@@ -1,10 +1,9 @@
 import CoixParallel
 
-/// Vectors onto those whose components increase: the first component as it is, each further one the one
-/// before plus exp(x).
+/// Maps vectors onto vectors whose components increase: y_1 = x_1, and each further y_k = y_(k-1) + exp(x_k).
 ///
-/// Of a step that is small beside the component nothing may be left, so that components are equal. An image
-/// remembers its steps; see ``Transformed``.
+/// A step that is small beside the component may be lost to rounding, so that two components are equal. An
+/// image remembers its steps nevertheless; see ``Transformed``.
 public struct Ordered: Bijector {
   /// The map to increasing vectors.
   public init() {}
@@ -32,7 +31,7 @@ public struct Ordered: Bijector {
     return y.isReal.allOfLast(1) * steps(of: y).isPositive.allOfLast(1)
   }
 
-  /// From each component to the next; y has at least one.
+  /// The steps from each component to the next; y has at least one component.
   private func steps(of y: Tensor) -> Tensor {
     let count = y.shape.last ?? 1
     return y.sliced(axis: -1, 1..<count) - y.sliced(axis: -1, 0..<count - 1)

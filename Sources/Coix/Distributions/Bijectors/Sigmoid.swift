@@ -2,7 +2,7 @@ import CoixParallel
 
 /// y = 1 / (1 + exp(-x)), onto the numbers between 0 and 1.
 ///
-/// Images are kept away from 0 and 1 by as little as a float can tell, as in NumPyro.
+/// Images are clamped to [least normal float, 1 - 2⁻²³], as in NumPyro.
 public struct Sigmoid: Bijector {
   /// The logistic map.
   public init() {}

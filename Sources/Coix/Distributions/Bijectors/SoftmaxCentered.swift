@@ -2,8 +2,8 @@ import CoixParallel
 
 /// The softmax of a vector with a 0 appended: n numbers onto the simplex of n + 1 probabilities.
 ///
-/// Probabilities are kept above 0 by as little as a normal float can tell. The volume is that of the first n
-/// probabilities, with respect to which the ``Dirichlet`` distribution has its density.
+/// Each probability is at least the least normal float. Volumes are measured in the first n probabilities, as
+/// for the density of the ``Dirichlet`` distribution.
 public struct SoftmaxCentered: Bijector {
   /// The centred softmax.
   public init() {}

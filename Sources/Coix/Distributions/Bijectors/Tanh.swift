@@ -2,7 +2,7 @@ import CoixParallel
 
 /// y = tanh(x), onto the numbers between -1 and 1.
 ///
-/// Images are kept away from both by as little as a float can tell, as ``Sigmoid``'s are.
+/// Images are clamped to [-1 + 2⁻²³, 1 - 2⁻²³].
 public struct Tanh: Bijector {
   /// The hyperbolic tangent.
   public init() {}
