@@ -197,9 +197,13 @@ public struct Draw: Sendable {
     _ type: Word.Type, _ fill: (coix_draw, UnsafeMutablePointer<Word>) -> Void
   ) -> [Word] {
     // If there is no memory for the numbers, the result is empty, and the evaluation throws the error.
-    guard Tensor.refusal("Draw", toMake: shape, rows: 1) == nil, let runs,
+    guard Tensor.refusal("Draw", toMake: shape, rows: 1) == nil,
       Memory.canGive(shape.elementCount, of: Word.self, for: "Draw")
     else { return [] }
+    guard let runs else {
+      _ = mismatch
+      return []
+    }
     var result = [Word](repeating: 0, count: shape.elementCount)
     result.withUnsafeMutableBufferPointer { buffer in
       guard var next = buffer.baseAddress else { return }
@@ -242,6 +246,11 @@ public struct Draw: Sendable {
       offsets = offsets.flatMap { offset in (0..<shape[outer]).map { offset &+ $0 &* strides[outer] } }
     }
     return offsets.map { Run(offset: $0, count: count, step: step) }
+  }
+
+  /// The poisoned result of a draw that has no runs.
+  private var mismatch: Tensor {
+    Tensor.mismatch("Draw", [shape], "not a legal shape, or one with other axes than strides")
   }
 
   /// How many threads fill the draw: in a plate one, the chunk's worker; outside of plates the caller's team,
@@ -328,9 +337,7 @@ public struct Draw: Sendable {
   /// and the memory.
   func filledRuns(_ fill: (coix_draw, Int, UnsafeMutablePointer<Float>) -> Void) -> Tensor {
     if let refusal { return refusal }
-    guard let runs else {
-      return Tensor.mismatch("Draw", [shape], "not a legal shape, or one with other axes than strides")
-    }
+    guard let runs else { return mismatch }
     guard let result = makeResult() else { return .outOfMemory }
     var element = 0
     for run in runs where run.count > 0 {

@@ -157,6 +157,11 @@ import Testing
     #expect(Draw(key: 1, shape: [2, 2], strides: [], rowStride: 1).uniform().failure != nil)
     #expect(Draw(key: 1, shape: [2], strides: [1, 2], rowStride: 1).normal().failure != nil)
     #expect(Draw(key: 1, shape: [2, 2], strides: [1], rowStride: 1).bits() == [])
+    let context = ExecutionContext.caller(team: 1)
+    context.withCurrent {
+      #expect(Draw(key: 1, shape: [2, 2], strides: [1], rowStride: 1).integers(in: 0..<3) == [])
+    }
+    #expect(context.hasFailed)
     for stride in [Int.min, -1, .max] {
       let draw = Draw(key: 1, shape: [2, 3], strides: [stride, stride], rowStride: stride)
       #expect(draw.uniform().shape == [2, 3])
