@@ -81,7 +81,9 @@ import Testing
     let context = ExecutionContext.caller(team: 1)
     try context.withCurrent {
       let index = try RowIndex([2, 2, 0, 1])
-      for _ in 0..<3 { #expect(try index.sorted(targets: 3, team: 1).order.map { Array($0) } == [2, 3, 0, 1]) }
+      for _ in 0..<3 {
+        #expect(try index.sorted(targets: 3, team: 1).order.map { Array($0) } == [2, 3, 0, 1])
+      }
       #expect(try Array(index.sorted(targets: 3, team: 1).offsets) == [0, 1, 2, 4])
       #expect(context.rowWork == RowWork(sorts: 1))
     }
