@@ -136,6 +136,7 @@ private struct FinishedEmitter: ProgramEmitter {
     }
     code.readers.identify(run.reader, as: place.reader)
     code.appendBookkeeping { machine in
+      try machine.dropUnread(run.scope, run.reader)
       try machine.replay(machine.finished(run.scope), into: place.scope, place.treatment)
       try machine.checkFailure()
     }

@@ -42,7 +42,7 @@ struct MarginalEmitter: ProgramEmitter {
         // The names that an evaluation of the program has, side by side with those that its sites have here.
         let trace = try machine.finishedTrace(inner)
         let inner = try machine.resume(place.scope, after: inner)
-        try machine.keep(names, of: inner, named: trace.sites.map(\.key), in: place.scope)
+        try machine.keep(names, of: inner, named: trace.sites.map(\.key), in: place)
         try machine.checkFailure()
       }
       code.free(inner)
@@ -56,7 +56,7 @@ struct MarginalEmitter: ProgramEmitter {
 
 extension Machine {
   /// Adds those of a program's sites that have the given names to a scope, and its metrics.
-  fileprivate func keep(_ names: [String], of program: Recorder, named own: [SiteName], in scope: Scope)
+  fileprivate func keep(_ names: [String], of program: Recorder, named own: [SiteName], in place: Place)
     throws
   {
     let kept = Set(names.map(SiteName.init))
@@ -66,18 +66,22 @@ extension Machine {
         name: unknown,
         reason: "marginal keeps it, but the program has no such site; there are \(own.map(\.text).listed)")
     }
-    let recorder = try recorder(scope)
+    let recorder = try recorder(place.scope)
     var metrics = program.metrics ?? RunningMetrics()
     if program.sites.contains(where: { $0.isObserved && !$0.isWeighed }) {
       completeWeight(&metrics, program.sites)
     }
+    var observed: [Site] = []
     for (var site, name) in zip(program.sites, own) {
       guard kept.contains(name) else {
-        if !site.isObserved { metrics.forgottenDraws += 1 }
+        if site.isObserved { observed.append(site) } else { metrics.forgottenDraws += 1 }
         continue
       }
       site.isWeighed = metrics.logWeight != nil
       recorder.append(site)
+    }
+    if reads(place.reader), let logDensity = sum(observed) {
+      metrics.forgottenDensity = metrics.forgottenDensity.map { local($0) + logDensity } ?? logDensity
     }
     try recorder.merge(metrics)
   }

@@ -95,7 +95,7 @@ struct MemoizeEmitter: ProgramEmitter {
       var metrics = try machine.recorder(proposal).metrics ?? RunningMetrics()
       let sites = try machine.finishedTrace(joined).sites
       metrics.logWeight = machine.sum(sites) ?? Tensor(0)
-      metrics.forgottenDraws = 0
+      (metrics.forgottenDraws, metrics.forgottenDensity) = (0, nil)
       metrics.weightTerms = machine.weightTerms(sites)
       recorder.metrics = metrics
       recorder.replaceSites { $0 = sites.filter { !$0.isObserved } }

@@ -132,7 +132,8 @@ struct ProposeEmitter: ProgramEmitter {
     let handedOn = try scopes.detached.map { try machine.finishedTrace($0) } ?? target
     var metrics = try machine.recorder(scopes.proposal).metrics ?? RunningMetrics()
     metrics.logWeight = weighing.logWeight
-    metrics.forgottenDraws = 0  // The sites that go on are the target's.
+    // The sites that go on are the target's.
+    (metrics.forgottenDraws, metrics.forgottenDensity) = (0, nil)
     metrics.weightTerms += weighing.terms
     if machine.hasParticles {
       metrics.summarize(weighing.logWeight)
@@ -192,11 +193,22 @@ struct Weighing {
           "the target draws it anew instead of taking the proposal's value, because one of the two traces lost a "
           + "\(Trace.suffix): give an auxiliary variable the name of a variable that both programs keep")
     }
+    for site in target.sites where site.isObserved && inProposal.contains(site.key) {
+      guard proposal.sites.contains(where: { $0.key == site.key && !$0.isObserved }) else { continue }
+      throw CoixError.site(
+        name: site.name,
+        reason:
+          "the target observes it, and the proposal draws it: the proposal's density would be that of another "
+          + "value; give the proposal the value too (condition), or do without the site there (block)")
+    }
     try Self.requireThatNamesMeet(proposal, target, isChained: isChained)
     func isGained(_ site: Site) -> Bool { site.isObserved || inProposal.contains(site.key) }
     func isPaid(_ site: Site) -> Bool { site.isObserved || inTarget.contains(site.key) }
     let gained = machine.sum(target.sites, where: isGained)
-    let paid = machine.sum(proposal.sites, where: isPaid)
+    var paid = machine.sum(proposal.sites, where: isPaid)
+    if let forgotten = recorder.metrics?.forgottenDensity.map({ machine.local($0) }) {
+      paid = paid.map { $0 + forgotten } ?? forgotten
+    }
     incremental =
       switch (gained, paid) {
       case (let gained?, let paid?): gained - paid

@@ -121,17 +121,19 @@ struct ResampleEmitter: ProgramEmitter {
       }
       metrics.weightTerms = []
       let gather = population.gather(ancestors)
+      func drawn(_ tensor: Tensor) -> Tensor {
+        let gathered = gather(tensor)
+        // A single particle outside of all plates is no row of anything.
+        return isSingle && population.instances == 1 && gathered.isMapped
+          ? gathered.unmapped().reshaped(to: tensor.shape) : gathered
+      }
       if isSingle {
-        try machine.gather(output, scope) { tensor in
-          let gathered = gather(tensor)
-          // A single particle outside of all plates is no row of anything.
-          return population.instances == 1 && gathered.isMapped
-            ? gathered.unmapped().reshaped(to: tensor.shape) : gathered
-        }
+        try machine.gather(output, scope, drawn)
       } else {
-        try machine.gatherRecent(output, scope) { gather($0) }
+        try machine.gatherRecent(output, scope, drawn)
         recorder.moveToPast(gatheringEarlier: gather)
       }
+      metrics.forgottenDensity = metrics.forgottenDensity.map(drawn)
       try gather.finish()
     } else {
       recorder.moveToPast(gatheringEarlier: nil)

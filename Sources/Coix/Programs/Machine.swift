@@ -207,11 +207,14 @@ final class Machine: @unchecked Sendable {
     try context.throwFailure()
   }
 
+  /// Whether a reader of sites reads any.
+  func reads(_ reader: TraceReader) -> Bool { reading[reader.index] }
+
   /// Lets go of the sites of a scope, all of which are in a weight, if nobody reads them there. (The program
   /// takes as many keys where it is replayed as with them.)
   func dropUnread(_ scope: Scope, _ reader: TraceReader) throws {
-    guard !reading[reader.index] else { return }
     let recorder = try recorder(scope)
+    guard !reads(reader), recorder.metrics?.logWeight != nil else { return }
     recorder.metrics?.forgottenDraws += recorder.latentCount
     recorder.forgetSites()
   }

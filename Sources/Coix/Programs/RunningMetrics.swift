@@ -58,6 +58,9 @@ struct RunningMetrics {
   /// How many latent sites were left out of the trace (``marginal(_:keeping:)``). Where a run is replayed,
   /// each takes a key as if it were there, so that what comes after has the same random numbers.
   var forgottenDraws = 0
+  /// The log-probabilities of observed sites that were left out of the trace, summed. The log-weight contains
+  /// them, so that a further propose divides by them, as it does for the observed sites that it finds.
+  var forgottenDensity: Tensor?
   /// The steps so far, if they are to be reported.
   var steps: [RunningStep] = []
 
@@ -90,6 +93,8 @@ struct RunningMetrics {
     }
     steps += later.steps
     forgottenDraws += later.forgottenDraws
+    // One of the two programs at most has a weight.
+    if let density = later.forgottenDensity { forgottenDensity = density }
   }
 
   mutating func addLossRows(_ rows: Tensor) {
@@ -99,6 +104,7 @@ struct RunningMetrics {
   /// Visits, in a fixed order, the tensors that the barrier needs.
   mutating func visit(_ body: (ExportKind, inout Tensor) throws -> Void) throws {
     try logWeight?.visited(.rows, body)
+    try forgottenDensity?.visited(.rows, body)
     for index in weightTerms.indices { try weightTerms[index].logDensity.visited(.rows, body) }
     try ess?.tensor.visited(.rows, body)
     try logZ?.tensor.visited(.rows, body)

@@ -1,4 +1,5 @@
 import Coix
+import Foundation
 import Testing
 
 /// What no later step reads is let go of, and changes no number.
@@ -106,6 +107,41 @@ import Testing
     let result = try evaluate(propose(plate(model), marginal(plate(proposal), keeping: ["z"])), seed: 0)()
     let exact = normalLogDensity(1.25, 0, 1.25.squareRoot())
     #expect(abs(Double(try result.metrics.logZ.scalar) - exact) < 0.02)
+  }
+
+  /// A further proposal divides by the densities of observations that were left out, also behind resamplings.
+  @Test func observationsThatWereLeftOutArePaidFor() throws {
+    let plate = Plate("particle", count: 20_000)
+    func model(_ more: Bool) -> Model<Tuple<>, Tuple<Tensor>> {
+      Model { trace in
+        let x = trace.sample("x", from: Normal(0, 1))
+        trace.observe("y", 1, from: Normal(x, 0.5))
+        if more { trace.observe("z", 0.5, from: Normal(x, 1)) }
+        return x
+      }
+    }
+    let (target, proposal) = (plate(model(true)), plate(model(false)))
+    let whole = try evaluate(propose(target, proposal), seed: 1)()
+    let part = try evaluate(propose(target, marginal(proposal, keeping: ["x"])), seed: 1)()
+    let (expected, found) = (whole.metrics.logWeight.scalars, part.metrics.logWeight.scalars)
+    #expect(zip(expected, found).allSatisfy { abs($0 - $1) < 1e-5 })
+    for condition in [ResamplingCondition.always, .ess(below: 0.01)] {
+      let resampled = try evaluate(propose(target, resample(proposal, when: condition)), seed: 1)()
+      let inside = resample(marginal(proposal, keeping: ["x"]), when: condition)
+      let outside = marginal(resample(proposal, when: condition), keeping: ["x"])
+      for program in [inside, outside] {
+        let part = try evaluate(propose(target, program), seed: 1)()
+        #expect(
+          zip(part.metrics.logWeight.scalars, resampled.metrics.logWeight.scalars).allSatisfy {
+            abs($0 - $1) < 1e-5
+          })
+      }
+    }
+    // The evidence of y and z together: a normal vector with covariance [[1.25, 1], [1, 2]].
+    let determinant = 1.25 * 2 - 1.0
+    let square = (2 * 1 - 2 * 1 * 0.5 + 1.25 * 0.25) / determinant
+    let exact = -log(2 * Double.pi) - 0.5 * log(determinant) - 0.5 * square
+    #expect(abs(Double(try part.metrics.logZ.scalar) - exact) < 0.02)
   }
 
   /// Values given by name are those of the stage's plates, also behind a resampling within.

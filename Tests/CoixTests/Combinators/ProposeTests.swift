@@ -327,4 +327,19 @@ import Testing
     try expectNear(result.metrics.ess, [ess])
     try expectNear(result.metrics.loss, [-weights.reduce(0, +) / 40])
   }
+
+  /// A proposal's density at a value that the target does not take has no meaning.
+  @Test func aTargetThatObservesWhatTheProposalDraws() throws {
+    let plate = Plate("particle", count: 10)
+    let simulation = Model { trace in
+      let z = trace.sample("z", from: Normal(0, 1))
+      return trace.sample("x", from: Normal(z, 1))
+    }
+    let error = #expect(throws: CoixError.self) {
+      try evaluate(propose(plate(condition(simulation, ["x": 1])), plate(simulation)), seed: 0)()
+    }
+    #expect(error?.description.contains("\"x\": the target observes it, and the proposal draws it") == true)
+    _ = try evaluate(
+      propose(plate(condition(simulation, ["x": 1])), plate(condition(simulation, ["x": 1]))), seed: 0)()
+  }
 }

@@ -140,6 +140,17 @@ import Testing
     if keep == .output { #expect(part.output.values.scalars == whole.output.values.scalars) }
   }
 
+  /// Without a resampling, too.
+  @Test func unreadSitesOfALoopWithoutResampling() throws {
+    let filter = foriLoop(1..<30, initial: Self.particles(Self.first)) { t, q in
+      compose(Self.particles(Self.step(t)), q)
+    }
+    let whole = try evaluate(filter, seed: 3)()
+    let part = try evaluate(filter, seed: 3, options: EvaluationOptions(keep: .metrics))()
+    #expect(part.metrics.logWeight.scalars == whole.metrics.logWeight.scalars)
+    #expect(try part.metrics.logZ.scalar == whole.metrics.logZ.scalar)
+  }
+
   /// Blocks and indices are let go of without recursion.
   @Test func longFiltersOnASmallStack() throws {
     let filter = Self.filter(2_000)
