@@ -2,6 +2,8 @@
 
 #include "internal.h"
 
+#include <math.h>
+
 typedef struct {
   const float *data;
   size_t element_stride, row_stride;
@@ -12,6 +14,20 @@ typedef struct {
   void (*slope)(const float *g, normal_operand x, normal_operand loc, normal_operand scale, float *dx, float *dloc,
                 float *dscale, size_t elements, size_t rows);
 } normal_table;
+
+/// The log-density of elements [0, count) of one row, summed, in double. A NaN among the values (not the parameters) counts as a
+/// value outside of the support: the log-density is -inf.
+static double normal_row(normal_operand x, normal_operand loc, normal_operand scale, size_t row, size_t count) {
+  double sum = 0.0;
+  for (size_t e = 0; e < count; e++) {
+#define AT_ROW(q) ((double)(q).data[e * (q).element_stride + row * (q).row_stride])
+    const double value = AT_ROW(x), s = AT_ROW(scale), z = (value - AT_ROW(loc)) / s;
+    if (isnan(value)) return -INFINITY;
+    sum -= 0.5 * z * z + log(2.5066282746310002 * s);
+#undef AT_ROW
+  }
+  return sum;
+}
 
 #define COIX_TEMPLATE "Copies/normal_copy.h"
 #include "copies.h"

@@ -2,7 +2,9 @@ import CoixParallel
 
 /// The distribution of 1 with some probability and 0 otherwise.
 ///
-/// Draws have no gradient. Values other than 0 and 1 are outside of the support.
+/// Draws have no gradient. Values other than 0 and 1 are outside of the support. A log-probability takes a
+/// probability to lie between the smallest normal float and 1 - 2⁻²³, as in NumPyro: beyond, it is about -87
+/// or -16 in place of -inf, and its gradient is 0. Log-odds have no such bounds.
 public struct Bernoulli: Distribution {
   private enum Form {
     case probabilities, logits

@@ -45,7 +45,8 @@ public struct Categorical: Distribution {
         .init("probability", parameter, .probability),
         .init("sum of the probabilities", parameter.sum(axis: -1), .one),
       ]
-    case .logits: [.init("logit", parameter, .logit)]
+    case .logits:
+      [.init("logit", parameter, .logit), .init("greatest logit", parameter.max(axis: -1), .real)]
     }
   }
 

@@ -25,7 +25,7 @@ public struct Delta: Distribution {
   }
 
   public var shape: Shape { value.shape }
-  public var parameters: [DistributionParameter] { [] }
+  public var parameters: [DistributionParameter] { [.init("value", value, .logOdds)] }
   public var finiteSupport: FiniteSupport? { FiniteSupport(points: [value], elementRank: eventRank) }
 
   /// The point itself; gradients flow to it.

@@ -53,6 +53,7 @@ public struct DistributionParameter: Sendable {
     case zero = "0"
     case one = "1"
     case probability = "between 0 and 1"
+    case probabilityBelow1 = "at least 0 and below 1"
     case count = "a whole number, at least 0"
 
     func holds(for value: Float) -> Bool {
@@ -68,6 +69,7 @@ public struct DistributionParameter: Sendable {
       case .zero: value == 0
       case .one: (value - 1).magnitude < 1e-6
       case .probability: value >= 0 && value <= 1
+      case .probabilityBelow1: value >= 0 && value < 1
       case .count: value >= 0 && value.isFinite && value == value.rounded()
       }
     }

@@ -58,7 +58,7 @@ public struct NegativeBinomial: Distribution {
     let failures = DistributionParameter("concentration", concentration, .positive)
     switch form {
     case .mean: return [failures, .init("mean", parameter, .nonnegative)]
-    case .probabilities: return [failures, .init("probability", parameter, .probability)]
+    case .probabilities: return [failures, .init("probability", parameter, .probabilityBelow1)]
     case .logits: return [failures, .init("logit", parameter, .logit)]
     }
   }
@@ -72,7 +72,8 @@ public struct NegativeBinomial: Distribution {
       case .probabilities: number * (parameter / (1 - parameter))
       case .logits: number * exp(parameter)
       }
-    return draw.with(key: poissonKey).poisson(rate)
+    // NumPyro's rate, where that is a float.
+    return draw.with(key: poissonKey).poisson(minimum(rate, Tensor(.greatestFiniteMagnitude)))
   }
 
   public func logProb(of value: Tensor, reducing: Int) -> Tensor {

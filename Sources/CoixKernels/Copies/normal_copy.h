@@ -36,18 +36,16 @@ INLINE void COPY(density_elements)(normal_operand x, size_t x_row, normal_operan
     d = d * inverse[e];                                                                            \
   }                                                                                                \
   squares = v_fma(d, d, squares);
-  // A NaN among the values (not the parameters) counts as a value outside of the support: the log-density is -inf.
-#define SUPPORTED(LOAD, ...)                                                                       \
-  if (__builtin_reduce_or(y != y))                                                                 \
-    for (size_t e = 0; e < count; e++) {                                                           \
-      v16 value = LOAD(x, e, __VA_ARGS__);                                                         \
-      y = value != value ? (v16)(-INFINITY) : y;                                                   \
-    }
+  // What is not finite may have overflowed on the way.
+#define CHECKED(n)                                                                                 \
+  if (__builtin_reduce_or(!(v_abs(y) < INFINITY)))                                                 \
+    for (size_t l = 0; l < (n); l++)                                                               \
+      if (!(fabsf(y[l]) < INFINITY)) y[l] = (float)(normal_row(x, loc, scale, i + l, count) + (wide ? constant : 0.0));
   for (; i + 16 <= rows; i += 16) {
     v16 squares = (v16)(0.0f), logs = offset;
     for (size_t e = 0; e < count; e++) { ELEMENT(AT, i) }
     v16 y = v_fma((v16)(-0.5f), squares, -logs);
-    SUPPORTED(AT, i)
+    CHECKED(16)
     if (wide) wide[i / 16] += v_widen(y) - constant;
     else v_store(out + i, y);
   }
@@ -56,12 +54,12 @@ INLINE void COPY(density_elements)(normal_operand x, size_t x_row, normal_operan
     v16 squares = (v16)(0.0f), logs = offset;
     for (size_t e = 0; e < count; e++) { ELEMENT(AT_PART, i, n) }
     v16 y = v_fma((v16)(-0.5f), squares, -logs);
-    SUPPORTED(AT_PART, i, n)
+    CHECKED(n)
     if (wide) wide[i / 16] += v_widen(y) - constant;
     else v_store_part(out + i, y, n);
   }
 #undef ELEMENT
-#undef SUPPORTED
+#undef CHECKED
 }
 
 /// Calls density_elements with constant row strides, so that each layout (which operands vary over the rows) has a loop of its
@@ -119,9 +117,15 @@ INLINE void COPY(slope_rows)(const float *g_, const float *x_, size_t xr, const 
   v16 z = (LOAD(x_, xr, __VA_ARGS__) - LOAD(loc_, lr, __VA_ARGS__)) * r;                           \
   v16 h = g * r;                                                                                   \
   v16 d = h * z, slope = v_fma(d, z, -h);                                                          \
-  if (__builtin_reduce_or(g == 0.0f)) {                                                            \
+  if (__builtin_reduce_or((g == 0.0f) | !(v_abs(slope) < INFINITY))) {                             \
     d = g == 0.0f ? (v16)(0.0f) : d;                                                               \
     slope = g == 0.0f ? (v16)(0.0f) : slope;                                                       \
+    for (size_t l = 0; l < coix_min(16, rows - i); l++) /* what may have overflowed on the way */  \
+      if (!(fabsf(slope[l]) < INFINITY)) {                                                         \
+        const double s = scale_[sr * (i + l)], w = ((double)x_[xr * (i + l)] - (double)loc_[lr * (i + l)]) / s; \
+        d[l] = (float)((double)g[l] * w / s);                                                      \
+        slope[l] = (float)((double)g[l] * (w * w - 1.0) / s);                                      \
+      }                                                                                            \
   }
   for (; i + 16 <= rows; i += 16) {
     SLOPE(v_operand, v_store, i)

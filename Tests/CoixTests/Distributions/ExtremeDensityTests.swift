@@ -25,6 +25,20 @@ import Testing
       && zip(found, expected).allSatisfy { $0 == $1 || abs($0 - $1) <= tolerance * abs($1) }
   }
 
+  /// Differences and reciprocals that no float holds, on the way to a log-density that one does.
+  @Test func normalsAtTheEndsOfTheFloats() throws {
+    expectDensity(Normal(1e38, 1e38), at: -3e38, -96.417_17)
+    expectDensity(Normal(0, 1e-45), at: 0, 102.359_99)
+    expectDensity(LogNormal(0, 1e-45), at: 1, 102.359_99)
+    expectDensity(HalfNormal(1e-45), at: 1e-45, 102.553_14)
+    let slopes = try gradient(at: [1e38, 1e38]) { Normal($0[0], $0[1]).logProb(of: -3e38) }
+    #expect(isNear(slopes, [-4e-38, 1.5e-37]))
+    // A row of its own among others, and vectors.
+    let rows = Normal(Tensor([0, 1e38]), Tensor([1, 1e38])).logProb(of: Tensor([0, -3e38])).scalars
+    #expect(isNear(rows, [-0.918_938_53, -96.417_17]))
+    expectDensity(Normal(1e38, 1e38).expanded(to: [2]).event(1), at: [-3e38, -3e38], -192.834_34)
+  }
+
   @Test func squaresAndWidthsThatOverflow() throws {
     expectDensity(Cauchy(0, 1), at: 1e20, -93.248_134)
     expectDensity(Cauchy(0, 1), at: 1e30, -139.299_84)

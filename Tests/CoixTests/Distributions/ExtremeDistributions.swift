@@ -26,7 +26,9 @@ struct ExtremeDistribution: Sendable, CustomTestStringConvertible {
   }
 
   static let numbers: [ExtremeDistribution] =
-    family("Normal", [[0, 1e-38], [1e30, 1e-30], [0, 1e38], [3e38, 1e37]]) { Normal($0[0], $0[1]) }
+    family("Normal", [[0, 1e-38], [1e30, 1e-30], [0, 1e38], [3e38, 1e37], [1e38, 1e38], [-3e38, 1e38]]) {
+      Normal($0[0], $0[1])
+    }
     + family("LogNormal", [[0, 50], [0, 1e-6], [100, 1], [-200, 1], [0, 1e4]]) { LogNormal($0[0], $0[1]) }
     + family("HalfNormal", [[1e-38], [1e38], [1e-30]]) { HalfNormal($0[0]) }
     + family("TruncatedNormal between bounds", [[0, 1, 8, 9], [5, 1e-4, 0, 1], [0, 1e-3, 0, 1e-6]]) {
@@ -85,7 +87,9 @@ struct ExtremeDistribution: Sendable, CustomTestStringConvertible {
     + family("NegativeBinomial by probability", [[1e-6, 0.5], [10, 0], [10, 1e-30], [1, 0.999_999]]) {
       NegativeBinomial($0[0], probabilities: $0[1])
     }
-    + family("NegativeBinomial by logit", [[10, Tensor(-.infinity)], [10, -1e3], [1e-6, 1], [1, 14]]) {
+    + family(
+      "NegativeBinomial by logit", [[10, Tensor(-.infinity)], [10, -1e3], [1e-6, 1], [1, 14], [3, 60]]
+    ) {
       NegativeBinomial($0[0], logits: $0[1])
     }
     + family("Poisson", [[0], [1e-30], [1e7], [1e9]]) { Poisson($0[0]) }
