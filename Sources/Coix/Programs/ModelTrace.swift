@@ -31,6 +31,12 @@ public struct ModelTrace {
     recorder.observe(name, value, from: distribution, within: local.sizes, treatment: treatment)
   }
 
+  /// The same observation, of a number or an array of numbers.
+  @_disfavoredOverload
+  public func observe(_ name: String, _ value: some TensorConvertible, from distribution: some Distribution) {
+    observe(name, value.asTensor, from: distribution)
+  }
+
   /// A factor: `logDensity`, one number for each particle (and element of the local plates), enters the
   /// weight.
   public func factor(_ name: String, _ logDensity: Tensor) {

@@ -37,6 +37,10 @@ public struct Plate: Hashable, Sendable {
     return data.mapped(plate: name)
   }
 
+  /// Maps an array of numbers over the plate, one for each row.
+  @_disfavoredOverload
+  public func mapped(_ data: some TensorConvertible) -> Tensor { mapped(data.asTensor) }
+
   /// Maps each tensor of a tree over the plate.
   public func mapped<Tree: TensorTree>(_ tree: Tree) -> Tree {
     (try? tree.mapTensors { mapped($0) }) ?? tree  // the transform doesn't throw

@@ -143,6 +143,16 @@ public func select(_ condition: Tensor, _ a: Tensor, _ b: Tensor) -> Tensor {
     from: a, b, { Tensor.selected(condition, $0, 0) }, { Tensor.selected(condition, 0, $0) })
 }
 
+/// Unavailable: Swift's `max` chooses one of two values. Use `maximum(_:_:)`, which chooses for each element.
+@available(*, unavailable, message: "write maximum(a, b), which takes the greater of the two in each element")
+@_disfavoredOverload
+public func max(_ a: Tensor, _ b: Tensor) -> Tensor { a }
+/// Unavailable: Swift's `min` chooses one of two values. Use `minimum(_:_:)`, which chooses for each element.
+@available(*, unavailable, message: "write minimum(a, b), which takes the less of the two in each element")
+@_disfavoredOverload
+public func min(_ a: Tensor, _ b: Tensor) -> Tensor { a }
+
+
 /// The larger of two, elementwise; event shapes broadcast. NaN where either is NaN.
 ///
 /// The gradient flows to the larger one, half to each at a tie (as in JAX).

@@ -133,13 +133,18 @@ public struct Tensor: Sendable {
   /// A vector.
   public init(_ scalars: [Float]) { self.init(scalars, shape: [scalars.count]) }
 
+  /// The poisoned result for rows of a matrix that have different lengths; nil if they have not.
+  static func refusal(forRowsOf lengths: [Int]) -> Tensor? {
+    guard lengths.contains(where: { $0 != lengths[0] }) else { return nil }
+    return Tensor(failure: .argument("Tensor: the rows of a matrix must be of one length, are of \(lengths)"))
+  }
+
   /// A matrix, given by its rows. Poisoned if the rows have different lengths.
   @_disfavoredOverload
   public init(_ rows: [[Float]]) {
     let width = rows.first?.count ?? 0
-    guard rows.allSatisfy({ $0.count == width }) else {
-      self.init(
-        failure: .argument("Tensor: the rows of a matrix must be of one length, are of \(rows.map(\.count))"))
+    if let refusal = Self.refusal(forRowsOf: rows.map(\.count)) {
+      self = refusal
       return
     }
     let shape: Shape = [rows.count, width]

@@ -35,6 +35,17 @@ extension Double: TensorConvertible {
 extension Array: TensorConvertible where Element: TensorConvertible {
   /// The elements one after the other, along a new first axis.
   public var asTensor: Tensor {
-    isEmpty ? Tensor([Float]()) : Tensor.stack(map(\.asTensor), axis: 0)
+    let parts = map(\.asTensor)
+    guard !isEmpty else { return Tensor([Float]()) }
+    guard parts.allSatisfy({ $0.shape.rank == 1 && $0.failure == nil }) else {
+      return Tensor.stack(parts, axis: 0)
+    }
+    return Tensor.refusal(forRowsOf: parts.map { $0.shape[0] }) ?? Tensor.stack(parts, axis: 0)
   }
+}
+
+extension Tensor {
+  /// A tensor of a number, or of an array of numbers, of any of Swift's types.
+  @_disfavoredOverload
+  public init(_ value: some TensorConvertible) { self = value.asTensor }
 }

@@ -170,4 +170,21 @@ import Testing
     }
     #expect(result.gradient.scalar == 0)
   }
+
+  /// Numbers and arrays of Swift's types, as values and as data.
+  @Test func valuesAndData() throws {
+    let (float, double, wholes): (Float, Double, [Int]) = (0.5, 0.5, [1, 2, 3])
+    #expect(Tensor(double).scalar == 0.5 && Tensor(wholes).scalars == [1, 2, 3] && Tensor(whole).shape == [])
+    let plate = Plate("row", count: 3)
+    let model = Model { (trace, x: Tensor) in
+      let mean = trace.sample("mean", from: Normal(0, 1))
+      trace.observe("y", float, from: Normal(mean, 1))
+      trace.observe("x", x, from: Normal(mean, 1))
+      return mean
+    }
+    let found = try evaluate(plate(model), seed: 0)(plate.mapped(wholes))
+    let expected = try evaluate(plate(model), seed: 0)(plate.mapped(Tensor([1, 2, 3])))
+    #expect(found.metrics.logWeight.scalars == expected.metrics.logWeight.scalars)
+    #expect(found.trace["y"]?.value.scalars == [0.5, 0.5, 0.5])
+  }
 }

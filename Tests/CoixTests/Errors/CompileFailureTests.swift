@@ -56,8 +56,13 @@ import Testing
         let z: Tensor = 1
         if z > 0 { return }  // refused
         if z == 2 { return }  // refused
+        _ = max(z, 2)  // refused
+        _ = min(z, z)  // refused
         """,
-      reasons: ["compare with .>", "compare with .==", "choose with select(condition, a, b)"]),
+      reasons: [
+        "compare with .>", "compare with .==", "choose with select(condition, a, b)", "write maximum(a, b)",
+        "write minimum(a, b)",
+      ]),
     Snippet(
       name: "kernelThatObserves",
       body: """
