@@ -152,7 +152,6 @@ public func max(_ a: Tensor, _ b: Tensor) -> Tensor { a }
 @_disfavoredOverload
 public func min(_ a: Tensor, _ b: Tensor) -> Tensor { a }
 
-
 /// The larger of two, elementwise; event shapes broadcast. NaN where either is NaN.
 ///
 /// The gradient flows to the larger one, half to each at a tie (as in JAX).
