@@ -63,7 +63,7 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Benchmarks",
-      exclude: ["Peers", "Results"]),
+      exclude: ["Limits", "Peers", "Results"]),
     .executableTarget(
       name: "examples",
       dependencies: [
