@@ -64,6 +64,12 @@ public struct Bench: ParsableCommand {
     if let workload, Workloads.all.allSatisfy({ $0.name != workload }) {
       throw ValidationError("there is no workload '\(workload)'; there are: \(Workloads.names)")
     }
+    if let mode, let workload = Workloads.all.first(where: { $0.name == workload }),
+      !workload.modes.contains(where: { $0.key == mode })
+    {
+      let modes = workload.modes.map(\.key.rawValue).joined(separator: ", ")
+      throw ValidationError("\(workload.name) has no mode '\(mode.rawValue)'; it has: \(modes)")
+    }
     if let particles, particles < 1 {
       throw ValidationError("--particles must be at least 1, is \(particles)")
     }

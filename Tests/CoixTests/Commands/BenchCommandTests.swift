@@ -41,6 +41,7 @@ import Testing
     (["--threads", "1,x"], "The value '1,x' is invalid for '--threads <n|t1,t2,…>'"),
     (["--workload", "none"], "there is no workload 'none'; there are: vae, filter, "),
     (["--mode", "none"], "The value 'none' is invalid for '--mode <mode>'"),
+    (["--workload", "filter", "--mode", "gradient"], "filter has no mode 'gradient'; it has: forward"),
     (["--particles", "0"], "--particles must be at least 1, is 0"),
     (["--repeats", "-1"], "--repeats must be between 1 and 1,000,000, is -1"),
     (
