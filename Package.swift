@@ -59,11 +59,11 @@ let package = Package(
     .executableTarget(
       name: "bench",
       dependencies: [
-        "Coix", "CoixKernels", "ExampleModels",
+        "Coix", "CoixKernels", "CoixParallel", "ExampleModels",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Benchmarks",
-      exclude: ["Peers"]),
+      exclude: ["Limits", "Peers", "Results"]),
     .executableTarget(
       name: "examples",
       dependencies: [

@@ -12,8 +12,8 @@ public struct Bench: ParsableCommand {
     discussion: """
       Prints the median over the repeats, the rate, the speed-up over one thread (if that was measured), \
       the efficiency (speed-up for each thread), the share of the time outside of parallel regions, peak memory, and a hash \
-      of the result's bits: the same in all rows of a mode. In mode train a particle is a point of the batch, and times are \
-      those of a step.
+      of the result's bits: the same in all rows of a mode. In mode train times are those of a step, and a particle is, with \
+      vae, a point of the batch.
       """)
 
   @Option(help: ArgumentHelp("What to run: \(Workloads.names). (default: all)", valueName: "name"))
@@ -23,7 +23,7 @@ public struct Bench: ParsableCommand {
   var mode: Mode?
   @Option(
     parsing: .unconditional,
-    help: "Particles; with --mode train the batch. (default: 1000000, batches of 300)")
+    help: "Particles, or rows of data; training has its own unless --mode train. (default: the workload's)")
   var particles: Int?
   @Option(
     parsing: .unconditional,
@@ -33,8 +33,10 @@ public struct Bench: ParsableCommand {
   var threads: ThreadCounts?
   @Flag(help: "Take a single number of --threads for itself, without those below it.")
   var exact = false
-  @Option(parsing: .unconditional, help: "Timings for each row; each takes 50 ms or more.")
-  var repeats = 7
+  @Option(
+    parsing: .unconditional,
+    help: "Timings for each row; each takes 50 ms or more. (default: 7, above a second 3)")
+  var repeats: Int?
   @Option(help: ArgumentHelp("Write the figures into a file, too.", valueName: "file"), completion: .file())
   var json: String?
   @Flag(help: "Only print the seconds from the start of this process to a first result of 3,000 particles.")
@@ -62,19 +64,31 @@ public struct Bench: ParsableCommand {
     if let workload, Workloads.all.allSatisfy({ $0.name != workload }) {
       throw ValidationError("there is no workload '\(workload)'; there are: \(Workloads.names)")
     }
+    if let mode, let workload = Workloads.all.first(where: { $0.name == workload }),
+      !workload.modes.contains(where: { $0.key == mode })
+    {
+      let modes = workload.modes.map(\.key.rawValue).joined(separator: ", ")
+      throw ValidationError("\(workload.name) has no mode '\(mode.rawValue)'; it has: \(modes)")
+    }
     if let particles, particles < 1 {
       throw ValidationError("--particles must be at least 1, is \(particles)")
     }
     if let particles, particles > Int32.max {
       throw ValidationError("--particles must be at most \(Int32.max), is \(particles)")
     }
-    guard (1...1_000_000).contains(repeats) else {
+    if let repeats, !(1...1_000_000).contains(repeats) {
       throw ValidationError("--repeats must be between 1 and 1,000,000, is \(repeats)")
     }
   }
 
   private var threadCounts: [Int] {
     (threads ?? .upTo(ProcessInfo.processInfo.activeProcessorCount)).counts(exact: exact)
+  }
+
+  /// What the user says about particles; training takes it only if it alone is asked for.
+  private func particles(of workload: any Workload, _ mode: Mode) -> Int? {
+    let isAlone = self.mode == mode || self.workload == workload.name && workload.modes.count == 1
+    return mode != .train || isAlone ? particles : nil
   }
 
   public func run() throws {
@@ -89,11 +103,10 @@ public struct Bench: ParsableCommand {
     // Before anything takes its time: whether the file can be written.
     if let json { try WholeFile.checkWritable(json) }
     for workload in Workloads.all where self.workload ?? workload.name == workload.name {
-      for mode in workload.modes where self.mode ?? mode == mode {
-        // A batch is not a number of particles, unless training is all that is asked for.
-        let particles = mode == .train && self.mode == nil ? nil : particles
+      for (mode, defaultParticles) in workload.modes where self.mode ?? mode == mode {
         let rows = try workload.measure(
-          mode, particles: particles ?? mode.defaultParticles, threads: threadCounts, repeats: repeats
+          mode, particles: particles(of: workload, mode) ?? defaultParticles, threads: threadCounts,
+          repeats: repeats
         ) { row, base in console.say(ResultTable.line(row, comparedWith: base)) }
         measurements += rows
         if Set(rows.map(\.digest)).count > 1 {

@@ -11,10 +11,8 @@ enum FirstResult {
   /// The kernel knows the start in ticks of 10 ms, rounded down: the figure is up to 10 ms too long, never
   /// too short.
   static func json() throws -> String {
-    var job = VAEWorkload.Forward(
-      vae: VAE(key: 0), data: try PointData.moons(particles, key: 0), workers: .standard)
-    try job.run()
-    let logZ = try job.metrics?.logZ.scalar ?? .nan
+    let data = try PointData.moons(particles, key: 0)
+    let logZ = try VAE(key: 0).metrics(data, workers: .standard).logZ.scalar
     guard let seconds = secondsSinceStart else {
       throw CoixError.file(path: "/proc/self/stat", reason: "does not tell when this process was started")
     }

@@ -19,17 +19,17 @@ struct Measurement: Codable, Sendable {
 }
 
 extension Workload {
-  /// Measures at each thread count.
+  /// Measures at each thread count, by default seven times, or three what takes longer than a second.
   ///
   /// `report` is called with each measurement and, if it is known by then, that of one thread.
   func measure(
-    _ mode: Mode, particles: Int, threads: [Int], repeats: Int,
+    _ mode: Mode, particles: Int, threads: [Int], repeats: Int?,
     report: (Measurement, _ base: Measurement?) -> Void
   ) throws -> [Measurement] {
-    let data = try makeData(mode, particles: particles)
+    let makeJob = try jobs(mode, particles: particles)
     var result: [Measurement] = []
     for count in threads {
-      let measurement = try measure(mode, data, particles, Workers(threads: count), repeats)
+      let measurement = try measure(mode, makeJob, particles, Workers(threads: count), repeats)
       result.append(measurement)
       report(measurement, result.first { $0.threads == 1 })
     }
@@ -37,17 +37,19 @@ extension Workload {
   }
 
   private func measure(
-    _ mode: Mode, _ data: Tensor, _ particles: Int, _ workers: Workers, _ repeats: Int
+    _ mode: Mode, _ makeJob: (Workers) throws -> any Job, _ particles: Int, _ workers: Workers,
+    _ repeats: Int?
   ) throws -> Measurement {
     PeakMemory.reset()
-    var job = try makeJob(mode, data: data, particles: particles, workers: workers)
+    var job = try makeJob(workers)
     // The first runs fill the buffer pools, and their results are what is hashed.
     var digest = Digest()
     var once = 0.0
-    for _ in 0..<max(2, mode.runsPerTiming) { once = try seconds { try job.run() } }
+    for _ in 0..<mode.firstRuns { once = try seconds { try job.run() } }
     job.addResult(to: &digest)
 
-    let runs = max(mode.runsPerTiming, Int((0.05 / max(once, 1e-6)).rounded()))
+    let runs = max(1, Int((0.05 / max(once, 1e-6)).rounded()))
+    let repeats = repeats ?? (once > 1 ? 3 : 7)
     let regionsBefore = workers.regionSeconds
     let timings = try (0..<repeats).map { _ in try seconds { for _ in 0..<runs { try job.run() } } }
     let total = timings.reduce(0, +)

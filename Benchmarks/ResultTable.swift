@@ -6,7 +6,7 @@ enum ResultTable {
     "workload", "mode", "particles", "threads", "median", "particles/s", "speed-up", "efficiency", "serial",
     "peak", "digest",
   ]
-  private static let widths = [-8, -8, 11, 7, 10, 13, 8, 10, 7, 8, 16]
+  private static let widths = [-10, -8, 11, 7, 10, 13, 8, 10, 7, 8, 16]
 
   static var head: String { line(titles) }
 

@@ -11,22 +11,19 @@ public enum Mode: String, CaseIterable, ExpressibleByArgument, Sendable {
   /// A step of training.
   case train
 
-  /// Particles, unless the user says.
-  var defaultParticles: Int { self == .train ? 300 : 1_000_000 }
-  /// The least number of runs that one timing takes together, since a single one is too short to be timed.
-  var runsPerTiming: Int { self == .train ? 100 : 1 }
+  /// How many runs come before the timings; the last one's result is what is hashed.
+  var firstRuns: Int { self == .train ? 10 : 2 }
 }
 
 /// A piece of work that `bench` knows. A new one is a file of its own and a line in ``Workloads/all``.
 protocol Workload: Sendable {
   var name: String { get }
-  /// What can be timed of it; what needs the least memory comes first, since a row's peak memory includes
-  /// what the rows before left in the buffer pools.
-  var modes: [Mode] { get }
-  /// What a job works on: made once, for all thread counts.
-  func makeData(_ mode: Mode, particles: Int) throws -> Tensor
-  /// The work, ready to be run again and again.
-  func makeJob(_ mode: Mode, data: Tensor, particles: Int, workers: Workers) throws -> any Job
+  /// What can be timed of it, and on how many particles, unless the user says. What needs the least memory
+  /// comes first, since a row's peak memory includes what is kept of the rows before.
+  var modes: KeyValuePairs<Mode, Int> { get }
+  /// Makes a mode's data, once for all thread counts. What it returns makes the work, ready to be run again
+  /// and again, for each of them.
+  func jobs(_ mode: Mode, particles: Int) throws -> (Workers) throws -> any Job
 }
 
 /// Work that can be run again and again. The first runs give the same results on any number of threads.
@@ -37,8 +34,11 @@ protocol Job {
   func addResult(to digest: inout Digest)
 }
 
-/// The workloads.
+/// The workloads; those that need the least memory come first.
 enum Workloads {
-  static let all: [any Workload] = [VAEWorkload()]
+  static let all: [any Workload] = [
+    VAEWorkload(), FilterWorkload(), ImportanceWorkload(), RandomWorkload(), ResampleWorkload(),
+    MixtureWorkload(), DenseWorkload(), AnnealWorkload(), WideWorkload(), SMCWorkload(),
+  ]
   static var names: String { all.map(\.name).joined(separator: ", ") }
 }

@@ -1,6 +1,7 @@
 import Coix
 
-/// The variational autoencoder of coix's first tutorial: two-dimensional points, a two-dimensional code.
+/// The variational autoencoder of coix's first tutorial: two-dimensional points and codes, or what other
+/// networks take.
 ///
 /// Prior z ~ Normal(0, 1), decoder x ~ Normal(f(z), 1), encoder z ~ Normal(g(x), 0.01), with perceptrons f
 /// and g.
@@ -30,8 +31,8 @@ public struct VAE: TensorTree {
 
   /// z from its prior; hands the point on.
   public var prior: Kernel<Tuple<Tensor>, Tuple<Tensor, Tensor>> {
-    Kernel { (trace, x: Tensor) in
-      let z = trace.sample("z", from: Normal(0, 1).expanded(to: [2]).event(1))
+    Kernel { [code = decoder.layers.first?.kernel.shape[0] ?? 2] (trace, x: Tensor) in
+      let z = trace.sample("z", from: Normal(0, 1).expanded(to: [code]).event(1))
       return (z, x)
     }
   }

@@ -1,7 +1,8 @@
 import Coix
 import Foundation
 import Testing
-import bench
+
+@testable import bench
 
 @Suite struct BenchCommandTests {
   /// An object of the JSON that `bench` writes, as the scripts read it.
@@ -16,6 +17,10 @@ import bench
     let peakMemoryMB: Double?
     let serialShare: Double
     let digest: String
+  }
+
+  private static func records(_ file: String) throws -> [Record] {
+    try JSONDecoder().decode([Record].self, from: Data(contentsOf: URL(fileURLWithPath: file)))
   }
 
   @Test func readsThreadCounts() {
@@ -34,8 +39,9 @@ import bench
     (["--threads", "0"], "the number of threads must be at least 1, is 0"),
     (["--threads", "2,-1"], "the number of threads must be at least 1, is -1"),
     (["--threads", "1,x"], "The value '1,x' is invalid for '--threads <n|t1,t2,…>'"),
-    (["--workload", "none"], "there is no workload 'none'; there are: vae"),
+    (["--workload", "none"], "there is no workload 'none'; there are: vae, filter, "),
     (["--mode", "none"], "The value 'none' is invalid for '--mode <mode>'"),
+    (["--workload", "filter", "--mode", "gradient"], "filter has no mode 'gradient'; it has: forward"),
     (["--particles", "0"], "--particles must be at least 1, is 0"),
     (["--repeats", "-1"], "--repeats must be between 1 and 1,000,000, is -1"),
     (
@@ -71,11 +77,10 @@ import bench
     try withTemporaryFolder { folder in
       let file = "\(folder)/bench.json"
       let command = try Bench.parse([
-        "--particles", "5000", "--threads", "1,3", "--repeats", "2", "--json", file,
+        "--workload", "vae", "--particles", "5000", "--threads", "1,3", "--repeats", "2", "--json", file,
       ])
       try command.run()
-      let records = try JSONDecoder().decode(
-        [Record].self, from: Data(contentsOf: URL(fileURLWithPath: file)))
+      let records = try Self.records(file)
       #expect(records.count == 6)
       for mode in ["forward", "gradient", "train"] {
         let rows = records.filter { $0.mode == mode }
@@ -89,6 +94,30 @@ import bench
           #expect((0...1).contains(row.serialShare))
           #expect(row.peakMemoryMB ?? 1 > 0)
         }
+      }
+    }
+  }
+
+  /// Each workload on few particles, of several chunks where that is quick.
+  @Test(arguments: Workloads.all.map(\.name))
+  func givesTheSameOnAnyNumberOfThreads(_ name: String) throws {
+    let workload = try #require(Workloads.all.first { $0.name == name })
+    let particles = ["filter": 100, "mixture": 4, "random": 300_000, "resample": 300_000][name] ?? 3_000
+    try withTemporaryFolder { folder in
+      let file = "\(folder)/bench.json"
+      try Bench.parse([
+        "--workload", name, "--particles", "\(particles)", "--threads", "1,2", "--repeats", "1", "--json",
+        file,
+      ]).run()
+      let records = try Self.records(file)
+      #expect(records.map(\.workload) == Array(repeating: name, count: 2 * workload.modes.count))
+      for (mode, count) in workload.modes {
+        let rows = records.filter { $0.mode == mode.rawValue }
+        #expect(rows.map(\.threads) == [1, 2])
+        #expect(Set(rows.map(\.digest)).count == 1)
+        // Training has particles of its own, unless it is all that there is.
+        let isAlone = mode != .train || workload.modes.count == 1
+        #expect(rows.allSatisfy { $0.particles == (isAlone ? particles : count) })
       }
     }
   }

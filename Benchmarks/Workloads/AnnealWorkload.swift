@@ -1,0 +1,30 @@
+import Coix
+
+/// The annealed sampler of coix's example: nested variational inference on the way from a wide normal to
+/// eight modes.
+struct AnnealWorkload: Workload {
+  let name = "anneal"
+  let modes: KeyValuePairs<Mode, Int> = [.train: 36, .gradient: 100_000, .forward: 1_000_000]
+
+  func jobs(_ mode: Mode, particles: Int) throws -> (Workers) throws -> any Job {
+    let plate = Plate("particle", count: particles)
+    let sampler = AnnealedSampler()
+    return { workers in
+      let options = EvaluationOptions(workers: workers, keep: .metrics)
+      func gradient(_ sampler: AnnealedSampler, seed: PRNGKey) throws -> ValueWithGradient<AnnealedSampler> {
+        try valueWithGradient(at: sampler, workers: workers) { sampler in
+          try evaluate(sampler.training(plate), seed: seed, options: options)().metrics.loss
+        }
+      }
+      switch mode {
+      case .forward:
+        return EvaluationJob { try evaluate(sampler.inference(plate), seed: 0, options: options)().metrics }
+      case .gradient: return GradientJob { try gradient(sampler, seed: 0) }
+      case .train:
+        return TrainingJob(sampler) { step, sampler in
+          try gradient(sampler, seed: PRNGKey(seed: 0).folded(in: step))
+        }
+      }
+    }
+  }
+}
