@@ -168,7 +168,7 @@ extension Machine {
   /// It is handed on and not copied, so that later barriers complete its metrics only once.
   fileprivate func finished(_ scope: Scope) throws -> Recorder {
     let recorder = try recorder(scope)
-    recorder.finish(sorting: true)
+    recorder.recorded.finish(sorting: true)
     close(scope)
     return recorder
   }

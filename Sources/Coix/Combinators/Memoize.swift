@@ -98,7 +98,7 @@ struct MemoizeEmitter: ProgramEmitter {
       (metrics.forgottenDraws, metrics.forgottenDensity) = (0, nil)
       metrics.weightTerms = machine.weightTerms(sites)
       recorder.metrics = metrics
-      recorder.replaceSites { $0 = sites.filter { !$0.isObserved } }
+      recorder.recorded.replace { $0 = sites.filter { !$0.isObserved } }
       machine.close(proposal)
     }
     code.appendBarrier(.exactly(count)) { machine, barrier in
@@ -147,7 +147,7 @@ extension Machine {
       trace.sites[index].value = population.read(values, particles: stored + population.particles)
       trace.sites[index].logProb = Tensor(0)
     }
-    recorder.replaceSites { $0 = trace.sites }
+    recorder.recorded.replace { $0 = trace.sites }
   }
 
   /// At the barrier: keeps the particles that differ and have the greatest weights.

@@ -66,7 +66,7 @@ struct ResampleEmitter: ProgramEmitter {
     code.then { code in
       code.append { machine in
         try machine.completeWeight(of: inner)
-        try machine.recorder(inner).finish(sorting: machine.hasParticles)
+        try machine.recorder(inner).recorded.finish(sorting: machine.hasParticles)
         try machine.dropUnread(inner, reader)
       }
       if code.hasParticles {
@@ -131,12 +131,12 @@ struct ResampleEmitter: ProgramEmitter {
         try machine.gather(output, scope, drawn)
       } else {
         try machine.gatherRecent(output, scope, drawn)
-        recorder.moveToPast(gatheringEarlier: gather)
+        recorder.recorded.moveToPast(gatheringEarlier: gather)
       }
       metrics.forgottenDensity = metrics.forgottenDensity.map(drawn)
       try gather.finish()
     } else {
-      recorder.moveToPast(gatheringEarlier: nil)
+      recorder.recorded.moveToPast(gatheringEarlier: nil)
     }
 
     if !isMet.contains(false) {

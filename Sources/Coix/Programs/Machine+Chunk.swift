@@ -81,13 +81,13 @@ extension Machine {
     try root.requireSitesOfGiven()
     var metrics = root.metrics ?? RunningMetrics()
     // A program without a weight of its own has that of its observed sites.
-    completeWeight(&metrics, root.recent)
+    completeWeight(&metrics, root.recorded.recent)
     root.metrics = metrics
     switch keep {
     case .everything: break
-    case .output: root.forgetSites()
+    case .output: root.recorded = RecordedSites()
     case .metrics:
-      root.forgetSites()
+      root.recorded = RecordedSites()
       unkeptOutput = try take(output)
     }
   }

@@ -39,7 +39,7 @@ extension Machine {
   /// The same for a program whose scope is closed. Its past sites stay unread if nothing happens to them.
   func replay(_ program: Recorder, into scope: Scope, _ treatment: SiteTreatment) throws {
     let recorder = try recorder(scope)
-    let sites = recorder.takePast(of: program, treatment) ? program.recent : program.sites
+    let sites = recorder.takePast(of: program, treatment) ? program.recorded.recent : program.sites
     try replay(sites, program.metrics ?? RunningMetrics(), into: scope, treatment)
   }
 }

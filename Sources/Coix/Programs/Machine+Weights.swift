@@ -43,7 +43,7 @@ extension Machine {
     let recorder = try recorder(scope)
     var metrics = recorder.metrics ?? RunningMetrics()
     // Past sites are in the weight already. Errors name sites as the finished trace does.
-    completeWeight(&metrics, keepsWeightTerms ? try finishedTrace(scope).sites : recorder.recent)
+    completeWeight(&metrics, keepsWeightTerms ? try finishedTrace(scope).sites : recorder.recorded.recent)
     recorder.metrics = metrics
   }
 }

@@ -215,8 +215,8 @@ final class Machine: @unchecked Sendable {
   func dropUnread(_ scope: Scope, _ reader: TraceReader) throws {
     let recorder = try recorder(scope)
     guard !reads(reader), recorder.metrics?.logWeight != nil else { return }
-    recorder.metrics?.forgottenDraws += recorder.latentCount
-    recorder.forgetSites()
+    recorder.metrics?.forgottenDraws += recorder.recorded.latentCount
+    recorder.recorded = RecordedSites()
   }
 
   // MARK: Leaving the chunk
@@ -241,7 +241,7 @@ final class Machine: @unchecked Sendable {
       registers[index]?.value = try Self.visited(value, body)
     }
     try forEachOwnRecorder { recorder in
-      try recorder.forEachRecent { site in
+      try recorder.recorded.forEachRecent { site in
         try body(.rows, &site.value)
         try body(.rows, &site.logProb)
       }
@@ -262,7 +262,7 @@ final class Machine: @unchecked Sendable {
   /// The names of the sites, which must be the same in every chunk. (Past ones are.)
   var signature: [SiteName] {
     var names: [SiteName] = []
-    forEachOwnRecorder { for site in $0.recent { names.append(site.key) } }
+    forEachOwnRecorder { for site in $0.recorded.recent { names.append(site.key) } }
     return names
   }
 
@@ -270,7 +270,7 @@ final class Machine: @unchecked Sendable {
   func gather(_ register: Register, _ scope: Scope, _ transform: (Tensor) -> Tensor) throws {
     let recorder = try recorder(scope)
     // Past sites are read first.
-    recorder.replaceSites { _ in }
+    recorder.recorded.replace { _ in }
     try gatherRecent(register, scope, transform)
   }
 
@@ -279,7 +279,7 @@ final class Machine: @unchecked Sendable {
     if let value = registers[register.index]?.value {
       set(register, try value.mapTensors(transform))
     }
-    try recorder(scope).forEachRecent { site in
+    try recorder(scope).recorded.forEachRecent { site in
       site.value = transform(site.value)
       site.logProb = transform(site.logProb)
     }

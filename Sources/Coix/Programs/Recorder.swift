@@ -4,13 +4,8 @@ import CoixParallel
 /// the values that sites are given instead of drawing.
 final class Recorder {
   var stream: KeyStream
-  /// The sites that resamplings have gone over. They come before the others.
-  private(set) var past: PastSites?
-  /// The other sites, in the order in which they ran.
-  private(set) var recent: [Site] = []
-  /// Where there are past sites: how many of the others are to be sorted together with them, and how many
-  /// suffixes all of these have gained since that was asked for.
-  private var unsorted = (recent: 0, gained: 0)
+  /// The sites so far.
+  var recorded = RecordedSites()
   /// The values that latent sites are given, as sites of these names.
   private var given: [Site] = []
   /// Whether given values lose their gradient.
@@ -31,10 +26,7 @@ final class Recorder {
   /// The sites so far that are hidden.
   private(set) var hidden: Set<SiteName> = []
 
-  private var positions: [SiteName: Int] = [:]
   private var givenPositions: [SiteName: Int] = [:]
-  /// Up to this number of sites, comparing all names is quicker than looking in a dictionary.
-  private static let scanLimit = 8
 
   init(
     key: PRNGKey, machine: UInt64, given: [Site] = [], detachesGiven: Bool = false,
@@ -45,7 +37,6 @@ final class Recorder {
     self.detachesGiven = detachesGiven
     self.takesLatents = takesLatents
     self.checks = checks
-    recent.reserveCapacity(4)
     give(given)
   }
 
@@ -53,7 +44,7 @@ final class Recorder {
   init(copying other: Recorder, machine: UInt64) {
     self.machine = machine
     stream = other.stream
-    (past, recent, unsorted) = (other.past, other.recent, other.unsorted)
+    recorded = other.recorded
     given = other.given
     givenPositions = other.givenPositions
     detachesGiven = other.detachesGiven
@@ -68,7 +59,7 @@ final class Recorder {
   /// given to its sites.
   convenience init(continuing other: Recorder) {
     self.init(copying: other, machine: other.machine)
-    forgetSites()
+    recorded = RecordedSites()
     metrics = nil
   }
 
@@ -83,7 +74,7 @@ final class Recorder {
   func give(_ sites: [Site]) {
     given = sites
     givenPositions = [:]
-    guard sites.count > Self.scanLimit else { return }
+    guard sites.count > RecordedSites.scanLimit else { return }
     for (position, site) in sites.enumerated() { givenPositions[site.key] = position }
   }
 
@@ -121,7 +112,7 @@ final class Recorder {
   /// The value given for a latent site.
   private func givenValue(_ name: SiteName) -> Tensor? {
     let position =
-      given.count > Self.scanLimit
+      given.count > RecordedSites.scanLimit
       ? givenPositions[name] : given.firstIndex { $0.key == name && !$0.isObserved }
     guard let position, !given[position].isObserved else { return nil }
     let value = given[position].value
@@ -153,64 +144,10 @@ final class Recorder {
   // MARK: Sites
 
   /// All sites, in the order in which they ran. Those of the past are read.
-  var sites: [Site] {
-    if let past {
-      func before(_ a: Site, _ b: Site) -> Bool {
-        a.key.suffixed(-unsorted.gained) < b.key.suffixed(-unsorted.gained)
-      }
-      let sorted = (past.read() + recent.prefix(unsorted.recent)).sorted(by: before)
-      recent.replaceSubrange(..<unsorted.recent, with: sorted)
-      (self.past, positions) = (nil, [:])
-    }
-    return recent
-  }
+  var sites: [Site] { recorded.all }
 
   /// Whether there is a site of this name.
-  func contains(_ name: SiteName) -> Bool {
-    if let past, past.contains(name) { return true }
-    if recent.count <= Self.scanLimit { return recent.contains { $0.key == name } }
-    if positions.count < recent.count {
-      for position in positions.count..<recent.count { positions[recent[position].key] = position }
-    }
-    return positions[name] != nil
-  }
-
-  /// At the end of the program: takes off the suffixes that all versions of a variable have in common, and
-  /// sorts the sites by their names if asked for.
-  func finish(sorting: Bool) {
-    var trace = Trace(sorting ? recent : sites)
-    let least = trace.leastSuffixCounts(past?.leastSuffixCounts ?? [:])
-    trace.takeOff(least)
-    past?.takeOff(least)
-    (recent, positions) = (trace.sites, [:])
-    guard sorting else { return }
-    if past == nil { recent.sort { $0.key < $1.key } } else { unsorted = (recent.count, 0) }
-  }
-
-  /// At the barrier of a resampling, after ``finish(sorting:)``: its sites become past ones. Those that were
-  /// so before have yet to be gathered.
-  func moveToPast(gatheringEarlier gather: RowGather?) {
-    for index in recent.indices {
-      (recent[index].isSuffixed, recent[index].isGiven, recent[index].isWeighed) = (false, false, true)
-    }
-    past = PastSites(past, gatheredBy: gather, then: recent)
-    (recent, positions, unsorted) = ([], [:], (0, 0))
-  }
-
-  /// Takes over the past sites of a program that is replayed here, unread: their names gain suffixes, and as
-  /// many keys are left out as they take.
-  ///
-  /// - Returns: false where the sites have to be looked at one by one: values may be given to them, gradients
-  ///   stop at them, or there are sites before them.
-  func takePast(of program: Recorder, _ treatment: SiteTreatment) -> Bool {
-    guard let taken = program.past, past == nil, recent.isEmpty, given.isEmpty, !treatment.isDetached,
-      !treatment.sticksTheLanding
-    else { return false }
-    past = taken.suffixed(treatment.suffixes)
-    unsorted = (program.unsorted.recent, program.unsorted.gained + treatment.suffixes)
-    stream.skip(taken.latentCount)
-    return true
-  }
+  func contains(_ name: SiteName) -> Bool { recorded.contains(name) }
 
   /// Adds a site as it is. A second site of the same name is an error.
   func append(_ site: Site) {
@@ -219,27 +156,21 @@ final class Recorder {
       remember(.duplicateSite(site.name))
       return
     }
-    recent.append(site)
+    recorded.append(site)
   }
 
-  /// Changes all sites.
-  func replaceSites(_ transform: (inout [Site]) throws -> Void) rethrows {
-    var all = sites
-    try transform(&all)
-    (recent, positions) = (all, [:])
+  /// Takes over the past sites of a program that is replayed here, unread. As many keys are left out as they
+  /// take.
+  ///
+  /// - Returns: false where the sites have to be looked at one by one: values may be given to them, gradients
+  ///   stop at them, or there are sites before them.
+  func takePast(of program: Recorder, _ treatment: SiteTreatment) -> Bool {
+    guard given.isEmpty, !treatment.isDetached, !treatment.sticksTheLanding,
+      let latentCount = recorded.takePast(of: program.recorded, suffixes: treatment.suffixes)
+    else { return false }
+    stream.skip(latentCount)
+    return true
   }
-
-  /// Calls `body` with the sites that are not past, which it may change.
-  func forEachRecent(_ body: (inout Site) throws -> Void) rethrows {
-    for index in recent.indices { try body(&recent[index]) }
-    positions = [:]
-  }
-
-  /// How many of the sites are latent.
-  var latentCount: Int { (past?.latentCount ?? 0) + recent.count { !$0.isObserved } }
-
-  /// Lets go of all sites.
-  func forgetSites() { (past, recent, positions, unsorted) = (nil, [], [:], (0, 0)) }
 
   /// Adds the metrics of a program that has run here.
   ///
@@ -435,57 +366,6 @@ final class Recorder {
   func remember(_ failure: CoixError) {
     if let context = ExecutionContext.current, !context.hasFailed { context.failure = failure }
   }
-
-  // MARK: Checks
-
-  private func check(
-    _ name: String, _ value: Tensor, _ distribution: some Distribution, isObserved: Bool,
-    in context: ExecutionContext?
-  ) {
-    // What is the same for all rows, the first chunk looks at.
-    guard checks > .uniformParameters || context?.firstRow ?? 0 == 0 else { return }
-    for parameter in distribution.parameters where isChecked(parameter.tensor) {
-      if let (row, number) = parameter.tensor.firstRow(where: { !parameter.requirement.holds(for: $0) }) {
-        remember(
-          .parameter(
-            site: name, parameter: parameter.name, requirement: parameter.requirement.rawValue,
-            value: number, at: RowLocation(row: row)),
-          isOfNaN: number.isNaN)
-      }
-    }
-    guard checks > .uniformParameters else { return }
-    checkForNaN(
-      distribution.counted(value), "the \(isObserved ? "observed " : "")value of site \"\(name)\"")
-  }
-
-  private func isChecked(_ parameter: Tensor) -> Bool {
-    checks > .uniformParameters
-      || (!parameter.isBatched && parameter.shape.elementCount <= Self.mostChecked)
-  }
-
-  /// Uniform parameters of more numbers are checked on demand only.
-  private static let mostChecked = 1 << 12
-
-  private func checkForNaN(_ tensor: Tensor, _ source: @autoclosure () -> String) {
-    guard let (row, _) = tensor.firstRow(where: \.isNaN) else { return }
-    remember(.notANumber(source: source(), at: RowLocation(row: row)), isOfNaN: true)
-  }
-
-  /// Remembers what a check has found. If it is a NaN, and there is one in the chunk's input, that is where
-  /// it comes from.
-  private func remember(_ failure: CoixError, isOfNaN: Bool) {
-    remember((isOfNaN ? ExecutionContext.current?.brokenInput : nil) ?? failure)
-  }
-}
-
-/// What is checked of distributions' parameters and of values.
-enum CheckLevel: Comparable {
-  /// Parameters that are the same for all rows.
-  case uniformParameters
-  /// All parameters and values, where weights have no meaning and the reason is looked for.
-  case sources
-  /// Log-probabilities, too.
-  case everything
 }
 
 extension Distribution {
