@@ -5,7 +5,7 @@ import CoixParallel
 final class Recorder {
   var stream: KeyStream
   /// The sites so far.
-  var recorded = RecordedSites()
+  var recorded: RecordedSites
   /// The values that latent sites are given, as sites of these names.
   private var given: [Site] = []
   /// Whether given values lose their gradient.
@@ -34,6 +34,7 @@ final class Recorder {
   ) {
     self.machine = machine
     stream = KeyStream(key)
+    recorded = RecordedSites()
     self.detachesGiven = detachesGiven
     self.takesLatents = takesLatents
     self.checks = checks
