@@ -268,9 +268,8 @@ final class Machine: @unchecked Sendable {
 
   /// Replaces the tensors of a register, and of the sites of a scope: those that are gathered.
   func gather(_ register: Register, _ scope: Scope, _ transform: (Tensor) -> Tensor) throws {
-    let recorder = try recorder(scope)
-    // Past sites are read first.
-    recorder.recorded.replace { _ in }
+    // Reading all sites leaves no past ones.
+    _ = try recorder(scope).sites
     try gatherRecent(register, scope, transform)
   }
 

@@ -78,19 +78,22 @@ final class Storage: @unchecked Sendable {
     rarity = nil
   }
 
-  /// The storage of a poisoned tensor: one NaN.
+  /// The storage of a poisoned tensor: NaNs, which all such storages share.
   init(failure: CoixError) {
-    capacity = BufferPool.roundedCapacity(1)
-    guard let buffer = BufferPool.allocate(capacity) else {
-      // Justified: if there is no memory for 64 bytes, Swift's own allocator has already ended the process.
-      fatalError("out of memory")
-    }
-    pointer = buffer
-    pointer.update(repeating: .nan, count: capacity)
+    capacity = Int(COIX_LANES)
+    pointer = Self.poison
     rarity = Rarity(failure: failure)
   }
 
+  /// `COIX_LANES` NaNs.
+  // nonisolated(unsafe): nobody writes to them after they are made.
+  nonisolated(unsafe) private static let poison: UnsafeMutablePointer<Float> = {
+    let numbers = UnsafeMutableRawPointer.allocate(
+      byteCount: Int(COIX_LANES) * MemoryLayout<Float>.stride, alignment: 64)
+    return numbers.initializeMemory(as: Float.self, repeating: .nan, count: Int(COIX_LANES))
+  }()
+
   deinit {
-    if rarity?.owner == nil { BufferPool.release(pointer, capacity: capacity) }
+    if rarity?.owner == nil && failure == nil { BufferPool.release(pointer, capacity: capacity) }
   }
 }

@@ -67,31 +67,35 @@ extension Tensor {
     return result.recorded(
       from: a, b,
       { gradient in
-        func slope(_ matrix: Tensor) -> Tensor {
-          let transposed = matrix.permuted([1, 0])
-          if transposed.isPoisoned { return transposed }
-          guard let result = Tensor(undefined: a.shape, like: a) else { return .outOfMemory }
-          coix_batched_matmul(gradient.pointer, transposed.pointer, result.pointer, m, n, k, a.stride)
-          return result
+        let gradients = gradient.viewed(as: [m, n])
+        return slope(of: a, by: b.viewed(as: [k, n]), counting: gradients, alongAxis: 0) {
+          coix_batched_matmul(gradient.pointer, $0, $1, m, n, k, a.stride)
         }
-        let matrix = b.viewed(as: [k, n])
-        let result = slope(matrix)
-        guard result.hasNonfinite else { return result }
-        return slope(matrix.zeroed(unless: gradient.viewed(as: [m, n]).anyNonzero(axis: 0)))
       },
       { gradient in
-        func slope(_ matrix: Tensor) -> Tensor {
-          let transposed = matrix.permuted([1, 0])
-          if transposed.isPoisoned { return transposed }
-          guard let result = Tensor(undefined: b.shape, like: b) else { return .outOfMemory }
-          coix_batched_matmul(transposed.pointer, gradient.pointer, result.pointer, k, m, n, b.stride)
-          return result
+        let gradients = gradient.viewed(as: [m, n])
+        return slope(of: b, by: a.viewed(as: [m, k]), counting: gradients, alongAxis: 1) {
+          coix_batched_matmul($0, gradient.pointer, $1, k, m, n, b.stride)
         }
-        let matrix = a.viewed(as: [m, k])
-        let result = slope(matrix)
-        guard result.hasNonfinite else { return result }
-        return slope(matrix.zeroed(unless: gradient.viewed(as: [m, n]).anyNonzero(axis: 1)))
       })
+  }
+
+  /// The gradient of one operand of a product, which `fill` computes from the other operand, transposed. Where
+  /// NaN or infinity comes out, it is computed once more with zeros in place of the columns (axis 0) or rows
+  /// (axis 1) of that other operand whose gradients are all 0.
+  private static func slope(
+    of operand: Tensor, by other: Tensor, counting gradients: Tensor, alongAxis axis: Int,
+    _ fill: (UnsafePointer<Float>, UnsafeMutablePointer<Float>) -> Void
+  ) -> Tensor {
+    func slope(_ matrix: Tensor) -> Tensor {
+      let transposed = matrix.permuted([1, 0])
+      if transposed.isPoisoned { return transposed }
+      guard let result = Tensor(undefined: operand.shape, like: operand) else { return .outOfMemory }
+      fill(transposed.pointer, result.pointer)
+      return result
+    }
+    let result = slope(other)
+    return result.hasNonfinite ? slope(other.zeroed(unless: gradients.anyNonzero(axis: axis))) : result
   }
 
   /// The product of batched vectors with one uniform matrix: a dense layer, once for each of the m vectors.

@@ -121,8 +121,8 @@ import Testing
       let result = try valueWithGradient(at: Tensor(2)) {
         TruncatedNormal($0, scale, low: 0, high: 1).sample(PRNGKey(5))
       }
-      // Far in a tail a draw lies as far from the bound as it moves with the mean: 1 - x, which is 1 - d / σ²
-      // · … for a mean at 2.
+      // Far in a tail a draw moves with the mean by its distance from the bound, 1 - x, before it is rounded;
+      // it is rounded to one of the two floats below the bound, at most 1.2e-7 away.
       #expect(
         abs(result.gradient.scalar - (1 - result.value)) < 1e-2 * (1 - result.value) + 1.2e-7,
         "\(result.gradient.scalar) at \(result.value)")
