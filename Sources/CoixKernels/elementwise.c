@@ -110,6 +110,27 @@ void coix_fill(float *y, float value, size_t count, int team) {
   FOR_BLOCKS(0.1, fill(y + start, value, length));
 }
 
+void coix_copy(const float *source, size_t source_outer_stride, size_t source_stride, float *destination,
+               size_t destination_outer_stride, size_t outer, size_t count) {
+  for (size_t o = 0; o < outer; o++) {
+    const float *from = source + o * source_outer_stride;
+    float *to = destination + o * destination_outer_stride;
+    if (source_stride == 1) {
+      memcpy(to, from, count * sizeof(float));
+    } else if (source_stride == 0) {
+      if (count > 0) fill(to, *from, count);
+    } else {
+      for (size_t i = 0; i < count; i++) to[i] = from[i * source_stride];
+    }
+  }
+}
+
+int coix_is_zero(const float *x, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    if (x[i] != 0) return 0;
+  return 1;
+}
+
 void coix_accumulate(float *y, const float *x, size_t count, int team) {
   FOR_BLOCKS(0.2, kernels->accumulate(y + start, x + start, length));
 }

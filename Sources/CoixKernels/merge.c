@@ -46,3 +46,7 @@ double coix_sum_double(const float *x, size_t count) {
   for (size_t i = whole; i < count; i++) sums[i - whole] += (double)x[i];
   return ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
 }
+
+void coix_round(const double *x, float *y, size_t count) {
+  for (size_t i = 0; i < count; i++) y[i] = (float)x[i];
+}

@@ -277,6 +277,31 @@ void coix_scatter_axis(const float *dy, const float *index, size_t index_stride,
       dx[(o * n + position(index[i * index_stride], n)) * inner + i] += dy[o * inner + i];
 }
 
+/// Sums in double: clears the scratch sums, adds the terms by the statement `add`, and rounds them to `destination`.
+#define IN_DOUBLE(sums, destination, count, add)                                                   \
+  do {                                                                                             \
+    memset(sums, 0, (count) * sizeof(double));                                                     \
+    add;                                                                                           \
+    coix_round(sums, destination, count);                                                          \
+  } while (0)
+
+void coix_scatter_positions(const float *source, const int32_t *index, double *sums, float *destination, size_t n,
+                            size_t count, size_t inner) {
+  IN_DOUBLE(sums, destination, n * inner,
+            for (size_t k = 0; k < count; k++) coix_accumulate_double(sums + (size_t)index[k] * inner, source + k * inner, inner));
+}
+
+void coix_positions(const float *x, int32_t *positions, size_t n, size_t count) {
+  for (size_t i = 0; i < count; i++) positions[i] = (int32_t)position(x[i], n);
+}
+
+void coix_scatter_table(const float *gradient, const int32_t *positions, double *sums, float *table, size_t n, size_t inner,
+                        size_t rows) {
+  IN_DOUBLE(sums, table, n * inner,
+            for (size_t i = 0; i < inner; i++)
+              for (size_t r = 0; r < rows; r++) sums[(size_t)positions[r] * inner + i] += (double)gradient[i * rows + r]);
+}
+
 void coix_one_hot(const float *index, float *out, size_t depth, size_t inner) {
   for (size_t k = 0; k < depth; k++)
     for (size_t i = 0; i < inner; i++) out[k * inner + i] = index[i] == (float)k ? 1.0f : 0.0f;

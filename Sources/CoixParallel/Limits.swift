@@ -18,6 +18,9 @@ enum Limits {
   /// if the plate has fewer.
   static let particlesBeforeInstances = 32
 
+  /// From this many chunks on, what a stage computes in the first one is recorded and run again on the others.
+  static let replayedChunks = 4
+
   // MARK: The backward pass
 
   /// The most tasks that a stage's chunks are divided into. Each task keeps one sum of the parameters'

@@ -13,6 +13,16 @@ public struct EvaluationOptions: Sendable {
     case metrics
   }
 
+  /// How the particles' chunks are computed. The result is the same, bit for bit.
+  public enum Execution: Sendable {
+    /// What the program computes in its first chunks is recorded, and replayed on the others: the program's
+    /// closures run a few times only. Where that is not possible, they run for each chunk: for few particles,
+    /// with checks, and where a program's operations depend on its numbers.
+    case replayed
+    /// The program's closures run for each chunk. This finds closures that do something else each time.
+    case eager
+  }
+
   /// The threads to run on.
   public var workers: Workers
   /// Which parts of the result are wanted.
@@ -24,14 +34,19 @@ public struct EvaluationOptions: Sendable {
   /// Whether the effective sample sizes and the evidence of each step are reported; see ``Evaluation/steps``.
   public var steps: Bool
 
+  /// How the particles' chunks are computed.
+  public var execution: Execution
+
   /// Options.
   public init(
-    workers: Workers = .standard, keep: Keep = .everything, checks: Bool = false, steps: Bool = false
+    workers: Workers = .standard, keep: Keep = .everything, checks: Bool = false, steps: Bool = false,
+    execution: Execution = .replayed
   ) {
     self.workers = workers
     self.keep = keep
     self.checks = checks
     self.steps = steps
+    self.execution = execution
   }
 }
 

@@ -79,7 +79,7 @@ struct EvaluationRun {
     let output = isLast ? output : nil
     let plan = StagePlan(
       rows: PlateRows(batch: batch), chunkRows: stage.plates.first?.chunkRows,
-      workers: settings.options.workers, isHot: isHot)
+      workers: settings.options.workers, isHot: isHot, isRecorded: settings.isRecorded)
     let result = try runStage(plan) { context in
       let chunk = Machine(
         copying: before, batch: batch, hasParticles: stage.hasParticles, context: context)

@@ -15,6 +15,10 @@ struct EvaluationSettings {
   /// name a site. This takes memory, so that only an evaluation that has failed is run again with it.
   var keepsWeightTerms = false
 
+  /// Whether what the program computes in one chunk may be replayed on others. Checks look at the numbers of
+  /// each chunk while the program runs.
+  var isRecorded: Bool { options.execution == .replayed && !options.checks && !keepsWeightTerms && path == nil }
+
   /// Runs the program.
   ///
   /// - Returns: what it leaves behind, and the path, with the turns that the run has taken.

@@ -149,6 +149,11 @@ void coix_select(const float *condition, size_t c_outer_stride, size_t c_row_str
 
 /// y[i] = value.
 void coix_fill(float *y, float value, size_t count, int team);
+/// destination[o * destination_outer_stride + i] = source[o * source_outer_stride + i * source_stride] for o < outer, i < count.
+void coix_copy(const float *source, size_t source_outer_stride, size_t source_stride, float *destination,
+               size_t destination_outer_stride, size_t outer, size_t count);
+/// Whether all elements are 0 (and none is NaN).
+int coix_is_zero(const float *x, size_t count);
 /// y[i] += x[i].
 void coix_accumulate(float *y, const float *x, size_t count, int team);
 /// The index of the first element that is NaN or whose magnitude is greater than the limit (which is positive and finite), or -1.
@@ -386,6 +391,16 @@ void coix_gather_axis(const float *x, const float *index, size_t index_stride, f
 /// dx[o, index(i), i] += dy[o, i]; dx zeroed by the caller.
 void coix_scatter_axis(const float *dy, const float *index, size_t index_stride, float *dx,
                        size_t outer, size_t n, size_t inner);
+/// destination[t, i] = the sum of source[k, i] over those k < count with index[k] == t, for t < n. source: [count, inner],
+/// destination: [n, inner]; sums: n * inner numbers of scratch. Sums are taken in double, in ascending order of k.
+void coix_scatter_positions(const float *source, const int32_t *index, double *sums, float *destination, size_t n,
+                            size_t count, size_t inner);
+/// positions[i] = x[i] rounded to the nearest whole number and clamped to 0 ..< n; 0 for NaN.
+void coix_positions(const float *x, int32_t *positions, size_t n, size_t count);
+/// table[t, i] = the sum of gradient[i, r] over those r < rows with positions[r] == t, for t < n, i < inner: [n, inner]. Sums and
+/// scratch as in coix_scatter_positions.
+void coix_scatter_table(const float *gradient, const int32_t *positions, double *sums, float *table, size_t n, size_t inner,
+                        size_t rows);
 /// out[k, i] = (index(i) == k), k < depth.
 void coix_one_hot(const float *index, float *out, size_t depth, size_t inner);
 
@@ -418,6 +433,8 @@ void coix_adam(float *parameter, const float *gradient, float *first_moment, flo
 
 /// y[i] += x[i], in double.
 void coix_accumulate_double(double *y, const float *x, size_t count);
+/// y[i] = x[i], rounded to the nearest float.
+void coix_round(const double *x, float *y, size_t count);
 /// out[i] = parts[0][i] + ... + parts[part_count - 1][i], added in that order, in double.
 void coix_merge_double(const double *const *parts, size_t part_count, float *out, size_t count, int team);
 /// The sum of x[0 ..< count], in double, in an order that depends on count alone.
@@ -430,5 +447,9 @@ void coix_weight_moments(const float *log_weight, double *greatest, double *sum,
 #ifdef __cplusplus
 }
 #endif
+
+// MARK: - Kernel calls as values (operations.c)
+
+#include "CoixOperations.h"
 
 #endif

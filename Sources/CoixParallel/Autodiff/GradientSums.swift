@@ -16,8 +16,8 @@ final class GradientSums: @unchecked Sendable {
     var values: Numbers<Double>?
     var isDelivered = false
 
-    mutating func add(_ gradient: Tensor) throws(CoixError) {
-      coix_accumulate_double(try inDouble().pointer, gradient.pointer, first.shape.elementCount)
+    mutating func add(_ gradient: UnsafePointer<Float>) throws(CoixError) {
+      coix_accumulate_double(try inDouble().pointer, gradient, first.shape.elementCount)
     }
 
     /// The sums so far.
@@ -38,14 +38,25 @@ final class GradientSums: @unchecked Sendable {
   /// - Throws: ``CoixError/memory(what:bytes:)``.
   func add(_ tape: Tape) throws(CoixError) {
     if sums.isEmpty { sums.reserveCapacity(tape.leaves.count) }
-    for leaf in tape.leaves {
-      guard let gradient = tape.gradient(of: leaf.node), !gradient.isBatched else { continue }
-      if let position = sums.firstIndex(where: { $0.node == leaf.parentNode }) {
-        try sums[position].add(gradient)
+    for (node, gradient) in tape.uniformGradients {
+      if let position = sums.firstIndex(where: { $0.node == node }) {
+        try sums[position].add(gradient.pointer)
       } else {
-        sums.append(Sum(node: leaf.parentNode, first: gradient))
+        sums.append(Sum(node: node, first: gradient))
       }
     }
+  }
+
+  /// Adds a gradient that a chunk's plan has computed.
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  func add(_ gradient: ChunkPlan.Gradient, at address: UnsafePointer<Float>) throws(CoixError) {
+    if let position = sums.firstIndex(where: { $0.node == gradient.parentNode }) {
+      return try sums[position].add(address)
+    }
+    guard let first = Tensor(undefined: gradient.shape) else { throw Storage.lastRefusal }
+    first.pointer.update(from: address, count: gradient.shape.elementCount)
+    sums.append(Sum(node: gradient.parentNode, first: first))
   }
 
   /// Adds the sums of all tasks, in the tasks' order, to the parent's gradients.
@@ -116,7 +127,10 @@ final class RowGradients: Sendable {
           collected[leaf.name]?.position = min(known.position, position)
           return known.gradient
         }
-        // The rows of chunks that don't read the tensor stay zero.
+        // The rows of chunks that don't read the tensor stay zero. The tensor outlives the chunk.
+        let recording = context.recording
+        context.recording = nil
+        defer { context.recording = recording }
         let tensor = try Tensor.zeros(Shape([rows]).appending(gradient.shape)).validated()
         collected[leaf.name] = Collected(leaf: leaf, gradient: tensor, position: position)
         return tensor

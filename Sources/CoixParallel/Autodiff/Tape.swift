@@ -197,7 +197,7 @@ final class Tape {
       return
     }
     if sum.storage.isPlain, isKnownUniquelyReferenced(&sum.storage) {
-      coix_accumulate(sum.pointer, gradient.pointer, sum.bufferCount, Int32(sum.team))
+      coix_op_accumulate(sum.pointer, gradient.pointer, sum.bufferCount, Int32(sum.team)).run()
     } else {
       sum = sum + gradient
     }
@@ -207,6 +207,15 @@ final class Tape {
   /// The gradient that has reached a node so far; nil if there is none.
   func gradient(of node: Int32) -> Tensor? {
     node >= 0 ? nodes[Int(node)].gradient : nil
+  }
+
+  /// The gradients that have reached the parent's uniform tensors, in the order in which this tape first read
+  /// them.
+  var uniformGradients: [(parentNode: Int32, tensor: Tensor)] {
+    leaves.compactMap { leaf in
+      guard let gradient = gradient(of: leaf.node), !gradient.isBatched else { return nil }
+      return (leaf.parentNode, gradient)
+    }
   }
 
   /// Runs the backward pass, from the last node to the first. Nothing is recorded meanwhile.

@@ -21,16 +21,15 @@ struct ChunkRows: Equatable {
       + row % instances.count
   }
 
-  /// For each row, particle · `particleStride` + instance · `instanceStride`.
-  func numbers(particleStride: Int, instanceStride: Int) -> [UInt64] {
-    var numbers: [UInt64] = []
-    numbers.reserveCapacity(count)
+  /// Writes each row's number in the plate to a buffer with room for them.
+  func writeNumbers(to buffer: UnsafeMutableBufferPointer<UInt64>) {
+    var row = 0
     for particle in particles {
       for instance in instances {
-        numbers.append(UInt64(particle &* particleStride &+ instance &* instanceStride))
+        buffer[row] = UInt64(particle * plate.instances + instance)
+        row += 1
       }
     }
-    return numbers
   }
 
   /// How many values a tensor that varies over `axes` has in this chunk.
@@ -39,15 +38,6 @@ struct ChunkRows: Equatable {
     case .all: count
     case .particles: particles.count
     case .instances: instances.count
-    }
-  }
-
-  /// The number, along `axes`, of the first of those values.
-  func first(along axes: PlateAxes) -> Int {
-    switch axes {
-    case .all: first
-    case .particles: particles.lowerBound
-    case .instances: instances.lowerBound
     }
   }
 }

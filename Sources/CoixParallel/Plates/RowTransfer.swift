@@ -14,6 +14,10 @@ extension ExecutionContext {
     guard let result = Tensor(undefinedRows: tensor.shape, in: self, along: axes) else { return .outOfMemory }
     do throws(CoixError) {
       let rows = try mapping.index?.rows
+      if let recording {
+        recording.keep(owner: tensor.storage)
+        if let rows { recording.keep(owner: rows) }
+      }
       withExtendedLifetime(rows) {
         load(tensor.pointer, $0.map { UnsafePointer($0.pointer) }, into: result, axes)
       }
@@ -35,24 +39,14 @@ extension ExecutionContext {
     _ source: UnsafePointer<Float>, _ index: UnsafePointer<Int32>?, into result: Tensor,
     _ axes: PlateAxes = .all
   ) {
-    let elements = result.shape.elementCount
-    if axes == .all, let rowNumbers {
-      coix_load_numbered_rows(source, index, rowNumbers, result.pointer, rows, stride, elements)
-    } else {
-      coix_load_rows(
-        source, index, result.pointer, chunk.first(along: axes), chunk.count(along: axes), result.stride,
-        elements)
-    }
+    coix_op_load_rows(
+      source, index, result.pointer, result.stride, result.shape.elementCount, Int(axes.rawValue)
+    ).run()
   }
 
   /// Puts a tensor's values at the chunk's rows of a row-major buffer.
   func store(_ tensor: Tensor, into target: UnsafeMutablePointer<Float>) {
-    let elements = tensor.shape.elementCount
-    if let rowNumbers {
-      coix_store_numbered_rows(tensor.pointer, rowNumbers, target, rows, stride, elements)
-    } else {
-      coix_store_rows(tensor.pointer, target, firstRow, rows, stride, elements)
-    }
+    coix_op_store_rows(tensor.pointer, target, tensor.shape.elementCount).run()
   }
 
   /// A seed for the chunk's backward pass: `gradient`'s rows, or one number for every row; zero on padding
@@ -61,13 +55,11 @@ extension ExecutionContext {
     guard node.stride > 0 else { return gradient }
     guard let result = Tensor(undefinedRows: node.shape, in: self) else { return .outOfMemory }
     if gradient.shape.elementCount == 1 && gradient.shape.rank == 0 {
-      coix_fill(result.pointer, gradient.scalar, result.bufferCount, 1)
+      coix_op_copy(gradient.pointer, 0, 0, result.pointer, 0, 1, result.bufferCount).run()
     } else {
       load(gradient.pointer, nil, into: result)
     }
-    for element in 0..<node.shape.elementCount {
-      (result.pointer + element * stride + rows).update(repeating: 0, count: stride - rows)
-    }
+    if rows < stride { coix_op_clear_padding(result.pointer, node.shape.elementCount).run() }
     return result
   }
 }

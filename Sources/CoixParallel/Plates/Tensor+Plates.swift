@@ -51,8 +51,8 @@ extension Tensor {
       let rows = try index.rows
       guard let gathered = Tensor(undefined: shape) else { return .outOfMemory }
       result = gathered
-      coix_gather_rows(
-        pointer, rows.pointer, result.pointer, rows.count, self.shape.elementCount, Int32(result.team))
+      coix_op_gather_rows(
+        pointer, rows.pointer, result.pointer, rows.count, self.shape.elementCount, Int32(result.team)).run()
     } catch {
       return Tensor(failure: error)
     }

@@ -17,8 +17,8 @@ extension Tensor {
     guard let result = Tensor(undefined: shape.replacing(shape.rank - 1, with: count - 1), like: self) else {
       return .outOfMemory
     }
-    coix_category_bounds(
-      pointer, sums.pointer, result.pointer, shape.product(0..<shape.rank - 1), count, rowCount)
+    coix_op_category_bounds(
+      pointer, sums.pointer, result.pointer, shape.product(0..<shape.rank - 1), count, rowCount).run()
     return result
   }
 
@@ -39,10 +39,10 @@ extension Tensor {
     let layer = layers.viewed(as: Shape(shape.dropLast()))
     let plan = BroadcastPlan([layer, uniform], shape: result, stride: output.stride)
     plan.walk { place, at in
-      coix_categories(
+      coix_op_categories(
         layers.pointer + at[0], layer.shape.elementCount * layer.rowCount, count, plan.outer.strides[0],
         plan.inner.strides[0], uniform.pointer + at[1], plan.outer.strides[1], plan.inner.strides[1],
-        output.pointer + place, plan.outer.size, plan.inner.size)
+        output.pointer + place, plan.outer.size, plan.inner.size).run()
     }
     return output
   }

@@ -25,10 +25,10 @@ extension Draw {
       tensor.shape.elementCount == 1 ? tensor.detached : tensor.detached.broadcast(to: shape)
     }
     let (count, probability) = (spread(totalCount), spread(probability))
-    return filledRuns { place, element, target in
+    return filledRuns { order, element, target in
       let (n, p) = (operand(count, at: element), operand(probability, at: element))
-      coix_draw_binomial(
-        key.words, place, p.pointer, p.elementStride, p.rowStride, n.pointer, n.elementStride, n.rowStride,
+      return coix_op_draw_binomial(
+        key.words, order, p.pointer, p.elementStride, p.rowStride, n.pointer, n.elementStride, n.rowStride,
         target, team)
     }
   }

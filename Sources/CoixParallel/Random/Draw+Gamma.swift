@@ -63,19 +63,19 @@ extension Draw {
     }
     let plain = concentration.detached
     let alpha = plain.shape.elementCount == 1 ? plain : plain.broadcast(to: shape)
-    let numbers = filledRuns { place, element, target in
+    let numbers = filledRuns { order, element, target in
       let operand = operand(alpha, at: element)
-      coix_draw_gamma(
-        key.words, place, operand.pointer, operand.elementStride, operand.rowStride, isLogarithmic ? 1 : 0,
+      return coix_op_draw_gamma(
+        key.words, order, operand.pointer, operand.elementStride, operand.rowStride, isLogarithmic ? 1 : 0,
         target, team)
     }
     let shape = shape
     return numbers.recorded(from: concentration) { gradient in
       guard let result = Tensor(undefined: shape, like: gradient) else { return .outOfMemory }
-      coix_gamma_slope(
+      coix_op_gamma_slope(
         alpha.pointer, alpha.elementStride(in: shape), alpha.rowStride, numbers.pointer,
         isLogarithmic ? 1 : 0,
-        gradient.pointer, result.pointer, shape.elementCount, gradient.rowCount)
+        gradient.pointer, result.pointer, shape.elementCount, gradient.rowCount).run()
       return result
     }
   }

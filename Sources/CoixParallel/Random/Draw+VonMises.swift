@@ -29,9 +29,9 @@ extension Draw {
       let u = with(key: keys[0]).uniform(low: -1)
       let v = with(key: keys[1]).uniform()
       sign = isInPlate ? select(isOpen, u.sign, sign) : u.sign
-      coix_von_mises_round(
+      coix_op_von_mises_round(
         kappa.pointer, kappa.elementStride(in: shape), kappa.rowStride, u.pointer, v.pointer, angle.pointer,
-        isOpen.pointer, shape.elementCount, angle.rowCount)
+        isOpen.pointer, shape.elementCount, angle.rowCount).run()
     }
     return sign * angle
   }

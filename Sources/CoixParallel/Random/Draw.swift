@@ -136,17 +136,17 @@ public struct Draw: Sendable {
 
   /// Numbers uniform in [low, high).
   public func uniform(low: Float = 0, high: Float = 1) -> Tensor {
-    filled { coix_draw_uniform(key.words, $0, low, high, $1, team) }
+    filled { coix_op_draw_uniform(key.words, $0, low, high, $1, team) }
   }
 
   /// Standard normal numbers.
   public func normal() -> Tensor {
-    filled { coix_draw_normal(key.words, $0, $1, team) }
+    filled { coix_op_draw_normal(key.words, $0, $1, team) }
   }
 
   /// Standard Gumbel numbers.
   public func gumbel() -> Tensor {
-    filled { coix_draw_gumbel(key.words, $0, $1, team) }
+    filled { coix_op_draw_gumbel(key.words, $0, $1, team) }
   }
 
   /// location + scale · noise, with standard normal noise, in one pass. A result that is too large for a
@@ -166,11 +166,10 @@ public struct Draw: Sendable {
     guard let result = makeResult() else { return .outOfMemory }
     let noise = Tape.recording(scale) == nil ? nil : makeResult()
     let (mean, deviation) = (operand(location, at: 0), operand(scale, at: 0))
-    withPlace(runs[0]) { place in
-      coix_draw_normal_affine(
-        key.words, place, mean.pointer, mean.elementStride, mean.rowStride, deviation.pointer,
-        deviation.elementStride, deviation.rowStride, noise?.pointer, result.pointer, team)
-    }
+    coix_op_draw_normal_affine(
+      key.words, order(of: runs[0]), mean.pointer, mean.elementStride, mean.rowStride, deviation.pointer,
+      deviation.elementStride, deviation.rowStride, noise?.pointer, result.pointer, team
+    ).run()
     guard let noise else { return result.recorded(from: location) { $0 } }
     return result.recorded(from: location, scale, { $0 }, { $0 * noise })
   }
@@ -261,27 +260,12 @@ public struct Draw: Sendable {
     return context?.stride ?? 0 > 0 ? 1 : Int32(context?.team ?? Workers.standard.team)
   }
 
-  /// Calls `body` with a run's place in the chunk.
-  private func withPlace(_ run: Run, _ body: (coix_draw) -> Void) {
-    guard let context = ExecutionContext.current, context.stride > 0 else { return body(uniformPlace(run)) }
-    var place = coix_draw(
-      first_row: UInt64(context.firstRow), valid_rows: UInt64(context.rows), rows: UInt64(context.stride),
-      elements: UInt64(run.count), row_stride: UInt64(truncatingIfNeeded: rowStride),
-      element_stride: UInt64(truncatingIfNeeded: run.step),
-      offset: UInt64(truncatingIfNeeded: run.offset), row_numbers: nil)
-    let numbers: [UInt64]?
-    if let particleStride {
-      // The numbers are already multiplied by the strides.
-      place.row_stride = 1
-      numbers = context.chunk.numbers(particleStride: particleStride, instanceStride: rowStride)
-    } else {
-      numbers = context.rowNumbers
-    }
-    guard let numbers else { return body(place) }
-    numbers.withUnsafeBufferPointer {
-      place.row_numbers = $0.baseAddress
-      body(place)
-    }
+  /// Where a run's elements lie in the key's sequence, for the rows of the running chunk or outside of plates.
+  private func order(of run: Run) -> coix_draw_order {
+    let isNested = isInRows && particleStride != nil
+    return coix_draw_order(
+      kind: isNested ? 2 : isInRows ? 1 : 0, elements: run.count, row_stride: isInRows ? rowStride : run.step,
+      particle_stride: particleStride ?? 0, element_stride: run.step, offset: run.offset)
   }
 
   /// A run's place outside of a plate: its elements take the role of rows, and so fill the vector lanes.
@@ -326,22 +310,23 @@ public struct Draw: Sendable {
 
   /// A tensor of zeros, batched over the chunk's rows as a draw is.
   func zeros() -> Tensor {
-    filledRuns { place, _, target in coix_fill(target, 0, Int(place.elements * place.rows), 1) }
+    let rows = Swift.max(ExecutionContext.current?.stride ?? 0, 1)
+    return filledRuns { order, _, target in coix_op_fill(target, 0, order.elements * rows, 1) }
   }
 
-  private func filled(_ fill: (coix_draw, UnsafeMutablePointer<Float>) -> Void) -> Tensor {
-    filledRuns { place, _, target in fill(place, target) }
+  private func filled(_ fill: (coix_draw_order, UnsafeMutablePointer<Float>) -> Operation) -> Tensor {
+    filledRuns { order, _, target in fill(order, target) }
   }
 
-  /// A tensor of the draw's shape, filled run by run: `fill` gets the place, the number of the first element
-  /// and the memory.
-  func filledRuns(_ fill: (coix_draw, Int, UnsafeMutablePointer<Float>) -> Void) -> Tensor {
+  /// A tensor of the draw's shape, filled run by run by the operations that `fill` makes: it gets the order of
+  /// the elements, the number of the first one and the memory.
+  func filledRuns(_ fill: (coix_draw_order, Int, UnsafeMutablePointer<Float>) -> Operation) -> Tensor {
     if let refusal { return refusal }
     guard let runs else { return mismatch }
     guard let result = makeResult() else { return .outOfMemory }
     var element = 0
     for run in runs where run.count > 0 {
-      withPlace(run) { fill($0, element, result.pointer + element * result.rowCount) }
+      fill(order(of: run), element, result.pointer + element * result.rowCount).run()
       element += run.count
     }
     return result

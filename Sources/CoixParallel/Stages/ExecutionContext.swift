@@ -23,8 +23,14 @@ package final class ExecutionContext {
   package private(set) var firstRow = 0
   /// The rows of the whole plate.
   package var plate: PlateRows { chunk.plate }
-  /// The numbers of the chunk's rows in the plate; nil if they follow each other.
-  private(set) var rowNumbers: [UInt64]?
+  /// The chunk's rows as operations read them; nil outside of plates.
+  private(set) var place: UnsafeMutablePointer<coix_place>?
+  /// What ``place`` points to.
+  private let placeStorage: UnsafeMutablePointer<coix_place>
+  /// Room for a number for each row, twice: the rows' numbers in the plate, and scratch.
+  private var rowNumbers: UnsafeMutableBufferPointer<UInt64>
+  /// What notes the chunk's operations; nil while nobody does.
+  var recording: Recording?
   /// The tape that operations on tracked tensors are recorded on; nil while nothing is recorded.
   var tape: Tape?
   /// The first error of an operation in this context.
@@ -67,6 +73,14 @@ package final class ExecutionContext {
     self.tape = tape
     self.team = team
     scope = Self.nextScope()
+    placeStorage = .allocate(capacity: 1)
+    placeStorage.initialize(to: coix_place())
+    rowNumbers = UnsafeMutableBufferPointer(start: nil, count: 0)
+  }
+
+  deinit {
+    placeStorage.deallocate()
+    rowNumbers.deallocate()
   }
 
   private static func nextScope() -> UInt32 {
@@ -79,9 +93,9 @@ package final class ExecutionContext {
   }
 
   /// Makes this the context of another chunk.
-  func enter(_ chunk: ChunkRows, tape: Tape?, mayBeCut: Bool = false) {
+  func enter(_ chunk: ChunkRows, number: Int = 0, tape: Tape?, mayBeCut: Bool = false) {
     scope = Self.nextScope()
-    take(chunk)
+    take(chunk, number)
     self.tape = tape
     firstFailure = nil
     brokenInput = nil
@@ -91,20 +105,41 @@ package final class ExecutionContext {
   }
 
   /// Makes this the context of a chunk that ran before, for the chunk's backward pass.
-  func reenter(_ chunk: ChunkRows, scope: UInt32) {
+  func reenter(_ chunk: ChunkRows, number: Int, scope: UInt32) {
     self.scope = scope
-    take(chunk)
+    take(chunk, number)
     tape = nil
     firstFailure = nil
   }
 
-  private func take(_ chunk: ChunkRows) {
+  /// Takes the rows of a chunk, for operations that run on it.
+  func take(_ chunk: ChunkRows, _ number: Int) {
     self.chunk = chunk
     rows = chunk.count
     firstRow = chunk.first
     stride = Self.paddedRows(rows)
-    rowNumbers =
-      chunk.isConsecutive ? nil : chunk.numbers(particleStride: chunk.plate.instances, instanceStride: 1)
+    guard rows > 0 else {
+      place = nil
+      return
+    }
+    var place = coix_place()
+    place.chunk = number
+    (place.rows, place.padded_rows, place.first_row) = (rows, stride, firstRow)
+    (place.first_particle, place.particles) = (chunk.particles.lowerBound, chunk.particles.count)
+    (place.first_instance, place.instances) = (chunk.instances.lowerBound, chunk.instances.count)
+    if chunk.plate.isNested {
+      if rowNumbers.count < 2 * rows {
+        rowNumbers.deallocate()
+        rowNumbers = .allocate(capacity: 2 * rows)
+      }
+      place.scratch = rowNumbers.baseAddress.map { $0 + rows }
+      if !chunk.isConsecutive {
+        chunk.writeNumbers(to: rowNumbers)
+        place.row_numbers = UnsafePointer(rowNumbers.baseAddress)
+      }
+    }
+    placeStorage.pointee = place
+    self.place = placeStorage
   }
 
   /// The number that marks a tensor of this chunk that varies over `axes`; see ``Tensor/scope``.

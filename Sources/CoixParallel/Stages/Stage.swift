@@ -11,12 +11,15 @@ package struct StagePlan: Sendable {
   /// Whether each chunk runs its backward pass right after its forward pass, from those of its sums that are
   /// marked `isLoss`.
   package var isHot: Bool
+  /// Whether what the first chunk computes may be recorded, to be run again on the others without the body.
+  package var isRecorded: Bool
 
-  package init(rows: PlateRows?, chunkRows: Int?, workers: Workers, isHot: Bool) {
+  package init(rows: PlateRows?, chunkRows: Int?, workers: Workers, isHot: Bool, isRecorded: Bool = true) {
     self.rows = rows
     self.chunkRows = chunkRows
     self.workers = workers
     self.isHot = isHot
+    self.isRecorded = isRecorded
   }
 
   /// The same plan on one thread, one chunk after another.

@@ -109,6 +109,10 @@ private final class StageRun: @unchecked Sendable {
   private let keptFloats = Atomic<Int>(0)
   /// [task]: the gradients of the parent's uniform tensors that a hot stage took.
   private let hotSums: Table<GradientSums>?
+  /// Whether the first chunk is recorded, so that the others can run without the body.
+  private let isRecorded: Bool
+  private let forwardPlan = Mutex<ChunkPlan?>(nil)
+  private let backwardPlan = Mutex<ChunkPlan?>(nil)
 
   init(
     plan: StagePlan, grid: ChunkGrid?, parent: Tape?,
@@ -121,6 +125,7 @@ private final class StageRun: @unchecked Sendable {
     chunkCount = grid?.chunkCount ?? 1
     chunksPerTask = (chunkCount + Limits.tasks - 1) / Limits.tasks
     taskCount = (chunkCount + chunksPerTask - 1) / chunksPerTask
+    isRecorded = plan.isRecorded && chunkCount >= Limits.replayedChunks
     let (chunks, tasks) = (chunkCount, taskCount)
     let keepsTapes = parent != nil && !plan.isHot
     records = keepsTapes ? try Table(count: chunks, for: "a plate cut into \(chunks) chunks") { nil } : nil
@@ -150,21 +155,51 @@ private final class StageRun: @unchecked Sendable {
     return outcome
   }
 
+  // MARK: Recording and running again
+
+  /// Notes what the first chunk computes, if the others are to run without the body.
+  private func startRecording(_ chunk: Int, _ context: ExecutionContext) -> Recording? {
+    guard isRecorded, chunk == 0 else { return nil }
+    let recording = Recording()
+    context.recording = recording
+    return recording
+  }
+
+  /// Makes a plan of what the first chunk has computed, with the gradients on its tape. Until then, other
+  /// workers run the body on their chunks.
+  private func publish(_ recording: Recording?, to plan: borrowing Mutex<ChunkPlan?>, _ tape: Tape?) {
+    guard let recording else { return }
+    let made = ChunkPlan(recording, of: rows(of: 0), gradients: tape?.uniformGradients ?? [])
+    plan.withLock { $0 = made }
+  }
+
+  /// Runs a plan on a chunk, if there is one for it; returns whether it has run.
+  private func replay(
+    _ plan: ChunkPlan?, _ chunk: Int, _ context: ExecutionContext, _ sums: GradientSums?
+  ) throws -> Bool {
+    guard let plan, plan.fits(rows(of: chunk)) else { return false }
+    context.take(rows(of: chunk), chunk)
+    return try plan.run(context) { try sums?.add($0, at: $1) }
+  }
+
   // MARK: Forward
 
   func forward() throws -> StageResult {
     try forEachChunk { chunk, task, context in
+      if try replay(forwardPlan.withLock { $0 }, chunk, context, hotSums?[task]) { return }
+      let recording = startRecording(chunk, context)
+      defer { context.recording = nil }
       // In a hot stage, a chunk's tape goes back to the pool and is used again. In other stages it may be
       // kept for the backward pass.
       let pool = plan.isHot ? context.pool : nil
       let tape = parent.map { pool?.takeTape(parent: $0) ?? Tape(parent: $0) }
       defer { if let tape { pool?.giveTape(tape) } }
-      context.enter(rows(of: chunk), tape: tape, mayBeCut: plan.chunkRows == nil)
+      context.enter(rows(of: chunk), number: chunk, tape: tape, mayBeCut: plan.chunkRows == nil)
       let outcome = try outcome(context)
       if context.hasOutgrown { throw ChunkOutgrown() }
       try context.throwFailure()
       try merge(outcome, chunk: chunk, context)
-      guard let tape else { return }
+      guard let tape else { return publish(recording, to: forwardPlan, nil) }
       if plan.isHot {
         for case .sum(let loss, true) in outcome.exports where loss.node >= 0 {
           tape.add(context.seed(from: Tensor(1), like: tape.form(of: loss.node)), to: loss.node)
@@ -173,9 +208,12 @@ private final class StageRun: @unchecked Sendable {
         if context.hasOutgrown { throw ChunkOutgrown() }
         try context.throwFailure()
         try hotSums?[task].add(tape)
-      } else if keptFloats.add(context.allocatedFloats, ordering: .relaxed).newValue <= Limits.keptFloats {
+      } else if recording == nil,
+        keptFloats.add(context.allocatedFloats, ordering: .relaxed).newValue <= Limits.keptFloats
+      {
         records?[chunk] = Record(tape: tape, exports: outcome.exports, scope: context.scope)
       }
+      publish(recording, to: forwardPlan, plan.isHot ? tape : nil)
     }
     guard let merged = merged.withLock({ $0 }), let payload = payload.withLock({ $0.take() }) else {
       throw CoixError.illFormedProgram("a stage ran without any chunk")
@@ -204,7 +242,7 @@ private final class StageRun: @unchecked Sendable {
       throw ChunksDiffer(
         error: .unstableSites(first: merged.signature.map(\.text), other: outcome.signature.map(\.text)))
     }
-    var nextSum = chunk * merged.sumCount
+    var nextSum = 0
     for (export, destination) in zip(outcome.exports, merged.destinations) {
       let tensor = export.tensor
       guard tensor.shape == destination.shape, tensor.isBatched != destination.isUniform,
@@ -216,10 +254,9 @@ private final class StageRun: @unchecked Sendable {
             reason: "a program must give the same shapes in every chunk"))
       }
       if export.isSum {
-        merged.sums[nextSum] =
-          tensor.isBatched
-          ? coix_sum_double(tensor.pointer, context.rows)
-          : Double(tensor.scalar) * Double(max(context.rows, 1))
+        coix_op_sum_rows(
+          tensor.pointer, tensor.isBatched ? 0 : 1, merged.sums.pointer, merged.sumCount, nextSum
+        ).run()
         nextSum += 1
       } else if let target = destination.tensor, tensor.isBatched {
         context.store(tensor, into: target.pointer)
@@ -304,9 +341,12 @@ private final class StageRun: @unchecked Sendable {
     let sums = try Table(count: taskCount, for: "the gradients of \(taskCount) tasks") { GradientSums() }
     let rowGradients = RowGradients(rows: plan.rows?.count ?? 0)
     try forEachChunk { chunk, task, context in
+      if records?[chunk] == nil, try replay(backwardPlan.withLock { $0 }, chunk, context, sums[task]) { return }
+      let recording = startRecording(chunk, context)
+      defer { context.recording = nil }
       let record = try records?[chunk] ?? recordAgain(chunk, context)
       records?[chunk] = nil
-      context.reenter(rows(of: chunk), scope: record.scope)
+      context.reenter(rows(of: chunk), number: chunk, scope: record.scope)
       for (export, seed) in zip(record.exports, given) where export.tensor.node >= 0 {
         guard let seed else { continue }
         // A uniform output was taken from one chunk, so its gradient goes back through one chunk only, the
@@ -320,6 +360,7 @@ private final class StageRun: @unchecked Sendable {
       try context.throwFailure()
       try sums[task].add(record.tape)
       try rowGradients.store(record.tape, context)
+      publish(recording, to: backwardPlan, record.tape)
     }
     try GradientSums.deliver(sums, scaledBy: 1, to: tape, team: plan.workers.team)
     rowGradients.deliver(to: tape, team: plan.workers.team)
@@ -328,7 +369,7 @@ private final class StageRun: @unchecked Sendable {
   /// A chunk's tape, recorded by running the chunk again.
   private func recordAgain(_ chunk: Int, _ context: ExecutionContext) throws -> Record {
     let tape = parent.map { Tape(parent: $0) } ?? Tape()
-    context.enter(rows(of: chunk), tape: tape, mayBeCut: false)
+    context.enter(rows(of: chunk), number: chunk, tape: tape, mayBeCut: false)
     let outcome = try outcome(context)
     return Record(tape: tape, exports: outcome.exports, scope: context.scope)
   }

@@ -54,9 +54,9 @@ package func denseAlongFirstAxis(
   let shape = x.shape.replacing(0, with: outputs)
   if let refusal = Tensor.refusal("dense", toMake: shape, like: x) { return refusal }
   guard let y = Tensor(undefined: shape, like: x) else { return .outOfMemory }
-  coix_dense_forward(
+  coix_op_dense_forward(
     x.pointer, kernel.pointer, bias?.pointer, y.pointer, inputs, outputs, rows, activation.code,
-    Int32(x.layerTeam))
+    Int32(x.layerTeam)).run()
   guard x.node >= 0 || kernel.node >= 0 || bias?.node ?? -1 >= 0, let tape = ExecutionContext.current?.tape
   else {
     return y

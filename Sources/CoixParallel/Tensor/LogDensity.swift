@@ -99,7 +99,9 @@ package func logDensity(_ family: LogDensityFamily, _ operands: Tensor...) -> Te
   let team = Int32(result.team)
   plan.walk { output, at in
     withKernelOperands(operands, plan, at) {
-      coix_log_density(family.kernel, $0, result.pointer + output, plan.outer.size, plan.inner.size, team)
+      coix_op_log_density(
+        family.kernel, $0, operands.count, result.pointer + output, plan.outer.size, plan.inner.size, team
+      ).run()
     }
   }
   guard operands.contains(where: { $0.node >= 0 }), let tape = ExecutionContext.current?.tape else {
@@ -113,9 +115,10 @@ package func logDensity(_ family: LogDensityFamily, _ operands: Tensor...) -> Te
       plan.walk { output, at in
         withKernelOperands(operands, plan, at) { kernelOperands in
           var targets = slopes.map { $0.map { $0.pointer + output } }
-          coix_log_density_backward(
-            family.kernel, kernelOperands, gradient.pointer + output, &targets, plan.outer.size,
-            plan.inner.size, team)
+          coix_op_log_density_backward(
+            family.kernel, kernelOperands, operands.count, gradient.pointer + output, &targets,
+            plan.outer.size, plan.inner.size, team
+          ).run()
         }
       }
       for (node, slope) in zip(nodes, slopes) {

@@ -33,11 +33,11 @@ package func normalLogDensity(_ x: Tensor, location: Tensor, scale: Tensor, redu
   let density = shape.leading(shape.rank - reducing)
   if let refusal = Tensor.refusal(name, toMake: density, like: batched) { return refusal }
   guard let result = Tensor(undefined: density, like: batched) else { return .outOfMemory }
-  coix_normal_log_density(
+  coix_op_normal_log_density(
     x.pointer, x.elementStride(in: shape), x.rowStride, location.pointer, location.elementStride(in: shape),
     location.rowStride, scale.pointer, scale.elementStride(in: shape), scale.rowStride, result.pointer,
     groups,
-    elements, rows)
+    elements, rows).run()
   guard x.node >= 0 || location.node >= 0 || scale.node >= 0, let tape = ExecutionContext.current?.tape else {
     return result
   }
@@ -48,10 +48,10 @@ package func normalLogDensity(_ x: Tensor, location: Tensor, scale: Tensor, redu
       let dx = nodes.0 < 0 ? nil : Tensor(undefined: shape, like: batched)
       let dlocation = nodes.1 < 0 ? nil : Tensor(undefined: shape, like: batched)
       let dscale = nodes.2 < 0 ? nil : Tensor(undefined: shape, like: batched)
-      coix_normal_log_density_backward(
+      coix_op_normal_log_density_backward(
         gradient.pointer, x.pointer, x.elementStride(in: shape), x.rowStride, location.pointer,
         location.elementStride(in: shape), location.rowStride, scale.pointer, scale.elementStride(in: shape),
-        scale.rowStride, dx?.pointer, dlocation?.pointer, dscale?.pointer, groups, elements, rows)
+        scale.rowStride, dx?.pointer, dlocation?.pointer, dscale?.pointer, groups, elements, rows).run()
       if let dx { tape.add(dx, to: nodes.0) }
       if let dlocation { tape.add(dlocation, to: nodes.1) }
       if let dscale { tape.add(dscale, to: nodes.2) }

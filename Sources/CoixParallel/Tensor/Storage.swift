@@ -53,6 +53,7 @@ final class Storage: @unchecked Sendable {
     self.capacity = capacity
     pointer = buffer
     rarity = nil
+    ExecutionContext.withCurrent { $0?.recording?.keep(self) }
   }
 
   private static let refusedCount = Atomic<Int>(0)

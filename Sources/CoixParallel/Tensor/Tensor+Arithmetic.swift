@@ -12,13 +12,13 @@ extension Tensor {
       // One loop over everything, or one row of `b` or `a` against all rows: no plan needed.
       guard let result = Tensor(undefined: a.shape, like: batched) else { return .outOfMemory }
       if a.stride == b.stride {
-        coix_binary(
+        coix_op_binary(
           operation, a.pointer, 0, 1, b.pointer, 0, 1, result.pointer, 1, result.bufferCount,
-          Int32(result.team))
+          Int32(result.team)).run()
       } else {
-        coix_binary(
+        coix_op_binary(
           operation, a.pointer, a.rowCount, a.isBatched ? 1 : 0, b.pointer, b.rowCount, b.isBatched ? 1 : 0,
-          result.pointer, a.shape.elementCount, batched.stride, 1)
+          result.pointer, a.shape.elementCount, batched.stride, 1).run()
       }
       return result
     }
@@ -30,18 +30,18 @@ extension Tensor {
     if shape.elementCount == 0 { return result }
     if shape == a.shape && b.shape.elementCount == 1 && (a.isBatched || !b.isBatched) {
       // A number (or one per row) against everything.
-      coix_binary(
+      coix_op_binary(
         operation, a.pointer, a.rowCount, 1, b.pointer, 0, b.isBatched ? 1 : 0,
         result.pointer, a.isBatched ? shape.elementCount : 1, a.isBatched ? a.stride : result.bufferCount,
-        Int32(result.team))
+        Int32(result.team)).run()
       return result
     }
     let plan = BroadcastPlan([a, b], shape: shape, stride: result.stride)
     plan.walk { output, operands in
-      coix_binary(
+      coix_op_binary(
         operation, a.pointer + operands[0], plan.outer.strides[0], plan.inner.strides[0],
         b.pointer + operands[1], plan.outer.strides[1], plan.inner.strides[1],
-        result.pointer + output, plan.outer.size, plan.inner.size, 1)
+        result.pointer + output, plan.outer.size, plan.inner.size, 1).run()
     }
     return result
   }

@@ -6,11 +6,11 @@ extension Tensor {
     if let refusal = refusal(name()) { return refusal }
     let x = self
     guard let y = Tensor(undefined: shape, like: self) else { return .outOfMemory }
-    coix_unary(operation, pointer, y.pointer, bufferCount, Int32(team))
+    coix_op_unary(operation, pointer, y.pointer, bufferCount, Int32(team)).run()
     return y.recorded(from: self) { gradient in
       guard let result = Tensor(undefined: x.shape, like: x) else { return .outOfMemory }
-      coix_unary_backward(
-        operation, x.pointer, y.pointer, gradient.pointer, result.pointer, x.bufferCount, Int32(x.team))
+      coix_op_unary_backward(
+        operation, x.pointer, y.pointer, gradient.pointer, result.pointer, x.bufferCount, Int32(x.team)).run()
       return result
     }
   }

@@ -45,14 +45,14 @@ extension Tensor {
     guard let result = Tensor(undefined: shape.removing(axis..<axis + 1, keeping: false), like: self) else {
       return .outOfMemory
     }
-    coix_gather_axis(
-      pointer, positions.pointer, indexStride, result.pointer, layout.outer, layout.count, layout.inner)
+    coix_op_gather_axis(
+      pointer, positions.pointer, indexStride, result.pointer, layout.outer, layout.count, layout.inner).run()
     return result.recorded(from: self) { gradient in
       guard let sum = Tensor(undefined: xShape, like: gradient) else { return .outOfMemory }
-      coix_fill(sum.pointer, 0, sum.bufferCount, 1)
-      coix_scatter_axis(
+      coix_op_fill(sum.pointer, 0, sum.bufferCount, 1).run()
+      coix_op_scatter_axis(
         gradient.pointer, positions.pointer, indexStride, sum.pointer, layout.outer, layout.count,
-        layout.inner)
+        layout.inner).run()
       return sum
     }
   }
@@ -78,29 +78,29 @@ extension Tensor {
     if let refusal = Self.refusal("gathered", toMake: newShape, like: self) { return refusal }
     let (layout, xShape) = (layout(axis), shape)
     guard let result = Tensor(undefined: newShape, like: self) else { return .outOfMemory }
-    for outer in 0..<layout.outer {
-      for (place, position) in positions.enumerated() {
-        (result.pointer + (outer * positions.count + place) * layout.inner)
-          .update(from: pointer + (outer * layout.count + position) * layout.inner, count: layout.inner)
+    guard let places = Tensor(positions: positions.lazy.map(Int32.init)) else { return .outOfMemory }
+    let (read, written) = (layout.count * layout.inner, positions.count * layout.inner)
+    places.withPositions { index in
+      for outer in 0..<layout.outer {
+        coix_op_gather_rows(
+          pointer + outer * read, index, result.pointer + outer * written, positions.count, layout.inner, 1
+        ).run()
       }
     }
     return result.recorded(from: self) { gradient in
-      guard let sum = Tensor(undefined: xShape, like: gradient) else { return .outOfMemory }
-      return Self.unlessRefused { () throws(CoixError) in
-        // Sums are in double: one position may occur any number of times.
-        let sums = try Numbers(
-          repeating: 0.0, count: layout.count * layout.inner, for: "the gradient of gathered")
-        for outer in 0..<layout.outer {
-          sums.pointer.update(repeating: 0, count: sums.count)
-          for (place, position) in positions.enumerated() {
-            coix_accumulate_double(
-              sums.pointer + position * layout.inner,
-              gradient.pointer + (outer * positions.count + place) * layout.inner, layout.inner)
+      guard let sum = Tensor(undefined: xShape, like: gradient), let scratch = Tensor(undefinedDoubles: read)
+      else { return .outOfMemory }
+      scratch.withDoubles { sums in
+        places.withPositions { index in
+          for outer in 0..<layout.outer {
+            coix_op_scatter_positions(
+              gradient.pointer + outer * written, index, sums, sum.pointer + outer * read, layout.count,
+              positions.count, layout.inner
+            ).run()
           }
-          sums.round(to: sum.pointer + outer * sums.count)
         }
-        return sum
       }
+      return sum
     }
   }
 
@@ -126,15 +126,14 @@ extension Tensor {
     isBatched && count != stride ? stretched(to: [count / stride]) : self
   }
 
-  /// An index's positions along an axis of `size`, rounded and clamped as the kernels do.
-  private func positions(_ size: Int) throws(CoixError) -> Numbers<Int32> {
-    let positions = try Numbers<Int32>(count: rowCount, for: "the positions of gathered")
-    for row in 0..<rowCount {
-      let value = pointer[row]
-      positions.pointer[row] =
-        value > 0 ? Int32(clamping: Swift.min(Int(Swift.min(value + 0.5, 0x1p31)), size - 1)) : 0
+  /// An index's positions along an axis of `size`, rounded and clamped as the kernels do; nil if there is no
+  /// memory for them.
+  private func positions(_ size: Int) -> Tensor? {
+    guard let result = Tensor(undefined: Shape(rowCount)) else { return nil }
+    result.withPositions {
+      coix_op_positions(pointer, $0, size, rowCount).run()
     }
-    return positions
+    return result
   }
 
   /// Each particle's element of a uniform tensor.
@@ -143,16 +142,16 @@ extension Tensor {
     guard let result = Tensor(undefined: shape.removing(axis..<axis + 1, keeping: false), like: index) else {
       return .outOfMemory
     }
-    return Self.unlessRefused { () throws(CoixError) in
-      let positions = try index.positions(layout.count)
+    guard let positions = index.positions(layout.count) else { return .outOfMemory }
+    positions.withPositions { positions in
       for outer in 0..<layout.outer {
-        coix_load_rows(
-          pointer + outer * layout.count * layout.inner, positions.pointer,
-          result.pointer + outer * layout.inner * index.stride,
-          0, index.stride, index.stride, layout.inner)
+        coix_op_gather_table(
+          pointer + outer * layout.count * layout.inner, positions,
+          result.pointer + outer * layout.inner * index.stride, index.stride, layout.inner
+        ).run()
       }
-      return result
     }
+    return result
   }
 
   /// The gradient of ``gatheredFromTable(at:_:)``: each particle's number is added to its element of a
@@ -160,22 +159,21 @@ extension Tensor {
   private func scatteredToTable(at index: Tensor, _ axis: Int, of tableShape: Shape) -> Tensor {
     guard let result = Tensor(undefined: tableShape) else { return .outOfMemory }
     let layout = result.layout(axis)
-    return Self.unlessRefused { () throws(CoixError) in
-      let positions = try index.positions(layout.count)
-      let sums = try Numbers(
-        repeating: 0.0, count: layout.count * layout.inner, for: "the gradient of gathered")
-      for outer in 0..<layout.outer {
-        sums.pointer.update(repeating: 0, count: sums.count)
-        for i in 0..<layout.inner {
-          let gradients = pointer + (outer * layout.inner + i) * stride
-          for row in 0..<stride {
-            sums.pointer[Int(positions.pointer[row]) * layout.inner + i] += Double(gradients[row])
-          }
-        }
-        sums.round(to: result.pointer + outer * sums.count)
-      }
-      return result
+    let step = layout.count * layout.inner
+    guard let positions = index.positions(layout.count), let scratch = Tensor(undefinedDoubles: step) else {
+      return .outOfMemory
     }
+    scratch.withDoubles { sums in
+      positions.withPositions { positions in
+        for outer in 0..<layout.outer {
+          coix_op_scatter_table(
+            pointer + outer * layout.inner * stride, positions, sums, result.pointer + outer * step,
+            layout.count, layout.inner, stride
+          ).run()
+        }
+      }
+    }
+    return result
   }
 
   /// Ones at the positions that the tensor's elements name, along a new last axis of `depth`; zeros
@@ -192,8 +190,8 @@ extension Tensor {
     if let refusal = Self.refusal("oneHot", toMake: newShape, like: self) { return refusal }
     guard let result = Tensor(undefined: newShape, like: self) else { return .outOfMemory }
     for element in 0..<shape.elementCount {
-      coix_one_hot(
-        pointer + element * rowCount, result.pointer + element * depth * rowCount, depth, rowCount)
+      coix_op_one_hot(
+        pointer + element * rowCount, result.pointer + element * depth * rowCount, depth, rowCount).run()
     }
     return result
   }

@@ -48,7 +48,7 @@ extension Tensor {
     if sizes.m == 0 || sizes.k == 0 || sizes.n == 0 {
       // All sums are empty, whatever the operands: the result is a constant.
       guard let result = Tensor(undefined: shape, like: a.isBatched ? a : b) else { return .outOfMemory }
-      coix_fill(result.pointer, 0, result.bufferCount, 1)
+      coix_op_fill(result.pointer, 0, result.bufferCount, 1).run()
       return result
     }
     if a.isBatched && b.isBatched { return productOfRows(a, b, sizes, shape) }
@@ -63,19 +63,19 @@ extension Tensor {
   {
     let (m, k, n) = (sizes.m, sizes.k, sizes.n)
     guard let result = Tensor(undefined: shape, like: a) else { return .outOfMemory }
-    coix_batched_matmul(a.pointer, b.pointer, result.pointer, m, k, n, a.stride)
+    coix_op_batched_matmul(a.pointer, b.pointer, result.pointer, m, k, n, a.stride).run()
     return result.recorded(
       from: a, b,
       { gradient in
         let gradients = gradient.viewed(as: [m, n])
         return slope(of: a, by: b.viewed(as: [k, n]), counting: gradients, alongAxis: 0) {
-          coix_batched_matmul(gradient.pointer, $0, $1, m, n, k, a.stride)
+          coix_op_batched_matmul(gradient.pointer, $0, $1, m, n, k, a.stride).run()
         }
       },
       { gradient in
         let gradients = gradient.viewed(as: [m, n])
         return slope(of: b, by: a.viewed(as: [m, k]), counting: gradients, alongAxis: 1) {
-          coix_batched_matmul($0, gradient.pointer, $1, k, m, n, b.stride)
+          coix_op_batched_matmul($0, gradient.pointer, $1, k, m, n, b.stride).run()
         }
       })
   }
@@ -105,30 +105,29 @@ extension Tensor {
     let (m, k, n, rows) = (sizes.m, sizes.k, sizes.n, a.stride)
     guard let result = Tensor(undefined: shape, like: a) else { return .outOfMemory }
     for i in 0..<m {
-      coix_dense_forward(
+      coix_op_dense_forward(
         a.pointer + i * k * rows, b.pointer, nil, result.pointer + i * n * rows, k, n, rows, COIX_IDENTITY,
-        productTeam)
+        productTeam).run()
     }
     return result.recordedProduct(a, b) { gradient, wantsA, wantsB in
       let da = wantsA ? Tensor(undefined: a.shape, like: a) : nil
-      let part = wantsB ? Tensor(undefined: b.shape) : nil
       // The layer's gradient is a sum over the vectors, too.
-      let sums: Numbers<Double>
-      do throws(CoixError) {
-        sums = try Numbers(repeating: 0, count: wantsB ? k * n : 0, for: "the gradient of matmul")
-      } catch {
-        return (da, Tensor(failure: error))
-      }
+      guard let scratch = Tensor(undefinedDoubles: wantsB ? k * n : 0) else { return (da, .outOfMemory) }
+      if wantsB { coix_op_fill(scratch.pointer, 0, scratch.bufferCount, 1).run() }
       for i in 0..<m {
+        let part = wantsB ? Tensor(undefined: b.shape) : nil
         LayerGradients(
           x: a.pointer + i * k * rows, kernel: b.pointer, y: result.pointer + i * n * rows,
           gradient: gradient.pointer + i * n * rows, dx: da.map { $0.pointer + i * k * rows },
           dkernel: part?.pointer, inputs: k, outputs: n, rows: rows, team: productTeam
         ).fill()
-        if let part { coix_accumulate_double(sums.pointer, part.pointer, k * n) }
+        if let part {
+          scratch.withDoubles { coix_op_accumulate_double($0, part.pointer, k * n).run() }
+        }
       }
-      if let part { sums.round(to: part.pointer) }
-      return (da, part)
+      let db = wantsB ? Tensor(undefined: b.shape) : nil
+      if let db { scratch.withDoubles { coix_op_round($0, db.pointer, k * n).run() } }
+      return (da, db)
     }
   }
 
@@ -141,7 +140,7 @@ extension Tensor {
     let kernel = a.viewed(as: [m, k]).permuted([1, 0])
     if kernel.isPoisoned { return kernel }
     guard let result = Tensor(undefined: shape, like: b) else { return .outOfMemory }
-    coix_dense_forward(b.pointer, kernel.pointer, nil, result.pointer, k, m, rows, COIX_IDENTITY, productTeam)
+    coix_op_dense_forward(b.pointer, kernel.pointer, nil, result.pointer, k, m, rows, COIX_IDENTITY, productTeam).run()
     return result.recordedProduct(a, b) { gradient, wantsA, wantsB in
       let dKernel = wantsA ? Tensor(undefined: [k, m]) : nil
       let db = wantsB ? Tensor(undefined: b.shape, like: b) : nil

@@ -60,19 +60,19 @@ extension Tensor {
     if let refusal = Tensor.refusal("plate", toMake: shape, rows: context.stride) { return refusal }
     guard let result = Tensor(undefinedRows: shape, in: context) else { return .outOfMemory }
     let (particles, instances) = (context.chunk.particles.count, context.chunk.instances.count)
-    coix_spread_rows(
+    coix_op_spread_rows(
       pointer, stride, result.pointer, result.stride, shape.elementCount, particles, instances,
-      axes == .instances ? 1 : 0)
+      axes == .instances ? 1 : 0).run()
     let input = self
     return result.recorded(from: self) { gradient in
       guard gradient.isBatched else {
         return gradient * Tensor(Float(axes == .instances ? particles : instances))
       }
       guard let sum = Tensor(undefined: input.shape, like: input) else { return .outOfMemory }
-      coix_fold_rows(
+      coix_op_fold_rows(
         gradient.pointer, gradient.stride, sum.pointer, sum.stride, input.shape.elementCount, particles,
         instances,
-        axes == .instances ? 1 : 0)
+        axes == .instances ? 1 : 0).run()
       return sum
     }
   }
@@ -145,7 +145,7 @@ extension Tensor {
   /// The sum over the rows of the chunk: a uniform tensor. For gradients only, whose padding rows are zero.
   func summedOverRows() -> Tensor {
     guard let result = Tensor(undefined: shape) else { return .outOfMemory }
-    coix_reduce(COIX_SUM, pointer, result.pointer, shape.elementCount, stride, 1, 1)
+    coix_op_reduce(COIX_SUM, pointer, result.pointer, shape.elementCount, stride, 1, 1).run()
     return result
   }
 }

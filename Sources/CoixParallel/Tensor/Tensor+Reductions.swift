@@ -86,7 +86,7 @@ extension Tensor {
     guard let result = Tensor(undefined: shape.removing(axis..<axis + 1, keeping: keepingAxes), like: self)
     else { return .outOfMemory }
     let layout = layout(axis)
-    coix_argmax(pointer, result.pointer, layout.outer, layout.count, layout.inner)
+    coix_op_argmax(pointer, result.pointer, layout.outer, layout.count, layout.inner).run()
     return result
   }
 
@@ -134,7 +134,7 @@ extension Tensor {
         // The gradient uses the softmax itself rather than exp(x - y), whose relative error would be the
         // rounding error of y. Where all elements are -inf, it is 0, not NaN.
         guard let weight = Tensor(undefined: x.shape, like: x) else { return .outOfMemory }
-        coix_softmax(x.pointer, weight.pointer, layout.outer, layout.count, layout.inner, 0, Int32(x.team))
+        coix_op_softmax(x.pointer, weight.pointer, layout.outer, layout.count, layout.inner, 0, Int32(x.team)).run()
         return gradient.repeated(layout, to: x.shape).seed(
           times: Tensor.selected(x .== -.infinity, 0, weight))
       }
@@ -159,20 +159,22 @@ extension Tensor {
     // A single element is its own sum, maximum and log-sum-exp.
     if layout.count == 1 { return viewed(as: shape) }
     guard let result = Tensor(undefined: shape, like: self) else { return .outOfMemory }
-    coix_reduce(operation, pointer, result.pointer, layout.outer, layout.count, layout.inner, Int32(team))
+    coix_op_reduce(operation, pointer, result.pointer, layout.outer, layout.count, layout.inner, Int32(team)).run()
     return result
   }
 
   /// The opposite of ``reduced(_:_:to:)``: copies along the axes that were reduced, without a gradient.
   func repeated(_ layout: AxisLayout, to shape: Shape) -> Tensor {
     guard let result = Tensor(undefined: shape, like: self) else { return .outOfMemory }
-    for outer in 0..<layout.outer {
-      let from = pointer + outer * layout.inner
-      let to = result.pointer + outer * layout.count * layout.inner
-      if layout.inner == 1 {
-        coix_fill(to, from.pointee, layout.count, 1)
-      } else {
-        for k in 0..<layout.count { (to + k * layout.inner).update(from: from, count: layout.inner) }
+    if layout.inner == 1 {
+      coix_op_copy(pointer, 1, 0, result.pointer, layout.count, layout.outer, layout.count).run()
+    } else {
+      let block = layout.count * layout.inner
+      for outer in 0..<layout.outer {
+        coix_op_copy(
+          pointer + outer * layout.inner, 0, 1, result.pointer + outer * block, layout.inner, layout.count,
+          layout.inner
+        ).run()
       }
     }
     return result
@@ -214,6 +216,6 @@ extension Tensor {
 extension Tensor {
   /// Whether any element, of any row, is not 0.
   package var hasNonzero: Bool {
-    !isPoisoned && (0..<shape.elementCount * rowCount).contains { pointer[$0] != 0 }
+    !isPoisoned && !coix_op_is_zero(pointer, shape.elementCount * rowCount).holds()
   }
 }

@@ -5,6 +5,7 @@ extension Tensor {
   /// tensor may not be used here.
   package var greatest: Float? {
     guard refusal("greatest") == nil, shape.elementCount > 0 else { return nil }
+    ExecutionContext.current?.recording?.refuse()
     return (0..<shape.elementCount * rowCount).reduce(-.infinity) {
       pointer[$1] > $0 || pointer[$1].isNaN ? pointer[$1] : $0
     }
@@ -24,8 +25,8 @@ extension Tensor {
     {
       return refusal
     }
-    return index.withUnsafeBufferPointer { $0.baseAddress.map { rows(at: $0, index.count) } }
-      ?? .zeros(Shape(0).appending(shape.dropping(1)))
+    guard let positions = Tensor(positions: index) else { return .outOfMemory }
+    return positions.withPositions { rows(at: $0, index.count) }
   }
 
   /// `count` rows of a uniform tensor `[n, …]`, drawn with replacement: the rows with the numbers of
@@ -43,9 +44,11 @@ extension Tensor {
     {
       return refusal
     }
-    guard let scratch = Storage(count: count) else { return .outOfMemory }
-    return scratch.pointer.withMemoryRebound(to: Int32.self, capacity: scratch.capacity) { index in
-      Draw(key: key.prngKey, shape: Shape(count)).fill(index, withIntegersIn: 0..<Int32(shape[0]))
+    guard let scratch = Tensor(undefined: Shape(count)) else { return .outOfMemory }
+    return scratch.pointer.withMemoryRebound(to: Int32.self, capacity: scratch.bufferCount) { index in
+      scratch.write { _ in
+        Draw(key: key.prngKey, shape: Shape(count)).fill(index, withIntegersIn: 0..<Int32(shape[0]))
+      }
       return withExtendedLifetime(scratch) { rows(at: index, count) }
     }
   }
@@ -53,7 +56,7 @@ extension Tensor {
   private func rows(at index: UnsafePointer<Int32>, _ count: Int) -> Tensor {
     let row = shape.dropping(1)
     guard let result = Tensor(undefined: Shape(count).appending(row)) else { return .outOfMemory }
-    coix_gather_rows(pointer, index, result.pointer, count, row.elementCount, Int32(result.team))
+    coix_op_gather_rows(pointer, index, result.pointer, count, row.elementCount, Int32(result.team)).run()
     return result
   }
 }

@@ -76,17 +76,10 @@ extension Tensor {
     let plan = BroadcastPlan([self], shape: newShape, stride: stride)
     let (outer, inner) = (plan.outer, plan.inner)
     plan.walk { output, at in
-      var from = pointer + at[0]
-      var to = result.pointer + output
-      for _ in 0..<outer.size {
-        if inner.strides[0] == 0 {
-          coix_fill(to, from.pointee, inner.size, 1)
-        } else {
-          to.update(from: from, count: inner.size)
-        }
-        from += outer.strides[0]
-        to += inner.size
-      }
+      coix_op_copy(
+        pointer + at[0], outer.strides[0], inner.strides[0], result.pointer + output, inner.size, outer.size,
+        inner.size
+      ).run()
     }
     return result
   }
@@ -138,16 +131,14 @@ extension Tensor {
       if level == walk.count - 1 && walk[level].stride == 1 && inner.stride == walk[level].size {
         // A whole matrix, row by row, becomes its transpose.
         let (rows, columns) = (walk[level].size, inner.size)
-        coix_store_rows(from, to, 0, rows, rows, columns)
+        coix_op_transpose(from, to, rows, columns).run()
         to += rows * columns
-      } else if level < walk.count {
+      } else if level < walk.count - 1 {
         for k in 0..<walk[level].size { copy(level + 1, from + k * walk[level].stride) }
-      } else if inner.stride == 1 {
-        to.update(from: from, count: inner.size)
-        to += inner.size
       } else {
-        for k in 0..<inner.size { to[k] = from[k * inner.stride] }
-        to += inner.size
+        let outer = walk[level]
+        coix_op_copy(from, outer.stride, inner.stride, to, inner.size, outer.size, inner.size).run()
+        to += outer.size * inner.size
       }
     }
     copy(0, pointer)

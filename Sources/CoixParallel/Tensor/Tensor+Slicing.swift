@@ -56,10 +56,10 @@ extension Tensor {
       return .outOfMemory
     }
     let block = range.count * layout.inner
-    for outer in 0..<layout.outer {
-      (result.pointer + outer * block)
-        .update(from: pointer + (outer * layout.count + range.lowerBound) * layout.inner, count: block)
-    }
+    coix_op_copy(
+      pointer + range.lowerBound * layout.inner, layout.count * layout.inner, 1, result.pointer, block,
+      layout.outer, block
+    ).run()
     return result
   }
 
@@ -70,13 +70,15 @@ extension Tensor {
     }
     let layout = layout(axis)
     let (before, block) = (start * layout.inner, layout.count * layout.inner)
-    let after = (size - start) * layout.inner - block
-    for outer in 0..<layout.outer {
-      let to = result.pointer + outer * size * layout.inner
-      to.update(repeating: 0, count: before)
-      (to + before).update(from: pointer + outer * block, count: block)
-      (to + before + block).update(repeating: 0, count: after)
+    let step = size * layout.inner
+    if layout.outer == 1 {
+      let after = step - before - block
+      if before > 0 { coix_op_fill(result.pointer, 0, before, 1).run() }
+      if after > 0 { coix_op_fill(result.pointer + before + block, 0, after, 1).run() }
+    } else {
+      coix_op_fill(result.pointer, 0, layout.outer * step, 1).run()
     }
+    coix_op_copy(pointer, block, 1, result.pointer + before, step, layout.outer, block).run()
     return result
   }
 
@@ -160,13 +162,14 @@ extension Tensor {
   private func paste(into result: Tensor, _ axis: Int, at offset: Int, step: Int) {
     let layout = layout(axis)
     let block = layout.count * layout.inner
-    for outer in 0..<layout.outer {
-      let from = pointer + outer * block
-      let to = result.pointer + offset + outer * step
-      if stride == result.stride {
-        to.update(from: from, count: block)
-      } else {
-        for element in 0..<block { coix_fill(to + element * result.stride, from[element], result.stride, 1) }
+    if stride == result.stride {
+      coix_op_copy(pointer, block, 1, result.pointer + offset, step, layout.outer, block).run()
+    } else {
+      for outer in 0..<layout.outer {
+        coix_op_copy(
+          pointer + outer * block, 1, 0, result.pointer + offset + outer * step, result.stride, block,
+          result.stride
+        ).run()
       }
     }
   }

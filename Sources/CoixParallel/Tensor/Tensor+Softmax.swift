@@ -12,7 +12,7 @@ extension Tensor {
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("softmax", axis, shape) }
     let layout = layout(axis)
     guard let y = Tensor(undefined: shape, like: self) else { return .outOfMemory }
-    coix_softmax(pointer, y.pointer, layout.outer, layout.count, layout.inner, 0, Int32(team))
+    coix_op_softmax(pointer, y.pointer, layout.outer, layout.count, layout.inner, 0, Int32(team)).run()
     return y.recorded(from: self) { gradient in
       // y (g - sum(g y))
       let reducedShape = y.shape.removing(axis..<axis + 1, keeping: true)
@@ -30,7 +30,7 @@ extension Tensor {
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("logSoftmax", axis, shape) }
     let layout = layout(axis)
     guard let y = Tensor(undefined: shape, like: self) else { return .outOfMemory }
-    coix_softmax(pointer, y.pointer, layout.outer, layout.count, layout.inner, 1, Int32(team))
+    coix_op_softmax(pointer, y.pointer, layout.outer, layout.count, layout.inner, 1, Int32(team)).run()
     return y.recorded(from: self) { gradient in
       // g - exp(y) sum(g)
       let reducedShape = y.shape.removing(axis..<axis + 1, keeping: true)
@@ -49,11 +49,11 @@ extension Tensor {
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("cumulativeSum", axis, shape) }
     let layout = layout(axis)
     guard let y = Tensor(undefined: shape, like: self) else { return .outOfMemory }
-    coix_cumsum(pointer, y.pointer, layout.outer, layout.count, layout.inner, 0)
+    coix_op_cumsum(pointer, y.pointer, layout.outer, layout.count, layout.inner, 0).run()
     return y.recorded(from: self) { gradient in
       // Element k is a term of sum k and of all sums after it.
       guard let result = Tensor(undefined: gradient.shape, like: gradient) else { return .outOfMemory }
-      coix_cumsum(gradient.pointer, result.pointer, layout.outer, layout.count, layout.inner, 1)
+      coix_op_cumsum(gradient.pointer, result.pointer, layout.outer, layout.count, layout.inner, 1).run()
       return result
     }
   }

@@ -34,9 +34,9 @@ public func solveLowerTriangular(_ factor: Tensor, _ b: Tensor) -> Tensor {
     // The right-hand side in full: a value for each vector, and for each row if the matrices differ by row.
     let full = right.stretched(to: vectors, like: batched)
     if full.isPoisoned || plain.isPoisoned { return full.isPoisoned ? full : plain }
-    coix_solve_triangular(
+    coix_op_solve_triangular(
       plain.pointer, step, plain.isBatched ? 1 : 0, full.pointer, result.pointer, batch.elementCount, size,
-      batched.rowCount, transposed ? 1 : 0)
+      batched.rowCount, transposed ? 1 : 0).run()
     return result
   }
   let x = solved(b, transposed: false)
@@ -68,11 +68,13 @@ public func cholesky(_ matrix: Tensor) -> Tensor {
   }
   let count = matrix.shape.product(0..<matrix.shape.rank - 2)
   guard let factor = Tensor(undefined: matrix.shape, like: matrix) else { return .outOfMemory }
-  coix_cholesky(matrix.pointer, factor.pointer, count, size, matrix.rowCount)
+  coix_op_cholesky(matrix.pointer, factor.pointer, count, size, matrix.rowCount).run()
   return factor.recorded(from: matrix) { gradient in
     guard let result = Tensor(undefined: gradient.shape, like: gradient) else { return .outOfMemory }
-    result.pointer.update(from: gradient.pointer, count: gradient.shape.elementCount * gradient.rowCount)
-    coix_cholesky_backward(factor.pointer, result.pointer, count, size, gradient.rowCount)
+    coix_op_copy(
+      gradient.pointer, 0, 1, result.pointer, 0, 1, gradient.shape.elementCount * gradient.rowCount
+    ).run()
+    coix_op_cholesky_backward(factor.pointer, result.pointer, count, size, gradient.rowCount).run()
     guard result.hasNonfinite else { return result }
     return result.zeroed(unless: gradient.anyNonzero(axis: -1).anyNonzero(axis: -2))
   }
@@ -100,8 +102,10 @@ extension Tensor {
   private static func matrix(_ size: Int, _ isOne: (_ row: Int, _ column: Int) -> Bool) -> Tensor {
     let result = zeros([size, size])
     guard !result.isPoisoned else { return result }
-    for row in 0..<size {
-      for column in 0..<size where isOne(row, column) { result.pointer[row * size + column] = 1 }
+    result.write { numbers in
+      for row in 0..<size {
+        for column in 0..<size where isOne(row, column) { numbers[row * size + column] = 1 }
+      }
     }
     return result
   }
@@ -119,9 +123,9 @@ extension Tensor {
     guard let result = Tensor(undefined: newShape, like: other) else { return .outOfMemory }
     let elements = stretched(to: newShape)
     if elements.isPoisoned { return elements }
-    for element in 0..<newShape.elementCount {
-      coix_fill(result.pointer + element * other.stride, elements.pointer[element], other.stride, 1)
-    }
+    coix_op_copy(
+      elements.pointer, 1, 0, result.pointer, other.stride, newShape.elementCount, other.stride
+    ).run()
     return result
   }
 }

@@ -17,7 +17,7 @@ extension Tensor {
 }
 
 private func containsNonfinite(_ numbers: UnsafePointer<Float>, _ count: Int) -> Bool {
-  coix_first_above(numbers, count, .greatestFiniteMagnitude) >= 0
+  !coix_op_is_finite(numbers, count).holds()
 }
 
 /// The operands and the gradients of a dense layer: see `coix_dense_backward`.
@@ -60,7 +60,7 @@ struct LayerGradients {
   }
 
   private func run() {
-    coix_dense_backward(
-      x, kernel, y, gradient, scratch, dx, dkernel, dbias, inputs, outputs, rows, activation, team)
+    coix_op_dense_backward(
+      x, kernel, y, gradient, scratch, dx, dkernel, dbias, inputs, outputs, rows, activation, team).run()
   }
 }

@@ -123,11 +123,13 @@ public struct Tensor: Sendable {
       return
     }
     self = tensor
-    let copied: Void? = scalars.withContiguousStorageIfAvailable {
-      if let source = $0.baseAddress { pointer.update(from: source, count: $0.count) }
+    write { target in
+      let copied: Void? = scalars.withContiguousStorageIfAvailable {
+        if let source = $0.baseAddress { target.update(from: source, count: $0.count) }
+      }
+      guard copied == nil else { return }
+      for (offset, scalar) in scalars.enumerated() { target[offset] = scalar }
     }
-    guard copied == nil else { return }
-    for (offset, scalar) in scalars.enumerated() { pointer[offset] = scalar }
   }
 
   /// A vector.
@@ -157,10 +159,10 @@ public struct Tensor: Sendable {
       return
     }
     self = tensor
-    for (index, row) in rows.enumerated() {
-      row.withUnsafeBufferPointer {
-        if let source = $0.baseAddress {
-          pointer.advanced(by: index * width).update(from: source, count: width)
+    write { target in
+      for (index, row) in rows.enumerated() {
+        row.withUnsafeBufferPointer {
+          if let source = $0.baseAddress { (target + index * width).update(from: source, count: width) }
         }
       }
     }
@@ -173,7 +175,7 @@ public struct Tensor: Sendable {
       return
     }
     self = tensor
-    pointer.pointee = scalar
+    write { $0.pointee = scalar }
   }
 
   /// A tensor with the same number everywhere.
@@ -191,13 +193,20 @@ public struct Tensor: Sendable {
       return
     }
     self = tensor
-    coix_fill(pointer, scalar, bufferCount, Int32(team))
+    coix_op_fill(pointer, scalar, bufferCount, Int32(team)).run()
   }
 
   /// Zeros.
   public static func zeros(_ shape: Shape) -> Tensor { Tensor(repeating: 0, shape: shape) }
   /// Ones.
   public static func ones(_ shape: Shape) -> Tensor { Tensor(repeating: 1, shape: shape) }
+
+  /// Writes the numbers of a tensor that nobody else has yet, by Swift code rather than an operation. To what
+  /// records the chunk they are constants.
+  func write(_ body: (UnsafeMutablePointer<Float>) -> Void) {
+    body(pointer)
+    ExecutionContext.withCurrent { $0?.recording?.noteConstant(storage) }
+  }
 
   // MARK: Reading tensors
 

@@ -42,7 +42,7 @@ package func vectorLogDensity(_ family: VectorLogDensityFamily, _ value: Tensor,
   }
   let (groups, rows) = (density.elementCount, batched.rowCount)
   guard let result = Tensor(undefined: density, like: batched) else { return .outOfMemory }
-  coix_simplex_log_density(family.kernel, operand(x), operand(y), result.pointer, groups, count, rows)
+  coix_op_simplex_log_density(family.kernel, operand(x), operand(y), result.pointer, groups, count, rows).run()
   guard x.node >= 0 || y.node >= 0, let tape = ExecutionContext.current?.tape else { return result }
   let nodes = (tape.node(of: x), tape.node(of: y))
   return tape.record(
@@ -50,9 +50,9 @@ package func vectorLogDensity(_ family: VectorLogDensityFamily, _ value: Tensor,
     .many { gradient, tape in
       let slopeOfX = nodes.0 < 0 ? nil : Tensor(undefined: shape, like: batched)
       let slopeOfY = nodes.1 < 0 ? nil : Tensor(undefined: shape, like: batched)
-      coix_simplex_log_density_backward(
+      coix_op_simplex_log_density_backward(
         family.kernel, gradient.pointer, operand(x), operand(y), slopeOfX?.pointer, slopeOfY?.pointer, groups,
-        count, rows)
+        count, rows).run()
       if let slopeOfX { tape.add(slopeOfX, to: nodes.0) }
       if let slopeOfY { tape.add(slopeOfY, to: nodes.1) }
     })

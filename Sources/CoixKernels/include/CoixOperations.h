@@ -1,0 +1,427 @@
+// Kernel calls as values: what a chunk computes is a list of them, which can be run again on the rows of another chunk.
+//
+// An operation holds a kernel's arguments: pointers (those it writes first, then those it reads), sizes and strides, and numbers.
+// For each kernel there is one function here that makes the operation, with the kernel's own parameters in the kernel's own
+// order; CoixKernels.h says what they mean. `coix_execute` runs a list.
+//
+// Operations that move rows between a whole plate and a chunk, and draws, depend on the chunk: they take its rows from a
+// `coix_place` when they run.
+//
+// CoixKernels.h includes this file.
+
+#ifndef COIX_OPERATIONS_H
+#define COIX_OPERATIONS_H
+
+#define COIX_OPERATION_POINTERS 14
+#define COIX_OPERATION_SIZES 14
+
+/// What is known of a kind of operation.
+typedef enum {
+  /// It depends on the chunk's rows.
+  COIX_PLACED = 1,
+  /// It also reads what it writes.
+  COIX_UPDATES = 2,
+  /// It computes nothing, but holds or not: see coix_execute.
+  COIX_GUARDS = 4,
+} coix_operation_traits;
+
+/// The kinds: constant, how many pointers it writes (at most), how many it reads, traits. This is the only list of them; each has
+/// a function below that makes it and a case in operations.c that runs it.
+#define COIX_OPERATIONS(OP) \
+  OP(COIX_OP_UNARY, 1, 1, 0) \
+  OP(COIX_OP_UNARY_BACKWARD, 1, 3, 0) \
+  OP(COIX_OP_BINARY, 1, 2, 0) \
+  OP(COIX_OP_SELECT, 1, 3, 0) \
+  OP(COIX_OP_FILL, 1, 0, 0) \
+  OP(COIX_OP_COPY, 1, 1, 0) \
+  OP(COIX_OP_ACCUMULATE, 1, 1, COIX_UPDATES) \
+  OP(COIX_OP_TRANSPOSE, 1, 1, 0) \
+  OP(COIX_OP_REDUCE, 1, 1, 0) \
+  OP(COIX_OP_SOFTMAX, 1, 1, 0) \
+  OP(COIX_OP_ARGMAX, 1, 1, 0) \
+  OP(COIX_OP_CUMSUM, 1, 1, 0) \
+  OP(COIX_OP_CATEGORY_BOUNDS, 1, 2, 0) \
+  OP(COIX_OP_CATEGORIES, 1, 2, 0) \
+  OP(COIX_OP_NORMAL_DENSITY, 1, 3, 0) \
+  OP(COIX_OP_NORMAL_DENSITY_BACKWARD, 3, 4, 0) \
+  OP(COIX_OP_LOG_DENSITY, 1, 6, 0) \
+  OP(COIX_OP_LOG_DENSITY_BACKWARD, 6, 7, 0) \
+  OP(COIX_OP_SIMPLEX_DENSITY, 1, 2, 0) \
+  OP(COIX_OP_SIMPLEX_DENSITY_BACKWARD, 2, 3, 0) \
+  OP(COIX_OP_DENSE, 1, 3, 0) \
+  OP(COIX_OP_DENSE_BACKWARD, 4, 4, 0) \
+  OP(COIX_OP_BATCHED_MATMUL, 1, 2, 0) \
+  OP(COIX_OP_DRAW_UNIFORM, 1, 0, COIX_PLACED) \
+  OP(COIX_OP_DRAW_NORMAL, 1, 0, COIX_PLACED) \
+  OP(COIX_OP_DRAW_GUMBEL, 1, 0, COIX_PLACED) \
+  OP(COIX_OP_DRAW_NORMAL_AFFINE, 2, 2, COIX_PLACED) \
+  OP(COIX_OP_DRAW_GAMMA, 1, 1, COIX_PLACED) \
+  OP(COIX_OP_DRAW_BINOMIAL, 1, 2, COIX_PLACED) \
+  OP(COIX_OP_GAMMA_SLOPE, 1, 3, 0) \
+  OP(COIX_OP_LOG_BESSEL_I0, 1, 1, 0) \
+  OP(COIX_OP_LOG_BESSEL_I0_BACKWARD, 1, 2, 0) \
+  OP(COIX_OP_VON_MISES_ROUND, 2, 3, COIX_UPDATES) \
+  OP(COIX_OP_SOLVE_TRIANGULAR, 1, 2, 0) \
+  OP(COIX_OP_CHOLESKY, 1, 1, 0) \
+  OP(COIX_OP_CHOLESKY_BACKWARD, 1, 1, COIX_UPDATES) \
+  OP(COIX_OP_LOAD_ROWS, 1, 2, COIX_PLACED) \
+  OP(COIX_OP_STORE_ROWS, 1, 1, COIX_PLACED | COIX_UPDATES) \
+  OP(COIX_OP_CLEAR_PADDING, 1, 0, COIX_PLACED | COIX_UPDATES) \
+  OP(COIX_OP_SUM_ROWS, 1, 1, COIX_PLACED | COIX_UPDATES) \
+  OP(COIX_OP_SPREAD_ROWS, 1, 1, 0) \
+  OP(COIX_OP_FOLD_ROWS, 1, 1, 0) \
+  OP(COIX_OP_GATHER_ROWS, 1, 2, 0) \
+  OP(COIX_OP_SCATTER_POSITIONS, 2, 2, 0) \
+  OP(COIX_OP_POSITIONS, 1, 1, 0) \
+  OP(COIX_OP_GATHER_TABLE, 1, 2, 0) \
+  OP(COIX_OP_SCATTER_TABLE, 2, 2, 0) \
+  OP(COIX_OP_GATHER_AXIS, 1, 2, 0) \
+  OP(COIX_OP_SCATTER_AXIS, 1, 2, COIX_UPDATES) \
+  OP(COIX_OP_ONE_HOT, 1, 1, 0) \
+  OP(COIX_OP_ACCUMULATE_DOUBLE, 1, 1, COIX_UPDATES) \
+  OP(COIX_OP_ROUND, 1, 1, 0) \
+  OP(COIX_OP_IS_FINITE, 0, 1, COIX_GUARDS) \
+  OP(COIX_OP_IS_ZERO, 0, 1, COIX_GUARDS)
+
+#define COIX_CODE(constant, writes, reads, traits) constant,
+typedef enum { COIX_OPERATIONS(COIX_CODE) COIX_OPERATION_COUNT } coix_operation_code;
+#undef COIX_CODE
+
+/// One kernel call.
+typedef struct {
+  /// A coix_operation_code.
+  uint16_t code;
+  /// Which of the kernel's functions; a flag; or, of a guard, the outcome that is expected.
+  uint16_t variant;
+  /// OpenMP threads that the kernel may use.
+  int32_t team;
+  /// A draw's key.
+  coix_key key;
+  float numbers[2];
+  /// What the kernel writes, then what it reads; NULL where an argument is absent.
+  void *pointers[COIX_OPERATION_POINTERS];
+  size_t sizes[COIX_OPERATION_SIZES];
+} coix_operation;
+
+/// The rows of the chunk that operations run on.
+typedef struct {
+  /// The chunk's number in its stage.
+  size_t chunk;
+  /// The chunk's rows: real ones, and padded to whole vectors.
+  size_t rows, padded_rows;
+  /// The number, in the plate, of the first row.
+  size_t first_row;
+  /// The chunk's particles and instances.
+  size_t first_particle, particles, first_instance, instances;
+  /// The rows' numbers in the plate; NULL if they follow each other.
+  const uint64_t *row_numbers;
+  /// Room for a number for each row.
+  uint64_t *scratch;
+} coix_place;
+
+/// Runs operations one after the other. `place` may be NULL outside of plates. Stops at a guard whose outcome is not the expected
+/// one.
+/// Returns how many operations have run: `count`, unless a guard stopped it.
+size_t coix_execute(const coix_operation *operations, size_t count, const coix_place *place);
+
+/// How many pointers an operation of a kind writes, how many it reads, and its traits.
+int coix_operation_writes(uint16_t code);
+int coix_operation_reads(uint16_t code);
+int coix_operation_traits_of(uint16_t code);
+
+// MARK: - One function for each kind
+
+#define COIX_MAKE static inline coix_operation
+#define COIX_POINTERS(...) .pointers = {__VA_ARGS__}
+#define COIX_SIZES(...) .sizes = {__VA_ARGS__}
+
+COIX_MAKE coix_op_unary(coix_unary_op op, const float *x, float *y, size_t count, int team) {
+  return (coix_operation){COIX_OP_UNARY, (uint16_t)op, team, COIX_POINTERS(y, (void *)x), COIX_SIZES(count)};
+}
+COIX_MAKE coix_op_unary_backward(coix_unary_op op, const float *x, const float *y, const float *dy, float *dx, size_t count,
+                                 int team) {
+  return (coix_operation){COIX_OP_UNARY_BACKWARD, (uint16_t)op, team,
+                          COIX_POINTERS(dx, (void *)x, (void *)y, (void *)dy), COIX_SIZES(count)};
+}
+COIX_MAKE coix_op_binary(coix_binary_op op, const float *a, size_t a_outer_stride, size_t a_row_stride, const float *b,
+                         size_t b_outer_stride, size_t b_row_stride, float *out, size_t outer, size_t rows, int team) {
+  return (coix_operation){COIX_OP_BINARY, (uint16_t)op, team, COIX_POINTERS(out, (void *)a, (void *)b),
+                          COIX_SIZES(outer, rows, a_outer_stride, a_row_stride, b_outer_stride, b_row_stride)};
+}
+COIX_MAKE coix_op_select(const float *condition, size_t c_outer_stride, size_t c_row_stride, const float *a,
+                         size_t a_outer_stride, size_t a_row_stride, const float *b, size_t b_outer_stride,
+                         size_t b_row_stride, float *out, size_t outer, size_t rows, int team) {
+  return (coix_operation){COIX_OP_SELECT, 0, team, COIX_POINTERS(out, (void *)condition, (void *)a, (void *)b),
+                          COIX_SIZES(outer, rows, c_outer_stride, c_row_stride, a_outer_stride, a_row_stride,
+                                     b_outer_stride, b_row_stride)};
+}
+COIX_MAKE coix_op_fill(float *y, float value, size_t count, int team) {
+  return (coix_operation){COIX_OP_FILL, 0, team, .numbers = {value}, COIX_POINTERS(y), COIX_SIZES(count)};
+}
+COIX_MAKE coix_op_copy(const float *source, size_t source_outer_stride, size_t source_stride, float *destination,
+                       size_t destination_outer_stride, size_t outer, size_t count) {
+  return (coix_operation){COIX_OP_COPY, 0, 1, COIX_POINTERS(destination, (void *)source),
+                          COIX_SIZES(outer, count, source_outer_stride, source_stride, destination_outer_stride)};
+}
+COIX_MAKE coix_op_accumulate(float *y, const float *x, size_t count, int team) {
+  return (coix_operation){COIX_OP_ACCUMULATE, 0, team, COIX_POINTERS(y, (void *)x), COIX_SIZES(count)};
+}
+/// destination[c, r] = source[r, c] reversed: coix_store_rows of a whole matrix.
+COIX_MAKE coix_op_transpose(const float *source, float *destination, size_t rows, size_t columns) {
+  return (coix_operation){COIX_OP_TRANSPOSE, 0, 1, COIX_POINTERS(destination, (void *)source), COIX_SIZES(rows, columns)};
+}
+COIX_MAKE coix_op_reduce(coix_reduction op, const float *x, float *out, size_t outer, size_t n, size_t inner, int team) {
+  return (coix_operation){COIX_OP_REDUCE, (uint16_t)op, team, COIX_POINTERS(out, (void *)x), COIX_SIZES(outer, n, inner)};
+}
+COIX_MAKE coix_op_softmax(const float *x, float *y, size_t outer, size_t n, size_t inner, int logarithmic, int team) {
+  return (coix_operation){COIX_OP_SOFTMAX, (uint16_t)logarithmic, team, COIX_POINTERS(y, (void *)x),
+                          COIX_SIZES(outer, n, inner)};
+}
+COIX_MAKE coix_op_argmax(const float *x, float *out, size_t outer, size_t n, size_t inner) {
+  return (coix_operation){COIX_OP_ARGMAX, 0, 1, COIX_POINTERS(out, (void *)x), COIX_SIZES(outer, n, inner)};
+}
+COIX_MAKE coix_op_cumsum(const float *x, float *y, size_t outer, size_t n, size_t inner, int backward) {
+  return (coix_operation){COIX_OP_CUMSUM, (uint16_t)backward, 1, COIX_POINTERS(y, (void *)x), COIX_SIZES(outer, n, inner)};
+}
+COIX_MAKE coix_op_category_bounds(const float *probability, const float *sum, float *bound, size_t outer, size_t n,
+                                  size_t inner) {
+  return (coix_operation){COIX_OP_CATEGORY_BOUNDS, 0, 1, COIX_POINTERS(bound, (void *)probability, (void *)sum),
+                          COIX_SIZES(outer, n, inner)};
+}
+COIX_MAKE coix_op_categories(const float *bound, size_t step, size_t n, size_t b_outer_stride, size_t b_row_stride,
+                             const float *uniform, size_t u_outer_stride, size_t u_row_stride, float *out, size_t outer,
+                             size_t rows) {
+  return (coix_operation){COIX_OP_CATEGORIES, 0, 1, COIX_POINTERS(out, (void *)bound, (void *)uniform),
+                          COIX_SIZES(outer, rows, step, n, b_outer_stride, b_row_stride, u_outer_stride, u_row_stride)};
+}
+COIX_MAKE coix_op_normal_log_density(const float *x, size_t x_element_stride, size_t x_row_stride, const float *loc,
+                                     size_t loc_element_stride, size_t loc_row_stride, const float *scale,
+                                     size_t scale_element_stride, size_t scale_row_stride, float *out, size_t groups,
+                                     size_t elements, size_t rows) {
+  return (coix_operation){COIX_OP_NORMAL_DENSITY, 0, 1, COIX_POINTERS(out, (void *)x, (void *)loc, (void *)scale),
+                          COIX_SIZES(groups, elements, rows, x_element_stride, x_row_stride, loc_element_stride,
+                                     loc_row_stride, scale_element_stride, scale_row_stride)};
+}
+COIX_MAKE coix_op_normal_log_density_backward(const float *g, const float *x, size_t x_element_stride, size_t x_row_stride,
+                                              const float *loc, size_t loc_element_stride, size_t loc_row_stride,
+                                              const float *scale, size_t scale_element_stride, size_t scale_row_stride,
+                                              float *dx, float *dloc, float *dscale, size_t groups, size_t elements,
+                                              size_t rows) {
+  return (coix_operation){COIX_OP_NORMAL_DENSITY_BACKWARD, 0, 1,
+                          COIX_POINTERS(dx, dloc, dscale, (void *)g, (void *)x, (void *)loc, (void *)scale),
+                          COIX_SIZES(groups, elements, rows, x_element_stride, x_row_stride, loc_element_stride,
+                                     loc_row_stride, scale_element_stride, scale_row_stride)};
+}
+/// `count` operands, at most 6.
+COIX_MAKE coix_op_log_density(coix_density family, const coix_operand *operands, size_t count, float *out, size_t outer,
+                              size_t rows, int team) {
+  coix_operation made = {COIX_OP_LOG_DENSITY, (uint16_t)family, team, COIX_POINTERS(out), COIX_SIZES(outer, rows)};
+  for (size_t k = 0; k < count; k++) {
+    made.pointers[1 + k] = (void *)operands[k].data;
+    made.sizes[2 + 2 * k] = operands[k].outer_stride;
+    made.sizes[3 + 2 * k] = operands[k].row_stride;
+  }
+  return made;
+}
+COIX_MAKE coix_op_log_density_backward(coix_density family, const coix_operand *operands, size_t count,
+                                       const float *gradient, float *const *slopes, size_t outer, size_t rows, int team) {
+  coix_operation made = {COIX_OP_LOG_DENSITY_BACKWARD, (uint16_t)family, team, COIX_SIZES(outer, rows)};
+  made.pointers[6] = (void *)gradient;
+  for (size_t k = 0; k < count; k++) {
+    made.pointers[k] = slopes[k];
+    made.pointers[7 + k] = (void *)operands[k].data;
+    made.sizes[2 + 2 * k] = operands[k].outer_stride;
+    made.sizes[3 + 2 * k] = operands[k].row_stride;
+  }
+  return made;
+}
+COIX_MAKE coix_op_simplex_log_density(coix_simplex_density family, coix_operand value, coix_operand parameter, float *out,
+                                      size_t groups, size_t elements, size_t rows) {
+  return (coix_operation){COIX_OP_SIMPLEX_DENSITY, (uint16_t)family, 1,
+                          COIX_POINTERS(out, (void *)value.data, (void *)parameter.data),
+                          COIX_SIZES(groups, elements, rows, value.outer_stride, value.row_stride, parameter.outer_stride,
+                                     parameter.row_stride)};
+}
+COIX_MAKE coix_op_simplex_log_density_backward(coix_simplex_density family, const float *gradient, coix_operand value,
+                                               coix_operand parameter, float *value_slope, float *parameter_slope,
+                                               size_t groups, size_t elements, size_t rows) {
+  return (coix_operation){COIX_OP_SIMPLEX_DENSITY_BACKWARD, (uint16_t)family, 1,
+                          COIX_POINTERS(value_slope, parameter_slope, (void *)gradient, (void *)value.data,
+                                        (void *)parameter.data),
+                          COIX_SIZES(groups, elements, rows, value.outer_stride, value.row_stride, parameter.outer_stride,
+                                     parameter.row_stride)};
+}
+COIX_MAKE coix_op_dense_forward(const float *x, const float *kernel, const float *bias, float *y, size_t in, size_t out,
+                                size_t rows, coix_activation activation, int team) {
+  return (coix_operation){COIX_OP_DENSE, (uint16_t)activation, team,
+                          COIX_POINTERS(y, (void *)x, (void *)kernel, (void *)bias), COIX_SIZES(in, out, rows)};
+}
+COIX_MAKE coix_op_dense_backward(const float *x, const float *kernel, const float *y, const float *dy, float *dz, float *dx,
+                                 float *dkernel, float *dbias, size_t in, size_t out, size_t rows,
+                                 coix_activation activation, int team) {
+  return (coix_operation){COIX_OP_DENSE_BACKWARD, (uint16_t)activation, team,
+                          COIX_POINTERS(dz, dx, dkernel, dbias, (void *)x, (void *)kernel, (void *)y, (void *)dy),
+                          COIX_SIZES(in, out, rows)};
+}
+COIX_MAKE coix_op_batched_matmul(const float *a, const float *b, float *out, size_t m, size_t k, size_t n, size_t rows) {
+  return (coix_operation){COIX_OP_BATCHED_MATMUL, 0, 1, COIX_POINTERS(out, (void *)a, (void *)b),
+                          COIX_SIZES(m, k, n, rows)};
+}
+
+/// Where the elements of a draw lie in its key's sequence: see coix_draw. Those of a chunk take its rows when they run.
+typedef struct {
+  /// 0: `elements` elements outside of plates, `row_stride` apart. 1: [elements, rows of the chunk]. 2: the same in nested
+  /// plates, where `row_stride` is the step from instance to instance, and `particle_stride` that from particle to particle.
+  size_t kind;
+  size_t elements, row_stride, particle_stride, element_stride, offset;
+} coix_draw_order;
+
+#define COIX_ORDER(order) \
+  (order).kind, (order).elements, (order).row_stride, (order).particle_stride, (order).element_stride, (order).offset
+
+COIX_MAKE coix_op_draw_uniform(coix_key key, coix_draw_order order, float low, float high, float *out, int team) {
+  return (coix_operation){COIX_OP_DRAW_UNIFORM, 0, team, key, {low, high}, COIX_POINTERS(out), COIX_SIZES(COIX_ORDER(order))};
+}
+COIX_MAKE coix_op_draw_normal(coix_key key, coix_draw_order order, float *out, int team) {
+  return (coix_operation){COIX_OP_DRAW_NORMAL, 0, team, key, COIX_POINTERS(out), COIX_SIZES(COIX_ORDER(order))};
+}
+COIX_MAKE coix_op_draw_gumbel(coix_key key, coix_draw_order order, float *out, int team) {
+  return (coix_operation){COIX_OP_DRAW_GUMBEL, 0, team, key, COIX_POINTERS(out), COIX_SIZES(COIX_ORDER(order))};
+}
+COIX_MAKE coix_op_draw_normal_affine(coix_key key, coix_draw_order order, const float *loc, size_t loc_element_stride,
+                                     size_t loc_row_stride, const float *scale, size_t scale_element_stride,
+                                     size_t scale_row_stride, float *noise, float *out, int team) {
+  return (coix_operation){COIX_OP_DRAW_NORMAL_AFFINE, 0, team, key, COIX_POINTERS(out, noise, (void *)loc, (void *)scale),
+                          COIX_SIZES(COIX_ORDER(order), loc_element_stride, loc_row_stride, scale_element_stride,
+                                     scale_row_stride)};
+}
+COIX_MAKE coix_op_draw_gamma(coix_key key, coix_draw_order order, const float *alpha, size_t alpha_element_stride,
+                             size_t alpha_row_stride, int logarithmic, float *out, int team) {
+  return (coix_operation){COIX_OP_DRAW_GAMMA, (uint16_t)logarithmic, team, key, COIX_POINTERS(out, (void *)alpha),
+                          COIX_SIZES(COIX_ORDER(order), alpha_element_stride, alpha_row_stride)};
+}
+COIX_MAKE coix_op_draw_binomial(coix_key key, coix_draw_order order, const float *p, size_t p_element_stride,
+                                size_t p_row_stride, const float *n, size_t n_element_stride, size_t n_row_stride,
+                                float *out, int team) {
+  return (coix_operation){COIX_OP_DRAW_BINOMIAL, 0, team, key, COIX_POINTERS(out, (void *)p, (void *)n),
+                          COIX_SIZES(COIX_ORDER(order), p_element_stride, p_row_stride, n_element_stride, n_row_stride)};
+}
+#undef COIX_ORDER
+
+COIX_MAKE coix_op_gamma_slope(const float *alpha, size_t alpha_element_stride, size_t alpha_row_stride, const float *sample,
+                              int logarithmic, const float *gradient, float *out, size_t elements, size_t rows) {
+  return (coix_operation){COIX_OP_GAMMA_SLOPE, (uint16_t)logarithmic, 1,
+                          COIX_POINTERS(out, (void *)alpha, (void *)sample, (void *)gradient),
+                          COIX_SIZES(elements, rows, alpha_element_stride, alpha_row_stride)};
+}
+COIX_MAKE coix_op_log_bessel_i0(const float *x, float *y, size_t count) {
+  return (coix_operation){COIX_OP_LOG_BESSEL_I0, 0, 1, COIX_POINTERS(y, (void *)x), COIX_SIZES(count)};
+}
+COIX_MAKE coix_op_log_bessel_i0_backward(const float *x, const float *dy, float *dx, size_t count) {
+  return (coix_operation){COIX_OP_LOG_BESSEL_I0_BACKWARD, 0, 1, COIX_POINTERS(dx, (void *)x, (void *)dy), COIX_SIZES(count)};
+}
+COIX_MAKE coix_op_von_mises_round(const float *concentration, size_t concentration_element_stride,
+                                  size_t concentration_row_stride, const float *u, const float *v, float *angle, float *open,
+                                  size_t elements, size_t rows) {
+  return (coix_operation){COIX_OP_VON_MISES_ROUND, 0, 1,
+                          COIX_POINTERS(angle, open, (void *)concentration, (void *)u, (void *)v),
+                          COIX_SIZES(elements, rows, concentration_element_stride, concentration_row_stride)};
+}
+COIX_MAKE coix_op_solve_triangular(const float *factor, size_t factor_outer_stride, size_t factor_row_stride, const float *b,
+                                   float *x, size_t outer, size_t n, size_t rows, int transposed) {
+  return (coix_operation){COIX_OP_SOLVE_TRIANGULAR, (uint16_t)transposed, 1, COIX_POINTERS(x, (void *)factor, (void *)b),
+                          COIX_SIZES(outer, n, rows, factor_outer_stride, factor_row_stride)};
+}
+COIX_MAKE coix_op_cholesky(const float *matrix, float *factor, size_t outer, size_t n, size_t rows) {
+  return (coix_operation){COIX_OP_CHOLESKY, 0, 1, COIX_POINTERS(factor, (void *)matrix), COIX_SIZES(outer, n, rows)};
+}
+COIX_MAKE coix_op_cholesky_backward(const float *factor, float *gradient, size_t outer, size_t n, size_t rows) {
+  return (coix_operation){COIX_OP_CHOLESKY_BACKWARD, 0, 1, COIX_POINTERS(gradient, (void *)factor),
+                          COIX_SIZES(outer, n, rows)};
+}
+
+/// The chunk's rows of a row-major buffer, through an index if there is one (nullable). `axes`: 0 loads all rows, 1 one for each
+/// particle, 2 one for each instance.
+COIX_MAKE coix_op_load_rows(const float *source, const int32_t *index, float *destination, size_t padded_rows,
+                            size_t elements, size_t axes) {
+  return (coix_operation){COIX_OP_LOAD_ROWS, 0, 1, COIX_POINTERS(destination, (void *)source, (void *)index),
+                          COIX_SIZES(padded_rows, elements, axes)};
+}
+/// The opposite, for all rows of the chunk.
+COIX_MAKE coix_op_store_rows(const float *source, float *destination, size_t elements) {
+  return (coix_operation){COIX_OP_STORE_ROWS, 0, 1, COIX_POINTERS(destination, (void *)source), COIX_SIZES(elements)};
+}
+/// Sets padding rows to 0.
+COIX_MAKE coix_op_clear_padding(float *y, size_t elements) {
+  return (coix_operation){COIX_OP_CLEAR_PADDING, 0, 1, COIX_POINTERS(y), COIX_SIZES(elements)};
+}
+/// sums[chunk * count + position] = the sum of x over the chunk's rows, or, if x is the same for all rows, x times their number.
+COIX_MAKE coix_op_sum_rows(const float *x, int is_uniform, double *sums, size_t count, size_t position) {
+  return (coix_operation){COIX_OP_SUM_ROWS, (uint16_t)is_uniform, 1, COIX_POINTERS(sums, (void *)x),
+                          COIX_SIZES(count, position)};
+}
+COIX_MAKE coix_op_spread_rows(const float *source, size_t source_rows, float *destination, size_t rows, size_t elements,
+                              size_t outer, size_t inner, int by_inner) {
+  return (coix_operation){COIX_OP_SPREAD_ROWS, (uint16_t)by_inner, 1, COIX_POINTERS(destination, (void *)source),
+                          COIX_SIZES(source_rows, rows, elements, outer, inner)};
+}
+COIX_MAKE coix_op_fold_rows(const float *source, size_t rows, float *destination, size_t destination_rows, size_t elements,
+                            size_t outer, size_t inner, int by_inner) {
+  return (coix_operation){COIX_OP_FOLD_ROWS, (uint16_t)by_inner, 1, COIX_POINTERS(destination, (void *)source),
+                          COIX_SIZES(rows, destination_rows, elements, outer, inner)};
+}
+COIX_MAKE coix_op_gather_rows(const float *source, const int32_t *index, float *destination, size_t count, size_t elements,
+                              int team) {
+  return (coix_operation){COIX_OP_GATHER_ROWS, 0, team, COIX_POINTERS(destination, (void *)source, (void *)index),
+                          COIX_SIZES(count, elements)};
+}
+COIX_MAKE coix_op_scatter_positions(const float *source, const int32_t *index, double *sums, float *destination, size_t n,
+                                    size_t count, size_t inner) {
+  return (coix_operation){COIX_OP_SCATTER_POSITIONS, 0, 1,
+                          COIX_POINTERS(destination, sums, (void *)source, (void *)index), COIX_SIZES(n, count, inner)};
+}
+COIX_MAKE coix_op_positions(const float *x, int32_t *positions, size_t n, size_t count) {
+  return (coix_operation){COIX_OP_POSITIONS, 0, 1, COIX_POINTERS(positions, (void *)x), COIX_SIZES(n, count)};
+}
+COIX_MAKE coix_op_gather_table(const float *table, const int32_t *positions, float *out, size_t rows, size_t inner) {
+  return (coix_operation){COIX_OP_GATHER_TABLE, 0, 1, COIX_POINTERS(out, (void *)table, (void *)positions),
+                          COIX_SIZES(rows, inner)};
+}
+COIX_MAKE coix_op_scatter_table(const float *gradient, const int32_t *positions, double *sums, float *table, size_t n,
+                                size_t inner, size_t rows) {
+  return (coix_operation){COIX_OP_SCATTER_TABLE, 0, 1,
+                          COIX_POINTERS(table, sums, (void *)gradient, (void *)positions), COIX_SIZES(n, inner, rows)};
+}
+COIX_MAKE coix_op_gather_axis(const float *x, const float *index, size_t index_stride, float *out, size_t outer, size_t n,
+                              size_t inner) {
+  return (coix_operation){COIX_OP_GATHER_AXIS, 0, 1, COIX_POINTERS(out, (void *)x, (void *)index),
+                          COIX_SIZES(outer, n, inner, index_stride)};
+}
+COIX_MAKE coix_op_scatter_axis(const float *dy, const float *index, size_t index_stride, float *dx, size_t outer, size_t n,
+                               size_t inner) {
+  return (coix_operation){COIX_OP_SCATTER_AXIS, 0, 1, COIX_POINTERS(dx, (void *)dy, (void *)index),
+                          COIX_SIZES(outer, n, inner, index_stride)};
+}
+COIX_MAKE coix_op_one_hot(const float *index, float *out, size_t depth, size_t inner) {
+  return (coix_operation){COIX_OP_ONE_HOT, 0, 1, COIX_POINTERS(out, (void *)index), COIX_SIZES(depth, inner)};
+}
+COIX_MAKE coix_op_accumulate_double(double *y, const float *x, size_t count) {
+  return (coix_operation){COIX_OP_ACCUMULATE_DOUBLE, 0, 1, COIX_POINTERS(y, (void *)x), COIX_SIZES(count)};
+}
+COIX_MAKE coix_op_round(const double *x, float *y, size_t count) {
+  return (coix_operation){COIX_OP_ROUND, 0, 1, COIX_POINTERS(y, (void *)x), COIX_SIZES(count)};
+}
+/// Whether all numbers are finite.
+COIX_MAKE coix_op_is_finite(const float *x, size_t count) {
+  return (coix_operation){COIX_OP_IS_FINITE, 1, 1, COIX_POINTERS((void *)x), COIX_SIZES(count)};
+}
+/// Whether all numbers are 0.
+COIX_MAKE coix_op_is_zero(const float *x, size_t count) {
+  return (coix_operation){COIX_OP_IS_ZERO, 1, 1, COIX_POINTERS((void *)x), COIX_SIZES(count)};
+}
+
+#undef COIX_MAKE
+#undef COIX_POINTERS
+#undef COIX_SIZES
+
+#endif

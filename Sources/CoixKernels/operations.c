@@ -1,0 +1,186 @@
+// Runs lists of operations.
+
+#include "CoixKernels.h"
+
+#include <float.h>
+
+#define READS(constant, writes, reads, traits) [constant] = {writes, reads, traits},
+static const struct { uint8_t writes, reads, traits; } kinds[] = {COIX_OPERATIONS(READS)};
+#undef READS
+
+int coix_operation_writes(uint16_t code) { return kinds[code].writes; }
+int coix_operation_reads(uint16_t code) { return kinds[code].reads; }
+int coix_operation_traits_of(uint16_t code) { return kinds[code].traits; }
+
+/// A draw on the rows of a chunk.
+static coix_draw placed(const coix_operation *op, const coix_place *place) {
+  const size_t kind = op->sizes[0], elements = op->sizes[1], row_stride = op->sizes[2], particle_stride = op->sizes[3];
+  coix_draw draw = {.row_stride = row_stride, .element_stride = op->sizes[4], .offset = op->sizes[5]};
+  if (kind == 0) {
+    // Elements take the role of rows, and so fill the vector lanes.
+    draw.valid_rows = draw.rows = elements;
+    draw.elements = 1;
+    draw.element_stride = 0;
+    return draw;
+  }
+  draw.first_row = place->first_row;
+  draw.valid_rows = place->rows;
+  draw.rows = place->padded_rows;
+  draw.elements = elements;
+  draw.row_numbers = place->row_numbers;
+  if (kind == 2) {
+    // The rows' numbers are multiplied by the steps already.
+    uint64_t *numbers = place->scratch;
+    for (size_t particle = place->first_particle; particle < place->first_particle + place->particles; particle++)
+      for (size_t instance = place->first_instance; instance < place->first_instance + place->instances; instance++)
+        *numbers++ = particle * particle_stride + instance * row_stride;
+    draw.row_numbers = place->scratch;
+    draw.row_stride = 1;
+  }
+  return draw;
+}
+
+static void load_rows(const coix_operation *op, const coix_place *place) {
+  float *destination = op->pointers[0];
+  const float *source = op->pointers[1];
+  const int32_t *index = op->pointers[2];
+  const size_t padded_rows = op->sizes[0], elements = op->sizes[1];
+  switch (op->sizes[2]) {
+    case 0:
+      if (place->row_numbers)
+        coix_load_numbered_rows(source, index, place->row_numbers, destination, place->rows, padded_rows, elements);
+      else coix_load_rows(source, index, destination, place->first_row, place->rows, padded_rows, elements);
+      break;
+    case 1:
+      coix_load_rows(source, index, destination, place->first_particle, place->particles, padded_rows, elements);
+      break;
+    default: coix_load_rows(source, index, destination, place->first_instance, place->instances, padded_rows, elements);
+  }
+}
+
+static void store_rows(const coix_operation *op, const coix_place *place) {
+  if (place->row_numbers)
+    coix_store_numbered_rows(op->pointers[1], place->row_numbers, op->pointers[0], place->rows, place->padded_rows,
+                             op->sizes[0]);
+  else
+    coix_store_rows(op->pointers[1], op->pointers[0], place->first_row, place->rows, place->padded_rows, op->sizes[0]);
+}
+
+static void clear_padding(const coix_operation *op, const coix_place *place) {
+  float *y = op->pointers[0];
+  for (size_t e = 0; e < op->sizes[0]; e++)
+    for (size_t r = place->rows; r < place->padded_rows; r++) y[e * place->padded_rows + r] = 0;
+}
+
+static void sum_rows(const coix_operation *op, const coix_place *place) {
+  const float *x = op->pointers[1];
+  const size_t chunk = place ? place->chunk : 0, rows = place && place->rows > 0 ? place->rows : 1;
+  double *sum = (double *)op->pointers[0] + chunk * op->sizes[0] + op->sizes[1];
+  *sum = op->variant ? (double)x[0] * (double)rows : coix_sum_double(x, rows);
+}
+
+/// Runs one operation; returns 0 for a guard whose outcome is not the expected one.
+static int run(const coix_operation *op, const coix_place *place) {
+  void *const *p = op->pointers;
+  const size_t *s = op->sizes;
+  const int team = op->team;
+  switch ((coix_operation_code)op->code) {
+    case COIX_OP_UNARY: coix_unary(op->variant, p[1], p[0], s[0], team); break;
+    case COIX_OP_UNARY_BACKWARD: coix_unary_backward(op->variant, p[1], p[2], p[3], p[0], s[0], team); break;
+    case COIX_OP_BINARY: coix_binary(op->variant, p[1], s[2], s[3], p[2], s[4], s[5], p[0], s[0], s[1], team); break;
+    case COIX_OP_SELECT:
+      coix_select(p[1], s[2], s[3], p[2], s[4], s[5], p[3], s[6], s[7], p[0], s[0], s[1], team);
+      break;
+    case COIX_OP_FILL: coix_fill(p[0], op->numbers[0], s[0], team); break;
+    case COIX_OP_COPY: coix_copy(p[1], s[2], s[3], p[0], s[4], s[0], s[1]); break;
+    case COIX_OP_ACCUMULATE: coix_accumulate(p[0], p[1], s[0], team); break;
+    case COIX_OP_TRANSPOSE: coix_store_rows(p[1], p[0], 0, s[0], s[0], s[1]); break;
+    case COIX_OP_REDUCE: coix_reduce(op->variant, p[1], p[0], s[0], s[1], s[2], team); break;
+    case COIX_OP_SOFTMAX: coix_softmax(p[1], p[0], s[0], s[1], s[2], op->variant, team); break;
+    case COIX_OP_ARGMAX: coix_argmax(p[1], p[0], s[0], s[1], s[2]); break;
+    case COIX_OP_CUMSUM: coix_cumsum(p[1], p[0], s[0], s[1], s[2], op->variant); break;
+    case COIX_OP_CATEGORY_BOUNDS: coix_category_bounds(p[1], p[2], p[0], s[0], s[1], s[2]); break;
+    case COIX_OP_CATEGORIES: coix_categories(p[1], s[2], s[3], s[4], s[5], p[2], s[6], s[7], p[0], s[0], s[1]); break;
+    case COIX_OP_NORMAL_DENSITY:
+      coix_normal_log_density(p[1], s[3], s[4], p[2], s[5], s[6], p[3], s[7], s[8], p[0], s[0], s[1], s[2]);
+      break;
+    case COIX_OP_NORMAL_DENSITY_BACKWARD:
+      coix_normal_log_density_backward(p[3], p[4], s[3], s[4], p[5], s[5], s[6], p[6], s[7], s[8], p[0], p[1], p[2], s[0],
+                                       s[1], s[2]);
+      break;
+    case COIX_OP_LOG_DENSITY:
+    case COIX_OP_LOG_DENSITY_BACKWARD: {
+      const int first = op->code == COIX_OP_LOG_DENSITY ? 1 : 7;
+      coix_operand operands[6];
+      for (int k = 0; k < 6; k++) operands[k] = (coix_operand){p[first + k], s[2 + 2 * k], s[3 + 2 * k]};
+      if (first == 1) {
+        coix_log_density(op->variant, operands, p[0], s[0], s[1], team);
+      } else {
+        coix_log_density_backward(op->variant, operands, p[6], (float *const *)p, s[0], s[1], team);
+      }
+      break;
+    }
+    case COIX_OP_SIMPLEX_DENSITY:
+      coix_simplex_log_density(op->variant, (coix_operand){p[1], s[3], s[4]}, (coix_operand){p[2], s[5], s[6]}, p[0], s[0],
+                               s[1], s[2]);
+      break;
+    case COIX_OP_SIMPLEX_DENSITY_BACKWARD:
+      coix_simplex_log_density_backward(op->variant, p[2], (coix_operand){p[3], s[3], s[4]},
+                                        (coix_operand){p[4], s[5], s[6]}, p[0], p[1], s[0], s[1], s[2]);
+      break;
+    case COIX_OP_DENSE: coix_dense_forward(p[1], p[2], p[3], p[0], s[0], s[1], s[2], op->variant, team); break;
+    case COIX_OP_DENSE_BACKWARD:
+      coix_dense_backward(p[4], p[5], p[6], p[7], p[0], p[1], p[2], p[3], s[0], s[1], s[2], op->variant, team);
+      break;
+    case COIX_OP_BATCHED_MATMUL: coix_batched_matmul(p[1], p[2], p[0], s[0], s[1], s[2], s[3]); break;
+    case COIX_OP_DRAW_UNIFORM:
+      coix_draw_uniform(op->key, placed(op, place), op->numbers[0], op->numbers[1], p[0], team);
+      break;
+    case COIX_OP_DRAW_NORMAL: coix_draw_normal(op->key, placed(op, place), p[0], team); break;
+    case COIX_OP_DRAW_GUMBEL: coix_draw_gumbel(op->key, placed(op, place), p[0], team); break;
+    case COIX_OP_DRAW_NORMAL_AFFINE:
+      coix_draw_normal_affine(op->key, placed(op, place), p[2], s[6], s[7], p[3], s[8], s[9], p[1], p[0], team);
+      break;
+    case COIX_OP_DRAW_GAMMA:
+      coix_draw_gamma(op->key, placed(op, place), p[1], s[6], s[7], op->variant, p[0], team);
+      break;
+    case COIX_OP_DRAW_BINOMIAL:
+      coix_draw_binomial(op->key, placed(op, place), p[1], s[6], s[7], p[2], s[8], s[9], p[0], team);
+      break;
+    case COIX_OP_GAMMA_SLOPE: coix_gamma_slope(p[1], s[2], s[3], p[2], op->variant, p[3], p[0], s[0], s[1]); break;
+    case COIX_OP_LOG_BESSEL_I0: coix_log_bessel_i0(p[1], p[0], s[0]); break;
+    case COIX_OP_LOG_BESSEL_I0_BACKWARD: coix_log_bessel_i0_backward(p[1], p[2], p[0], s[0]); break;
+    case COIX_OP_VON_MISES_ROUND: coix_von_mises_round(p[2], s[2], s[3], p[3], p[4], p[0], p[1], s[0], s[1]); break;
+    case COIX_OP_SOLVE_TRIANGULAR:
+      coix_solve_triangular(p[1], s[3], s[4], p[2], p[0], s[0], s[1], s[2], op->variant);
+      break;
+    case COIX_OP_CHOLESKY: coix_cholesky(p[1], p[0], s[0], s[1], s[2]); break;
+    case COIX_OP_CHOLESKY_BACKWARD: coix_cholesky_backward(p[1], p[0], s[0], s[1], s[2]); break;
+    case COIX_OP_LOAD_ROWS: load_rows(op, place); break;
+    case COIX_OP_STORE_ROWS: store_rows(op, place); break;
+    case COIX_OP_CLEAR_PADDING: clear_padding(op, place); break;
+    case COIX_OP_SUM_ROWS: sum_rows(op, place); break;
+    case COIX_OP_SPREAD_ROWS: coix_spread_rows(p[1], s[0], p[0], s[1], s[2], s[3], s[4], op->variant); break;
+    case COIX_OP_FOLD_ROWS: coix_fold_rows(p[1], s[0], p[0], s[1], s[2], s[3], s[4], op->variant); break;
+    case COIX_OP_GATHER_ROWS: coix_gather_rows(p[1], p[2], p[0], s[0], s[1], team); break;
+    case COIX_OP_SCATTER_POSITIONS: coix_scatter_positions(p[2], p[3], p[1], p[0], s[0], s[1], s[2]); break;
+    case COIX_OP_POSITIONS: coix_positions(p[1], p[0], s[0], s[1]); break;
+    case COIX_OP_GATHER_TABLE: coix_load_rows(p[1], p[2], p[0], 0, s[0], s[0], s[1]); break;
+    case COIX_OP_SCATTER_TABLE: coix_scatter_table(p[2], p[3], p[1], p[0], s[0], s[1], s[2]); break;
+    case COIX_OP_GATHER_AXIS: coix_gather_axis(p[1], p[2], s[3], p[0], s[0], s[1], s[2]); break;
+    case COIX_OP_SCATTER_AXIS: coix_scatter_axis(p[1], p[2], s[3], p[0], s[0], s[1], s[2]); break;
+    case COIX_OP_ONE_HOT: coix_one_hot(p[1], p[0], s[0], s[1]); break;
+    case COIX_OP_ACCUMULATE_DOUBLE: coix_accumulate_double(p[0], p[1], s[0]); break;
+    case COIX_OP_ROUND: coix_round(p[1], p[0], s[0]); break;
+    case COIX_OP_IS_FINITE: return (coix_first_above(p[0], s[0], FLT_MAX) < 0) == op->variant;
+    case COIX_OP_IS_ZERO: return coix_is_zero(p[0], s[0]) == op->variant;
+    case COIX_OPERATION_COUNT: break;
+  }
+  return 1;
+}
+
+size_t coix_execute(const coix_operation *operations, size_t count, const coix_place *place) {
+  for (size_t i = 0; i < count; i++)
+    if (!run(&operations[i], place)) return i;
+  return count;
+}

@@ -1,0 +1,64 @@
+import CoixKernels
+
+/// A kernel call as a value: see CoixOperations.h, which has a function for each kernel that makes it.
+///
+/// Whatever is computed within a chunk, forward and backward, is computed by operations. What records the
+/// chunk notes them, and can run them again on the rows of another chunk.
+typealias Operation = coix_operation
+
+extension coix_operation {
+  /// Computes the operation, on the rows of the running chunk if it depends on them.
+  func run() {
+    withUnsafePointer(to: self) { operation in
+      ExecutionContext.withCurrent { context in
+        coix_execute(operation, 1, context?.place)
+        if let recording = context?.recording { recording.append(operation.pointee) }
+      }
+    }
+  }
+
+  /// The outcome of a guard. A recording expects the same one when it runs again.
+  func holds() -> Bool {
+    let holds = withUnsafePointer(to: self) { coix_execute($0, 1, nil) == 1 } == (variant == 1)
+    ExecutionContext.withCurrent { context in
+      guard let recording = context?.recording else { return }
+      var expected = self
+      expected.variant = holds ? 1 : 0
+      recording.append(expected)
+    }
+    return holds
+  }
+
+  /// What the operation writes and reads: the pointers in this order, absent ones included.
+  func withPointers<Result>(_ body: (UnsafeBufferPointer<UnsafeMutableRawPointer?>) -> Result) -> Result {
+    withUnsafePointer(to: self) { operation in
+      let offset = MemoryLayout<coix_operation>.offset(of: \coix_operation.pointers) ?? 0
+      return UnsafeRawPointer(operation).advanced(by: offset)
+        .withMemoryRebound(to: UnsafeMutableRawPointer?.self, capacity: Int(COIX_OPERATION_POINTERS)) {
+          body(UnsafeBufferPointer(start: $0, count: writes + reads))
+        }
+    }
+  }
+
+  /// Changes one of the pointers.
+  mutating func setPointer(_ number: Int, to address: UnsafeMutableRawPointer) {
+    withUnsafeMutablePointer(to: &self) { operation in
+      let offset = MemoryLayout<coix_operation>.offset(of: \coix_operation.pointers) ?? 0
+      UnsafeMutableRawPointer(operation).storeBytes(
+        of: address, toByteOffset: offset + number * MemoryLayout<UnsafeMutableRawPointer?>.stride,
+        as: UnsafeMutableRawPointer?.self)
+    }
+  }
+
+  /// How many of the pointers are written, and how many read.
+  var writes: Int { Int(coix_operation_writes(code)) }
+  var reads: Int { Int(coix_operation_reads(code)) }
+
+  private var traits: Int32 { coix_operation_traits_of(code) }
+  /// Whether it depends on the chunk's rows.
+  var isPlaced: Bool { traits & Int32(COIX_PLACED.rawValue) != 0 }
+  /// Whether it reads what it writes.
+  var isUpdate: Bool { traits & Int32(COIX_UPDATES.rawValue) != 0 }
+  /// Whether it computes nothing, but holds or not.
+  var isGuard: Bool { traits & Int32(COIX_GUARDS.rawValue) != 0 }
+}
