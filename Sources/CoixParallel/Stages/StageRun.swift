@@ -113,6 +113,9 @@ private final class StageRun: @unchecked Sendable {
   private let isRecorded: Bool
   private let forwardPlan = Mutex<ChunkPlan?>(nil)
   private let backwardPlan = Mutex<ChunkPlan?>(nil)
+  /// The chunk that is recorded on the way back. The first one will not do: it alone passes on the gradient of
+  /// what is the same for all rows.
+  private let recordedBackward = 1
 
   init(
     plan: StagePlan, grid: ChunkGrid?, parent: Tape?,
@@ -157,19 +160,21 @@ private final class StageRun: @unchecked Sendable {
 
   // MARK: Recording and running again
 
-  /// Notes what the first chunk computes, if the others are to run without the body.
-  private func startRecording(_ chunk: Int, _ context: ExecutionContext) -> Recording? {
-    guard isRecorded, chunk == 0 else { return nil }
+  /// Notes what a chunk computes, if others are to run without the body.
+  private func startRecording(_ context: ExecutionContext) -> Recording? {
+    guard isRecorded else { return nil }
     let recording = Recording()
     context.recording = recording
     return recording
   }
 
-  /// Makes a plan of what the first chunk has computed, with the gradients on its tape. Until then, other
-  /// workers run the body on their chunks.
-  private func publish(_ recording: Recording?, to plan: borrowing Mutex<ChunkPlan?>, _ tape: Tape?) {
+  /// Makes a plan of what a chunk has computed, with the gradients on its tape. Until then, other workers run
+  /// the body on their chunks.
+  private func publish(
+    _ recording: Recording?, of chunk: Int, to plan: borrowing Mutex<ChunkPlan?>, _ tape: Tape?
+  ) {
     guard let recording else { return }
-    let made = ChunkPlan(recording, of: rows(of: 0), gradients: tape?.uniformGradients ?? [])
+    let made = ChunkPlan(recording, of: rows(of: chunk), gradients: tape?.uniformGradients ?? [])
     plan.withLock { $0 = made }
   }
 
@@ -187,7 +192,7 @@ private final class StageRun: @unchecked Sendable {
   func forward() throws -> StageResult {
     try forEachChunk { chunk, task, context in
       if try replay(forwardPlan.withLock { $0 }, chunk, context, hotSums?[task]) { return }
-      let recording = startRecording(chunk, context)
+      let recording = chunk == 0 ? startRecording(context) : nil
       defer { context.recording = nil }
       // In a hot stage, a chunk's tape goes back to the pool and is used again. In other stages it may be
       // kept for the backward pass.
@@ -199,7 +204,7 @@ private final class StageRun: @unchecked Sendable {
       if context.hasOutgrown { throw ChunkOutgrown() }
       try context.throwFailure()
       try merge(outcome, chunk: chunk, context)
-      guard let tape else { return publish(recording, to: forwardPlan, nil) }
+      guard let tape else { return publish(recording, of: chunk, to: forwardPlan, nil) }
       if plan.isHot {
         for case .sum(let loss, true) in outcome.exports where loss.node >= 0 {
           tape.add(context.seed(from: Tensor(1), like: tape.form(of: loss.node)), to: loss.node)
@@ -208,12 +213,12 @@ private final class StageRun: @unchecked Sendable {
         if context.hasOutgrown { throw ChunkOutgrown() }
         try context.throwFailure()
         try hotSums?[task].add(tape)
-      } else if recording == nil,
+      } else if !(isRecorded && chunk == recordedBackward),
         keptFloats.add(context.allocatedFloats, ordering: .relaxed).newValue <= Limits.keptFloats
       {
         records?[chunk] = Record(tape: tape, exports: outcome.exports, scope: context.scope)
       }
-      publish(recording, to: forwardPlan, plan.isHot ? tape : nil)
+      publish(recording, of: chunk, to: forwardPlan, plan.isHot ? tape : nil)
     }
     guard let merged = merged.withLock({ $0 }), let payload = payload.withLock({ $0.take() }) else {
       throw CoixError.illFormedProgram("a stage ran without any chunk")
@@ -341,8 +346,12 @@ private final class StageRun: @unchecked Sendable {
     let sums = try Table(count: taskCount, for: "the gradients of \(taskCount) tasks") { GradientSums() }
     let rowGradients = RowGradients(rows: plan.rows?.count ?? 0)
     try forEachChunk { chunk, task, context in
-      if records?[chunk] == nil, try replay(backwardPlan.withLock { $0 }, chunk, context, sums[task]) { return }
-      let recording = startRecording(chunk, context)
+      if chunk > 0, records?[chunk] == nil,
+        try replay(backwardPlan.withLock { $0 }, chunk, context, sums[task])
+      {
+        return
+      }
+      let recording = chunk == recordedBackward ? startRecording(context) : nil
       defer { context.recording = nil }
       let record = try records?[chunk] ?? recordAgain(chunk, context)
       records?[chunk] = nil
@@ -360,7 +369,7 @@ private final class StageRun: @unchecked Sendable {
       try context.throwFailure()
       try sums[task].add(record.tape)
       try rowGradients.store(record.tape, context)
-      publish(recording, to: backwardPlan, record.tape)
+      publish(recording, of: chunk, to: backwardPlan, record.tape)
     }
     try GradientSums.deliver(sums, scaledBy: 1, to: tape, team: plan.workers.team)
     rowGradients.deliver(to: tape, team: plan.workers.team)
