@@ -131,6 +131,13 @@ int coix_is_zero(const float *x, size_t count) {
   return 1;
 }
 
+int coix_is_within(const float *x, float low, float high, size_t count) {
+  if (low == -high && high < INFINITY) return coix_first_above(x, count, high) < 0;
+  for (size_t i = 0; i < count; i++)
+    if (!(x[i] >= low && x[i] <= high)) return 0;
+  return 1;
+}
+
 void coix_accumulate(float *y, const float *x, size_t count, int team) {
   FOR_BLOCKS(0.2, kernels->accumulate(y + start, x + start, length));
 }

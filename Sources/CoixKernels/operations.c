@@ -2,7 +2,7 @@
 
 #include "CoixKernels.h"
 
-#include <float.h>
+#include <math.h>
 
 #define READS(constant, writes, reads, traits) [constant] = {writes, reads, traits},
 static const struct { uint8_t writes, reads, traits; } kinds[] = {COIX_OPERATIONS(READS)};
@@ -79,6 +79,46 @@ static void sum_rows(const coix_operation *op, const coix_place *place) {
   *sum = op->variant ? (double)x[0] * (double)rows : coix_sum_double(x, rows);
 }
 
+/// A draw's key, with its address at a pointer if that is not NULL.
+static coix_key key(const coix_operation *op, int source) {
+  return op->pointers[source] ? *(const coix_key *)op->pointers[source] : op->key;
+}
+
+static void sum_chunks(const coix_operation *op) {
+  const double *sums = op->pointers[1];
+  double total = 0;
+  for (size_t chunk = 0; chunk < op->sizes[0]; chunk++) total += sums[chunk * op->sizes[1] + op->sizes[2]];
+  *(float *)op->pointers[0] = (float)total;
+}
+
+static void number_rows(int32_t *index, size_t count, size_t columns) {
+  for (size_t r = 0; r < count; r++) index[r] = index[r] * (int32_t)columns + (int32_t)(r % columns);
+}
+
+static void compose_rows(const int32_t *first, const int32_t *then, int32_t *out, size_t count) {
+  for (size_t r = 0; r < count; r++) out[r] = first[then[r]];
+}
+
+static void adam_corrections(const coix_operation *op) {
+  float *out = op->pointers[0];
+  const double step = (double)*(const float *)op->pointers[1] + 1;
+  for (int k = 0; k < 2; k++) out[k] = 1 - (float)pow((double)op->numbers[k], step);
+}
+
+static void adam(const coix_operation *op) {
+  void *const *p = op->pointers;
+  const size_t bytes = op->sizes[0] * sizeof(float);
+  const float *corrections = p[7];
+  double beta1, beta2;
+  memcpy(&beta1, &op->sizes[1], sizeof beta1);
+  memcpy(&beta2, &op->sizes[2], sizeof beta2);
+  memcpy(p[0], p[3], bytes);
+  memcpy(p[1], p[5], bytes);
+  memcpy(p[2], p[6], bytes);
+  coix_adam(p[0], p[4], p[1], p[2], op->sizes[0], op->numbers[0], beta1, beta2, op->numbers[1], corrections[0],
+            corrections[1]);
+}
+
 /// Runs one operation; returns 0 for a guard whose outcome is not the expected one.
 static int run(const coix_operation *op, const coix_place *place) {
   void *const *p = op->pointers;
@@ -133,19 +173,23 @@ static int run(const coix_operation *op, const coix_place *place) {
       coix_dense_backward(p[4], p[5], p[6], p[7], p[0], p[1], p[2], p[3], s[0], s[1], s[2], op->variant, team);
       break;
     case COIX_OP_BATCHED_MATMUL: coix_batched_matmul(p[1], p[2], p[0], s[0], s[1], s[2], s[3]); break;
+    case COIX_OP_THREEFRY: *(coix_key *)p[0] = coix_threefry(*(const coix_key *)p[1], s[0]); break;
     case COIX_OP_DRAW_UNIFORM:
-      coix_draw_uniform(op->key, placed(op, place), op->numbers[0], op->numbers[1], p[0], team);
+      coix_draw_uniform(key(op, 1), placed(op, place), op->numbers[0], op->numbers[1], p[0], team);
       break;
-    case COIX_OP_DRAW_NORMAL: coix_draw_normal(op->key, placed(op, place), p[0], team); break;
-    case COIX_OP_DRAW_GUMBEL: coix_draw_gumbel(op->key, placed(op, place), p[0], team); break;
+    case COIX_OP_DRAW_NORMAL: coix_draw_normal(key(op, 1), placed(op, place), p[0], team); break;
+    case COIX_OP_DRAW_GUMBEL: coix_draw_gumbel(key(op, 1), placed(op, place), p[0], team); break;
+    case COIX_OP_DRAW_RANDINT:
+      coix_draw_randint(key(op, 1), placed(op, place), (int32_t)s[6], (int32_t)s[7], p[0], team);
+      break;
     case COIX_OP_DRAW_NORMAL_AFFINE:
-      coix_draw_normal_affine(op->key, placed(op, place), p[2], s[6], s[7], p[3], s[8], s[9], p[1], p[0], team);
+      coix_draw_normal_affine(key(op, 4), placed(op, place), p[2], s[6], s[7], p[3], s[8], s[9], p[1], p[0], team);
       break;
     case COIX_OP_DRAW_GAMMA:
-      coix_draw_gamma(op->key, placed(op, place), p[1], s[6], s[7], op->variant, p[0], team);
+      coix_draw_gamma(key(op, 2), placed(op, place), p[1], s[6], s[7], op->variant, p[0], team);
       break;
     case COIX_OP_DRAW_BINOMIAL:
-      coix_draw_binomial(op->key, placed(op, place), p[1], s[6], s[7], p[2], s[8], s[9], p[0], team);
+      coix_draw_binomial(key(op, 3), placed(op, place), p[1], s[6], s[7], p[2], s[8], s[9], p[0], team);
       break;
     case COIX_OP_GAMMA_SLOPE: coix_gamma_slope(p[1], s[2], s[3], p[2], op->variant, p[3], p[0], s[0], s[1]); break;
     case COIX_OP_LOG_BESSEL_I0: coix_log_bessel_i0(p[1], p[0], s[0]); break;
@@ -172,15 +216,39 @@ static int run(const coix_operation *op, const coix_place *place) {
     case COIX_OP_ONE_HOT: coix_one_hot(p[1], p[0], s[0], s[1]); break;
     case COIX_OP_ACCUMULATE_DOUBLE: coix_accumulate_double(p[0], p[1], s[0]); break;
     case COIX_OP_ROUND: coix_round(p[1], p[0], s[0]); break;
-    case COIX_OP_IS_FINITE: return (coix_first_above(p[0], s[0], FLT_MAX) < 0) == op->variant;
+    case COIX_OP_SUM_CHUNKS: sum_chunks(op); break;
+    case COIX_OP_WEIGHT_MOMENTS: coix_weight_moments(p[3], p[0], p[1], p[2], s[0], s[1], team); break;
+    case COIX_OP_WEIGHTS_ARE_VALID: return coix_weights_are_valid(p[0], p[1], s[0]) == op->variant;
+    case COIX_OP_WEIGHT_SUMMARY: coix_weight_summary(p[2], p[3], p[4], p[0], p[1], s[0], s[1]); break;
+    case COIX_OP_RESAMPLE:
+      return (coix_resample(s[3], p[2], p[3], p[1], p[0], s[0], s[1], s[2], team) == 0) == op->variant;
+    case COIX_OP_NUMBER_ROWS: number_rows(p[0], s[0], s[1]); break;
+    case COIX_OP_COMPOSE_ROWS: compose_rows(p[1], p[2], p[0], s[0]); break;
+    case COIX_OP_FIND_RUNS: return coix_find_runs(p[1], s[0], s[1], p[0], team) == op->variant;
+    case COIX_OP_SORT_ROWS: coix_sort_rows(p[2], s[0], s[1], p[0], p[1]); break;
+    case COIX_OP_SCATTER_ROWS: coix_scatter_add_rows(p[1], p[2], p[3], p[0], s[0], s[1], team); break;
+    case COIX_OP_ADAM_CORRECTIONS: adam_corrections(op); break;
+    case COIX_OP_ADAM: adam(op); break;
+    case COIX_OP_IS_WITHIN: return coix_is_within(p[0], op->numbers[0], op->numbers[1], s[0]) == op->variant;
     case COIX_OP_IS_ZERO: return coix_is_zero(p[0], s[0]) == op->variant;
+    case COIX_OP_CALL: return 0;
+    case COIX_OP_ENTER:
     case COIX_OPERATION_COUNT: break;
   }
   return 1;
 }
 
 size_t coix_execute(const coix_operation *operations, size_t count, const coix_place *place) {
-  for (size_t i = 0; i < count; i++)
-    if (!run(&operations[i], place)) return i;
+  for (size_t i = 0; i < count; i++) {
+    if (operations[i].code == COIX_OP_ENTER) {
+      place = operations[i].pointers[0];
+    } else if (!run(&operations[i], place)) {
+      return i;
+    }
+  }
   return count;
+}
+
+void coix_copy_all(const float *const *sources, float *const *destinations, const size_t *counts, size_t count) {
+  for (size_t i = 0; i < count; i++) memcpy(destinations[i], sources[i], counts[i] * sizeof(float));
 }

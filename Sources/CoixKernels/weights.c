@@ -102,3 +102,20 @@ void coix_weight_moments(const float *log_weight, double *greatest, double *sum,
            one_group(log_weight + g * GROUP, greatest + g * GROUP, sum + g * GROUP, sum_of_squares + g * GROUP, n,
                      columns, coix_min(GROUP, columns - g * GROUP), within));
 }
+
+int coix_weights_are_valid(const double *greatest, const double *sum, size_t columns) {
+  for (size_t c = 0; c < columns; c++)
+    if (isnan(sum[c]) || isinf(greatest[c])) return 0;
+  return 1;
+}
+
+void coix_weight_summary(const double *greatest, const double *sum, const double *sum_of_squares, float *ess, float *log_z,
+                         size_t n, size_t columns) {
+  double sizes = 0, evidence = 0;
+  for (size_t c = 0; c < columns; c++) {
+    sizes += sum[c] * sum[c] / sum_of_squares[c];
+    evidence += greatest[c] + log(sum[c]) - log((double)n);
+  }
+  *ess = (float)(sizes / (double)columns);
+  *log_z = (float)evidence;
+}

@@ -154,6 +154,8 @@ void coix_copy(const float *source, size_t source_outer_stride, size_t source_st
                size_t destination_outer_stride, size_t outer, size_t count);
 /// Whether all elements are 0 (and none is NaN).
 int coix_is_zero(const float *x, size_t count);
+/// Whether all elements are at least `low` and at most `high`; NaN is not.
+int coix_is_within(const float *x, float low, float high, size_t count);
 /// y[i] += x[i].
 void coix_accumulate(float *y, const float *x, size_t count, int team);
 /// The index of the first element that is NaN or whose magnitude is greater than the limit (which is positive and finite), or -1.
@@ -443,6 +445,12 @@ double coix_sum_double(const float *x, size_t count);
 /// exp(w - greatest) and exp(2 (w - greatest)). A column of -inf has sums 0; NaN propagates to the sums.
 void coix_weight_moments(const float *log_weight, double *greatest, double *sum, double *sum_of_squares,
                          size_t n, size_t columns, int team);
+/// Whether weights with these moments have a meaning in all columns: no log-weight is NaN or +inf, and not all are -inf.
+int coix_weights_are_valid(const double *greatest, const double *sum, size_t columns);
+/// From the moments of n rows: the mean of the columns' effective sample sizes sum^2 / sum_of_squares; and the sum of their
+/// log-evidences greatest + log(sum) - log(n).
+void coix_weight_summary(const double *greatest, const double *sum, const double *sum_of_squares, float *ess, float *log_z,
+                         size_t n, size_t columns);
 
 #ifdef __cplusplus
 }

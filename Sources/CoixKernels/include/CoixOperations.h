@@ -12,6 +12,8 @@
 #ifndef COIX_OPERATIONS_H
 #define COIX_OPERATIONS_H
 
+#include <string.h>
+
 #define COIX_OPERATION_POINTERS 14
 #define COIX_OPERATION_SIZES 14
 
@@ -51,12 +53,14 @@ typedef enum {
   OP(COIX_OP_DENSE, 1, 3, 0) \
   OP(COIX_OP_DENSE_BACKWARD, 4, 4, 0) \
   OP(COIX_OP_BATCHED_MATMUL, 1, 2, 0) \
-  OP(COIX_OP_DRAW_UNIFORM, 1, 0, COIX_PLACED) \
-  OP(COIX_OP_DRAW_NORMAL, 1, 0, COIX_PLACED) \
-  OP(COIX_OP_DRAW_GUMBEL, 1, 0, COIX_PLACED) \
-  OP(COIX_OP_DRAW_NORMAL_AFFINE, 2, 2, COIX_PLACED) \
-  OP(COIX_OP_DRAW_GAMMA, 1, 1, COIX_PLACED) \
-  OP(COIX_OP_DRAW_BINOMIAL, 1, 2, COIX_PLACED) \
+  OP(COIX_OP_THREEFRY, 1, 1, 0) \
+  OP(COIX_OP_DRAW_UNIFORM, 1, 1, COIX_PLACED) \
+  OP(COIX_OP_DRAW_NORMAL, 1, 1, COIX_PLACED) \
+  OP(COIX_OP_DRAW_GUMBEL, 1, 1, COIX_PLACED) \
+  OP(COIX_OP_DRAW_RANDINT, 1, 1, COIX_PLACED) \
+  OP(COIX_OP_DRAW_NORMAL_AFFINE, 2, 3, COIX_PLACED) \
+  OP(COIX_OP_DRAW_GAMMA, 1, 2, COIX_PLACED) \
+  OP(COIX_OP_DRAW_BINOMIAL, 1, 3, COIX_PLACED) \
   OP(COIX_OP_GAMMA_SLOPE, 1, 3, 0) \
   OP(COIX_OP_LOG_BESSEL_I0, 1, 1, 0) \
   OP(COIX_OP_LOG_BESSEL_I0_BACKWARD, 1, 2, 0) \
@@ -80,8 +84,22 @@ typedef enum {
   OP(COIX_OP_ONE_HOT, 1, 1, 0) \
   OP(COIX_OP_ACCUMULATE_DOUBLE, 1, 1, COIX_UPDATES) \
   OP(COIX_OP_ROUND, 1, 1, 0) \
-  OP(COIX_OP_IS_FINITE, 0, 1, COIX_GUARDS) \
-  OP(COIX_OP_IS_ZERO, 0, 1, COIX_GUARDS)
+  OP(COIX_OP_SUM_CHUNKS, 1, 1, 0) \
+  OP(COIX_OP_WEIGHT_MOMENTS, 3, 1, 0) \
+  OP(COIX_OP_WEIGHTS_ARE_VALID, 0, 2, COIX_GUARDS) \
+  OP(COIX_OP_WEIGHT_SUMMARY, 2, 3, 0) \
+  OP(COIX_OP_RESAMPLE, 2, 2, COIX_GUARDS) \
+  OP(COIX_OP_NUMBER_ROWS, 1, 0, COIX_UPDATES) \
+  OP(COIX_OP_COMPOSE_ROWS, 1, 2, 0) \
+  OP(COIX_OP_FIND_RUNS, 1, 1, COIX_GUARDS) \
+  OP(COIX_OP_SORT_ROWS, 2, 1, 0) \
+  OP(COIX_OP_SCATTER_ROWS, 1, 3, COIX_UPDATES) \
+  OP(COIX_OP_ADAM_CORRECTIONS, 1, 1, 0) \
+  OP(COIX_OP_ADAM, 3, 5, 0) \
+  OP(COIX_OP_IS_WITHIN, 0, 1, COIX_GUARDS) \
+  OP(COIX_OP_IS_ZERO, 0, 1, COIX_GUARDS) \
+  OP(COIX_OP_ENTER, 0, 1, 0) \
+  OP(COIX_OP_CALL, 0, 0, COIX_GUARDS)
 
 #define COIX_CODE(constant, writes, reads, traits) constant,
 typedef enum { COIX_OPERATIONS(COIX_CODE) COIX_OPERATION_COUNT } coix_operation_code;
@@ -95,7 +113,7 @@ typedef struct {
   uint16_t variant;
   /// OpenMP threads that the kernel may use.
   int32_t team;
-  /// A draw's key.
+  /// A draw's key, unless it reads the key from memory.
   coix_key key;
   float numbers[2];
   /// What the kernel writes, then what it reads; NULL where an argument is absent.
@@ -123,6 +141,8 @@ typedef struct {
 /// one.
 /// Returns how many operations have run: `count`, unless a guard stopped it.
 size_t coix_execute(const coix_operation *operations, size_t count, const coix_place *place);
+/// Copies counts[i] numbers from sources[i] to destinations[i], for i < count.
+void coix_copy_all(const float *const *sources, float *const *destinations, const size_t *counts, size_t count);
 
 /// How many pointers an operation of a kind writes, how many it reads, and its traits.
 int coix_operation_writes(uint16_t code);
@@ -279,31 +299,51 @@ typedef struct {
 #define COIX_ORDER(order) \
   (order).kind, (order).elements, (order).row_stride, (order).particle_stride, (order).element_stride, (order).offset
 
-COIX_MAKE coix_op_draw_uniform(coix_key key, coix_draw_order order, float low, float high, float *out, int team) {
-  return (coix_operation){COIX_OP_DRAW_UNIFORM, 0, team, key, {low, high}, COIX_POINTERS(out), COIX_SIZES(COIX_ORDER(order))};
+/// A draw's key: its words, and where they are to be read when the operation runs again; NULL if they stay the same.
+typedef struct {
+  coix_key words;
+  const coix_key *source;
+} coix_key_source;
+
+/// out = the pair of words of block `counter`.
+COIX_MAKE coix_op_threefry(const coix_key *key, uint64_t counter, coix_key *out) {
+  return (coix_operation){COIX_OP_THREEFRY, 0, 1, COIX_POINTERS(out, (void *)key), COIX_SIZES(counter)};
 }
-COIX_MAKE coix_op_draw_normal(coix_key key, coix_draw_order order, float *out, int team) {
-  return (coix_operation){COIX_OP_DRAW_NORMAL, 0, team, key, COIX_POINTERS(out), COIX_SIZES(COIX_ORDER(order))};
+COIX_MAKE coix_op_draw_uniform(coix_key_source key, coix_draw_order order, float low, float high, float *out, int team) {
+  return (coix_operation){COIX_OP_DRAW_UNIFORM, 0, team, key.words, {low, high}, COIX_POINTERS(out, (void *)key.source),
+                          COIX_SIZES(COIX_ORDER(order))};
 }
-COIX_MAKE coix_op_draw_gumbel(coix_key key, coix_draw_order order, float *out, int team) {
-  return (coix_operation){COIX_OP_DRAW_GUMBEL, 0, team, key, COIX_POINTERS(out), COIX_SIZES(COIX_ORDER(order))};
+COIX_MAKE coix_op_draw_normal(coix_key_source key, coix_draw_order order, float *out, int team) {
+  return (coix_operation){COIX_OP_DRAW_NORMAL, 0, team, key.words, COIX_POINTERS(out, (void *)key.source),
+                          COIX_SIZES(COIX_ORDER(order))};
 }
-COIX_MAKE coix_op_draw_normal_affine(coix_key key, coix_draw_order order, const float *loc, size_t loc_element_stride,
+COIX_MAKE coix_op_draw_gumbel(coix_key_source key, coix_draw_order order, float *out, int team) {
+  return (coix_operation){COIX_OP_DRAW_GUMBEL, 0, team, key.words, COIX_POINTERS(out, (void *)key.source),
+                          COIX_SIZES(COIX_ORDER(order))};
+}
+COIX_MAKE coix_op_draw_randint(coix_key_source key, coix_draw_order order, int32_t low, int32_t high, int32_t *out, int team) {
+  return (coix_operation){COIX_OP_DRAW_RANDINT, 0, team, key.words, COIX_POINTERS(out, (void *)key.source),
+                          COIX_SIZES(COIX_ORDER(order), (size_t)low, (size_t)high)};
+}
+COIX_MAKE coix_op_draw_normal_affine(coix_key_source key, coix_draw_order order, const float *loc, size_t loc_element_stride,
                                      size_t loc_row_stride, const float *scale, size_t scale_element_stride,
                                      size_t scale_row_stride, float *noise, float *out, int team) {
-  return (coix_operation){COIX_OP_DRAW_NORMAL_AFFINE, 0, team, key, COIX_POINTERS(out, noise, (void *)loc, (void *)scale),
+  return (coix_operation){COIX_OP_DRAW_NORMAL_AFFINE, 0, team, key.words,
+                          COIX_POINTERS(out, noise, (void *)loc, (void *)scale, (void *)key.source),
                           COIX_SIZES(COIX_ORDER(order), loc_element_stride, loc_row_stride, scale_element_stride,
                                      scale_row_stride)};
 }
-COIX_MAKE coix_op_draw_gamma(coix_key key, coix_draw_order order, const float *alpha, size_t alpha_element_stride,
+COIX_MAKE coix_op_draw_gamma(coix_key_source key, coix_draw_order order, const float *alpha, size_t alpha_element_stride,
                              size_t alpha_row_stride, int logarithmic, float *out, int team) {
-  return (coix_operation){COIX_OP_DRAW_GAMMA, (uint16_t)logarithmic, team, key, COIX_POINTERS(out, (void *)alpha),
+  return (coix_operation){COIX_OP_DRAW_GAMMA, (uint16_t)logarithmic, team, key.words,
+                          COIX_POINTERS(out, (void *)alpha, (void *)key.source),
                           COIX_SIZES(COIX_ORDER(order), alpha_element_stride, alpha_row_stride)};
 }
-COIX_MAKE coix_op_draw_binomial(coix_key key, coix_draw_order order, const float *p, size_t p_element_stride,
+COIX_MAKE coix_op_draw_binomial(coix_key_source key, coix_draw_order order, const float *p, size_t p_element_stride,
                                 size_t p_row_stride, const float *n, size_t n_element_stride, size_t n_row_stride,
                                 float *out, int team) {
-  return (coix_operation){COIX_OP_DRAW_BINOMIAL, 0, team, key, COIX_POINTERS(out, (void *)p, (void *)n),
+  return (coix_operation){COIX_OP_DRAW_BINOMIAL, 0, team, key.words,
+                          COIX_POINTERS(out, (void *)p, (void *)n, (void *)key.source),
                           COIX_SIZES(COIX_ORDER(order), p_element_stride, p_row_stride, n_element_stride, n_row_stride)};
 }
 #undef COIX_ORDER
@@ -411,14 +451,84 @@ COIX_MAKE coix_op_accumulate_double(double *y, const float *x, size_t count) {
 COIX_MAKE coix_op_round(const double *x, float *y, size_t count) {
   return (coix_operation){COIX_OP_ROUND, 0, 1, COIX_POINTERS(y, (void *)x), COIX_SIZES(count)};
 }
-/// Whether all numbers are finite.
-COIX_MAKE coix_op_is_finite(const float *x, size_t count) {
-  return (coix_operation){COIX_OP_IS_FINITE, 1, 1, COIX_POINTERS((void *)x), COIX_SIZES(count)};
+/// out = the sum of sums[chunk * count + position] over all chunks, in this order, rounded.
+COIX_MAKE coix_op_sum_chunks(const double *sums, float *out, size_t chunks, size_t count, size_t position) {
+  return (coix_operation){COIX_OP_SUM_CHUNKS, 0, 1, COIX_POINTERS(out, (void *)sums), COIX_SIZES(chunks, count, position)};
+}
+COIX_MAKE coix_op_weight_moments(const float *log_weight, double *greatest, double *sum, double *sum_of_squares, size_t n,
+                                 size_t columns, int team) {
+  return (coix_operation){COIX_OP_WEIGHT_MOMENTS, 0, team,
+                          COIX_POINTERS(greatest, sum, sum_of_squares, (void *)log_weight), COIX_SIZES(n, columns)};
+}
+/// Whether weights have a meaning in all columns: no log-weight is NaN or +inf, and not all are -inf.
+COIX_MAKE coix_op_weights_are_valid(const double *greatest, const double *sum, size_t columns) {
+  return (coix_operation){COIX_OP_WEIGHTS_ARE_VALID, 1, 1, COIX_POINTERS((void *)greatest, (void *)sum), COIX_SIZES(columns)};
+}
+COIX_MAKE coix_op_weight_summary(const double *greatest, const double *sum, const double *sum_of_squares, float *ess,
+                                 float *log_z, size_t n, size_t columns) {
+  return (coix_operation){COIX_OP_WEIGHT_SUMMARY, 0, 1,
+                          COIX_POINTERS(ess, log_z, (void *)greatest, (void *)sum, (void *)sum_of_squares),
+                          COIX_SIZES(n, columns)};
+}
+/// A guard: whether the weights can be resampled.
+COIX_MAKE coix_op_resample(coix_resampling_scheme scheme, const float *log_weight, const float *random, double *workspace,
+                           int32_t *index, size_t n, size_t columns, size_t count, int team) {
+  return (coix_operation){COIX_OP_RESAMPLE, 1, team,
+                          COIX_POINTERS(index, workspace, (void *)log_weight, (void *)random),
+                          COIX_SIZES(n, columns, count, (size_t)scheme)};
+}
+/// index[r] = index[r] * columns + r % columns: from rows of a column to rows of all columns.
+COIX_MAKE coix_op_number_rows(int32_t *index, size_t count, size_t columns) {
+  return (coix_operation){COIX_OP_NUMBER_ROWS, 0, 1, COIX_POINTERS(index), COIX_SIZES(count, columns)};
+}
+/// out[r] = first[then[r]].
+COIX_MAKE coix_op_compose_rows(const int32_t *first, const int32_t *then, int32_t *out, size_t count) {
+  return (coix_operation){COIX_OP_COMPOSE_ROWS, 0, 1, COIX_POINTERS(out, (void *)first, (void *)then), COIX_SIZES(count)};
+}
+/// A guard: whether the index ascends.
+COIX_MAKE coix_op_find_runs(const int32_t *index, size_t count, size_t targets, int32_t *offsets, int team) {
+  return (coix_operation){COIX_OP_FIND_RUNS, 1, team, COIX_POINTERS(offsets, (void *)index), COIX_SIZES(count, targets)};
+}
+COIX_MAKE coix_op_sort_rows(const int32_t *index, size_t count, size_t targets, int32_t *order, int32_t *offsets) {
+  return (coix_operation){COIX_OP_SORT_ROWS, 0, 1, COIX_POINTERS(order, offsets, (void *)index), COIX_SIZES(count, targets)};
+}
+COIX_MAKE coix_op_scatter_add_rows(const float *source, const int32_t *order, const int32_t *offsets, float *destination,
+                                   size_t targets, size_t elements, int team) {
+  return (coix_operation){COIX_OP_SCATTER_ROWS, 0, team,
+                          COIX_POINTERS(destination, (void *)source, (void *)order, (void *)offsets),
+                          COIX_SIZES(targets, elements)};
+}
+/// out[0 ..< 2] = 1 - beta1^t and 1 - beta2^t, t = *steps + 1: see coix_adam.
+COIX_MAKE coix_op_adam_corrections(const float *steps, float beta1, float beta2, float *out) {
+  return (coix_operation){COIX_OP_ADAM_CORRECTIONS, 0, 1, .numbers = {beta1, beta2}, COIX_POINTERS(out, (void *)steps)};
+}
+/// One step of Adam to new memory. `rates`: the learning rate, epsilon, beta1, beta2; `corrections`: see above.
+COIX_MAKE coix_op_adam(const float *parameter, const float *gradient, const float *first_moment, const float *second_moment,
+                       const float *corrections, float *new_parameter, float *new_first_moment, float *new_second_moment,
+                       size_t count, float rate, double beta1, double beta2, float epsilon) {
+  coix_operation made = {COIX_OP_ADAM, 0, 1, .numbers = {rate, epsilon},
+                         COIX_POINTERS(new_parameter, new_first_moment, new_second_moment, (void *)parameter,
+                                       (void *)gradient, (void *)first_moment, (void *)second_moment, (void *)corrections),
+                         COIX_SIZES(count)};
+  memcpy(&made.sizes[1], &beta1, sizeof beta1);
+  memcpy(&made.sizes[2], &beta2, sizeof beta2);
+  return made;
+}
+/// Whether all numbers are at least `low` and at most `high`; NaN is not.
+COIX_MAKE coix_op_is_within(const float *x, float low, float high, size_t count) {
+  return (coix_operation){COIX_OP_IS_WITHIN, 1, 1, .numbers = {low, high}, COIX_POINTERS((void *)x), COIX_SIZES(count)};
 }
 /// Whether all numbers are 0.
 COIX_MAKE coix_op_is_zero(const float *x, size_t count) {
   return (coix_operation){COIX_OP_IS_ZERO, 1, 1, COIX_POINTERS((void *)x), COIX_SIZES(count)};
 }
+
+/// From here on, operations run on the rows of this chunk.
+COIX_MAKE coix_op_enter(const coix_place *place) {
+  return (coix_operation){COIX_OP_ENTER, 0, 1, COIX_POINTERS((void *)place)};
+}
+/// A guard that always stops: the caller does something else and goes on behind it.
+COIX_MAKE coix_op_call(size_t number) { return (coix_operation){COIX_OP_CALL, 1, 1, COIX_SIZES(number)}; }
 
 #undef COIX_MAKE
 #undef COIX_POINTERS

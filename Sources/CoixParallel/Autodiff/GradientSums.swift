@@ -59,12 +59,13 @@ final class GradientSums: @unchecked Sendable {
     sums.append(Sum(node: gradient.parentNode, first: first))
   }
 
-  /// Adds the sums of all tasks, in the tasks' order, to the parent's gradients.
+  /// The sums of all tasks, in the tasks' order, by the parent's nodes.
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)``.
-  static func deliver(_ tasks: Table<GradientSums>, scaledBy factor: Float, to tape: Tape, team: Int)
-    throws(CoixError)
+  static func totals(of tasks: Table<GradientSums>, team: Int) throws(CoixError)
+    -> [(parentNode: Int32, tensor: Tensor)]
   {
+    var totals: [(parentNode: Int32, tensor: Tensor)] = []
     // All tasks mostly have the same nodes in the same order. The first task that has a node delivers the sum
     // of all tasks for it.
     for task in 0..<tasks.count {
@@ -81,9 +82,10 @@ final class GradientSums: @unchecked Sendable {
           total = sum
           coix_merge_double(parts, parts.count, total.pointer, total.shape.elementCount, Int32(team))
         }
-        tape.add(factor == 1 ? total : total * Tensor(factor), to: node)
+        totals.append((node, total))
       }
     }
+    return totals
   }
 
   /// This task's sums for a node, which are marked as delivered; nil if the task has none. The node is looked
@@ -118,8 +120,11 @@ final class RowGradients: Sendable {
 
   /// Stores the gradients of a chunk's leaves at the chunk's rows.
   ///
+  /// - Parameter outsideOfChunk: calls a function that makes memory which outlives the chunk.
   /// - Throws: ``CoixError/memory(what:bytes:)``.
-  func store(_ tape: Tape, _ context: ExecutionContext) throws {
+  func store(
+    _ tape: Tape, _ context: ExecutionContext, _ outsideOfChunk: (() throws -> Tensor) throws -> Tensor
+  ) throws {
     for (position, leaf) in tape.leaves.enumerated() {
       guard let gradient = tape.gradient(of: leaf.node), gradient.isBatched else { continue }
       let target = try collected.withLock { collected -> Tensor in
@@ -127,17 +132,19 @@ final class RowGradients: Sendable {
           collected[leaf.name]?.position = min(known.position, position)
           return known.gradient
         }
-        // The rows of chunks that don't read the tensor stay zero. The tensor outlives the chunk.
-        let recording = context.recording
-        context.recording = nil
-        defer { context.recording = recording }
-        let tensor = try Tensor.zeros(Shape([rows]).appending(gradient.shape)).validated()
+        // The rows of chunks that don't read the tensor stay zero.
+        let tensor = try outsideOfChunk {
+          try Tensor.zeros(Shape([rows]).appending(gradient.shape)).validated()
+        }
         collected[leaf.name] = Collected(leaf: leaf, gradient: tensor, position: position)
         return tensor
       }
       context.store(gradient, into: target.pointer)
     }
   }
+
+  /// The gradients so far.
+  var tensors: [Tensor] { collected.withLock { $0.values.map(\.gradient) } }
 
   /// Adds the gradients to those of the parent's tape. Gradients of gathered rows are first scattered back to
   /// the rows that they were read from.

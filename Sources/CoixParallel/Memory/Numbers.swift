@@ -20,6 +20,7 @@ package final class Numbers<Element: BitwiseCopyable & Sendable>: @unchecked Sen
     }
     pointer = buffer.bindMemory(to: Element.self, capacity: max(count, 1))
     self.count = count
+    ExecutionContext.withCurrent { $0?.recording?.keep(pointer, bytes: bytes, self) }
   }
 
   /// The same number `count` times.
@@ -29,18 +30,23 @@ package final class Numbers<Element: BitwiseCopyable & Sendable>: @unchecked Sen
     throws(CoixError)
   {
     try self.init(count: count, for: what())
-    pointer.update(repeating: number, count: count)
+    write { $0.update(repeating: number, count: count) }
   }
 
   deinit { free(pointer) }
 
-  /// Writes the numbers, each rounded to the nearest float.
-  func round(to floats: UnsafeMutablePointer<Float>) where Element == Double {
-    for index in 0..<count { floats[index] = Float(pointer[index]) }
+  /// Writes numbers that nobody else has yet, by Swift code rather than an operation. To what records the step
+  /// they are constants.
+  func write(_ body: (UnsafeMutablePointer<Element>) -> Void) {
+    body(pointer)
+    ExecutionContext.withCurrent { $0?.recording?.noteConstant(pointer) }
   }
 
   package subscript(index: Int) -> Element {
-    get { pointer[index] }
+    get {
+      ExecutionContext.withCurrent { $0?.recording?.noteReading(pointer) }
+      return pointer[index]
+    }
     set { pointer[index] = newValue }
   }
 }

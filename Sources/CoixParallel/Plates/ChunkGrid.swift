@@ -9,6 +9,11 @@ struct ChunkRows: Equatable {
   static let none = ChunkRows(particles: 0..<0, instances: 0..<0, plate: PlateRows(particles: 0))
 
   var count: Int { particles.count * instances.count }
+
+  /// Whether another chunk has as many rows of each plate.
+  func hasForm(of other: ChunkRows) -> Bool {
+    particles.count == other.particles.count && instances.count == other.instances.count
+  }
   /// The first row's number in the plate.
   var first: Int { number(0) }
   /// Whether the rows follow each other in the plate.

@@ -89,6 +89,7 @@ extension Tensor {
     guard !isPoisoned, !isMapped else { return nil }
     let whole = inAllRows
     guard !whole.isPoisoned else { return nil }
+    ExecutionContext.current?.recording?.noteReading(whole.pointer)
     let chunk = ExecutionContext.current?.chunk ?? .none
     for row in 0..<(isBatched ? chunk.count : 1) {
       for element in 0..<shape.elementCount {

@@ -137,16 +137,27 @@ package struct WeightMoments {
   /// The log of the sum of an instance's weights.
   package func logSum(_ instance: Int) -> Double { greatest[instance] + Foundation.log(sums[instance]) }
 
+  /// Writes the mean of the instances' effective sample sizes and the sum of their log-evidences.
+  fileprivate func summarize(
+    to ess: UnsafeMutablePointer<Float>, _ logZ: UnsafeMutablePointer<Float>, particles: Int
+  ) {
+    coix_op_weight_summary(
+      greatest.pointer, sums.pointer, squares.pointer, ess, logZ, particles, greatest.count
+    ).run()
+  }
+
   fileprivate init(_ weights: LogWeights) throws {
     let logWeights = try weights.tensor.validated()
     let population = weights.population
     let (particles, instances) = (population.particles, population.instances)
-    greatest = try Numbers(repeating: 0, count: instances, for: "weights of \(instances) instances")
-    sums = try Numbers(repeating: 0, count: instances, for: "weights of \(instances) instances")
-    squares = try Numbers(repeating: 0, count: instances, for: "weights of \(instances) instances")
-    coix_weight_moments(
+    greatest = try Numbers(count: instances, for: "weights of \(instances) instances")
+    sums = try Numbers(count: instances, for: "weights of \(instances) instances")
+    squares = try Numbers(count: instances, for: "weights of \(instances) instances")
+    coix_op_weight_moments(
       logWeights.pointer, greatest.pointer, sums.pointer, squares.pointer, particles, instances,
-      Int32(population.workers.team))
+      Int32(population.workers.team)
+    ).run()
+    if coix_op_weights_are_valid(greatest.pointer, sums.pointer, instances).holds() { return }
     for instance in 0..<instances {
       if sums[instance].isNaN || greatest[instance] == .infinity {
         func weight(_ particle: Int) -> Float { logWeights.pointer[particle * instances + instance] }
@@ -175,17 +186,15 @@ package struct WeightSummary {
     let logWeights = try weights.tensor.validated()
     let (particles, instances) = (weights.population.particles, weights.population.instances)
     let moments = try weights.moments()
-    var ess = 0.0
-    var logZ = 0.0
-    for instance in 0..<instances {
-      ess += moments.sampleSize(instance)
-      logZ += moments.logSum(instance) - Foundation.log(Double(particles))
+    guard let ess = Tensor(undefined: .scalar), let logZ = Tensor(undefined: .scalar) else {
+      throw Storage.lastRefusal
     }
+    moments.summarize(to: ess.pointer, logZ.pointer, particles: particles)
     let flat: Shape = [particles, instances]
-    self.logZ = Tensor(Float(logZ)).recorded(from: logWeights) { gradient in
+    self.logZ = logZ.recorded(from: logWeights) { gradient in
       gradient * logWeights.reshaped(to: flat).softmax(axis: 0).reshaped(to: logWeights.shape)
     }
-    self.ess = Tensor(Float(ess / Double(instances))).recorded(from: logWeights) { gradient in
+    self.ess = ess.recorded(from: logWeights) { gradient in
       // With p = softmax(w) and q = Σ p²: d(1/q)/dw = -2 p (p - q) / q².
       let p = logWeights.reshaped(to: flat).softmax(axis: 0)
       let q = p.squared.sum(axes: [0], keepingAxes: true)

@@ -78,18 +78,15 @@ extension ResamplingScheme {
     let index = try Numbers<Int32>(count: rows, for: "resampling \(rows) rows")
     let positions = try Numbers<Double>(count: sortsPositions ? rows : 0, for: "resampling \(rows) rows")
     let random = try randomNumbers(key: key, count: count, instances: instances).validated()
-    let status = coix_resample(
+    let isResampled = coix_op_resample(
       kernel, logWeights.pointer, random.pointer, positions.pointer, index.pointer, particles, instances,
-      count, Int32(population.workers.team))
-    if status != 0 {
+      count, Int32(population.workers.team)
+    ).holds()
+    if !isResampled {
       _ = try LogWeights(logWeights, of: population).moments()
-      throw CoixError.weights(
-        instance: RowLocation(row: Int(status - 1)),
-        reason: "the weights cannot be resampled")
+      throw CoixError.weights(instance: RowLocation(row: 0), reason: "the weights cannot be resampled")
     }
-    if instances > 1 {
-      for row in 0..<rows { index[row] = index[row] * Int32(instances) + Int32(row % instances) }
-    }
+    if instances > 1 { coix_op_number_rows(index.pointer, rows, instances).run() }
     return index
   }
 }

@@ -1,3 +1,4 @@
+import CoixKernels
 import Synchronization
 
 /// Row numbers by which tensors are gathered, shared by all tensors that were gathered together: either the
@@ -24,7 +25,7 @@ package final class RowIndex: Sendable {
     count: Int, for what: @autoclosure () -> String, _ row: (Int) -> Int
   ) throws(CoixError) {
     let rows = try Numbers<Int32>(count: count, for: what())
-    for position in 0..<count { rows[position] = Int32(row(position)) }
+    rows.write { for position in 0..<count { $0[position] = Int32(row(position)) } }
     self.init(rows)
   }
 
@@ -89,7 +90,7 @@ package final class RowIndex: Sendable {
       ExecutionContext.current?.rowWork.compositions += 1
       let first = try factor.rows
       let rows = try Numbers<Int32>(count: count, for: "the ancestors of \(count) rows")
-      for row in 0..<count { rows[row] = first[Int(then[row])] }
+      coix_op_compose_rows(first.pointer, then.pointer, rows.pointer, count).run()
       form.withLock { $0 = .rows(rows) }
       return rows
     }

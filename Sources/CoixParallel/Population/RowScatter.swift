@@ -14,9 +14,10 @@ struct RowScatter: Sendable {
     guard gradient.failure == nil, !result.isPoisoned else { return result }
     do throws(CoixError) {
       let sorted = try index.sorted(targets: targets, team: team)
-      coix_scatter_add_rows(
+      coix_op_scatter_add_rows(
         gradient.pointer, sorted.order?.pointer, sorted.offsets.pointer, result.pointer, targets,
-        event.elementCount, Int32(team))
+        event.elementCount, Int32(team)
+      ).run()
       return result
     } catch {
       return Tensor(failure: error)
@@ -35,14 +36,14 @@ struct SortedRows: Sendable {
   /// - Throws: ``CoixError/memory(what:bytes:)``.
   init(_ rows: Numbers<Int32>, targets: Int, team: Int) throws(CoixError) {
     offsets = try Numbers(count: targets + 1, for: "the gradient of \(rows.count) gathered rows")
-    guard coix_find_runs(rows.pointer, rows.count, targets, offsets.pointer, Int32(team)) == 0 else {
+    if coix_op_find_runs(rows.pointer, rows.count, targets, offsets.pointer, Int32(team)).holds() {
       order = nil
       return
     }
     ExecutionContext.current?.rowWork.sorts += 1
     let order: Numbers<Int32> = try Numbers(
       count: rows.count, for: "the gradient of \(rows.count) gathered rows")
-    coix_sort_rows(rows.pointer, rows.count, targets, order.pointer, offsets.pointer)
+    coix_op_sort_rows(rows.pointer, rows.count, targets, order.pointer, offsets.pointer).run()
     self.order = order
   }
 }

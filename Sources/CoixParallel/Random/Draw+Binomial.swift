@@ -28,7 +28,7 @@ extension Draw {
     return filledRuns { order, element, target in
       let (n, p) = (operand(count, at: element), operand(probability, at: element))
       return coix_op_draw_binomial(
-        key.words, order, p.pointer, p.elementStride, p.rowStride, n.pointer, n.elementStride, n.rowStride,
+        key.source, order, p.pointer, p.elementStride, p.rowStride, n.pointer, n.elementStride, n.rowStride,
         target, team)
     }
   }

@@ -66,7 +66,7 @@ extension Draw {
     let numbers = filledRuns { order, element, target in
       let operand = operand(alpha, at: element)
       return coix_op_draw_gamma(
-        key.words, order, operand.pointer, operand.elementStride, operand.rowStride, isLogarithmic ? 1 : 0,
+        key.source, order, operand.pointer, operand.elementStride, operand.rowStride, isLogarithmic ? 1 : 0,
         target, team)
     }
     let shape = shape

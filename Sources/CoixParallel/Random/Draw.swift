@@ -136,17 +136,17 @@ public struct Draw: Sendable {
 
   /// Numbers uniform in [low, high).
   public func uniform(low: Float = 0, high: Float = 1) -> Tensor {
-    filled { coix_op_draw_uniform(key.words, $0, low, high, $1, team) }
+    filled { coix_op_draw_uniform(key.source, $0, low, high, $1, team) }
   }
 
   /// Standard normal numbers.
   public func normal() -> Tensor {
-    filled { coix_op_draw_normal(key.words, $0, $1, team) }
+    filled { coix_op_draw_normal(key.source, $0, $1, team) }
   }
 
   /// Standard Gumbel numbers.
   public func gumbel() -> Tensor {
-    filled { coix_op_draw_gumbel(key.words, $0, $1, team) }
+    filled { coix_op_draw_gumbel(key.source, $0, $1, team) }
   }
 
   /// location + scale · noise, with standard normal noise, in one pass. A result that is too large for a
@@ -167,7 +167,7 @@ public struct Draw: Sendable {
     let noise = Tape.recording(scale) == nil ? nil : makeResult()
     let (mean, deviation) = (operand(location, at: 0), operand(scale, at: 0))
     coix_op_draw_normal_affine(
-      key.words, order(of: runs[0]), mean.pointer, mean.elementStride, mean.rowStride, deviation.pointer,
+      key.source, order(of: runs[0]), mean.pointer, mean.elementStride, mean.rowStride, deviation.pointer,
       deviation.elementStride, deviation.rowStride, noise?.pointer, result.pointer, team
     ).run()
     guard let noise else { return result.recorded(from: location) { $0 } }
@@ -176,7 +176,7 @@ public struct Draw: Sendable {
 
   /// A whole number, uniform in a range, for every element, in row-major order of the shape; JAX's `randint`.
   public func integers(in range: Range<Int32>) -> [Int32] {
-    words(Int32.self) { coix_draw_randint(key.words, $0, range.lowerBound, range.upperBound, $1, team) }
+    words(Int32.self) { coix_draw_randint(key.source.words, $0, range.lowerBound, range.upperBound, $1, team) }
   }
 
   /// Writes the numbers of ``integers(in:)`` to `target`, which must have room for all of them. Only for
@@ -184,12 +184,15 @@ public struct Draw: Sendable {
   func fill(_ target: UnsafeMutablePointer<Int32>, withIntegersIn range: Range<Int32>) {
     let run = Run(offset: 0, count: shape.elementCount, step: strides.first ?? 1)
     guard run.count > 0 else { return }
-    coix_draw_randint(key.words, uniformPlace(run), range.lowerBound, range.upperBound, target, team)
+    let order = coix_draw_order(
+      kind: 0, elements: run.count, row_stride: run.step, particle_stride: 0, element_stride: 0,
+      offset: run.offset)
+    coix_op_draw_randint(key.source, order, range.lowerBound, range.upperBound, target, team).run()
   }
 
   /// 32 random bits for every element, in row-major order of the shape.
   public func bits() -> [UInt32] {
-    words(UInt32.self) { coix_draw_bits(key.words, $0, $1, team) }
+    words(UInt32.self) { coix_draw_bits(key.source.words, $0, $1, team) }
   }
 
   private func words<Word: FixedWidthInteger>(
@@ -203,6 +206,7 @@ public struct Draw: Sendable {
       _ = mismatch
       return []
     }
+    if let address = key.address { ExecutionContext.current?.recording?.noteReading(address) }
     var result = [Word](repeating: 0, count: shape.elementCount)
     result.withUnsafeMutableBufferPointer { buffer in
       guard var next = buffer.baseAddress else { return }

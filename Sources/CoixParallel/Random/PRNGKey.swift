@@ -8,23 +8,62 @@ public struct PRNGKey: Hashable, Sendable {
   public let word0: UInt32
   /// The key's lower word.
   public let word1: UInt32
+  /// Where a recording keeps the key, if it is another one each time that the recording is replayed.
+  private let place: Recording.KeyPlace
 
   /// A key from its two words.
   public init(word0: UInt32, word1: UInt32) {
     self.word0 = word0
     self.word1 = word1
+    place = .none
   }
 
   /// The key of a seed; see ``RandomSeed``.
   public init(seed: some RandomSeed) { self = seed.prngKey }
 
-  private init(_ key: coix_key) { self.init(word0: key.word0, word1: key.word1) }
+  private init(_ key: coix_key, place: Recording.KeyPlace) {
+    (word0, word1) = (key.word0, key.word1)
+    self.place = place
+  }
 
-  var words: coix_key { coix_key(word0: word0, word1: word1) }
+  /// The key for operations: its words, and where a recording keeps it.
+  var source: coix_key_source {
+    var source = coix_key_source(words: coix_key(word0: word0, word1: word1), source: nil)
+    if !place.isNone { source.source = UnsafePointer(address) }
+    return source
+  }
+
+  /// Where the recording that is on keeps the key; nil if the key is the same each time.
+  var address: UnsafeMutablePointer<coix_key>? {
+    place.isNone ? nil : ExecutionContext.withCurrent { $0?.recording?.address(of: place) }
+  }
+
+  /// The pair of words of a block.
+  private func block(_ counter: UInt64) -> PRNGKey {
+    guard let address, let new = ExecutionContext.current?.recording?.makeKey() else {
+      return PRNGKey(coix_threefry(coix_key(word0: word0, word1: word1), counter), place: .none)
+    }
+    coix_op_threefry(address, counter, new.address).run()
+    return PRNGKey(new.address.pointee, place: new.place)
+  }
+
+  /// The same key as an input of the recording that is on: another one each time.
+  func asInput(of recording: Recording) -> (key: PRNGKey, address: UnsafeMutablePointer<coix_key>)? {
+    guard let new = recording.makeKey() else { return nil }
+    new.address.pointee = coix_key(word0: word0, word1: word1)
+    return (PRNGKey(new.address.pointee, place: new.place), new.address)
+  }
+
+  public static func == (a: PRNGKey, b: PRNGKey) -> Bool { a.word0 == b.word0 && a.word1 == b.word1 }
+
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(word0)
+    hasher.combine(word1)
+  }
 
   /// Two new keys: the first two of ``split(into:)``.
   public func split() -> (PRNGKey, PRNGKey) {
-    (PRNGKey(coix_threefry(words, 0)), PRNGKey(coix_threefry(words, 1)))
+    (block(0), block(1))
   }
 
   /// `count` new keys; key i is the pair of words of block i. Empty for a count below one. Also empty if the
@@ -33,12 +72,12 @@ public struct PRNGKey: Hashable, Sendable {
     guard Tensor.refusal("PRNGKey.split", toMake: [max(count, 0), 2], rows: 1) == nil,
       Memory.canGive(max(count, 0), of: PRNGKey.self, for: "PRNGKey.split")
     else { return [] }
-    return (0..<max(count, 0)).map { PRNGKey(coix_threefry(words, UInt64($0))) }
+    return (0..<max(count, 0)).map { block(UInt64($0)) }
   }
 
   /// The key for item `data` of a series: the pair of words of block `data mod 2^32`.
   public func folded(in data: Int) -> PRNGKey {
-    PRNGKey(coix_threefry(words, UInt64(UInt32(truncatingIfNeeded: data))))
+    block(UInt64(UInt32(truncatingIfNeeded: data)))
   }
 }
 

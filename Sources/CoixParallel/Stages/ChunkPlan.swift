@@ -25,22 +25,18 @@ final class ChunkPlan: @unchecked Sendable {
     case fixed(UnsafeMutableRawPointer)
   }
 
-  /// A pointer of an operation into the arena.
-  private struct Relocation {
-    let operation: Int
-    let pointer: Int
-    /// In bytes.
-    let offset: Int
-  }
-
-  private let rows: ChunkRows
-  /// Arena pointers are filled in for each ``Instance``.
-  private let operations: [Operation]
-  private let relocations: [Relocation]
-  private let arenaBytes: Int
+  /// The rows of the chunk that was recorded.
+  let rows: ChunkRows
+  private let operations: RelocatableOperations
+  /// What is the same for all chunks. It has been computed; only where the stage is run again, with other
+  /// parameters, it is computed again first.
+  private let preparations: [Operation]
   let gradients: [Gradient]
-  /// What the operations' other pointers point into.
-  private let kept: [AnyObject]
+  /// What the operations' fixed pointers point into.
+  private let owners: [AnyObject]
+  /// The addresses that the operations read beyond what the recording made: those that a step's own recording
+  /// must know of.
+  let readings: [UnsafeRawPointer]
 
   /// The operations with the pointers of one arena.
   private final class Instance: @unchecked Sendable {
@@ -48,14 +44,10 @@ final class ChunkPlan: @unchecked Sendable {
     let operations: [Operation]
     let arena: UnsafeMutableRawPointer
 
-    init?(_ plan: ChunkPlan) {
+    init?(_ plan: RelocatableOperations) {
       guard let arena = Memory.buffer(bytes: plan.arenaBytes) else { return nil }
       self.arena = arena
-      var operations = plan.operations
-      for relocation in plan.relocations {
-        operations[relocation.operation].setPointer(relocation.pointer, to: arena + relocation.offset)
-      }
-      self.operations = operations
+      operations = plan.placed(in: arena)
     }
 
     deinit { free(arena) }
@@ -63,7 +55,7 @@ final class ChunkPlan: @unchecked Sendable {
 
   /// Instances that no worker uses at the moment.
   private let idle = Mutex<[Instance]>([])
-  /// Chunks on which a guard had the expected outcome, and on which it had not.
+  /// Chunks on which the guards had the expected outcomes, and on which they had not.
   private let successes = Atomic<Int>(0)
   private let failures = Atomic<Int>(0)
 
@@ -71,41 +63,37 @@ final class ChunkPlan: @unchecked Sendable {
   ///
   /// - Parameter gradients: the gradients of the parent's uniform tensors that the chunk computed.
   init?(_ recording: Recording, of rows: ChunkRows, gradients: [(parentNode: Int32, tensor: Tensor)]) {
-    guard recording.isComplete else { return nil }
-    let values = RecordedValues(recording)
+    let values = RecordedValues(recording, variation: .rows)
     guard values.areComplete else { return nil }
     let wanted = gradients.map { values.number(of: $0.tensor.pointer) }
     let isLive = values.liveOperations(wanted: wanted)
-    let layout = values.layout(of: isLive, wanted: wanted)
-
+    let live = recording.operations.indices.filter { isLive[$0] }
+    let varying = live.filter(values.varies)
+    let layout = values.layout(of: isLive.indices.map { isLive[$0] && values.varies($0) }, wanted: wanted)
     self.rows = rows
-    var (operations, relocations): ([Operation], [Relocation]) = ([], [])
-    for index in recording.operations.indices where isLive[index] {
-      for (pointer, place) in values.places(of: index).enumerated() where place.value >= 0 {
-        guard let offset = layout.offsets[place.value] else { continue }
-        relocations.append(
-          Relocation(operation: operations.count, pointer: pointer, offset: offset + place.offset))
-      }
-      operations.append(recording.operations[index])
-    }
-    (self.operations, self.relocations) = (operations, relocations)
-    arenaBytes = layout.bytes
+    operations = values.relocated(varying, layout)
+    preparations = live.filter { !values.varies($0) }.map { recording.operations[$0] }
     self.gradients = zip(gradients, wanted).map { gradient, value in
       let offset = value >= 0 ? layout.offsets[value] : nil
       return Gradient(
         parentNode: gradient.parentNode, shape: gradient.tensor.shape,
         position: offset.map { .arena(offset: $0) } ?? .fixed(gradient.tensor.pointer))
     }
-    kept =
-      recording.owners
-      + recording.storages.indices.filter { layout.offsets[$0] == nil }.map { recording.storages[$0] }
+    owners = recording.owners + values.owners(of: isLive, layout, wanted: wanted)
+    readings = live.flatMap { index in
+      let operation = recording.operations[index]
+      return operation.withPointers { pointers in
+        zip(pointers, values.places(of: index)).dropFirst(operation.writes)
+          .compactMap { $1.value < 0 ? $0.map { UnsafeRawPointer($0) } : nil }
+      }
+    }
   }
 
-  /// Whether the plan is for chunks with this many rows of each plate.
-  func fits(_ rows: ChunkRows) -> Bool {
-    rows.particles.count == self.rows.particles.count && rows.instances.count == self.rows.instances.count
-      && failures.load(ordering: .relaxed) <= successes.load(ordering: .relaxed) + 2
-  }
+  /// Whether guards mostly have the expected outcomes.
+  var pays: Bool { failures.load(ordering: .relaxed) <= successes.load(ordering: .relaxed) + 2 }
+
+  /// Computes again what is the same for all chunks.
+  func prepare() { coix_execute(preparations, preparations.count, nil) }
 
   /// Runs the operations on the context's chunk, then calls `body` with the gradients' addresses.
   ///
@@ -114,10 +102,10 @@ final class ChunkPlan: @unchecked Sendable {
   func run(
     _ context: ExecutionContext, _ body: (Gradient, UnsafePointer<Float>) throws -> Void
   ) rethrows -> Bool {
-    guard let instance = idle.withLock({ $0.popLast() }) ?? Instance(self) else { return false }
+    guard let instance = idle.withLock({ $0.popLast() }) ?? Instance(operations) else { return false }
     defer { idle.withLock { $0.append(instance) } }
-    guard coix_execute(instance.operations, instance.operations.count, context.place) == operations.count
-    else {
+    let count = instance.operations.count
+    guard coix_execute(instance.operations, count, context.place) == count else {
       failures.add(1, ordering: .relaxed)
       return false
     }

@@ -59,6 +59,11 @@ extension coix_operation {
   var isPlaced: Bool { traits & Int32(COIX_PLACED.rawValue) != 0 }
   /// Whether it reads what it writes.
   var isUpdate: Bool { traits & Int32(COIX_UPDATES.rawValue) != 0 }
+  /// Whether it stands for something else than a kernel call, with this number among the recording's calls.
+  var isCall: Bool { code == UInt16(COIX_OP_CALL.rawValue) }
+  var callNumber: Int { sizes.0 }
+  /// Whether the operations behind it run on the rows of another chunk.
+  var isEntry: Bool { code == UInt16(COIX_OP_ENTER.rawValue) }
   /// Whether it computes nothing, but holds or not.
   var isGuard: Bool { traits & Int32(COIX_GUARDS.rawValue) != 0 }
 }

@@ -2,57 +2,81 @@ import CoixKernels
 
 /// The values of a recording: which operations write and read them, and what follows from that.
 ///
-/// A value is a buffer that was made while the chunk was recorded; its number is that of the buffer in
-/// ``Recording/storages``. Memory that was there before has no number.
+/// A value is a buffer that was made while the recording was on; its number is that of the buffer in
+/// ``Recording/buffers``. Memory that was there before has no number.
 struct RecordedValues {
+  /// What makes a difference when the recording is replayed.
+  enum Variation {
+    /// The rows of the chunk.
+    case rows
+    /// The numbers at some addresses.
+    case inputs([UnsafeRawPointer])
+  }
+
   /// What a pointer of an operation points to: a value and an offset in bytes; value -1 for other memory.
   struct Place {
     let value: Int
     let offset: Int
+    static let elsewhere = Place(value: -1, offset: 0)
   }
 
   private let operations: [Operation]
-  private let storages: [Storage]
+  private let buffers: [Recording.Buffer]
   /// The values in the order of their addresses, which are kept beside them.
   private let order: [(address: UInt, value: Int)]
   /// For each operation, the places of its pointers: those that it writes, then those that it reads.
-  private let allPlaces: [Place]
-  private let firstPlaces: [Int]
-  /// By operation: whether what it computes differs from chunk to chunk. By value: whether any operation that
-  /// writes it is such an operation.
+  private var allPlaces: [Place] = []
+  private var firstPlaces: [Int] = []
+  private var writeCounts: [Int] = []
+  /// By operation: whether what it computes varies. By value: whether any operation that writes it is such an
+  /// operation.
   private var operationVaries: [Bool]
   private var valueVaries: [Bool]
-  /// Whether every value that is read was written by an operation, or is a constant.
+  /// By value: whether it keeps the address that it was recorded with.
+  private var isFixed: [Bool]
+  /// Whether the operations say all that was computed.
   private(set) var areComplete = true
 
-  init(_ recording: Recording) {
+  init(_ recording: Recording, variation: Variation) {
     operations = recording.operations
-    self.storages = recording.storages
-    let storages = recording.storages
-    let order = storages.indices.map { (UInt(bitPattern: storages[$0].pointer), $0) }
-      .sorted { $0.0 < $1.0 }
-    self.order = order
-    var (places, firsts): ([Place], [Int]) = ([], [])
-    places.reserveCapacity(4 * operations.count)
-    firsts.reserveCapacity(operations.count + 1)
-    for operation in operations {
-      firsts.append(places.count)
-      operation.withPointers { pointers in
-        for pointer in pointers { places.append(Self.place(of: pointer, order, storages)) }
-      }
-    }
-    firsts.append(places.count)
-    (allPlaces, firstPlaces) = (places, firsts)
+    buffers = recording.buffers
+    order = recording.buffers.enumerated().map { (UInt(bitPattern: $1.address), $0) }.sorted { $0.0 < $1.0 }
     operationVaries = Array(repeating: false, count: operations.count)
-    valueVaries = Array(repeating: false, count: storages.count)
-    findVarying()
-    checkWrites(constants: recording.constants)
+    valueVaries = Array(repeating: false, count: buffers.count)
+    isFixed = Array(repeating: false, count: buffers.count)
+    findPlaces(recording.calls)
+    findVarying(variation)
+    checkWrites(recording, variation)
   }
 
-  private static func place(
-    of pointer: UnsafeRawPointer?, _ order: [(address: UInt, value: Int)], _ storages: [Storage]
-  ) -> Place {
-    guard let pointer else { return Place(value: -1, offset: 0) }
+  // MARK: Places
+
+  private mutating func findPlaces(_ calls: [Recording.Call]) {
+    allPlaces.reserveCapacity(4 * operations.count)
+    firstPlaces.reserveCapacity(operations.count + 1)
+    writeCounts.reserveCapacity(operations.count)
+    for operation in operations {
+      firstPlaces.append(allPlaces.count)
+      if operation.isCall {
+        let call = calls[operation.callNumber]
+        writeCounts.append(call.writes.count)
+        for pointer in call.writes.map(UnsafeRawPointer.init) + call.reads {
+          let place = place(of: pointer)
+          if place.value >= 0 { isFixed[place.value] = true }
+          allPlaces.append(place)
+        }
+      } else {
+        writeCounts.append(operation.writes)
+        operation.withPointers { pointers in
+          for pointer in pointers { allPlaces.append(place(of: pointer)) }
+        }
+      }
+    }
+    firstPlaces.append(allPlaces.count)
+  }
+
+  private func place(of pointer: UnsafeRawPointer?) -> Place {
+    guard let pointer else { return .elsewhere }
     let address = UInt(bitPattern: pointer)
     // The last value that starts at or before the address.
     var (low, high) = (0, order.count)
@@ -60,11 +84,10 @@ struct RecordedValues {
       let middle = (low + high) / 2
       if order[middle].address <= address { low = middle + 1 } else { high = middle }
     }
-    guard low > 0 else { return Place(value: -1, offset: 0) }
+    guard low > 0 else { return .elsewhere }
     let found = order[low - 1]
     let offset = Int(address - found.address)
-    let bytes = storages[found.value].capacity * MemoryLayout<Float>.stride
-    return offset < bytes ? Place(value: found.value, offset: offset) : Place(value: -1, offset: 0)
+    return offset < buffers[found.value].bytes ? Place(value: found.value, offset: offset) : .elsewhere
   }
 
   /// The places of an operation's pointers: those that it writes, then those that it reads.
@@ -73,67 +96,91 @@ struct RecordedValues {
   }
 
   private func written(by operation: Int) -> ArraySlice<Place> {
-    places(of: operation).prefix(operations[operation].writes)
+    places(of: operation).prefix(writeCounts[operation])
   }
 
   private func read(by operation: Int) -> ArraySlice<Place> {
-    operations[operation].isUpdate
-      ? places(of: operation) : places(of: operation).dropFirst(operations[operation].writes)
+    operations[operation].isUpdate ? places(of: operation) : places(of: operation).dropFirst(writeCounts[operation])
   }
 
   /// The number of the value at an address; -1 if there is none.
-  func number(of pointer: UnsafePointer<Float>) -> Int { Self.place(of: pointer, order, storages).value }
+  func number(of pointer: UnsafeRawPointer) -> Int { place(of: pointer).value }
 
-  // MARK: What differs from chunk to chunk
+  // MARK: What varies
 
-  private mutating func findVarying() {
+  private mutating func findVarying(_ variation: Variation) {
+    var rowsVary = true
+    if case .inputs(let addresses) = variation {
+      rowsVary = false
+      for address in addresses {
+        let value = number(of: address)
+        if value >= 0 { (valueVaries[value], isFixed[value]) = (true, true) }
+      }
+    }
     // A value may be written in parts. If a later part varies, so does the whole.
     var hasChanged = true
     while hasChanged {
       hasChanged = false
-      for index in operations.indices {
-        let varies =
-          operations[index].isPlaced || places(of: index).contains { $0.value >= 0 && valueVaries[$0.value] }
-        guard varies else { continue }
-        operationVaries[index] = true
-        for place in written(by: index) where place.value >= 0 && !valueVaries[place.value] {
-          valueVaries[place.value] = true
-          hasChanged = true
-        }
+      for index in operations.indices where !operationVaries[index] {
+        let operation = operations[index]
+        guard
+          operation.isCall || (rowsVary && operation.isPlaced)
+            || places(of: index).contains(where: { $0.value >= 0 && valueVaries[$0.value] })
+        else { continue }
+        (operationVaries[index], hasChanged) = (true, true)
+        for place in written(by: index) where place.value >= 0 { valueVaries[place.value] = true }
       }
     }
   }
 
-  private mutating func checkWrites(constants: Set<UnsafeMutablePointer<Float>>) {
-    var isWritten = storages.map { constants.contains($0.pointer) }
+  /// Whether an operation computes something else each time.
+  func varies(_ operation: Int) -> Bool { operationVaries[operation] }
+
+  private mutating func checkWrites(_ recording: Recording, _ variation: Variation) {
+    areComplete = !recording.isRefused
+    var isWritten = buffers.map { recording.constants.contains($0.address) }
+    if case .inputs(let addresses) = variation {
+      for address in addresses {
+        let value = number(of: address)
+        if value >= 0 { isWritten[value] = true }
+      }
+    }
     for index in operations.indices {
       if read(by: index).contains(where: { $0.value >= 0 && !isWritten[$0.value] }) { areComplete = false }
       for (position, place) in written(by: index).enumerated() {
         if place.value >= 0 {
           isWritten[place.value] = true
-        } else if !operations[index].isPlaced && operations[index].withPointers({ $0[position] != nil }) {
-          // Nothing but exports may write to memory outside of the chunk.
+        } else if !operations[index].isPlaced && !operations[index].isCall
+          && operations[index].withPointers({ $0[position] != nil })
+        {
+          // Nothing but what leaves a chunk may be written to memory that was there before.
           areComplete = false
         }
       }
+    }
+    // What Swift code has read must be the same each time.
+    for address in recording.readings {
+      let value = number(of: address)
+      if value >= 0, valueVaries[value] { areComplete = false }
     }
   }
 
   // MARK: What is needed
 
-  /// By operation: whether it must run for each chunk. Those must that vary and lead to an export, a guard, or
-  /// a value that is wanted.
+  /// By operation: whether it leads to something that leaves the recording (an export, a value that is wanted),
+  /// or decides whether it can be replayed.
   func liveOperations(wanted: [Int]) -> [Bool] {
     var isLive = Array(repeating: false, count: operations.count)
-    var isNeeded = Array(repeating: false, count: storages.count)
+    var isNeeded = Array(repeating: false, count: buffers.count)
     for value in wanted where value >= 0 { isNeeded[value] = true }
-    for index in operations.indices.reversed() where operationVaries[index] {
+    for index in operations.indices.reversed() {
+      let operation = operations[index]
       let leads =
-        operations[index].isGuard
+        (operationVaries[index] && (operation.isGuard || operation.isEntry))
         || written(by: index).contains {
-          $0.value >= 0 ? isNeeded[$0.value] : operations[index].isUpdate && operations[index].isPlaced
+          $0.value >= 0 ? isNeeded[$0.value] : operation.isUpdate && operation.isPlaced
         }
-      guard leads else { continue }
+      guard leads || operation.isEntry else { continue }
       isLive[index] = true
       for place in read(by: index) where place.value >= 0 { isNeeded[place.value] = true }
     }
@@ -142,34 +189,38 @@ struct RecordedValues {
 
   /// Where values lie in an arena. Values that are not needed at the same time share their places.
   struct Layout {
-    /// By value, in bytes; nil for values that are not in the arena.
+    /// By value, in bytes; nil for values that keep the address that they were recorded with.
     var offsets: [Int?]
     var bytes = 0
   }
 
+  /// A layout for the values that the given operations write and read, and that vary.
   func layout(of isLive: [Bool], wanted: [Int]) -> Layout {
-    var lastUse = Array(repeating: -1, count: storages.count)
+    var lastUse = Array(repeating: -1, count: buffers.count)
     for index in operations.indices where isLive[index] {
       for place in places(of: index) where place.value >= 0 { lastUse[place.value] = index }
     }
     for value in wanted where value >= 0 { lastUse[value] = operations.count }
-    var layout = Layout(offsets: Array(repeating: nil, count: storages.count))
+    var layout = Layout(offsets: Array(repeating: nil, count: buffers.count))
     var free: [Range<Int>] = []
     for index in operations.indices where isLive[index] {
       for place in places(of: index)
-      where place.value >= 0 && valueVaries[place.value] && layout.offsets[place.value] == nil {
-        let size = storages[place.value].capacity * MemoryLayout<Float>.stride
-        layout.offsets[place.value] = Self.take(size, from: &free, &layout.bytes)
+      where place.value >= 0 && valueVaries[place.value] && !isFixed[place.value]
+        && layout.offsets[place.value] == nil
+      {
+        layout.offsets[place.value] = Self.take(size(place.value), from: &free, &layout.bytes)
       }
       for place in places(of: index) where place.value >= 0 && lastUse[place.value] == index {
         guard let offset = layout.offsets[place.value] else { continue }
         lastUse[place.value] = -1
-        let size = storages[place.value].capacity * MemoryLayout<Float>.stride
-        Self.give(offset..<offset + size, to: &free)
+        Self.give(offset..<offset + size(place.value), to: &free)
       }
     }
     return layout
   }
+
+  /// A value's size in an arena, in whole cache lines.
+  private func size(_ value: Int) -> Int { (buffers[value].bytes + 63) / 64 * 64 }
 
   /// The first free range of a size, or a new one at the end.
   private static func take(_ size: Int, from free: inout [Range<Int>], _ end: inout Int) -> Int {
@@ -197,5 +248,56 @@ struct RecordedValues {
       index -= 1
       free[index] = free[index].lowerBound..<free.remove(at: index + 1).upperBound
     }
+  }
+
+  /// What owns the memory that the given operations need besides an arena.
+  func owners(of isLive: [Bool], _ layout: Layout, wanted: [Int]) -> [AnyObject] {
+    var isUsed = Array(repeating: false, count: buffers.count)
+    for index in operations.indices where isLive[index] {
+      for place in places(of: index) where place.value >= 0 { isUsed[place.value] = true }
+    }
+    for value in wanted where value >= 0 { isUsed[value] = true }
+    return buffers.indices.filter { isUsed[$0] && layout.offsets[$0] == nil }.map { buffers[$0].owner }
+  }
+
+  /// Operations of the recording, and their pointers into the arena.
+  func relocated(_ numbers: [Int], _ layout: Layout) -> RelocatableOperations {
+    var result = RelocatableOperations(arenaBytes: layout.bytes)
+    for index in numbers {
+      if !operations[index].isCall {
+        for (pointer, place) in places(of: index).enumerated() where place.value >= 0 {
+          guard let offset = layout.offsets[place.value] else { continue }
+          result.relocations.append(
+            .init(operation: result.operations.count, pointer: pointer, offset: offset + place.offset))
+        }
+      }
+      result.operations.append(operations[index])
+    }
+    return result
+  }
+}
+
+/// Operations some of whose pointers are offsets into an arena that is yet to be made.
+struct RelocatableOperations {
+  /// A pointer of an operation into the arena; the offset is in bytes.
+  struct Relocation {
+    let operation: Int
+    let pointer: Int
+    let offset: Int
+  }
+
+  var operations: [Operation] = []
+  var relocations: [Relocation] = []
+  let arenaBytes: Int
+
+  init(arenaBytes: Int) { self.arenaBytes = arenaBytes }
+
+  /// The operations with the pointers of an arena.
+  func placed(in arena: UnsafeMutableRawPointer) -> [Operation] {
+    var placed = operations
+    for relocation in relocations {
+      placed[relocation.operation].setPointer(relocation.pointer, to: arena + relocation.offset)
+    }
+    return placed
   }
 }

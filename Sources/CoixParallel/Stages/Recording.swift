@@ -1,31 +1,107 @@
 import CoixKernels
+import Synchronization
 
-/// The operations of a chunk, in order, noted while they run.
+/// The operations of a chunk, or of a whole step, in order, noted while they run.
 ///
 /// A recording keeps every buffer that is made meanwhile, so that no two values have one address: an
 /// operation's pointers say which values it reads and writes.
 final class Recording {
+  /// A buffer that was made while the recording was on.
+  struct Buffer {
+    let address: UnsafeMutableRawPointer
+    let bytes: Int
+    let owner: AnyObject
+  }
+
+  /// Something else than operations that happens within the recording, such as a stage of many chunks.
+  struct Call {
+    let reads: [UnsafeRawPointer]
+    let writes: [UnsafeMutableRawPointer]
+    /// Does it again; returns false if it can't be done as it was.
+    let body: () throws -> Bool
+  }
+
   private(set) var operations: [Operation] = []
-  /// The buffers made so far.
-  private(set) var storages: [Storage] = []
-  /// Those of them that were written by Swift code, by address.
-  private(set) var constants: Set<UnsafeMutablePointer<Float>> = []
-  /// Memory that the operations read and that was made before, by whoever made it.
+  private(set) var buffers: [Buffer] = []
+  private(set) var calls: [Call] = []
+  /// The buffers that were written by Swift code, whose numbers stay the same; and memory that Swift code has
+  /// read, for numbers that must stay the same.
+  private(set) var constants: Set<UnsafeMutableRawPointer> = []
+  private(set) var readings: [UnsafeRawPointer] = []
+  /// What owns memory that the operations read and that was made before.
   private(set) var owners: [AnyObject] = []
-  /// Whether the operations say all that the chunk computes, whatever its rows.
-  private(set) var isComplete = true
+  /// Whether something was computed that neither operations nor calls say.
+  private(set) var isRefused = false
+  /// The recording of the step that a recorded chunk is a part of.
+  private let parent: Recording?
+
+  init(parent: Recording? = nil) {
+    self.parent = parent
+    id = Self.lastID.wrappingAdd(1, ordering: .relaxed).newValue
+  }
 
   func append(_ operation: Operation) { operations.append(operation) }
 
+  func append(_ call: Call) {
+    operations.append(coix_op_call(calls.count))
+    calls.append(call)
+  }
+
   /// Keeps a new buffer.
-  func keep(_ storage: Storage) { storages.append(storage) }
+  func keep(_ address: UnsafeMutableRawPointer, bytes: Int, _ owner: AnyObject) {
+    buffers.append(Buffer(address: address, bytes: bytes, owner: owner))
+  }
 
   /// Keeps what owns memory that an operation reads.
   func keep(owner: AnyObject) { owners.append(owner) }
 
-  /// Notes that Swift code wrote a buffer, with numbers that are the same for all chunks.
-  func noteConstant(_ storage: Storage) { constants.insert(storage.pointer) }
+  /// Notes that Swift code wrote a buffer, with numbers that are the same each time.
+  func noteConstant(_ buffer: UnsafeMutableRawPointer) { constants.insert(buffer) }
 
-  /// Notes that the chunk computes something that no operation says.
-  func refuse() { isComplete = false }
+  /// Notes that Swift code has read a number, and may have decided by it.
+  func noteReading(_ address: UnsafeRawPointer) { readings.append(address) }
+
+  /// Notes that something was computed that neither operations nor calls say.
+  func refuse() { isRefused = true }
+
+  /// Keeps a tensor's buffer.
+  func keep(_ storage: Storage) {
+    keep(storage.pointer, bytes: storage.capacity * MemoryLayout<Float>.stride, storage)
+  }
+
+  // MARK: Keys
+
+  /// Where a recording keeps a key.
+  struct KeyPlace: Sendable {
+    fileprivate let recording: UInt32
+    fileprivate let number: UInt32
+
+    /// The place of a key that is the same each time.
+    static let none = KeyPlace(recording: 0, number: 0)
+    var isNone: Bool { recording == 0 }
+  }
+
+  private let id: UInt32
+  private static let lastID = Atomic<UInt32>(0)
+  private var pages: [Tensor] = []
+  private var keyCount = 0
+  private static let pageKeys = 256
+
+  /// The address of a key; nil for a key of another recording.
+  func address(of place: KeyPlace) -> UnsafeMutablePointer<coix_key>? {
+    guard place.recording == id else { return parent?.address(of: place) }
+    let (page, position) = Int(place.number).quotientAndRemainder(dividingBy: Self.pageKeys)
+    return pages[page].pointer.withMemoryRebound(to: coix_key.self, capacity: Self.pageKeys) { $0 + position }
+  }
+
+  /// A place for a new key, and its address; nil if there is no memory for it.
+  func makeKey() -> (place: KeyPlace, address: UnsafeMutablePointer<coix_key>)? {
+    if keyCount == pages.count * Self.pageKeys {
+      guard let page = Tensor(undefined: Shape(2 * Self.pageKeys)) else { return nil }
+      pages.append(page)
+    }
+    let place = KeyPlace(recording: id, number: UInt32(keyCount))
+    keyCount += 1
+    return address(of: place).map { (place, $0) }
+  }
 }

@@ -81,6 +81,9 @@ private final class StageRun: @unchecked Sendable {
     let isSum: Bool
     let isLoss: Bool
     let isTracked: Bool
+    /// Whether the tensor is the same for all rows, taken from one chunk, through which alone its gradient goes
+    /// back.
+    var passesOnUniform: Bool { isTracked && isUniform && !isSum }
     /// Over the plate's rows, or uniform; nil for a sum.
     let tensor: Tensor?
   }
@@ -108,14 +111,16 @@ private final class StageRun: @unchecked Sendable {
   private let records: Table<Record?>?
   private let keptFloats = Atomic<Int>(0)
   /// [task]: the gradients of the parent's uniform tensors that a hot stage took.
-  private let hotSums: Table<GradientSums>?
-  /// Whether the first chunk is recorded, so that the others can run without the body.
-  private let isRecorded: Bool
-  private let forwardPlan = Mutex<ChunkPlan?>(nil)
-  private let backwardPlan = Mutex<ChunkPlan?>(nil)
-  /// The chunk that is recorded on the way back. The first one will not do: it alone passes on the gradient of
-  /// what is the same for all rows.
-  private let recordedBackward = 1
+  private var hotSums: Table<GradientSums>?
+  /// The same of the way back after the barrier.
+  private var coldSums: Table<GradientSums>?
+  /// What is recorded of chunks, so that others can run without the body.
+  private let forwardPlans: ChunkPlans
+  private let backwardPlans: ChunkPlans
+  /// The recording of the step that the stage is a part of.
+  private let recording: Recording?
+  /// Whether the stage's only chunk is a part of that recording.
+  private var isPartOfRecording: Bool { recording != nil && chunkCount == 1 }
 
   init(
     plan: StagePlan, grid: ChunkGrid?, parent: Tape?,
@@ -128,7 +133,13 @@ private final class StageRun: @unchecked Sendable {
     chunkCount = grid?.chunkCount ?? 1
     chunksPerTask = (chunkCount + Limits.tasks - 1) / Limits.tasks
     taskCount = (chunkCount + chunksPerTask - 1) / chunksPerTask
-    isRecorded = plan.isRecorded && chunkCount >= Limits.replayedChunks
+    recording = ExecutionContext.current?.recording
+    let isRecorded = plan.isRecorded && (chunkCount >= Limits.replayedChunks || recording != nil) && chunkCount > 1
+    // On the way back the first chunk will not do: it alone passes on the gradient of what is the same for all
+    // rows. (As a part of a step, a stage with such gradients is not recorded.)
+    forwardPlans = ChunkPlans(recordingFrom: isRecorded ? 0 : nil, allForms: recording != nil)
+    backwardPlans = ChunkPlans(
+      recordingFrom: !isRecorded ? nil : recording == nil ? 1 : 0, allForms: recording != nil)
     let (chunks, tasks) = (chunkCount, taskCount)
     let keepsTapes = parent != nil && !plan.isHot
     records = keepsTapes ? try Table(count: chunks, for: "a plate cut into \(chunks) chunks") { nil } : nil
@@ -160,39 +171,69 @@ private final class StageRun: @unchecked Sendable {
 
   // MARK: Recording and running again
 
-  /// Notes what a chunk computes, if others are to run without the body.
-  private func startRecording(_ context: ExecutionContext) -> Recording? {
-    guard isRecorded else { return nil }
-    let recording = Recording()
-    context.recording = recording
-    return recording
+  /// Runs a plan on a chunk, if there is one for it; returns whether it has run.
+  private func replay(
+    _ plans: ChunkPlans, _ chunk: Int, _ context: ExecutionContext, _ sums: GradientSums?
+  ) throws -> Bool {
+    guard let plan = plans.plan(for: rows(of: chunk)) else { return false }
+    context.take(rows(of: chunk), chunk)
+    return try plan.run(context) { try sums?.add($0, at: $1) }
+  }
+
+  /// Starts a recording of a chunk, if it is to be recorded; a stage's only chunk goes into the step's own.
+  private func startRecording(_ plans: ChunkPlans, _ chunk: Int, _ context: ExecutionContext) -> Recording? {
+    if isPartOfRecording {
+      context.recording = recording
+      return nil
+    }
+    guard plans.claims(chunk, rows(of: chunk)) else { return nil }
+    let made = Recording(parent: recording)
+    context.recording = made
+    return made
   }
 
   /// Makes a plan of what a chunk has computed, with the gradients on its tape. Until then, other workers run
   /// the body on their chunks.
-  private func publish(
-    _ recording: Recording?, of chunk: Int, to plan: borrowing Mutex<ChunkPlan?>, _ tape: Tape?
-  ) {
-    guard let recording else { return }
-    let made = ChunkPlan(recording, of: rows(of: chunk), gradients: tape?.uniformGradients ?? [])
-    plan.withLock { $0 = made }
+  private func publish(_ made: Recording?, of chunk: Int, to plans: ChunkPlans, _ tape: Tape?) {
+    guard let made else { return }
+    plans.add(ChunkPlan(made, of: rows(of: chunk), gradients: tape?.uniformGradients ?? []))
   }
 
-  /// Runs a plan on a chunk, if there is one for it; returns whether it has run.
-  private func replay(
-    _ plan: ChunkPlan?, _ chunk: Int, _ context: ExecutionContext, _ sums: GradientSums?
-  ) throws -> Bool {
-    guard let plan, plan.fits(rows(of: chunk)) else { return false }
-    context.take(rows(of: chunk), chunk)
-    return try plan.run(context) { try sums?.add($0, at: $1) }
+  /// Notes, in the step's recording, that the operations from here on run on the stage's only chunk.
+  private func noteEntry(_ context: ExecutionContext) {
+    guard isPartOfRecording, let recording else { return }
+    guard context.rows > 0 else { return recording.append(coix_op_enter(nil)) }
+    let place = RecordedPlace(context)
+    recording.keep(owner: place)
+    recording.append(coix_op_enter(place.pointer))
+  }
+
+  /// Runs all chunks by plans, for a step that is replayed; returns false if a chunk has none, or takes another
+  /// way than the recorded one.
+  private func replayAll(_ plans: ChunkPlans, _ sums: Table<GradientSums>?) throws -> Bool {
+    plans.prepare()
+    let isReplayed = Atomic<Bool>(true)
+    try forEachChunk { chunk, task, context in
+      if try !replay(plans, chunk, context, sums?[task]) { isReplayed.store(false, ordering: .relaxed) }
+    }
+    return isReplayed.load(ordering: .relaxed)
+  }
+
+  /// Makes memory that the stage's chunks write, and that outlives them.
+  private func outsideOfChunk<Made>(_ context: ExecutionContext, _ make: () throws -> Made) rethrows -> Made {
+    guard !isPartOfRecording else { return try make() }
+    let chunks = context.recording
+    context.recording = nil
+    defer { context.recording = chunks }
+    return try make()
   }
 
   // MARK: Forward
 
   func forward() throws -> StageResult {
     try forEachChunk { chunk, task, context in
-      if try replay(forwardPlan.withLock { $0 }, chunk, context, hotSums?[task]) { return }
-      let recording = chunk == 0 ? startRecording(context) : nil
+      if try replay(forwardPlans, chunk, context, hotSums?[task]) { return }
+      let made = startRecording(forwardPlans, chunk, context)
       defer { context.recording = nil }
       // In a hot stage, a chunk's tape goes back to the pool and is used again. In other stages it may be
       // kept for the backward pass.
@@ -200,11 +241,12 @@ private final class StageRun: @unchecked Sendable {
       let tape = parent.map { pool?.takeTape(parent: $0) ?? Tape(parent: $0) }
       defer { if let tape { pool?.giveTape(tape) } }
       context.enter(rows(of: chunk), number: chunk, tape: tape, mayBeCut: plan.chunkRows == nil)
+      noteEntry(context)
       let outcome = try outcome(context)
       if context.hasOutgrown { throw ChunkOutgrown() }
       try context.throwFailure()
       try merge(outcome, chunk: chunk, context)
-      guard let tape else { return publish(recording, of: chunk, to: forwardPlan, nil) }
+      guard let tape else { return publish(made, of: chunk, to: forwardPlans, nil) }
       if plan.isHot {
         for case .sum(let loss, true) in outcome.exports where loss.node >= 0 {
           tape.add(context.seed(from: Tensor(1), like: tape.form(of: loss.node)), to: loss.node)
@@ -213,16 +255,17 @@ private final class StageRun: @unchecked Sendable {
         if context.hasOutgrown { throw ChunkOutgrown() }
         try context.throwFailure()
         try hotSums?[task].add(tape)
-      } else if !(isRecorded && chunk == recordedBackward),
+      } else if !backwardPlans.mayClaim(chunk),
         keptFloats.add(context.allocatedFloats, ordering: .relaxed).newValue <= Limits.keptFloats
       {
         records?[chunk] = Record(tape: tape, exports: outcome.exports, scope: context.scope)
       }
-      publish(recording, of: chunk, to: forwardPlan, plan.isHot ? tape : nil)
+      publish(made, of: chunk, to: forwardPlans, plan.isHot ? tape : nil)
     }
     guard let merged = merged.withLock({ $0 }), let payload = payload.withLock({ $0.take() }) else {
       throw CoixError.illFormedProgram("a stage ran without any chunk")
     }
+    noteForward(merged)
     return StageResult(tensors: tracked(merged), payload: payload, chunkCount: chunkCount)
   }
 
@@ -235,11 +278,13 @@ private final class StageRun: @unchecked Sendable {
     let merged = try merged.withLock { merged in
       if let merged { return merged }
       try checkMemory(outcome.exports)
-      let sumCount = outcome.exports.count(where: \.isSum)
-      let made = Merged(
-        destinations: try outcome.exports.map(destination), signature: outcome.signature,
-        sums: try Numbers(count: sumCount * chunkCount, for: "the sums of \(chunkCount) chunks"),
-        sumCount: sumCount)
+      let made = try outsideOfChunk(context) {
+        let sumCount = outcome.exports.count(where: \.isSum)
+        return Merged(
+          destinations: try outcome.exports.map(destination), signature: outcome.signature,
+          sums: try Numbers(count: sumCount * chunkCount, for: "the sums of \(chunkCount) chunks"),
+          sumCount: sumCount)
+      }
       merged = made
       return made
     }
@@ -307,6 +352,24 @@ private final class StageRun: @unchecked Sendable {
       isLoss: export.isLoss, isTracked: tensor.node >= 0, tensor: merged)
   }
 
+  /// Notes the stage's chunks in the step's recording.
+  private func noteForward(_ merged: Merged) {
+    guard let recording, !isPartOfRecording else { return }
+    if !plan.isRecorded { recording.refuse() }
+    var writes: [UnsafeMutableRawPointer] = []
+    for tensor in merged.destinations.compactMap(\.tensor) {
+      recording.keep(tensor.storage)
+      writes.append(tensor.pointer)
+    }
+    recording.keep(merged.sums.pointer, bytes: merged.sums.count * MemoryLayout<Double>.stride, merged.sums)
+    writes.append(merged.sums.pointer)
+    recording.append(
+      Recording.Call(reads: forwardPlans.readings, writes: writes) { [self] in
+        if plan.isHot { hotSums = try makeSums() }
+        return try replayAll(forwardPlans, hotSums)
+      })
+  }
+
   // MARK: Backward
 
   /// The merged tensors. Within a gradient computation they are tracked by the parent's tape, as outputs of
@@ -316,10 +379,10 @@ private final class StageRun: @unchecked Sendable {
     var position = 0
     let tensors = destinations.map { destination -> Tensor in
       if let tensor = destination.tensor { return tensor }
-      var total = 0.0
-      for chunk in 0..<chunkCount { total += merged.sums[chunk * merged.sumCount + position] }
+      guard let total = Tensor(undefined: .scalar) else { return .outOfMemory }
+      coix_op_sum_chunks(merged.sums.pointer, total.pointer, chunkCount, merged.sumCount, position).run()
       position += 1
-      return Tensor(Float(total))
+      return total
     }
     guard let parent, destinations.contains(where: \.isTracked) else { return tensors }
     // The stage's node comes before its outputs', so it runs when their gradients are complete.
@@ -337,25 +400,28 @@ private final class StageRun: @unchecked Sendable {
   private func backward(_ outputs: [Int32], _ tape: Tape) throws {
     var seeds: [Tensor?] = outputs.map { tape.gradient(of: $0) }
     let loss = merged.withLock { $0?.destinations.firstIndex(where: \.isLoss) }
-    if let hotSums, let loss, let upstream = seeds[loss] {
-      try GradientSums.deliver(hotSums, scaledBy: upstream.scalar, to: tape, team: plan.workers.team)
+    if hotSums != nil, let loss, let upstream = seeds[loss] {
+      try deliver({ [self] in hotSums }, scaledBy: upstream, to: tape)
       seeds[loss] = nil
     }
     guard seeds.contains(where: { $0 != nil }) else { return }
     let given = seeds
-    let sums = try Table(count: taskCount, for: "the gradients of \(taskCount) tasks") { GradientSums() }
+    let sums = try makeSums()
+    coldSums = sums
     let rowGradients = RowGradients(rows: plan.rows?.count ?? 0)
+    let passesOnUniform = merged.withLock { merged in
+      zip(merged?.destinations ?? [], given).contains { $0.passesOnUniform && $1 != nil }
+    }
     try forEachChunk { chunk, task, context in
-      if chunk > 0, records?[chunk] == nil,
-        try replay(backwardPlan.withLock { $0 }, chunk, context, sums[task])
-      {
-        return
-      }
-      let recording = chunk == recordedBackward ? startRecording(context) : nil
+      let isSpecial = chunk == 0 && passesOnUniform
+      if !isSpecial, records?[chunk] == nil, try replay(backwardPlans, chunk, context, sums[task]) { return }
+      let made = startRecording(backwardPlans, chunk, context)
       defer { context.recording = nil }
+      // A stage's only chunk has been recorded, if it is kept.
       let record = try records?[chunk] ?? recordAgain(chunk, context)
       records?[chunk] = nil
       context.reenter(rows(of: chunk), number: chunk, scope: record.scope)
+      noteEntry(context)
       for (export, seed) in zip(record.exports, given) where export.tensor.node >= 0 {
         guard let seed else { continue }
         // A uniform output was taken from one chunk, so its gradient goes back through one chunk only, the
@@ -368,11 +434,57 @@ private final class StageRun: @unchecked Sendable {
       try record.tape.pullBack()
       try context.throwFailure()
       try sums[task].add(record.tape)
-      try rowGradients.store(record.tape, context)
-      publish(recording, of: chunk, to: backwardPlan, record.tape)
+      try rowGradients.store(record.tape, context) { try outsideOfChunk(context, $0) }
+      publish(made, of: chunk, to: backwardPlans, record.tape)
     }
-    try GradientSums.deliver(sums, scaledBy: 1, to: tape, team: plan.workers.team)
+    noteBackward(rowGradients, given.compactMap { $0 }, passesOnUniform)
+    try deliver({ [self] in coldSums }, scaledBy: nil, to: tape)
     rowGradients.deliver(to: tape, team: plan.workers.team)
+  }
+
+  private func makeSums() throws(CoixError) -> Table<GradientSums> {
+    try Table(count: taskCount, for: "the gradients of \(taskCount) tasks") { GradientSums() }
+  }
+
+  /// Adds the sums of all tasks to the parent's gradients, multiplied by a number if there is one.
+  private func deliver(
+    _ sums: @escaping () -> Table<GradientSums>?, scaledBy factor: Tensor?, to tape: Tape
+  ) throws {
+    guard let table = sums() else { return }
+    let team = plan.workers.team
+    let totals = try GradientSums.totals(of: table, team: team)
+    if let recording, !isPartOfRecording {
+      recording.append(
+        Recording.Call(reads: [], writes: totals.map { UnsafeMutableRawPointer($0.tensor.pointer) }) {
+          guard let table = sums() else { return false }
+          let again = try GradientSums.totals(of: table, team: team)
+          guard again.map(\.parentNode) == totals.map(\.parentNode) else { return false }
+          for (old, new) in zip(totals, again) {
+            old.tensor.pointer.update(from: new.tensor.pointer, count: new.tensor.shape.elementCount)
+          }
+          return true
+        })
+    }
+    let isOne = factor.map { coix_op_is_within($0.pointer, 1, 1, 1).holds() } ?? true
+    for (node, total) in totals {
+      if let factor, !isOne { tape.add(total * factor.detached, to: node) } else { tape.add(total, to: node) }
+    }
+  }
+
+  /// Notes the stage's way back in the step's recording.
+  private func noteBackward(_ rowGradients: RowGradients, _ seeds: [Tensor], _ passesOnUniform: Bool) {
+    guard let recording, !isPartOfRecording else { return }
+    if passesOnUniform { recording.refuse() }
+    let collected = rowGradients.tensors
+    for tensor in collected { recording.keep(tensor.storage) }
+    recording.append(
+      Recording.Call(
+        reads: backwardPlans.readings + seeds.map { UnsafeRawPointer($0.pointer) },
+        writes: collected.map { UnsafeMutableRawPointer($0.pointer) }
+      ) { [self] in
+        coldSums = try makeSums()
+        return try replayAll(backwardPlans, coldSums)
+      })
   }
 
   /// A chunk's tape, recorded by running the chunk again.

@@ -53,7 +53,7 @@ final class Storage: @unchecked Sendable {
     self.capacity = capacity
     pointer = buffer
     rarity = nil
-    ExecutionContext.withCurrent { $0?.recording?.keep(self) }
+    noteWhereRecorded()
   }
 
   private static let refusedCount = Atomic<Int>(0)
@@ -77,6 +77,12 @@ final class Storage: @unchecked Sendable {
     self.pointer = pointer
     self.capacity = capacity
     rarity = nil
+    noteWhereRecorded()
+  }
+
+  /// Tells the recording that is on of a new buffer.
+  private func noteWhereRecorded() {
+    ExecutionContext.withCurrent { $0?.recording?.keep(self) }
   }
 
   /// The storage of a poisoned tensor: NaNs, which all such storages share.

@@ -5,7 +5,7 @@ extension Tensor {
   /// tensor may not be used here.
   package var greatest: Float? {
     guard refusal("greatest") == nil, shape.elementCount > 0 else { return nil }
-    ExecutionContext.current?.recording?.refuse()
+    ExecutionContext.current?.recording?.noteReading(pointer)
     return (0..<shape.elementCount * rowCount).reduce(-.infinity) {
       pointer[$1] > $0 || pointer[$1].isNaN ? pointer[$1] : $0
     }
@@ -46,9 +46,7 @@ extension Tensor {
     }
     guard let scratch = Tensor(undefined: Shape(count)) else { return .outOfMemory }
     return scratch.pointer.withMemoryRebound(to: Int32.self, capacity: scratch.bufferCount) { index in
-      scratch.write { _ in
-        Draw(key: key.prngKey, shape: Shape(count)).fill(index, withIntegersIn: 0..<Int32(shape[0]))
-      }
+      Draw(key: key.prngKey, shape: Shape(count)).fill(index, withIntegersIn: 0..<Int32(shape[0]))
       return withExtendedLifetime(scratch) { rows(at: index, count) }
     }
   }

@@ -17,7 +17,7 @@ extension Tensor {
 }
 
 private func containsNonfinite(_ numbers: UnsafePointer<Float>, _ count: Int) -> Bool {
-  !coix_op_is_finite(numbers, count).holds()
+  !coix_op_is_within(numbers, -.greatestFiniteMagnitude, .greatestFiniteMagnitude, count).holds()
 }
 
 /// The operands and the gradients of a dense layer: see `coix_dense_backward`.

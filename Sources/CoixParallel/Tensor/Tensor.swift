@@ -205,7 +205,7 @@ public struct Tensor: Sendable {
   /// records the chunk they are constants.
   func write(_ body: (UnsafeMutablePointer<Float>) -> Void) {
     body(pointer)
-    ExecutionContext.withCurrent { $0?.recording?.noteConstant(storage) }
+    ExecutionContext.withCurrent { $0?.recording?.noteConstant(pointer) }
   }
 
   // MARK: Reading tensors
@@ -242,6 +242,7 @@ public struct Tensor: Sendable {
   /// Whether the tensor has numbers to be read, the same for all particles. If not, the evaluation that runs
   /// throws an error.
   private func isReadable(_ operation: @autoclosure () -> String) -> Bool {
+    ExecutionContext.withCurrent { $0?.recording?.noteReading(pointer) }
     if storage.isPlain && stride == 0 { return true }
     if let failure = storage.failure {
       ExecutionContext.remember(failure)
