@@ -10,7 +10,7 @@ struct EvaluationJob: Job {
 
   mutating func run() throws { metrics = try evaluate() }
 
-  func addResult(to digest: inout Digest) {
+  func addResult(to digest: inout Digest) throws {
     digest.add(metrics?.logWeight)
     digest.add(try? metrics?.ess)
     digest.add(try? metrics?.logZ)
@@ -26,7 +26,7 @@ struct GradientJob<Parameters: TensorTree>: Job {
 
   mutating func run() throws { result = try compute() }
 
-  func addResult(to digest: inout Digest) {
+  func addResult(to digest: inout Digest) throws {
     digest.add(result?.value ?? .nan)
     digest.add(result?.gradient)
   }
@@ -34,32 +34,30 @@ struct GradientJob<Parameters: TensorTree>: Job {
 
 /// One step of training after another: a loss with its gradient, and Adam's step.
 struct TrainingJob<Parameters: TensorTree>: Job {
-  /// The loss of a step, counted from 1, and its gradient.
-  typealias Gradient = (_ step: Int, _ parameters: Parameters) throws -> ValueWithGradient<Parameters>
-
-  private(set) var parameters: Parameters
+  private let training: CompiledTraining<Adam<Parameters>, Tuple<>>
   /// The last step's, before it was taken.
   private(set) var loss: Float = .nan
-  private var optimizer: Adam<Parameters>
   private var step = 0
-  private let gradient: Gradient
 
-  init(_ parameters: Parameters, gradient: @escaping Gradient) {
-    self.parameters = parameters
-    self.gradient = gradient
-    optimizer = Adam(for: parameters)
+  /// Training by the loss of parameters for a step's key.
+  init(
+    _ parameters: Parameters, workers: Workers, loss: @escaping (Parameters, PRNGKey) throws -> Tensor
+  ) {
+    training = CompiledTraining(parameters, by: Adam(for: parameters), workers: workers) { parameters, _, key in
+      try loss(parameters, key)
+    }
   }
+
+  var parameters: Parameters { get throws { try training.parameters } }
 
   mutating func run() throws {
     step += 1
-    let result = try gradient(step, parameters)
-    try optimizer.update(&parameters, along: result.gradient)
-    loss = result.value
+    loss = try training.step(Tuple(), key: PRNGKey(seed: 0).folded(in: step))
   }
 
-  func addResult(to digest: inout Digest) {
+  func addResult(to digest: inout Digest) throws {
     digest.add(loss)
-    digest.add(parameters)
+    digest.add(try parameters)
   }
 }
 
@@ -75,5 +73,5 @@ struct TensorJob: Job {
     result = try compute()
   }
 
-  func addResult(to digest: inout Digest) { digest.add(result) }
+  func addResult(to digest: inout Digest) throws { digest.add(result) }
 }

@@ -46,7 +46,7 @@ extension Workload {
     var digest = Digest()
     var once = 0.0
     for _ in 0..<mode.firstRuns { once = try seconds { try job.run() } }
-    job.addResult(to: &digest)
+    try job.addResult(to: &digest)
 
     let runs = max(1, Int((0.05 / max(once, 1e-6)).rounded()))
     let repeats = repeats ?? (once > 1 ? 3 : 7)

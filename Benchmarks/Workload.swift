@@ -31,7 +31,7 @@ protocol Job {
   /// Runs once.
   mutating func run() throws
   /// Adds the last run's result.
-  func addResult(to digest: inout Digest)
+  func addResult(to digest: inout Digest) throws
 }
 
 /// The workloads; those that need the least memory come first.

@@ -11,19 +11,16 @@ struct AnnealWorkload: Workload {
     let sampler = AnnealedSampler()
     return { workers in
       let options = EvaluationOptions(workers: workers, keep: .metrics)
-      func gradient(_ sampler: AnnealedSampler, seed: PRNGKey) throws -> ValueWithGradient<AnnealedSampler> {
-        try valueWithGradient(at: sampler, workers: workers) { sampler in
-          try evaluate(sampler.training(plate), seed: seed, options: options)().metrics.loss
-        }
+      func loss(_ sampler: AnnealedSampler, seed: PRNGKey) throws -> Tensor {
+        try evaluate(sampler.training(plate), seed: seed, options: options)().metrics.loss
       }
       switch mode {
       case .forward:
         return EvaluationJob { try evaluate(sampler.inference(plate), seed: 0, options: options)().metrics }
-      case .gradient: return GradientJob { try gradient(sampler, seed: 0) }
+      case .gradient:
+        return GradientJob { try valueWithGradient(at: sampler, workers: workers) { try loss($0, seed: 0) } }
       case .train:
-        return TrainingJob(sampler) { step, sampler in
-          try gradient(sampler, seed: PRNGKey(seed: 0).folded(in: step))
-        }
+        return TrainingJob(sampler, workers: workers) { try loss($0, seed: $1) }
       }
     }
   }

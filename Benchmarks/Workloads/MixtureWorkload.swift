@@ -13,13 +13,11 @@ struct MixtureWorkload: Workload {
     let data = Self.data
     return { workers in
       let options = EvaluationOptions(workers: workers, keep: .metrics)
-      return TrainingJob(SetEncoder()) { step, encoder in
-        let (batchKey, seed) = PRNGKey(seed: 0).folded(in: step).split()
+      return TrainingJob(SetEncoder(), workers: workers) { encoder, key in
+        let (batchKey, seed) = key.split()
         let batch = instances.mapped(data.sampledRows(Self.batch, key: batchKey))
-        return try valueWithGradient(at: encoder, workers: workers) { encoder in
-          let program = rws(particles(instances(Self.model)), particles(instances(encoder.proposal)))
-          return try evaluate(program, seed: seed, options: options)(batch).metrics.loss
-        }
+        let program = rws(particles(instances(Self.model)), particles(instances(encoder.proposal)))
+        return try evaluate(program, seed: seed, options: options)(batch).metrics.loss
       }
     }
   }

@@ -24,7 +24,7 @@ struct ResampleWorkload: Workload {
       ancestors = try weights.ancestors(.systematic, key: 8, count: count)
     }
 
-    func addResult(to digest: inout Digest) {
+    func addResult(to digest: inout Digest) throws {
       guard let rows = try? ancestors?.index.rows else { return }
       for position in 0..<rows.count { digest.add(Float(bitPattern: UInt32(bitPattern: rows[position]))) }
     }

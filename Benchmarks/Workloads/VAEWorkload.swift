@@ -22,16 +22,16 @@ struct VAEWorkload: Workload {
 
   /// Keys, a batch, the loss with its gradient, and Adam's step.
   private struct Train: Job {
-    var training: VAETraining
+    let training: VAETraining
     var loss: Float = .nan
 
     mutating func run() throws {
       loss = try training.advance()
     }
 
-    func addResult(to digest: inout Digest) {
+    func addResult(to digest: inout Digest) throws {
       digest.add(loss)
-      digest.add(training.vae)
+      digest.add(try training.vae)
     }
   }
 }

@@ -74,22 +74,23 @@ extension VAE {
   public func lossAndGradient(
     _ batch: Tensor, key: PRNGKey, workers: Workers = .standard
   ) throws -> ValueWithGradient<VAE> {
+    try valueWithGradient(at: self, workers: workers) { try $0.loss(batch, key: key, workers: workers) }
+  }
+
+  /// The loss of one batch.
+  ///
+  /// - Throws: what the evaluation throws.
+  func loss(_ batch: Tensor, key: PRNGKey, workers: Workers) throws -> Tensor {
     let plate = VAE.plate(batch.shape[0])
-    return try valueWithGradient(at: self, workers: workers) { vae in
-      let options = EvaluationOptions(workers: workers, keep: .metrics)
-      let result = try evaluate(vae.inference(plate, loss: .elbo), seed: key, options: options)(
-        plate.mapped(batch))
-      return try result.metrics.loss
-    }
+    let options = EvaluationOptions(workers: workers, keep: .metrics)
+    return try evaluate(inference(plate, loss: .elbo), seed: key, options: options)(plate.mapped(batch))
+      .metrics.loss
   }
 }
 
 /// Training by stochastic gradients, with the tutorial's use of keys.
-public struct VAETraining: Sendable {
-  /// The networks as they are now.
-  public private(set) var vae: VAE
-  /// Adam's state.
-  public private(set) var optimizer: Adam<VAE>
+public final class VAETraining {
+  private let training: CompiledTraining<Adam<VAE>, Tuple<>>
   private let data: Tensor
   private let batch: Int
   private let key: PRNGKey
@@ -101,13 +102,26 @@ public struct VAETraining: Sendable {
     _ vae: VAE, data: Tensor, batch: Int = 300, learningRate: Float = 1e-2, key: PRNGKey,
     workers: Workers = .standard
   ) {
-    self.vae = vae
     self.data = data
     self.batch = batch
     self.key = key
     self.workers = workers
-    optimizer = Adam(for: vae, learningRate: learningRate)
+    training = CompiledTraining(vae, by: Adam(for: vae, learningRate: learningRate), workers: workers) {
+      vae, _, key in
+      let (batchKey, lossKey) = key.split()
+      return try vae.loss(data.sampledRows(batch, key: batchKey), key: lossKey, workers: workers)
+    }
   }
+
+  /// The networks as they are now.
+  ///
+  /// - Throws: `CoixError.memory(what:bytes:)`.
+  public var vae: VAE { get throws { try training.parameters } }
+
+  /// Adam's state.
+  ///
+  /// - Throws: `CoixError.memory(what:bytes:)`.
+  public var optimizer: Adam<VAE> { get throws { try training.optimizer } }
 
   /// The rows of the data that step `step` trains on, drawn with replacement.
   public func batchIndices(step: Int) -> [Int32] {
@@ -119,20 +133,16 @@ public struct VAETraining: Sendable {
   /// Takes one step; returns the loss before it.
   ///
   /// - Throws: what the evaluation throws.
-  public mutating func advance() throws -> Float {
-    let (value, _) = try advanceWithGradient()
-    return value
+  public func advance() throws -> Float {
+    defer { step += 1 }
+    return try training.step(Tuple(), key: key.folded(in: step))
   }
 
-  /// Takes one step; returns the loss before it and its gradient.
+  /// The loss of the next step and its gradient. The step is not taken.
   ///
   /// - Throws: what the evaluation throws.
-  public mutating func advanceWithGradient() throws -> (loss: Float, gradient: VAE) {
-    let lossKey = key.folded(in: step).split().1
+  public func lossAndGradient() throws -> ValueWithGradient<VAE> {
     let rows = data.sampledRows(batch, key: batchKey(step: step))
-    let result = try vae.lossAndGradient(rows, key: lossKey, workers: workers)
-    try optimizer.update(&vae, along: result.gradient)
-    step += 1
-    return (result.value, result.gradient)
+    return try vae.lossAndGradient(rows, key: key.folded(in: step).split().1, workers: workers)
   }
 }

@@ -55,18 +55,18 @@ public struct VAEExperiment: Sendable {
     let key = PRNGKey(seed: seed)
     let initial = VAE(hidden: hidden, key: key)
     let before = try Reconstruction(of: data.test, by: initial, key: key, workers: workers)
-    var training = VAETraining(
+    let training = VAETraining(
       initial, data: data.train, batch: batch, learningRate: learningRate, key: key, workers: workers)
     var losses: [Float] = []
     for step in 0..<steps {
       losses.append(try training.advance())
-      onStep(step, losses[step], training.optimizer.skippedCount)
+      onStep(step, losses[step], try training.optimizer.skippedCount)
     }
-    let after = try Reconstruction(of: data.test, by: training.vae, key: key, workers: workers)
+    let trained = try training.vae
+    let after = try Reconstruction(of: data.test, by: trained, key: key, workers: workers)
     return VAEResults(
-      experiment: self, data: data, losses: losses, vae: training.vae,
-      skippedCount: training.optimizer.skippedCount,
-      before: before, after: after)
+      experiment: self, data: data, losses: losses, vae: trained,
+      skippedCount: try training.optimizer.skippedCount, before: before, after: after)
   }
 }
 

@@ -103,6 +103,7 @@ static void adam_corrections(const coix_operation *op) {
   float *out = op->pointers[0];
   const double step = (double)*(const float *)op->pointers[1] + 1;
   for (int k = 0; k < 2; k++) out[k] = 1 - (float)pow((double)op->numbers[k], step);
+  out[2] = *(const float *)op->pointers[2];
 }
 
 static void adam(const coix_operation *op) {
@@ -115,7 +116,7 @@ static void adam(const coix_operation *op) {
   memcpy(p[0], p[3], bytes);
   memcpy(p[1], p[5], bytes);
   memcpy(p[2], p[6], bytes);
-  coix_adam(p[0], p[4], p[1], p[2], op->sizes[0], op->numbers[0], beta1, beta2, op->numbers[1], corrections[0],
+  coix_adam(p[0], p[4], p[1], p[2], op->sizes[0], corrections[2], beta1, beta2, op->numbers[0], corrections[0],
             corrections[1]);
 }
 

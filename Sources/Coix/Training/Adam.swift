@@ -1,12 +1,15 @@
 import CoixParallel
-import Foundation
 
 /// Adam: steps scaled by running moments of the gradient.
 ///
 /// Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1.
 public struct Adam<Parameters: TensorTree>: Optimizer {
   /// The step size α: finite, and not negative.
-  public var learningRate: Float
+  public var learningRate: Float {
+    get { rate.scalar }
+    set { rate = Tensor(newValue) }
+  }
+  private var rate: Tensor
   /// The decay of the first moment, β₁, from 0 to less than 1.
   public let beta1: Double
   /// The decay of the second moment, β₂, from 0 to less than 1.
@@ -19,6 +22,9 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
   public var lastSkippedStep: SkippedStep? { counts.lastSkipped }
   private var firstMoments: [Tensor]
   private var secondMoments: [Tensor]
+  /// How many steps have been taken, as a number that corrects the moments. (Beyond 2^24 it stays there, where
+  /// there is nothing left to correct.)
+  private var steps = Tensor(0)
 
   /// The greatest magnitude of a gradient. Its square, and the mean of such squares, is finite with room for
   /// rounding. An infinite second moment would never become finite again, and its parameter would never move.
@@ -31,7 +37,7 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
     for parameters: Parameters, learningRate: Float = 1e-3, beta1: Double = 0.9, beta2: Double = 0.999,
     epsilon: Float = 1e-8
   ) {
-    self.learningRate = learningRate
+    rate = Tensor(learningRate)
     self.beta1 = beta1
     self.beta2 = beta2
     self.epsilon = epsilon
@@ -53,23 +59,26 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
       try counts.skip(obstacle, by: "Adam")
       return false
     }
-    let step = stepCount + 1
-    // In single precision, as in optax: for the first steps, double precision would change the fifth digit.
-    func correction(_ beta: Double) -> Float { 1 - Float(pow(Double(Float(beta)), Double(step))) }
-    let (correction1, correction2) = (correction(beta1), correction(beta2))
+    let rates = try AdamRates(steps: steps, rate: rate, beta1: beta1, beta2: beta2, epsilon: epsilon)
     try parameters.update(with: gradients, "Adam") { parameter, gradient, position in
-      try adamStep(
-        &parameter, gradient, &firstMoments[position], &secondMoments[position], learningRate, beta1, beta2,
-        epsilon, correction1, correction2)
+      try adamStep(&parameter, gradient, &firstMoments[position], &secondMoments[position], rates)
     }
+    steps += 1
     counts.take()
     return true
   }
 
+  public mutating func noteStep() { counts.take() }
+
+  public mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
+    try visitor.visit("learningRate", &rate)
+    try visitor.visit("steps", &steps)
+    try visitor.visit("firstMoments", &firstMoments)
+    try visitor.visit("secondMoments", &secondMoments)
+  }
+
   private func requireSettings() throws {
-    try require(
-      learningRate >= 0 && learningRate.isFinite, of: learningRate, "the learning rate",
-      "finite and not negative", in: "Adam")
+    try requireLearningRate(rate, in: "Adam")
     for (name, beta) in [("beta1", beta1), ("beta2", beta2)] {
       // β must be less than 1 in single precision, too, where 1 - β must not be 0.
       try require(beta >= 0 && Float(beta) < 1, of: beta, name, "at least 0 and less than 1", in: "Adam")

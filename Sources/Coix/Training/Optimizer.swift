@@ -5,7 +5,9 @@ import CoixParallel
 /// A step after which a number would not be finite is skipped: parameters and the optimiser's state stay as
 /// they are. Skipped steps are counted, and ``lastSkippedStep`` says why the last one was skipped. A hundred
 /// skipped steps in a row are an error, since training makes no progress.
-public protocol Optimizer<Parameters>: Sendable {
+///
+/// An optimiser's tensors are its state: what changes from step to step, and settings that may be changed.
+public protocol Optimizer<Parameters>: TensorTree {
   /// The parameters that the optimiser moves.
   associatedtype Parameters: TensorTree
 
@@ -17,6 +19,9 @@ public protocol Optimizer<Parameters>: Sendable {
   ///   `CoixError.gradient(_:)` at the hundredth step in a row that is skipped, and at each that follows it.
   @discardableResult
   mutating func update(_ parameters: inout Parameters, along gradient: Parameters) throws -> Bool
+
+  /// Counts a step that was replayed from a recording of ``update(_:along:)``, which has changed the tensors.
+  mutating func noteStep()
 
   /// The number of steps that were taken.
   var stepCount: Int { get }

@@ -3,21 +3,23 @@ import CoixParallel
 /// Gradient descent: p ← p - rate · g.
 public struct SGD<Parameters: TensorTree>: Optimizer {
   /// The step size: finite, and not negative.
-  public var learningRate: Float
+  public var learningRate: Float {
+    get { rate.scalar }
+    set { rate = Tensor(newValue) }
+  }
+  private var rate: Tensor
   private var counts = StepCounts()
   public var stepCount: Int { counts.taken }
   public var skippedCount: Int { counts.skipped }
   public var lastSkippedStep: SkippedStep? { counts.lastSkipped }
 
   /// Gradient descent with a fixed step size.
-  public init(learningRate: Float) { self.learningRate = learningRate }
+  public init(learningRate: Float) { rate = Tensor(learningRate) }
 
   @discardableResult
   public mutating func update(_ parameters: inout Parameters, along gradient: Parameters) throws -> Bool {
-    try require(
-      learningRate >= 0 && learningRate.isFinite, of: learningRate, "the learning rate",
-      "finite and not negative", in: "SGD")
-    let rate = Tensor(learningRate)
+    try requireLearningRate(rate, in: "SGD")
+    let rate = rate
     var moved = parameters
     let gradients = try gradient.flattened.map { try $0.validated() }
     try moved.update(with: gradients, "SGD") { parameter, gradient, _ in
@@ -30,6 +32,12 @@ public struct SGD<Parameters: TensorTree>: Optimizer {
     parameters = moved
     counts.take()
     return true
+  }
+
+  public mutating func noteStep() { counts.take() }
+
+  public mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
+    try visitor.visit("learningRate", &rate)
   }
 }
 

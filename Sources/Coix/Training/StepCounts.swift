@@ -31,6 +31,12 @@ struct StepCounts: Sendable {
   }
 }
 
+/// Throws unless a learning rate, one number, is finite and not negative.
+func requireLearningRate(_ rate: Tensor, in optimizer: String) throws {
+  if rate.isWithin(0...Float.greatestFiniteMagnitude) { return }
+  try require(false, of: rate.scalar, "the learning rate", "finite and not negative", in: optimizer)
+}
+
 /// Throws unless a setting of an optimiser meets its requirement.
 func require(
   _ isMet: Bool, of value: some CustomStringConvertible, _ setting: String, _ requirement: String,

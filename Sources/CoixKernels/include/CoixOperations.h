@@ -23,8 +23,10 @@ typedef enum {
   COIX_PLACED = 1,
   /// It also reads what it writes.
   COIX_UPDATES = 2,
-  /// It computes nothing, but holds or not: see coix_execute.
+  /// It holds or not: see coix_execute.
   COIX_GUARDS = 4,
+  /// It writes the chunk's part of memory that all chunks have in common.
+  COIX_EXPORTS = 8,
 } coix_operation_traits;
 
 /// The kinds: constant, how many pointers it writes (at most), how many it reads, traits. This is the only list of them; each has
@@ -69,9 +71,9 @@ typedef enum {
   OP(COIX_OP_CHOLESKY, 1, 1, 0) \
   OP(COIX_OP_CHOLESKY_BACKWARD, 1, 1, COIX_UPDATES) \
   OP(COIX_OP_LOAD_ROWS, 1, 2, COIX_PLACED) \
-  OP(COIX_OP_STORE_ROWS, 1, 1, COIX_PLACED | COIX_UPDATES) \
+  OP(COIX_OP_STORE_ROWS, 1, 1, COIX_PLACED | COIX_EXPORTS) \
   OP(COIX_OP_CLEAR_PADDING, 1, 0, COIX_PLACED | COIX_UPDATES) \
-  OP(COIX_OP_SUM_ROWS, 1, 1, COIX_PLACED | COIX_UPDATES) \
+  OP(COIX_OP_SUM_ROWS, 1, 1, COIX_PLACED | COIX_EXPORTS) \
   OP(COIX_OP_SPREAD_ROWS, 1, 1, 0) \
   OP(COIX_OP_FOLD_ROWS, 1, 1, 0) \
   OP(COIX_OP_GATHER_ROWS, 1, 2, 0) \
@@ -94,7 +96,7 @@ typedef enum {
   OP(COIX_OP_FIND_RUNS, 1, 1, COIX_GUARDS) \
   OP(COIX_OP_SORT_ROWS, 2, 1, 0) \
   OP(COIX_OP_SCATTER_ROWS, 1, 3, COIX_UPDATES) \
-  OP(COIX_OP_ADAM_CORRECTIONS, 1, 1, 0) \
+  OP(COIX_OP_ADAM_CORRECTIONS, 1, 2, 0) \
   OP(COIX_OP_ADAM, 3, 5, 0) \
   OP(COIX_OP_IS_WITHIN, 0, 1, COIX_GUARDS) \
   OP(COIX_OP_IS_ZERO, 0, 1, COIX_GUARDS) \
@@ -498,15 +500,16 @@ COIX_MAKE coix_op_scatter_add_rows(const float *source, const int32_t *order, co
                           COIX_POINTERS(destination, (void *)source, (void *)order, (void *)offsets),
                           COIX_SIZES(targets, elements)};
 }
-/// out[0 ..< 2] = 1 - beta1^t and 1 - beta2^t, t = *steps + 1: see coix_adam.
-COIX_MAKE coix_op_adam_corrections(const float *steps, float beta1, float beta2, float *out) {
-  return (coix_operation){COIX_OP_ADAM_CORRECTIONS, 0, 1, .numbers = {beta1, beta2}, COIX_POINTERS(out, (void *)steps)};
+/// out[0 ..< 3] = 1 - beta1^t, 1 - beta2^t, and the learning rate, t = *steps + 1: see coix_adam.
+COIX_MAKE coix_op_adam_corrections(const float *steps, const float *rate, float beta1, float beta2, float *out) {
+  return (coix_operation){COIX_OP_ADAM_CORRECTIONS, 0, 1, .numbers = {beta1, beta2},
+                          COIX_POINTERS(out, (void *)steps, (void *)rate)};
 }
-/// One step of Adam to new memory. `rates`: the learning rate, epsilon, beta1, beta2; `corrections`: see above.
+/// One step of Adam to new memory, with the corrections above.
 COIX_MAKE coix_op_adam(const float *parameter, const float *gradient, const float *first_moment, const float *second_moment,
                        const float *corrections, float *new_parameter, float *new_first_moment, float *new_second_moment,
-                       size_t count, float rate, double beta1, double beta2, float epsilon) {
-  coix_operation made = {COIX_OP_ADAM, 0, 1, .numbers = {rate, epsilon},
+                       size_t count, double beta1, double beta2, float epsilon) {
+  coix_operation made = {COIX_OP_ADAM, 0, 1, .numbers = {epsilon},
                          COIX_POINTERS(new_parameter, new_first_moment, new_second_moment, (void *)parameter,
                                        (void *)gradient, (void *)first_moment, (void *)second_moment, (void *)corrections),
                          COIX_SIZES(count)};

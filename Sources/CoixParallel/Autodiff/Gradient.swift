@@ -2,10 +2,19 @@ import CoixKernels
 
 /// A value and its gradient.
 public struct ValueWithGradient<Parameters: TensorTree>: Sendable {
+  /// The value as a tensor: what a function that is to be compiled goes on with.
+  public private(set) var tensor: Tensor
   /// The value: one number.
-  public let value: Float
+  public var value: Float { tensor.scalar }
   /// Its derivative with respect to each parameter, in the parameters' own structure.
-  public let gradient: Parameters
+  public private(set) var gradient: Parameters
+}
+
+extension ValueWithGradient: TensorTree {
+  public mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
+    try visitor.visit("value", &tensor)
+    try visitor.visit("gradient", &gradient)
+  }
 }
 
 /// The value of `body` at `parameters`, and its gradient by reverse-mode differentiation.
@@ -39,7 +48,8 @@ public func valueWithGradient<Parameters: TensorTree>(
 public func valueWithGradient<Parameters: TensorTree, Besides>(
   at parameters: Parameters, workers: Workers = .standard, _ body: (Parameters) throws -> (Tensor, Besides)
 ) throws -> (ValueWithGradient<Parameters>, Besides) {
-  guard ExecutionContext.current == nil else {
+  let outer = ExecutionContext.current
+  guard outer?.isCaller ?? true, outer?.tape == nil else {
     throw CoixError.gradient("a gradient within a program or another gradient computation is not supported")
   }
   let pool = BufferPool.borrow()
@@ -48,6 +58,7 @@ public func valueWithGradient<Parameters: TensorTree, Besides>(
   // Stages and the tape refer to each other. Giving the tape back breaks that cycle, also after an error.
   defer { pool.giveTape(tape) }
   let context = ExecutionContext(pool: pool, tape: tape, team: workers.team, isCaller: true)
+  context.recording = outer?.recording
   return try context.withCurrent {
     let tracked = try parameters.mapTensors { tensor in
       let plain = try tensor.validated()
@@ -69,6 +80,6 @@ public func valueWithGradient<Parameters: TensorTree, Besides>(
       try context.throwFailure()
     }
     let gradient = try tracked.mapTensors { tape.gradient(of: $0.node) ?? .zeros($0.shape) }
-    return (ValueWithGradient(value: value.scalar, gradient: gradient), besides)
+    return (ValueWithGradient(tensor: value.detached, gradient: gradient), besides)
   }
 }

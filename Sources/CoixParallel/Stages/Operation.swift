@@ -64,6 +64,8 @@ extension coix_operation {
   var callNumber: Int { sizes.0 }
   /// Whether the operations behind it run on the rows of another chunk.
   var isEntry: Bool { code == UInt16(COIX_OP_ENTER.rawValue) }
-  /// Whether it computes nothing, but holds or not.
+  /// Whether it writes the chunk's part of memory that all chunks have in common.
+  var isExport: Bool { traits & Int32(COIX_EXPORTS.rawValue) != 0 }
+  /// Whether it holds or not.
   var isGuard: Bool { traits & Int32(COIX_GUARDS.rawValue) != 0 }
 }

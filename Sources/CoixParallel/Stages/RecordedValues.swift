@@ -150,7 +150,7 @@ struct RecordedValues {
       for (position, place) in written(by: index).enumerated() {
         if place.value >= 0 {
           isWritten[place.value] = true
-        } else if !operations[index].isPlaced && !operations[index].isCall
+        } else if !operations[index].isExport && !operations[index].isCall
           && operations[index].withPointers({ $0[position] != nil })
         {
           // Nothing but what leaves a chunk may be written to memory that was there before.
@@ -178,7 +178,7 @@ struct RecordedValues {
       let leads =
         (operationVaries[index] && (operation.isGuard || operation.isEntry))
         || written(by: index).contains {
-          $0.value >= 0 ? isNeeded[$0.value] : operation.isUpdate && operation.isPlaced
+          $0.value >= 0 ? isNeeded[$0.value] : operation.isExport
         }
       guard leads || operation.isEntry else { continue }
       isLive[index] = true

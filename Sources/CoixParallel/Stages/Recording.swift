@@ -94,6 +94,9 @@ final class Recording {
     return pages[page].pointer.withMemoryRebound(to: coix_key.self, capacity: Self.pageKeys) { $0 + position }
   }
 
+  /// What owns the keys.
+  var pageOwners: [AnyObject] { pages.map(\.storage) }
+
   /// A place for a new key, and its address; nil if there is no memory for it.
   func makeKey() -> (place: KeyPlace, address: UnsafeMutablePointer<coix_key>)? {
     if keyCount == pages.count * Self.pageKeys {

@@ -6,8 +6,36 @@ extension Tensor {
 
   /// The first number of a uniform tensor that is NaN or of greater magnitude than a limit.
   package func firstNumber(above limit: Float) -> Float? {
+    if isWithin(-limit...limit) { return nil }
     let position = coix_first_above(pointer, shape.elementCount, limit)
     return position < 0 ? nil : pointer[Int(position)]
+  }
+
+  /// Whether every number of a uniform tensor is in a range.
+  package func isWithin(_ range: ClosedRange<Float>) -> Bool {
+    coix_op_is_within(pointer, range.lowerBound, range.upperBound, shape.elementCount).holds()
+  }
+}
+
+/// What a step of Adam needs besides its tensors: the corrections of its moments, and the learning rate.
+package struct AdamRates {
+  fileprivate let corrections: Tensor
+  fileprivate let beta1, beta2: Double
+  fileprivate let epsilon: Float
+
+  /// - Parameters:
+  ///   - steps: how many steps have been taken before, one number.
+  ///   - rate: the learning rate, one number.
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  package init(
+    steps: Tensor, rate: Tensor, beta1: Double, beta2: Double, epsilon: Float
+  ) throws(CoixError) {
+    guard let corrections = Tensor(undefined: [3]) else { throw Storage.lastRefusal }
+    // Powers of betas in single precision, as in optax: for the first steps, double precision would change the
+    // fifth digit.
+    coix_op_adam_corrections(steps.pointer, rate.pointer, Float(beta1), Float(beta2), corrections.pointer).run()
+    self.corrections = corrections
+    (self.beta1, self.beta2, self.epsilon) = (beta1, beta2, epsilon)
   }
 }
 
@@ -16,27 +44,17 @@ extension Tensor {
 /// - Throws: ``CoixError/memory(what:bytes:)``.
 package func adamStep(
   _ parameter: inout Tensor, _ gradient: Tensor, _ firstMoment: inout Tensor, _ secondMoment: inout Tensor,
-  _ rate: Float,
-  _ beta1: Double, _ beta2: Double, _ epsilon: Float, _ correction1: Float, _ correction2: Float
-) throws {
-  try parameter.makeUnique()
-  try firstMoment.makeUnique()
-  try secondMoment.makeUnique()
-  coix_adam(
-    parameter.pointer, gradient.pointer, firstMoment.pointer, secondMoment.pointer,
-    parameter.shape.elementCount, rate, beta1, beta2, epsilon, correction1, correction2)
-}
-
-extension Tensor {
-  /// Makes sure that no other tensor shares this tensor's buffer, by a copy if need be.
-  ///
-  /// - Throws: ``CoixError/memory(what:bytes:)`` if there is no memory for a buffer of its own.
-  fileprivate mutating func makeUnique() throws(CoixError) {
-    if isKnownUniquelyReferenced(&storage) && storage.isPlain && node < 0 { return }
-    guard let copy = Tensor(undefined: shape) else { throw Storage.lastRefusal }
-    copy.pointer.update(from: pointer, count: shape.elementCount)
-    self = copy
-  }
+  _ rates: AdamRates
+) throws(CoixError) {
+  guard let newParameter = Tensor(undefined: parameter.shape), let first = Tensor(undefined: parameter.shape),
+    let second = Tensor(undefined: parameter.shape)
+  else { throw Storage.lastRefusal }
+  coix_op_adam(
+    parameter.pointer, gradient.pointer, firstMoment.pointer, secondMoment.pointer, rates.corrections.pointer,
+    newParameter.pointer, first.pointer, second.pointer, parameter.shape.elementCount, rates.beta1,
+    rates.beta2, rates.epsilon
+  ).run()
+  (parameter, firstMoment, secondMoment) = (newParameter, first, second)
 }
 
 extension TensorTree {

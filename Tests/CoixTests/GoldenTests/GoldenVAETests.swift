@@ -96,16 +96,15 @@ private struct GoldenVAE: Sendable {
 
     let initial = VAE(
       encoder: try Self.perceptron("encoder", data), decoder: try Self.perceptron("decoder", data))
-    var training = VAETraining(
+    let training = VAETraining(
       initial, data: try data.input("train").tensor, batch: batch, learningRate: 1e-2, key: try run.seedKey())
     var losses: [Float] = []
     var vaes = [initial]
     var firstGradient = initial
     for step in 0..<steps {
-      let (loss, gradient) = try training.advanceWithGradient()
-      if step == 0 { firstGradient = gradient }
-      losses.append(loss)
-      vaes.append(training.vae)
+      if step == 0 { firstGradient = try training.lossAndGradient().gradient }
+      losses.append(try training.advance())
+      vaes.append(try training.vae)
     }
     (self.losses, self.vaes, self.firstGradient, self.training) = (losses, vaes, firstGradient, training)
   }

@@ -360,7 +360,7 @@ import Testing
   @Test func aFewStepsOfTraining() throws {
     let data = Draw(key: 4, shape: [500, 2]).normal()
     func losses(_ threads: Int) throws -> [Float] {
-      var training = VAETraining(
+      let training = VAETraining(
         VAE(key: 3), data: data, batch: 300, key: 1, workers: try Workers(threads: threads))
       return try (0..<30).map { _ in try training.advance() }
     }

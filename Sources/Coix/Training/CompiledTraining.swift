@@ -1,0 +1,148 @@
+import CoixParallel
+
+/// Training, one step after another: a loss, its gradient, and an optimiser's step, recorded at the first step and
+/// replayed afterwards; see `compile`.
+///
+/// ```swift
+/// let training = CompiledTraining(VAE(key: 0), by: Adam(for: vae)) { vae, batch, key in
+///   try evaluate(vae.inference(plate), seed: key, options: options)(batch).metrics.loss
+/// }
+/// for step in 1...1_000 {
+///   let loss = try training.step(batch(step), key: key.folded(in: step))
+/// }
+/// let trained = try training.parameters
+/// ```
+///
+/// Parameters and the optimiser's state stay in the recording's memory from step to step. It is used by one thread
+/// at a time.
+public final class CompiledTraining<Rule: Optimizer, Data: TensorTree> {
+  public typealias Parameters = Rule.Parameters
+
+  private let loss: (Parameters, Data, PRNGKey) throws -> Tensor
+  private let workers: Workers
+  private let checkedEvery: Int?
+  private var program: StepProgram?
+  /// Parameters and optimiser. While there is a program, the numbers of their tensors are there, and not here.
+  private var state: State
+  private var stepCount = 0
+  /// Steps in a row that the program could not take.
+  private var failedInARow = 0
+  private static var patience: Int { 3 }
+
+  private struct State: TensorTree {
+    var parameters: Parameters
+    var optimizer: Rule
+
+    mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
+      try visitor.visit("parameters", &parameters)
+      try visitor.visit("optimizer", &optimizer)
+    }
+  }
+
+  /// Training that starts from some parameters.
+  ///
+  /// - Parameters:
+  ///   - parameters: where the training starts.
+  ///   - optimizer: the rule that takes the steps.
+  ///   - workers: the threads for tensor operations outside of evaluations.
+  ///   - checkedEvery: every so many steps the functions themselves run, too, and the bits are compared. nil for
+  ///     never.
+  ///   - loss: the loss of parameters, for a step's data and key.
+  public init(
+    _ parameters: Parameters, by optimizer: Rule, workers: Workers = .standard, checkedEvery: Int? = nil,
+    loss: @escaping (Parameters, Data, PRNGKey) throws -> Tensor
+  ) {
+    state = State(parameters: parameters, optimizer: optimizer)
+    self.workers = workers
+    self.checkedEvery = checkedEvery.map { max($0, 1) }
+    self.loss = loss
+  }
+
+  /// The parameters after the steps so far.
+  ///
+  /// - Throws: `CoixError.memory(what:bytes:)`.
+  public var parameters: Parameters { get throws { try currentState().parameters } }
+
+  /// The optimiser after the steps so far.
+  ///
+  /// - Throws: `CoixError.memory(what:bytes:)`.
+  public var optimizer: Rule { get throws { try currentState().optimizer } }
+
+  /// Goes on with another optimiser for the same parameters, for example one with another learning rate.
+  ///
+  /// - Throws: `CoixError.memory(what:bytes:)`.
+  public func setOptimizer(_ optimizer: Rule) throws {
+    state = State(parameters: try parameters, optimizer: optimizer)
+    program?.setState(state.flattened)
+  }
+
+  /// Takes a step.
+  ///
+  /// - Returns: the loss, before the step.
+  /// - Throws: what the loss and the optimiser throw; `CoixError.memory(what:bytes:)`;
+  ///   `CoixError.illFormedProgram(_:)` if a check finds that the recording does not give the loss's own numbers.
+  @discardableResult
+  public func step(_ data: Data, key: some RandomSeed) throws -> Float {
+    try Task.checkCancellation()
+    let key = key.prngKey
+    stepCount += 1
+    guard let program, program.fitsBehindState(data.flattened) else { return try record(data, key) }
+    let isChecked = checkedEvery.map(stepCount.isMultiple) ?? false
+    let before = isChecked ? try currentState() : nil
+    guard try program.run(data.flattened, keys: [key]) else { return try runEagerly(data, key) }
+    failedInARow = 0
+    state.optimizer.noteStep()
+    if var own = before {
+      let (value, _) = try advance(&own, data, key)
+      try requireSameBits(
+        try currentState().namedTensors + [("loss", Tensor(program.number(0)))], own.flattened + [value])
+    }
+    return program.number(0)
+  }
+
+  private func currentState() throws -> State {
+    guard let program else { return state }
+    return try state.replacingTensors(by: program.state())
+  }
+
+  /// The step itself.
+  private func advance(_ state: inout State, _ data: Data, _ key: PRNGKey) throws -> (loss: Tensor, isTaken: Bool) {
+    let result = try valueWithGradient(at: state.parameters, workers: workers) { try loss($0, data, key) }
+    let isTaken = try state.optimizer.update(&state.parameters, along: result.gradient)
+    return (result.tensor, isTaken)
+  }
+
+  /// A step that does not go the recorded way: one that is skipped, for example.
+  private func runEagerly(_ data: Data, _ key: PRNGKey) throws -> Float {
+    var current = try currentState()
+    let (value, _) = try advance(&current, data, key)
+    state = current
+    failedInARow += 1
+    if failedInARow < Self.patience { program?.setState(current.flattened) } else { program = nil }
+    return value.scalar
+  }
+
+  private func record(_ data: Data, _ key: PRNGKey) throws -> Float {
+    let current = try currentState()
+    program = nil
+    state = current
+    var (next, isTaken) = (current, true)
+    let states = current.flattened
+    let (results, made) = try StepProgram.record(
+      states + data.flattened, stateCount: states.count, keys: [key], workers: workers
+    ) { inputs, keys in
+      next = try current.replacingTensors(by: inputs)
+      let data = try data.replacingTensors(by: Array(inputs[states.count...]))
+      let (value, taken) = try advance(&next, data, keys[0])
+      isTaken = taken
+      return next.flattened + [value]
+    }
+    state = try next.replacingTensors(by: results)
+    if isTaken, let made {
+      made.setState(results)
+      program = made
+    }
+    failedInARow = 0
+    return results[results.count - 1].scalar
+  }
+}

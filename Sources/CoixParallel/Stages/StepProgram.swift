@@ -1,0 +1,195 @@
+import CoixKernels
+import Foundation
+
+/// A function of tensors and keys that has been recorded whole: operations, and the stages of many chunks
+/// between them.
+///
+/// It has memory of its own for its inputs, and one arena for what it computes; a run allocates nothing but its
+/// results. Some inputs are its *state*: each run leaves their new values there for the next one.
+package final class StepProgram {
+  /// An output: where its numbers are, and its shape.
+  private struct Output {
+    let pointer: UnsafeMutablePointer<Float>
+    let shape: Shape
+  }
+
+  private let operations: [Operation]
+  private let calls: [Recording.Call]
+  private let arena: UnsafeMutableRawPointer
+  private let owners: [AnyObject]
+  private let forms: [InputForm]
+  private let inputs: [Tensor]
+  private let keys: [UnsafeMutablePointer<coix_key>]
+  private let outputs: [Output]
+  private let stateCount: Int
+
+  /// What must be the same of an input for the recording to hold.
+  private struct InputForm: Equatable {
+    let shape: Shape
+    let plate: String?
+    let rows: Int
+
+    /// nil for an input that cannot be one of a recording.
+    init?(_ tensor: Tensor) {
+      guard !tensor.isBatched, !tensor.isPoisoned else { return nil }
+      shape = tensor.shape
+      let mapping = tensor.storage.mapping
+      guard mapping?.index == nil, mapping?.axes ?? .all == .all else { return nil }
+      plate = mapping?.plate
+      rows = mapping?.sourceRows ?? 0
+    }
+
+    /// How many numbers the input has.
+    var count: Int { shape.elementCount * (plate == nil ? 1 : rows) }
+  }
+
+  /// The results of a function, and a program for it; nil if the function cannot be recorded, since it reads
+  /// numbers that it then decides by, for example.
+  ///
+  /// - Parameters:
+  ///   - inputs: the function's arguments. The first of them are the state.
+  ///   - stateCount: how many they are. So many of the first results are their new values.
+  ///   - body: the function. It is called once.
+  /// - Throws: what `body` throws.
+  package static func record(
+    _ inputs: [Tensor], stateCount: Int = 0, keys: [PRNGKey], workers: Workers,
+    _ body: ([Tensor], [PRNGKey]) throws -> [Tensor]
+  ) throws -> (results: [Tensor], program: StepProgram?) {
+    let forms = inputs.compactMap(InputForm.init)
+    guard forms.count == inputs.count, ExecutionContext.current == nil else {
+      return (try body(inputs, keys), nil)
+    }
+    let pool = BufferPool.borrow()
+    defer { BufferPool.handBack(pool) }
+    let context = ExecutionContext(pool: pool, tape: nil, team: workers.team, isCaller: true)
+    let recording = Recording()
+    context.recording = recording
+    return try context.withCurrent {
+      let own = try zip(inputs, forms).map { try ownCopy(of: $0, $1) }
+      let ownKeys = keys.compactMap { $0.asInput(of: recording) }
+      guard ownKeys.count == keys.count else { throw Storage.lastRefusal }
+      let results = try body(own, ownKeys.map(\.key)).map { try $0.validated().detached }
+      try context.throwFailure()
+      context.recording = nil
+      let program = StepProgram(
+        recording, forms, own, stateCount: stateCount, keys: ownKeys.map(\.address), results)
+      return (try results.map { try copy(of: $0.pointer, $0.shape) }, program)
+    }
+  }
+
+  /// A copy of an input, in memory that only the program has.
+  private static func ownCopy(of input: Tensor, _ form: InputForm) throws(CoixError) -> Tensor {
+    let copy = try copy(of: input.pointer, Shape(form.count))
+    let whole = form.plate == nil ? copy.viewed(as: form.shape) : copy.viewed(as: Shape(form.rows).appending(form.shape))
+    return form.plate.map { whole.mapped(plate: $0) } ?? whole
+  }
+
+  private static func copy(of source: UnsafeMutablePointer<Float>, _ shape: Shape) throws(CoixError) -> Tensor {
+    guard let copy = Tensor(undefined: shape) else { throw Storage.lastRefusal }
+    copy.write { $0.update(from: source, count: shape.elementCount) }
+    return copy
+  }
+
+  private init?(
+    _ recording: Recording, _ forms: [InputForm], _ inputs: [Tensor], stateCount: Int,
+    keys: [UnsafeMutablePointer<coix_key>], _ results: [Tensor]
+  ) {
+    let varying = inputs.map { UnsafeRawPointer($0.pointer) } + keys.map { UnsafeRawPointer($0) }
+    let values = RecordedValues(recording, variation: .inputs(varying))
+    let addresses = Set(inputs.map(\.pointer))
+    guard values.areComplete, results.allSatisfy({ !$0.isBatched && !$0.isMapped }), results.count >= stateCount,
+      // A new state that is another input as it came in would need an order of copies.
+      zip(results, inputs).prefix(stateCount).allSatisfy({
+        $0.shape == $1.shape && ($0.pointer == $1.pointer || !addresses.contains($0.pointer))
+      })
+    else { return nil }
+    let wanted = results.map { values.number(of: $0.pointer) }
+    let isLive = values.liveOperations(wanted: wanted)
+    let live = recording.operations.indices.filter { isLive[$0] && (values.varies($0) || recording.operations[$0].isEntry) }
+    let layout = values.layout(of: isLive.indices.map { isLive[$0] && values.varies($0) }, wanted: wanted)
+    let relocatable = values.relocated(live, layout)
+    guard let arena = Memory.buffer(bytes: layout.bytes) else { return nil }
+    var operations = relocatable.placed(in: arena)
+    outputs = zip(results, wanted).map { result, value in
+      let offset = value >= 0 ? layout.offsets[value] : nil
+      let pointer = offset.map { (arena + $0).assumingMemoryBound(to: Float.self) } ?? result.pointer
+      return Output(pointer: pointer, shape: result.shape)
+    }
+    for (output, input) in zip(outputs, inputs).prefix(stateCount) where output.pointer != input.pointer {
+      operations.append(
+        coix_op_copy(output.pointer, 0, 1, input.pointer, 0, 1, input.shape.elementCount))
+    }
+    self.operations = operations
+    self.arena = arena
+    self.forms = forms
+    self.inputs = inputs
+    self.stateCount = stateCount
+    self.keys = keys
+    calls = recording.calls
+    owners =
+      recording.owners + values.owners(of: isLive, layout, wanted: wanted) + results.map(\.storage)
+      + recording.pageOwners
+  }
+
+  deinit { free(arena) }
+
+  /// Whether the program is for inputs of these shapes.
+  package func fits(_ inputs: [Tensor]) -> Bool {
+    inputs.count == forms.count && zip(inputs, forms).allSatisfy { InputForm($0) == $1 }
+  }
+
+  /// The same of the inputs behind the state.
+  package func fitsBehindState(_ inputs: [Tensor]) -> Bool {
+    inputs.count == forms.count - stateCount
+      && zip(inputs, forms.dropFirst(stateCount)).allSatisfy { InputForm($0) == $1 }
+  }
+
+  /// The state.
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  package func state() throws(CoixError) -> [Tensor] {
+    var state: [Tensor] = []
+    for input in inputs.prefix(stateCount) { state.append(try Self.copy(of: input.pointer, input.shape)) }
+    return state
+  }
+
+  /// Puts another state in the place of the program's; the shapes must be the same.
+  package func setState(_ state: [Tensor]) {
+    for (own, given) in zip(inputs, state).prefix(stateCount) {
+      own.pointer.update(from: given.pointer, count: given.shape.elementCount)
+    }
+  }
+
+  /// Runs the program with its state, and with these other inputs and keys, of shapes that fit.
+  ///
+  /// - Returns: whether it has run to the end. If not, the numbers are such that the function would have taken
+  ///   another way; the state is as it was.
+  package func run(_ others: [Tensor], keys: [PRNGKey]) throws -> Bool {
+    for (index, given) in others.enumerated() {
+      inputs[stateCount + index].pointer.update(from: given.pointer, count: forms[stateCount + index].count)
+    }
+    for (own, key) in zip(self.keys, keys) { own.pointee = coix_key(word0: key.word0, word1: key.word1) }
+    return try operations.withUnsafeBufferPointer { operations in
+      guard let first = operations.baseAddress else { return true }
+      var next = 0
+      while true {
+        next += coix_execute(first + next, operations.count - next, nil)
+        if next == operations.count { return true }
+        guard first[next].isCall, try calls[first[next].callNumber].body() else { return false }
+        next += 1
+      }
+    }
+  }
+
+  /// The first number of a result that is not part of the state.
+  package func number(_ result: Int) -> Float { outputs[stateCount + result].pointer.pointee }
+
+  /// The results of the last run, without the state.
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  package func results() throws(CoixError) -> [Tensor] {
+    var results: [Tensor] = []
+    for output in outputs.dropFirst(stateCount) { results.append(try Self.copy(of: output.pointer, output.shape)) }
+    return results
+  }
+}
