@@ -31,6 +31,29 @@ static bool load_short_rows(const float *restrict source, float *restrict destin
 }
 #undef TRANSPOSE
 
+/// Loads rows of n elements through an index.
+#define GATHER(n)                                                                                  \
+  for (size_t r = 0; r < valid_rows; r++) {                                                        \
+    const float *from = source + (size_t)index[r] * (n);                                           \
+    for (size_t e = 0; e < (n); e++) destination[e * rows + r] = from[e];                          \
+  }
+
+/// Loads rows of one to four elements through an index; returns false for other lengths.
+static bool gather_short_rows(const float *restrict source, const int32_t *restrict index, float *restrict destination,
+                              size_t valid_rows, size_t rows, size_t elements) {
+  switch (elements) {
+    case 1: GATHER(1); break;
+    case 2: GATHER(2); break;
+    case 3: GATHER(3); break;
+    case 4: GATHER(4); break;
+    default: return false;
+  }
+  for (size_t e = 0; e < elements; e++)
+    for (size_t r = valid_rows; r < rows; r++) destination[e * rows + r] = destination[e * rows + valid_rows - 1];
+  return true;
+}
+#undef GATHER
+
 /// Loads the rows numbered in `row_numbers`, or, if that is NULL, those from `first_row` on; through an
 /// index if there is one.
 static void load_tiles(const float *source, const int32_t *index, const uint64_t *row_numbers, float *destination,
@@ -51,7 +74,9 @@ static void load_tiles(const float *source, const int32_t *index, const uint64_t
 void coix_load_rows(const float *source, const int32_t *index, float *destination,
                     size_t first_row, size_t valid_rows, size_t rows, size_t elements) {
   if (valid_rows == 0) return;
-  if (!index && load_short_rows(source + first_row * elements, destination, valid_rows, rows, elements)) return;
+  if (index ? gather_short_rows(source, index + first_row, destination, valid_rows, rows, elements)
+            : load_short_rows(source + first_row * elements, destination, valid_rows, rows, elements))
+    return;
   load_tiles(source, index, NULL, destination, first_row, valid_rows, rows, elements);
 }
 
@@ -172,13 +197,13 @@ void coix_gather_rows(const float *source, const int32_t *index, float *destinat
   }
 }
 
-/// Adds up the rows of targets [begin, end). Without an order, rows are in that of their targets already.
-static inline void scatter_range(const float *source, const int32_t *order, const int32_t *offsets, float *destination,
-                                 size_t begin, size_t end, size_t elements) {
+/// Adds up the rows of targets [begin, end).
+static void scatter_block(const float *source, const int32_t *order, const int32_t *offsets, float *destination,
+                          size_t begin, size_t end, size_t elements) {
   for (size_t t = begin; t < end; t++) {
     const int32_t first = offsets[t], last = offsets[t + 1];
     float *to = destination + t * elements;
-#define FROM(k) (source + (size_t)(order ? order[k] : (k)) * elements)
+#define FROM(k) (source + (size_t)order[k] * elements)
     if ((size_t)(last - first) <= SHORT_SUM) {
       for (int32_t k = first; k < last; k++)
         for (size_t e = 0; e < elements; e++) to[e] += FROM(k)[e];
@@ -195,17 +220,6 @@ static inline void scatter_range(const float *source, const int32_t *order, cons
   }
 }
 
-/// The same; short rows in order have loops of their own.
-static void scatter_block(const float *source, const int32_t *order, const int32_t *offsets, float *destination,
-                          size_t begin, size_t end, size_t elements) {
-  switch (order ? 0 : elements) {
-    case 1: scatter_range(source, NULL, offsets, destination, begin, end, 1); break;
-    case 2: scatter_range(source, NULL, offsets, destination, begin, end, 2); break;
-    case 4: scatter_range(source, NULL, offsets, destination, begin, end, 4); break;
-    default: scatter_range(source, order, offsets, destination, begin, end, elements);
-  }
-}
-
 /// Targets or rows that a thread takes at a time.
 #define BLOCK ((size_t)4096)
 
@@ -217,30 +231,76 @@ void coix_scatter_add_rows(const float *source, const int32_t *order, const int3
            scatter_block(source, order, offsets, destination, b * BLOCK, coix_min(targets, (b + 1) * BLOCK), elements));
 }
 
-/// Where the targets that rows [begin, end) are the first to reach begin; 0 if a row's target is less than the one before.
-static int find_runs(const int32_t *index, size_t begin, size_t end, int32_t *offsets) {
-  int32_t before = begin ? index[begin - 1] : -1;
-  for (size_t r = begin; r < end; r++) {
-    if (index[r] < before) return 0;
-    for (int32_t t = before; t < index[r]; t++) offsets[t + 1] = (int32_t)r;
-    before = index[r];
+/// The sum of rows [first, last) in double.
+static void sum_long_run(const float *source, float *to, size_t first, size_t last, size_t elements) {
+  for (size_t start = 0; start < elements; start += SUMS) {
+    const size_t count = coix_min(SUMS, elements - start);
+    double sums[SUMS] = {0};
+    for (size_t r = first; r < last; r++)
+      for (size_t e = 0; e < count; e++) sums[e] += (double)source[r * elements + start + e];
+    for (size_t e = 0; e < count; e++) to[start + e] = (float)sums[e];
   }
-  return 1;
 }
 
-int coix_find_runs(const int32_t *index, size_t count, size_t targets, int32_t *offsets, int team) {
-  const size_t blocks = coix_blocks(count, BLOCK);
-  int ascending = 1;
-  const int threads = coix_team_for((double)count, team);
-  if (threads <= 1) {
-    ascending = find_runs(index, 0, count, offsets);
-  } else {
-#pragma omp parallel for schedule(static) num_threads(threads) reduction(&& : ascending)
-    for (size_t b = 0; b < blocks; b++)
-      ascending = find_runs(index, b * BLOCK, coix_min(count, (b + 1) * BLOCK), offsets) && ascending;
+/// Adds up the runs of rows of one target that start in [begin, end). Each row stores its run's sum so far: how long runs are
+/// cannot be foretold, and a wrong guess would cost more than a store.
+static inline void scatter_runs(const float *source, const int32_t *index, float *destination, size_t begin, size_t end,
+                                size_t count, size_t elements, float *sum) {
+  size_t r = begin;
+  while (r > 0 && r < end && index[r] == index[r - 1]) r++; // a run that started before
+  size_t first = r;
+  for (; r < count; r++) {
+    const bool continues = r > first && index[r] == index[r - 1];
+    if (r >= end && !continues) break;
+    first = continues ? first : r;
+    float *to = destination + (size_t)index[r] * elements;
+    for (size_t e = 0; e < elements; e++) {
+      sum[e] = (continues ? sum[e] : 0.0f) + source[r * elements + e];
+      to[e] = sum[e];
+    }
+    if (r - first == SHORT_SUM) {
+      while (r + 1 < count && index[r + 1] == index[first]) r++;
+      sum_long_run(source, to, first, r + 1, elements);
+      first = r + 1;
+    }
   }
-  for (size_t t = count ? (size_t)index[count - 1] + 1 : 0; t <= targets; t++) offsets[t] = (int32_t)count;
-  return ascending;
+}
+
+static void scatter_runs_block(const float *source, const int32_t *index, float *destination, size_t begin, size_t end,
+                               size_t count, size_t elements) {
+  float sum[4];
+  switch (elements) {
+    case 1: scatter_runs(source, index, destination, begin, end, count, 1, sum); break;
+    case 2: scatter_runs(source, index, destination, begin, end, count, 2, sum); break;
+    case 3: scatter_runs(source, index, destination, begin, end, count, 3, sum); break;
+    case 4: scatter_runs(source, index, destination, begin, end, count, 4, sum); break;
+    default:
+      for (size_t r = begin; r < count; r++) {
+        size_t first = r;
+        if (r > 0 && index[r] == index[r - 1]) continue;
+        if (r >= end) break;
+        float *to = destination + (size_t)index[r] * elements;
+        while (r + 1 < count && index[r + 1] == index[first]) r++;
+        if (r - first >= SHORT_SUM) {
+          sum_long_run(source, to, first, r + 1, elements);
+          continue;
+        }
+        for (size_t k = first; k <= r; k++)
+          for (size_t e = 0; e < elements; e++) to[e] += source[k * elements + e];
+      }
+  }
+}
+
+void coix_scatter_add_runs(const float *source, const int32_t *index, float *destination, size_t count, size_t elements,
+                           int team) {
+  COIX_FOR(b, coix_blocks(count, BLOCK), coix_team_for((double)count * (2.0 + 0.5 * (double)elements), team),
+           scatter_runs_block(source, index, destination, b * BLOCK, coix_min(count, (b + 1) * BLOCK), count, elements));
+}
+
+int coix_ascends(const int32_t *index, size_t count) {
+  int falls = 0;
+  for (size_t r = 1; r < count; r++) falls |= index[r] < index[r - 1];
+  return !falls;
 }
 
 void coix_sort_rows(const int32_t *index, size_t count, size_t targets, int32_t *order, int32_t *offsets) {

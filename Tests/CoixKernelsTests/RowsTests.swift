@@ -143,31 +143,45 @@ import Testing
         coix_scatter_add_rows(gradient, order, sorted, out, targets, elements, 1)
       }
       for team: Int32 in [1, 2, 3] {
-        var offsets = [Int32](repeating: -1, count: targets + 1)
-        #expect(coix_find_runs(index, count, targets, &offsets, team) == 1)
-        #expect(offsets == sorted)
         let sums = output(targets * elements) { out in
           coix_fill(out, 0, targets * elements, 1)
-          coix_scatter_add_rows(gradient, nil, offsets, out, targets, elements, team)
+          coix_scatter_add_runs(gradient, index, out, count, elements, team)
         }
         #expect(sameBits(sums, want))
-        var shuffled = index
-        guard count > 1, index.first != index.last else { continue }
-        shuffled.swapAt(0, count - 1)
-        #expect(coix_find_runs(shuffled, count, targets, &offsets, team) == 0)
       }
+      #expect(coix_ascends(index, count) == 1)
+      guard count > 1, index.first != index.last else { continue }
+      var shuffled = index
+      shuffled.swapAt(0, count - 1)
+      #expect(coix_ascends(shuffled, count) == 0)
     }
   }
 
-  /// So many rows that a team shares them.
-  @Test(arguments: [1, 2, 3] as [Int32]) func runsOfALongIndex(team: Int32) {
-    let (count, targets) = (150_000, 100_001)
-    let index = (0..<count).map { Int32($0 * 2 / 3) }
-    var offsets = [Int32](repeating: -1, count: targets + 1)
-    #expect(coix_find_runs(index, count, targets, &offsets, team) == 1)
-    for target in 0...targets {
-      let first = min((target * 3 + 1) / 2, count)
-      #expect(Int(offsets[target]) == first)
+  /// So many rows that a team shares them, with runs of more than sixty-four rows, also across the borders of
+  /// what a thread takes at a time.
+  @Test(arguments: [1, 2, 3, 5]) func runsOfALongIndex(elements: Int) {
+    let (count, targets) = (150_000, 40_001)
+    var random = SplitMix(seed: 53)
+    var index: [Int32] = []
+    var target: Int32 = 0
+    while index.count < count {
+      let copies = [0, 1, 1, 1, 2, 3, 64, 65, 5_000].randomElement(using: &random) ?? 1
+      index += Array(repeating: target, count: min(copies, count - index.count))
+      target = min(target + 1, Int32(targets - 1))
+    }
+    let source = random.floats(count * elements)
+    var (order, offsets) = ([Int32](repeating: -1, count: count), [Int32](repeating: -1, count: targets + 1))
+    coix_sort_rows(index, count, targets, &order, &offsets)
+    let want = output(targets * elements) { out in
+      coix_fill(out, 0, targets * elements, 1)
+      coix_scatter_add_rows(source, order, offsets, out, targets, elements, 1)
+    }
+    for team: Int32 in [1, 2, 3] {
+      let sums = output(targets * elements) { out in
+        coix_fill(out, 0, targets * elements, 1)
+        coix_scatter_add_runs(source, index, out, count, elements, team)
+      }
+      #expect(sameBits(sums, want))
     }
   }
 

@@ -376,13 +376,15 @@ void coix_fold_rows(const float *source, size_t rows, float *destination, size_t
 void coix_gather_rows(const float *source, const int32_t *index, float *destination,
                       size_t count, size_t elements, int team);
 /// destination[index[r], e] += source[r, e] in ascending order of r for each target; sums of more than 64 rows are in double.
-/// destination: [targets, elements], zeroed by the caller. `order` and `offsets` come from coix_sort_rows; without an order,
-/// `offsets` comes from coix_find_runs. Each target row is owned by one thread.
+/// destination: [targets, elements], zeroed by the caller. `order` and `offsets` come from coix_sort_rows. Each target row is
+/// owned by one thread.
 void coix_scatter_add_rows(const float *source, const int32_t *order, const int32_t *offsets, float *destination,
                            size_t targets, size_t elements, int team);
-/// The offsets of coix_sort_rows for an ascending index, whose rows are in the order of their targets already. Returns 1; for
-/// any other index it returns 0, and the offsets have no meaning.
-int coix_find_runs(const int32_t *index, size_t count, size_t targets, int32_t *offsets, int team);
+/// The same for an ascending index, whose rows are in the order of their targets already.
+void coix_scatter_add_runs(const float *source, const int32_t *index, float *destination, size_t count, size_t elements,
+                           int team);
+/// Whether an index ascends (it may stay the same from row to row).
+int coix_ascends(const int32_t *index, size_t count);
 /// Stable counting sort of rows by target: order[offsets[t] ..< offsets[t + 1]] are the rows r with index[r] == t, ascending.
 /// offsets: [targets + 1], order: [count].
 void coix_sort_rows(const int32_t *index, size_t count, size_t targets, int32_t *order, int32_t *offsets);

@@ -12,7 +12,7 @@ package final class RowIndex: Sendable {
   /// The number of rows.
   let count: Int
   private let form: Mutex<Form>
-  private let sorted = Mutex<SortedRows?>(nil)
+  private let arrangement = Mutex<(targets: Int, arrangement: RowArrangement)?>(nil)
   init(_ rows: Numbers<Int32>) {
     count = rows.count
     form = Mutex(.rows(rows))
@@ -96,14 +96,15 @@ package final class RowIndex: Sendable {
     }
   }
 
-  /// The rows sorted by target, for the backward pass. They are sorted once, however many tensors need them.
+  /// How the rows lie, for the backward pass. They are looked through, and sorted if need be, once, however many
+  /// tensors need them.
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)``.
-  func sorted(targets: Int, team: Int) throws(CoixError) -> SortedRows {
-    try sorted.withLock { (sorted) throws(CoixError) -> SortedRows in
-      if let sorted, sorted.targets == targets { return sorted }
-      let made = try SortedRows(self.rows, targets: targets, team: team)
-      sorted = made
+  func arrangement(targets: Int) throws(CoixError) -> RowArrangement {
+    try arrangement.withLock { (known) throws(CoixError) -> RowArrangement in
+      if let known, known.targets == targets { return known.arrangement }
+      let made = try RowArrangement(self.rows, targets: targets)
+      known = (targets, made)
       return made
     }
   }

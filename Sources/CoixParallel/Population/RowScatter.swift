@@ -13,11 +13,18 @@ struct RowScatter: Sendable {
     let result = Tensor.zeros(Shape(targets).appending(event))
     guard gradient.failure == nil, !result.isPoisoned else { return result }
     do throws(CoixError) {
-      let sorted = try index.sorted(targets: targets, team: team)
-      coix_op_scatter_add_rows(
-        gradient.pointer, sorted.order?.pointer, sorted.offsets.pointer, result.pointer, targets,
-        event.elementCount, Int32(team)
-      ).run()
+      let rows = try index.rows
+      switch try index.arrangement(targets: targets) {
+      case .ascending:
+        coix_op_scatter_add_runs(
+          gradient.pointer, rows.pointer, result.pointer, rows.count, event.elementCount, Int32(team)
+        ).run()
+      case .sorted(let order, let offsets):
+        coix_op_scatter_add_rows(
+          gradient.pointer, order.pointer, offsets.pointer, result.pointer, targets, event.elementCount,
+          Int32(team)
+        ).run()
+      }
       return result
     } catch {
       return Tensor(failure: error)
@@ -25,25 +32,25 @@ struct RowScatter: Sendable {
   }
 }
 
-/// Gathered rows, sorted by their target: the row that they were read from.
-struct SortedRows: Sendable {
-  /// `order[offsets[t]..<offsets[t + 1]]` are the rows that point to target t, ascending; nil if all rows are
-  /// in their targets' order already, as after most resamplings.
-  let order: Numbers<Int32>?
-  let offsets: Numbers<Int32>
-  var targets: Int { offsets.count - 1 }
+/// How gathered rows lie with respect to their targets: the rows that they were read from.
+enum RowArrangement: Sendable {
+  /// In their targets' order, as after most resamplings.
+  case ascending
+  /// In another one: `order[offsets[t]..<offsets[t + 1]]` are the rows that point to target t, ascending.
+  case sorted(order: Numbers<Int32>, offsets: Numbers<Int32>)
 
   /// - Throws: ``CoixError/memory(what:bytes:)``.
-  init(_ rows: Numbers<Int32>, targets: Int, team: Int) throws(CoixError) {
-    offsets = try Numbers(count: targets + 1, for: "the gradient of \(rows.count) gathered rows")
-    if coix_op_find_runs(rows.pointer, rows.count, targets, offsets.pointer, Int32(team)).holds() {
-      order = nil
+  init(_ rows: Numbers<Int32>, targets: Int) throws(CoixError) {
+    if coix_op_ascends(rows.pointer, rows.count).holds() {
+      self = .ascending
       return
     }
     ExecutionContext.current?.rowWork.sorts += 1
     let order: Numbers<Int32> = try Numbers(
       count: rows.count, for: "the gradient of \(rows.count) gathered rows")
+    let offsets: Numbers<Int32> = try Numbers(
+      count: targets + 1, for: "the gradient of \(rows.count) gathered rows")
     coix_op_sort_rows(rows.pointer, rows.count, targets, order.pointer, offsets.pointer).run()
-    self.order = order
+    self = .sorted(order: order, offsets: offsets)
   }
 }

@@ -1,0 +1,259 @@
+import Coix
+import ExampleModels
+import Testing
+
+/// Functions and training that are recorded once and replayed: the same bits as without.
+@Suite struct CompileTests {
+  private let data = Draw(key: 4, shape: [500, 2]).normal()
+
+  private func options(_ threads: Int) throws -> EvaluationOptions {
+    EvaluationOptions(workers: try Workers(threads: threads), keep: .metrics)
+  }
+
+  // MARK: Functions
+
+  /// A loss and its gradient: in one chunk, in many, and through a resampling.
+  @Test(arguments: [1, 3], [100, 9_000])
+  func aLossWithItsGradient(_ threads: Int, _ rows: Int) throws {
+    let options = try options(threads)
+    let plate = Plate("particle", count: rows)
+    func loss(_ parameters: ChainParameters, _ key: PRNGKey) throws -> ValueWithGradient<ChainParameters> {
+      try valueWithGradient(at: parameters) { parameters in
+        try evaluate(parameters.inference(plate, loss: .iwae), seed: key, options: options)(chainData).metrics
+          .loss
+      }
+    }
+    let compiled = compile(workers: options.workers, loss)
+    var parameters = ChainParameters()
+    for seed in 0..<4 {
+      let (own, replayed) = (try loss(parameters, PRNGKey(seed: seed)), try compiled(parameters, key: seed))
+      #expect(bits(own) == bits(replayed))
+      parameters = try parameters.mapTensors { $0 * 0.9 }
+    }
+    #expect(compiled.runCount == 1)
+  }
+
+  private func bits(_ tree: some TensorTree) -> [UInt32] {
+    tree.namedTensors.flatMap { $0.tensor.scalars.map(\.bitPattern) }
+  }
+
+  /// Data that are mapped over a plate are an argument like any other; another number of rows is recorded anew.
+  @Test func mappedDataAndOtherShapes() throws {
+    let options = try options(2)
+    func weights(_ data: Tensor, _ key: PRNGKey) throws -> Tuple<Tensor, Tensor> {
+      let metrics = try evaluate(
+        VAE(key: 3).inference(Plate("particle", count: data.mappedOver?.rows ?? 0)), seed: key, options: options)(
+          data
+        ).metrics
+      return Tuple(metrics.logWeight, try metrics.logZ)
+    }
+    let compiled = compile(workers: options.workers, weights)
+    for (rows, seed) in [(300, 1), (300, 2), (100, 3), (300, 4), (100, 5), (5_000, 6), (5_000, 7)] {
+      let points = Draw(key: PRNGKey(seed: 10 + seed), shape: [rows, 2]).normal()
+      let mapped = Plate("particle", count: rows).mapped(points)
+      #expect(bits(try weights(mapped, PRNGKey(seed: seed))) == bits(try compiled(mapped, key: seed)))
+    }
+    #expect(compiled.runCount == 3)
+  }
+
+  /// Operations outside of programs: arithmetic, reductions, draws, indices.
+  @Test func operationsOutsideOfPrograms() throws {
+    func body(_ x: Tensor, _ key: PRNGKey) throws -> Tensor {
+      let (first, second) = key.split()
+      let noise = Draw(key: first, shape: [3, 4]).normal() + Draw(key: second.folded(in: 7), shape: [4]).uniform()
+      let rows = x.sampledRows(3, key: second)
+      return (matmul(rows, noise).softmax(axis: -1) * exp(x[0..<3])).cumulativeSum(axis: 1)
+        + Tensor.concatenate([noise[0..<2], noise[2..<3]]).sum(axis: 1, keepingAxes: true)
+    }
+    let compiled = compile(body)
+    for seed in 0..<5 {
+      let x = Draw(key: PRNGKey(seed: 100 + seed), shape: [6, 3]).normal()
+      let square = Tensor.concatenate([x, x[0..<6].sum(axis: 1, keepingAxes: true)], axis: 1)
+      #expect(bits(try body(square, PRNGKey(seed: seed))) == bits(try compiled(square, key: seed)))
+    }
+    #expect(compiled.runCount == 1)
+  }
+
+  /// A function that reads numbers, and may decide by them, runs itself each time.
+  @Test func whatReadsNumbersIsNotReplayed() throws {
+    let compiled = compile { (x: Tensor, key: PRNGKey) in x.scalar > 0 ? x * 2 : x * 3 }
+    #expect(try compiled(1, key: 0).scalar == 2)
+    #expect(try compiled(-1, key: 0).scalar == -3)
+    #expect(compiled.runCount == 2)
+    let drawing = compile { (x: Tensor, key: PRNGKey) in
+      Draw(key: key, shape: []).integers(in: 0..<2)[0] == 0 ? x : -x
+    }
+    let signs = try (0..<20).map { try drawing(1, key: $0).scalar }
+    #expect(Set(signs) == [1, -1])
+  }
+
+  /// Whether a resampling happens depends on the weights.
+  @Test func conditionalResampling() throws {
+    let options = try options(1)
+    let plate = Plate("particle", count: 100)
+    func evidence(_ scale: Tensor, _ key: PRNGKey) throws -> Tensor {
+      let model = Model { trace in
+        let x = trace.sample("x", from: Normal(0, 1))
+        trace.observe("y", 1, from: Normal(x, scale))
+        return x
+      }
+      return try evaluate(resample(plate(model), when: .ess(below: 0.5)), seed: key, options: options)().metrics
+        .ess
+    }
+    let compiled = compile(evidence)
+    for (scale, seed) in [(10, 1), (0.01, 2), (10, 3)] as [(Tensor, Int)] {
+      #expect(bits(try evidence(scale, PRNGKey(seed: seed))) == bits(try compiled(scale, key: seed)))
+    }
+  }
+
+  @Test func checksFindWhatIsNoArgument() throws {
+    let calls = Counter()
+    let compiled = compile(checkedEvery: 3) { (x: Tensor, _) in
+      calls.add(1)
+      return x * Tensor(Float(calls.value))
+    }
+    #expect(try compiled(1, key: 0).scalar == 1)
+    #expect(try compiled(1, key: 0).scalar == 1, "replayed")
+    let error = #expect(throws: CoixError.self) { try compiled(1, key: 0) }
+    #expect(
+      error?.description
+        == "compile: the result is not what the function itself gives; it depends on something that is neither an "
+        + "argument nor a constant")
+    let sound = compile(checkedEvery: 1) { (x: Tensor, _) in x * 2 }
+    for _ in 0..<3 { #expect(try sound(3, key: 0).scalar == 6) }
+    #expect(sound.runCount == 3)
+  }
+
+  /// Errors are the function's own, whenever they come.
+  @Test func errors() throws {
+    let options = try options(1)
+    let plate = Plate("particle", count: 20)
+    func evidence(_ observed: Tensor, _ key: PRNGKey) throws -> Tensor {
+      let model = Model { trace in
+        let x = trace.sample("x", from: Normal(0, 1))
+        trace.observe("y", observed, from: Uniform(0, 1))
+        return x
+      }
+      return try evaluate(plate(model), seed: key, options: options)().metrics.logZ
+    }
+    let compiled = compile(evidence)
+    #expect(try compiled(0.5, key: 1).scalar == 0)
+    let own = #expect(throws: CoixError.self) { try evidence(2, PRNGKey(seed: 1)) }
+    let replayed = #expect(throws: CoixError.self) { try compiled(2, key: 1) }
+    #expect(own == replayed)
+    #expect(try compiled(0.5, key: 1).scalar == 0)
+    #expect(throws: CoixError.self) { try compiled(Tensor([1, 2]) + Tensor([1, 2, 3]), key: 1) }
+  }
+
+  // MARK: Training
+
+  /// As if each step were taken by itself: the autoencoder (one chunk), the annealed sampler of many stages, and
+  /// in many chunks.
+  @Test(arguments: [1, 3])
+  func trainingIsTheStepsThemselves(_ threads: Int) throws {
+    let options = try options(threads)
+    let data = data
+    try expectSameTraining(VAE(key: 3), steps: 20, options.workers) { vae, key in
+      let (batchKey, key) = key.split()
+      let plate = VAE.plate(300)
+      let batch = plate.mapped(data.sampledRows(300, key: batchKey))
+      return try evaluate(vae.inference(plate, loss: .elbo), seed: key, options: options)(batch).metrics.loss
+    }
+    for objective in [Objective.elbo, .iwae] {
+      let plate = Plate("particle", count: 2_000, chunkRows: 48)
+      try expectSameTraining(ChainParameters(), steps: 6, options.workers) { parameters, key in
+        try evaluate(parameters.inference(plate, loss: objective), seed: key, options: options)(chainData).metrics
+          .loss
+      }
+    }
+  }
+
+  private func expectSameTraining<Parameters: TensorTree>(
+    _ initial: Parameters, steps: Int, _ workers: Workers, sourceLocation: SourceLocation = #_sourceLocation,
+    loss: @escaping (Parameters, PRNGKey) throws -> Tensor
+  ) throws {
+    var (parameters, optimizer) = (initial, Adam(for: initial, learningRate: 0.01))
+    let runs = Counter()
+    let training = CompiledTraining(initial, by: optimizer, workers: workers) { (parameters, _: Tuple<>, key) in
+      runs.add(1)
+      return try loss(parameters, key)
+    }
+    for step in 1...steps {
+      let key = PRNGKey(seed: 9).folded(in: step)
+      let own = try valueWithGradient(at: parameters, workers: workers) { try loss($0, key) }
+      try optimizer.update(&parameters, along: own.gradient)
+      let value = try training.step(Tuple(), key: key)
+      #expect(value.bitPattern == own.value.bitPattern, sourceLocation: sourceLocation)
+    }
+    #expect(bits(try training.parameters) == bits(parameters), sourceLocation: sourceLocation)
+    #expect(bits(try training.optimizer) == bits(optimizer), sourceLocation: sourceLocation)
+    #expect(try training.optimizer.stepCount == steps, sourceLocation: sourceLocation)
+    #expect(runs.value == 1, sourceLocation: sourceLocation)
+  }
+
+  /// A step whose gradient is not finite is skipped, as the optimiser does it, and counted.
+  @Test func skippedSteps() throws {
+    func loss(_ x: Tensor, _ data: Tensor) -> Tensor { (x * data).squared.sum() }
+    let start = Tensor([1, 2])
+    var (x, optimizer) = (start, Adam(for: start))
+    let training = CompiledTraining(start, by: optimizer) { (x, data: Tensor, _) in loss(x, data) }
+    for data in [1, 2, .infinity, 3, .nan, .nan, 4, 5] as [Float] {
+      let data = Tensor([data, 1])
+      let own = try valueWithGradient(at: x) { loss($0, data) }
+      try optimizer.update(&x, along: own.gradient)
+      let value = try training.step(data, key: 0)
+      #expect(value.bitPattern == own.value.bitPattern || (value.isNaN && own.value.isNaN))
+    }
+    #expect(bits(try training.parameters) == bits(x))
+    #expect(try training.optimizer.stepCount == 5)
+    #expect(try training.optimizer.skippedCount == 3)
+    #expect(try training.optimizer.lastSkippedStep == optimizer.lastSkippedStep)
+  }
+
+  /// Another learning rate from some step on, and another rule.
+  @Test func anotherLearningRate() throws {
+    let start = Tensor([1, 2])
+    var (x, optimizer) = (start, SGD<Tensor>(learningRate: 0.1))
+    let training = CompiledTraining(start, by: optimizer, checkedEvery: 2) { (x, _: Tuple<>, _) in
+      (x - 3).squared.sum()
+    }
+    for step in 0..<6 {
+      if step == 3 {
+        optimizer.learningRate = 0.01
+        try training.setOptimizer(optimizer)
+      }
+      let own = try valueWithGradient(at: x) { ($0 - 3).squared.sum() }
+      try optimizer.update(&x, along: own.gradient)
+      #expect(try training.step(Tuple(), key: 0) == own.value)
+    }
+    #expect(bits(try training.parameters) == bits(x))
+  }
+
+  /// A batch of another size is recorded anew, and training goes on where it was.
+  @Test func batchesOfOtherSizes() throws {
+    var (scale, optimizer) = (Tensor(1), Adam(for: Tensor(1), learningRate: 0.1))
+    let runs = Counter()
+    let training = CompiledTraining(scale, by: optimizer) { (scale, batch: Tensor, _) in
+      runs.add(1)
+      return (scale * batch).squared.mean() - log(scale)
+    }
+    for (step, rows) in [8, 8, 3, 8, 8].enumerated() {
+      let batch = Draw(key: PRNGKey(seed: step), shape: [rows]).normal()
+      let own = try valueWithGradient(at: scale) { ($0 * batch).squared.mean() - log($0) }
+      try optimizer.update(&scale, along: own.gradient)
+      #expect(try training.step(batch, key: 0).bitPattern == own.value.bitPattern)
+    }
+    #expect(bits(try training.parameters) == bits(scale))
+    #expect(runs.value == 3)
+  }
+
+  @Test func cancellation() async throws {
+    let task = Task {
+      let training = CompiledTraining(Tensor(1), by: SGD(learningRate: 0.1)) { (x, _: Tuple<>, _) in x.squared }
+      try training.step(Tuple(), key: 0)
+      withUnsafeCurrentTask { $0?.cancel() }
+      try training.step(Tuple(), key: 0)
+    }
+    await #expect(throws: CancellationError.self) { try await task.value }
+  }
+}
