@@ -21,6 +21,8 @@ struct ReplayRun {
   let rows: PlateRows
   let chunkRows: Int
   let gradient: Gradient
+  /// A number that the first input has in some of its rows.
+  var special: (number: Float, rows: [Int]) = (0, [])
 
   struct Outcome {
     /// The bits of all results by name.
@@ -56,8 +58,11 @@ struct ReplayRun {
       }
     var random = SplitMix(seed: UInt64(input + 1))
     let shape = example.shapes[input]
-    return Tensor(
-      random.gridFloats(count * shape.elementCount, in: example.domain), shape: Shape(count).appending(shape))
+    var numbers = random.gridFloats(count * shape.elementCount, in: example.domain)
+    if input == 0 {
+      for row in special.rows { numbers[row * shape.elementCount] = special.number }
+    }
+    return Tensor(numbers, shape: Shape(count).appending(shape))
   }
 
   private func mapped(_ data: Tensor, _ role: ReplayCase.Role) throws -> Tensor {
