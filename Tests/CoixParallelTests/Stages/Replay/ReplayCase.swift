@@ -114,6 +114,21 @@ extension ReplayCase {
     ReplayCase("sliced", [[5, 2]]) { $0[0].sliced(axis: 0, 1..<4) },
     ReplayCase("sliced, last axis", [[2, 5]]) { $0[0].sliced(axis: -1, 1..<3) },
     ReplayCase("sliced to nothing", [[3]]) { $0[0].sliced(axis: 0, 1..<1).sum() + $0[0].sum() },
+    ReplayCase("sliced to nothing at the end", [[2, 3]]) {
+      $0[0].sliced(axis: 1, 3..<3).sum(axis: 1) + $0[0].sliced(axis: 0, 2..<2).sum(axis: 0).sum()
+        + $0[0].sum(axis: 1)
+    },
+    ReplayCase("nothing joined", [[2, 3]]) {
+      .concatenate([$0[0].sliced(axis: 1, 3..<3), $0[0].sliced(axis: 1, 0..<0)], axis: 1).sum() + $0[0]
+    },
+    ReplayCase("functions of nothing", [[3]]) {
+      let x = $0[0].sliced(axis: 0, 0..<0)
+      let density = logDensity(.gamma, exp(x), 1, 2) + select(x .> 0, x, 0) + maximum(x, 1)
+      return dot(x, density) + density.cumulativeSum(axis: 0).sum() + $0[0].sum()
+    },
+    ReplayCase("zeros beside numbers", [[3]]) { .concatenate([$0[0], .zeros([2])]) },
+    ReplayCase("nothing beside numbers", [[3]]) { .concatenate([.zeros([0]), $0[0], .zeros([0])]) },
+    ReplayCase("a part that is nothing", [[3]]) { .concatenate([$0[0].sliced(axis: 0, 0..<0), $0[0]]) },
     ReplayCase("selecting", [[2, 5]]) { $0[0].selecting(3, axis: 1) },
     ReplayCase("[1]", [[3, 2]]) { $0[0][1] },
     ReplayCase("[1..<3]", [[3, 2]]) { $0[0][1..<3] }, ReplayCase("diagonal", [[3, 3]]) { $0[0].diagonal },
