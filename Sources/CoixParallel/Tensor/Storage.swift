@@ -53,7 +53,7 @@ final class Storage: @unchecked Sendable {
     self.capacity = capacity
     pointer = buffer
     rarity = nil
-    noteWhereRecorded()
+    noteWhereRecorded(isEmpty: count == 0)
   }
 
   private static let refusedCount = Atomic<Int>(0)
@@ -80,9 +80,13 @@ final class Storage: @unchecked Sendable {
     noteWhereRecorded()
   }
 
-  /// Tells the recording that is on of a new buffer.
-  private func noteWhereRecorded() {
-    ExecutionContext.withCurrent { $0?.recording?.keep(self) }
+  /// Tells the recording that is on of a new buffer. Where there are no numbers, nobody need write any.
+  private func noteWhereRecorded(isEmpty: Bool = false) {
+    ExecutionContext.withCurrent { context in
+      guard let recording = context?.recording else { return }
+      recording.keep(self)
+      if isEmpty { recording.noteConstant(pointer) }
+    }
   }
 
   /// The storage of a poisoned tensor: NaNs, which all such storages share.

@@ -56,9 +56,10 @@ extension Tensor {
       return .outOfMemory
     }
     let block = range.count * layout.inner
+    // A pointer behind the last element would be one into other memory.
+    let start = block > 0 ? range.lowerBound * layout.inner : 0
     coix_op_copy(
-      pointer + range.lowerBound * layout.inner, layout.count * layout.inner, 1, result.pointer, block,
-      layout.outer, block
+      pointer + start, layout.count * layout.inner, 1, result.pointer, block, layout.outer, block
     ).run()
     return result
   }
@@ -78,7 +79,9 @@ extension Tensor {
     } else {
       coix_op_fill(result.pointer, 0, layout.outer * step, 1).run()
     }
-    coix_op_copy(pointer, block, 1, result.pointer + before, step, layout.outer, block).run()
+    if block > 0 {
+      coix_op_copy(pointer, block, 1, result.pointer + before, step, layout.outer, block).run()
+    }
     return result
   }
 
@@ -162,6 +165,7 @@ extension Tensor {
   private func paste(into result: Tensor, _ axis: Int, at offset: Int, step: Int) {
     let layout = layout(axis)
     let block = layout.count * layout.inner
+    if block == 0 { return }
     if stride == result.stride {
       coix_op_copy(pointer, block, 1, result.pointer + offset, step, layout.outer, block).run()
     } else {

@@ -16,12 +16,12 @@ import Testing
     return tensor
   }
 
-  private func plan(_ rows: Int?, chunkRows: Int? = nil, threads: Int = 2, isHot: Bool = false) throws
-    -> StagePlan
-  {
+  private func plan(
+    _ rows: Int?, chunkRows: Int? = nil, threads: Int = 2, isHot: Bool = false, isRecorded: Bool = true
+  ) throws -> StagePlan {
     StagePlan(
       rows: rows.map { PlateRows(particles: $0) }, chunkRows: chunkRows,
-      workers: try Workers(threads: threads), isHot: isHot)
+      workers: try Workers(threads: threads), isHot: isHot, isRecorded: isRecorded)
   }
 
   // MARK: The cut
@@ -116,7 +116,7 @@ import Testing
   func theFirstDifferenceWins(_ threads: Int, _ shuffleSeed: UInt64?) throws {
     let stage = StagePlan(
       rows: PlateRows(particles: 1_000), chunkRows: 16,
-      workers: try Workers(threads: threads, shuffleSeed: shuffleSeed), isHot: false)
+      workers: try Workers(threads: threads, shuffleSeed: shuffleSeed), isHot: false, isRecorded: false)
     func error(_ body: @escaping @Sendable (Int) throws -> String) -> CoixError? {
       #expect(throws: CoixError.self) {
         try runStage(stage) { context in
@@ -296,7 +296,7 @@ import Testing
   @Test func cancellationBetweenChunks() async throws {
     let runs = Counter()
     let task = Task {
-      try runStage(plan(100_000, chunkRows: 16, threads: 1)) { _ in
+      try runStage(plan(100_000, chunkRows: 16, threads: 1, isRecorded: false)) { _ in
         runs.add(1)
         if runs.value == 3 { withUnsafeCurrentTask { $0?.cancel() } }
         return ChunkOutcome(exports: [], signature: [], payload: 0)

@@ -1,18 +1,19 @@
 import Coix
 import Testing
 
-/// Every algorithm on several chunks: the same bits on any number of threads, and one stage more than there
-/// are resamplings.
+/// Every algorithm on several chunks: the same bits on any number of threads, replayed or not, and one stage
+/// more than there are resamplings.
 @Suite struct AlgorithmThreadTests {
   static let rows = 200
   static let plate = Plate("particle", count: rows, chunkRows: 16)
 
   /// Everything that an evaluation gives, with and without a gradient.
-  private func bits(_ example: AlgorithmExample, _ workers: Workers) throws -> Bits {
-    let options = EvaluationOptions(workers: workers)
+  private func bits(_ example: AlgorithmExample, _ way: WayToRun) throws -> Bits {
+    let options = try way.options()
     var bits = Bits()
     bits.add(try example.program(Self.plate, at: example.parameters).run(5, options))
-    let (gradient, tracked) = try valueWithGradient(at: example.parameters, workers: workers) { parameters in
+    let (gradient, tracked) = try valueWithGradient(at: example.parameters, workers: options.workers) {
+      parameters in
       let result = try example.program(Self.plate, at: parameters).run(5, options)
       return (try result.metrics.loss, result)
     }
@@ -24,13 +25,10 @@ import Testing
 
   @Test(arguments: AlgorithmExample.all)
   func everyNumberIsTheSame(_ example: AlgorithmExample) throws {
-    let reference = try bits(example, Workers(threads: 1))
+    let reference = try bits(example, .plain)
     #expect(reference.count > 10 * Self.rows)
-    let runs: [(threads: Int, shuffle: UInt64?)] = [(1, 1), (2, nil), (2, 2), (3, 3), (16, nil), (16, 4)]
-    for run in runs {
-      let other = try bits(example, Workers(threads: run.threads, shuffleSeed: run.shuffle))
-      let name: Comment = "\(run.threads) threads, shuffle seed \(run.shuffle.map(String.init) ?? "none")"
-      #expect(other.differences(from: reference) == [], name)
+    for way in WayToRun.others {
+      #expect(try bits(example, way).differences(from: reference) == [], "\(way)")
     }
   }
 

@@ -75,13 +75,12 @@ import Testing
 
   /// The loss and its gradient, and how often the encoder's closure ran.
   private func gradient(
-    rows: Int, chunkRows: Int?, objective: Objective, hidden: Int = 32, shuffleSeed: UInt64? = nil,
-    reading metric: @escaping (Metrics) throws -> Tensor
+    rows: Int, chunkRows: Int?, objective: Objective, hidden: Int = 32,
+    way: WayToRun = WayToRun(threads: 3), reading metric: @escaping (Metrics) throws -> Tensor
   ) throws -> (result: ValueWithGradient<VAE>, runs: Int, chunks: Int) {
     let points = Draw(key: 7, shape: [rows, 2]).normal()
     let plate = Plate("particle", count: rows, chunkRows: chunkRows)
-    let options = EvaluationOptions(
-      workers: try Workers(threads: 3, shuffleSeed: shuffleSeed), keep: .metrics)
+    let options = try way.options { $0.keep = .metrics }
     let runs = Counter()
     let (result, chunks) = try valueWithGradient(at: VAE(hidden: hidden, key: 3)) { vae in
       let encoder = Kernel { (trace, x: Tensor) in
@@ -121,6 +120,35 @@ import Testing
     #expect(coldBoth.runs == coldBoth.chunks, "these tapes were kept")
   }
 
+  /// Replayed, the program runs for the first chunk and for the last, which is shorter; and for those that it
+  /// takes to find out what the way back computes.
+  @Test func replayedProgramsRunForFewChunks() throws {
+    func loss(_ metrics: Metrics) throws -> Tensor { try metrics.loss }
+    func both(_ metrics: Metrics) throws -> Tensor { try metrics.loss * 2 - metrics.logZ }
+    // With log Z, the way back of a hot stage records the first chunk's tape anew, the second one's and the
+    // last one's. A stage that isn't hot has kept the first and the last.
+    let cases: [(Objective, (Metrics) throws -> Tensor, runs: Int)] = [
+      (.elbo, loss, 2), (.elbo, both, 5), (.iwae, loss, 3), (Self.slowELBO, both, 3),
+    ]
+    for (objective, metric, runs) in cases {
+      let eager = try gradient(rows: 1_000, chunkRows: 16, objective: objective, reading: metric)
+      var bits = Bits()
+      bits.addTree("gradient", eager.result.gradient)
+      for way in WayToRun.others where way.execution == .replayed {
+        let replayed = try gradient(
+          rows: 1_000, chunkRows: 16, objective: objective, way: way, reading: metric)
+        var replayedBits = Bits()
+        replayedBits.addTree("gradient", replayed.result.gradient)
+        #expect(replayedBits.differences(from: bits) == [], "\(objective.name), \(way)")
+        #expect(
+          replayed.result.value.bitPattern == eager.result.value.bitPattern, "\(objective.name), \(way)")
+        #expect(replayed.chunks == eager.chunks)
+        // Until the first chunk is recorded, other workers run the program on theirs.
+        if way.threads == 1 && way.shuffleSeed == nil { #expect(replayed.runs == runs, "\(objective.name)") }
+      }
+    }
+  }
+
   /// Tapes beyond the budget are recorded anew. Which ones, depends on the order of the chunks; the gradient
   /// doesn't.
   @Test func gradientsAreTheSameFromKeptAndRecordedTapes() throws {
@@ -131,14 +159,18 @@ import Testing
     #expect(kept.runs < 2 * kept.chunks, "and some kept")
     var bits = Bits()
     bits.addTree("gradient", kept.result.gradient)
-    for seed: UInt64 in [1, 2] {
-      let other = try gradient(
-        rows: rows, chunkRows: 400, objective: .iwae, hidden: 128, shuffleSeed: seed
-      ) { try $0.loss }
+    let ways = [
+      WayToRun(threads: 3, shuffleSeed: 1), WayToRun(threads: 3, shuffleSeed: 2),
+      WayToRun(threads: 3, execution: .replayed), WayToRun(threads: 3, shuffleSeed: 1, execution: .replayed),
+    ]
+    for way in ways {
+      let other = try gradient(rows: rows, chunkRows: 400, objective: .iwae, hidden: 128, way: way) {
+        try $0.loss
+      }
       var otherBits = Bits()
       otherBits.addTree("gradient", other.result.gradient)
-      #expect(otherBits.differences(from: bits) == [], "shuffle seed \(seed)")
-      #expect(other.result.value.bitPattern == kept.result.value.bitPattern)
+      #expect(otherBits.differences(from: bits) == [], "\(way)")
+      #expect(other.result.value.bitPattern == kept.result.value.bitPattern, "\(way)")
     }
   }
 

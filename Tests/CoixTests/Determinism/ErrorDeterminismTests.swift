@@ -2,7 +2,7 @@ import Coix
 import Testing
 
 /// Of several errors of a run the same one is thrown, on any number of threads and in any order of the
-/// chunks.
+/// chunks, replayed or not.
 @Suite struct ErrorDeterminismTests {
   /// A program with faults in some of its rows, and the message that is to come.
   struct Faults: Sendable, CustomTestStringConvertible {
@@ -79,7 +79,9 @@ import Testing
       testDescription: "weights of several instances",
       run: { options in
         let inference = propose(few(instances(model)), few(instances(model)))
-        _ = try evaluate(resample(inference), seed: 1, options: EvaluationOptions(workers: options.workers))(
+        var unchecked = options
+        unchecked.checks = false
+        _ = try evaluate(resample(inference), seed: 1, options: unchecked)(
           few.mapped(Tensor.ones([80])),
           instances.mapped(ones(20, but: .nan, at: [13, 4])))
       }, expected: "instance 4)"),
@@ -87,17 +89,12 @@ import Testing
 
   @Test(arguments: all)
   func theSameErrorIsThrown(_ faults: Faults) throws {
-    func text(_ threads: Int, _ shuffle: UInt64?) throws -> String? {
-      let workers = try Workers(threads: threads, shuffleSeed: shuffle)
-      return message { try faults.run(EvaluationOptions(workers: workers, checks: true)) }
+    func text(_ way: WayToRun) throws -> String? {
+      let options = try way.options { $0.checks = true }
+      return message { try faults.run(options) }
     }
-    let reference = try text(1, nil)
+    let reference = try text(.plain)
     #expect(reference?.contains(faults.expected) == true, "\(reference ?? "none")")
-    for threads in [1, 2, 3, 16] {
-      for shuffle in [nil, 1, 2, 3, 4] as [UInt64?] {
-        let name: Comment = "\(threads) threads, shuffle seed \(shuffle.map(String.init) ?? "none")"
-        #expect(try text(threads, shuffle) == reference, name)
-      }
-    }
+    for way in WayToRun.others { #expect(try text(way) == reference, "\(way)") }
   }
 }

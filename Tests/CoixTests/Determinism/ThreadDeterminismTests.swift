@@ -2,13 +2,14 @@ import Coix
 import ExampleModels
 import Testing
 
-/// A computation whose every number must be the same on any number of threads, in any order of its chunks.
+/// A computation whose every number must be the same on any number of threads, in any order of its chunks, and
+/// whether the program runs for each chunk or what it computes is replayed.
 struct DeterminismCase: Sendable, CustomTestStringConvertible {
   let testDescription: String
   /// At least so many chunks in each stage.
   let chunks: Int
   /// Values, then a value with its gradient.
-  let run: @Sendable (Workers) throws -> (bits: Bits, chunkCounts: [Int])
+  let run: @Sendable (EvaluationOptions) throws -> (bits: Bits, chunkCounts: [Int])
 
   static let rows = 4_000
 
@@ -35,31 +36,27 @@ struct DeterminismCase: Sendable, CustomTestStringConvertible {
 
   /// The autoencoder: with ELBO each chunk goes backward at once, with IWAE after the barrier.
   static func autoencoder(_ objective: Objective) -> DeterminismCase {
-    DeterminismCase(testDescription: "autoencoder, \(objective.name)", chunks: 250) { workers in
+    DeterminismCase(testDescription: "autoencoder, \(objective.name)", chunks: 250) { options in
       let plate = Plate("particle", count: rows, chunkRows: 16)
       let points = Draw(key: 7, shape: [rows, 2]).normal()
       return try bits(at: VAE(key: 3)) { vae in
-        try evaluate(
-          vae.inference(plate, loss: objective), seed: 5, options: EvaluationOptions(workers: workers))(
-            plate.mapped(points))
+        try evaluate(vae.inference(plate, loss: objective), seed: 5, options: options)(plate.mapped(points))
       }
     }
   }
 
   /// Two steps of a particle filter: the gradient goes through the gather of the resampling in between.
   static func innerResampling(_ objective: Objective) -> DeterminismCase {
-    DeterminismCase(testDescription: "inner resampling, \(objective.name)", chunks: 250) { workers in
+    DeterminismCase(testDescription: "inner resampling, \(objective.name)", chunks: 250) { options in
       let plate = Plate("particle", count: rows, chunkRows: 16)
       return try bits(at: ChainParameters()) { parameters in
-        try evaluate(
-          parameters.inference(plate, loss: objective), seed: 5, options: EvaluationOptions(workers: workers))(
-            chainData)
+        try evaluate(parameters.inference(plate, loss: objective), seed: 5, options: options)(chainData)
       }
     }
   }
 
   /// Particles of instances, each instance with its own data, resampled instance by instance.
-  static let nestedPlates = DeterminismCase(testDescription: "nested plates", chunks: 250) { workers in
+  static let nestedPlates = DeterminismCase(testDescription: "nested plates", chunks: 250) { options in
     let particles = Plate("particle", count: 100, chunkRows: 16)
     let instances = Plate("instance", count: 40)
     let points = Draw(key: 7, shape: [40, 2]).normal()
@@ -68,27 +65,23 @@ struct DeterminismCase: Sendable, CustomTestStringConvertible {
       let target = particles(instances(compose(p.continuation, p.model, suffix: false)))
       let inference = propose(
         target, compose(particles(instances(p.kernel)), resample(first)), loss: .iwae)
-      return try evaluate(inference, seed: 5, options: EvaluationOptions(workers: workers))(
+      return try evaluate(inference, seed: 5, options: options)(
         instances.mapped(points))
     }
   }
 }
 
-/// The same bits for every number of threads and every order of the chunks.
+/// The same bits for every number of threads and every order of the chunks, replayed or not.
 @Suite struct ThreadDeterminismTests {
   @Test(arguments: DeterminismCase.all)
   func everyNumberIsTheSame(_ example: DeterminismCase) throws {
-    let reference = try example.run(Workers(threads: 1))
+    let reference = try example.run(WayToRun.plain.options())
     #expect(reference.chunkCounts.allSatisfy { $0 >= example.chunks }, "\(reference.chunkCounts)")
     #expect(reference.bits.count > 10_000)
-    let runs: [(threads: Int, shuffle: UInt64?)] = [
-      (1, 1), (2, nil), (2, 2), (3, 3), (16, nil), (16, 4), (16, 4),
-    ]
-    for run in runs {
-      let other = try example.run(Workers(threads: run.threads, shuffleSeed: run.shuffle))
-      let name: Comment = "\(run.threads) threads, shuffle seed \(run.shuffle.map(String.init) ?? "none")"
-      #expect(other.bits.differences(from: reference.bits) == [], name)
-      #expect(other.chunkCounts == reference.chunkCounts, name)
+    for way in WayToRun.others {
+      let other = try example.run(way.options())
+      #expect(other.bits.differences(from: reference.bits) == [], "\(way)")
+      #expect(other.chunkCounts == reference.chunkCounts, "\(way)")
     }
   }
 

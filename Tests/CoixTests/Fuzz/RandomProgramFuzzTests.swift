@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Programs made at random, most of them senseless: each gives numbers or an error, and both are the same for
-/// every number of threads and every order of the chunks.
+/// every number of threads and every order of the chunks, replayed or not.
 @Suite struct RandomProgramFuzzTests {
   /// What came of an evaluation: all of its numbers' bits, or the error.
   private enum Outcome {
@@ -53,10 +53,10 @@ import Testing
       return try evaluate(program, seed: PRNGKey(seed: seed), options: options).run(input)
     }
 
-    func outcome(_ workers: Workers, checks: Bool, gradient: Bool) -> Outcome {
-      let options = EvaluationOptions(workers: workers, checks: checks, steps: !gradient)
+    func outcome(_ way: WayToRun, checks: Bool, gradient: Bool) -> Outcome {
       var bits = Bits()
       do {
+        let options = try way.options { ($0.checks, $0.steps) = (checks, !gradient) }
         guard gradient else {
           bits.add(try evaluation(parameters, options))
           return .numbers(bits)
@@ -77,14 +77,19 @@ import Testing
   }
 
   @Test func programsGiveNumbersOrAnErrorOnAnyThreads() throws {
-    let one = try Workers(threads: 1)
     var (numbers, errors) = (0, 0)
     var kinds: [String: Int] = [:]
     for run in 0..<fuzzRuns(250) {
       var random = SplitMix(seed: UInt64(run))
       let example = Example(&random)
+      let ways = [EvaluationOptions.Execution.eager, .replayed].flatMap {
+        [
+          WayToRun(threads: 1, execution: $0),
+          WayToRun(threads: 3, shuffleSeed: UInt64(run), execution: $0),
+        ]
+      }
       for (checks, gradient) in [(false, false), (true, false), (false, true), (true, true)] {
-        let outcome = example.outcome(one, checks: checks, gradient: gradient)
+        let outcome = example.outcome(.plain, checks: checks, gradient: gradient)
         switch outcome {
         case .numbers: numbers += 1
         case .error(let text):
@@ -92,12 +97,14 @@ import Testing
           kinds[String(text.prefix(60)), default: 0] += 1
           #expect(!text.hasPrefix("not a CoixError"), "run \(run): \(text)")
         }
-        let other = example.outcome(
-          try Workers(threads: 3, shuffleSeed: UInt64(run)), checks: checks, gradient: gradient)
-        let differences = outcome.differences(from: other)
-        #expect(
-          differences.isEmpty,
-          "run \(run), checks \(checks), gradient \(gradient): \(differences)\n\(example.program)")
+        // Checks always run the program.
+        for way in ways.dropFirst() where way.execution == .eager || !checks {
+          let other = example.outcome(way, checks: checks, gradient: gradient)
+          let differences = outcome.differences(from: other)
+          #expect(
+            differences.isEmpty,
+            "run \(run), checks \(checks), gradient \(gradient), \(way): \(differences)\n\(example.program)")
+        }
       }
     }
     // Programs of which all fail, or none, would show little.

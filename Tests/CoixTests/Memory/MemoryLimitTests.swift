@@ -41,8 +41,8 @@ import Testing
     ("scalars", "Tensor.scalars needs 600000000 bytes"),
     ("lists", "a tensor of 450000000 numbers needs 1800000000 bytes"),
     ("positions", "gathered needs 1200000000 bytes"),
-    ("table", "the gradient of gathered needs 600000000 bytes"),
-    ("product", "the gradient of matmul needs 600000000 bytes"),
+    ("table", "a tensor of 150000000 numbers needs 600000000 bytes"),
+    ("product", "a tensor of 75000000 numbers needs 300000000 bytes"),
     ("support", "the values of a draw needs"),
     ("array", "a copy of a tensor's numbers needs 600000000 bytes"),
   ])

@@ -1,4 +1,5 @@
 import Coix
+import Foundation
 import Synchronization
 import Testing
 
@@ -210,10 +211,31 @@ import Testing
       if runs.value == 10 { withUnsafeCurrentTask { $0?.cancel() } }
       return trace.sample("z", from: Normal(0, 1))
     }
-    let options = EvaluationOptions(workers: try Workers(threads: 1), keep: .metrics)
+    let options = EvaluationOptions(workers: try Workers(threads: 1), keep: .metrics, execution: .eager)
     let task = Task { _ = try evaluate(plate(kernel), seed: 1, options: options)() }
     await #expect(throws: CancellationError.self) { try await task.value }
     #expect(runs.value == 10)
+    try expectThatEvaluationsWork()
+  }
+
+  /// The same while chunks are replayed: the program runs in the first one only.
+  @Test func cancellationBetweenReplayedChunks() async throws {
+    let runs = Counter()
+    let plate = Plate("particle", count: 8_000_000, chunkRows: 16)
+    let kernel = Kernel { (trace) in
+      runs.add(1)
+      return trace.sample("z", from: Normal(0, 1))
+    }
+    let options = EvaluationOptions(workers: try Workers(threads: 1), keep: .metrics)
+    let task = Task { _ = try evaluate(plate(kernel), seed: 1, options: options)() }
+    // A thread of its own: other tests may keep those of Swift's tasks busy.
+    Thread.detachNewThread {
+      while runs.value == 0 { Thread.sleep(forTimeInterval: 0.001) }
+      Thread.sleep(forTimeInterval: 0.005)
+      task.cancel()
+    }
+    await #expect(throws: CancellationError.self) { try await task.value }
+    #expect(runs.value == 1)
     try expectThatEvaluationsWork()
   }
 }

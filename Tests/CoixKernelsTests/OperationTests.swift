@@ -1,0 +1,492 @@
+import CoixKernels
+import TestSupport
+import Testing
+
+/// Each kind of operation does what its kernel does.
+@Suite struct OperationTests {
+  typealias Floats = UnsafeMutablePointer<Float>
+
+  /// An operation, and the kernel call that it stands for.
+  struct Example: Sendable, CustomTestStringConvertible {
+    let testDescription: String
+    let code: coix_operation_code
+    /// The floats of each output, and of each input.
+    let outputs: [Int]
+    let inputs: [Int]
+    let domain: ClosedRange<Float>
+    let make: @Sendable (_ outputs: [Floats], _ inputs: [Floats]) -> coix_operation
+    let call: @Sendable (_ outputs: [Floats], _ inputs: [Floats]) -> Void
+
+    init(
+      _ name: String, _ code: coix_operation_code, outputs: [Int], inputs: [Int],
+      in domain: ClosedRange<Float> = 0.25...2,
+      _ make: @escaping @Sendable (_ outputs: [Floats], _ inputs: [Floats]) -> coix_operation,
+      _ call: @escaping @Sendable (_ outputs: [Floats], _ inputs: [Floats]) -> Void
+    ) {
+      (testDescription, self.code, self.outputs, self.inputs) = (name, code, outputs, inputs)
+      (self.domain, self.make, self.call) = (domain, make, call)
+    }
+  }
+
+  /// 13 rows from row 20 on: all of the instance, and as many particles.
+  static var place: coix_place {
+    var place = coix_place()
+    (place.chunk, place.rows, place.padded_rows, place.first_row) = (2, 13, 16, 20)
+    (place.first_particle, place.particles, place.instances) = (20, 13, 1)
+    return place
+  }
+
+  static let key = coix_key(word0: 3, word1: 5)
+
+  /// Three elements in a chunk, as the operation and as the kernel has them.
+  static let order = coix_draw_order(
+    kind: 1, elements: 3, row_stride: 7, particle_stride: 0, element_stride: 2, offset: 1)
+  static var draw: coix_draw {
+    coix_draw(
+      first_row: 20, valid_rows: 13, rows: 16, elements: 3, row_stride: 7, element_stride: 2, offset: 1,
+      row_numbers: nil)
+  }
+
+  private static func operand(_ data: Floats) -> coix_operand {
+    coix_operand(data: data, outer_stride: 16, row_stride: 1)
+  }
+
+  static let tensors: [Example] = [
+    Example(
+      "unary", COIX_OP_UNARY, outputs: [33], inputs: [33], { coix_op_unary(COIX_LOG, $1[0], $0[0], 33, 1) },
+      { coix_unary(COIX_LOG, $1[0], $0[0], 33, 1) }),
+    Example(
+      "unary, backward", COIX_OP_UNARY_BACKWARD, outputs: [33], inputs: [33, 33, 33],
+      { coix_op_unary_backward(COIX_TANH_OP, $1[0], $1[1], $1[2], $0[0], 33, 1) },
+      { coix_unary_backward(COIX_TANH_OP, $1[0], $1[1], $1[2], $0[0], 33, 1) }),
+    Example(
+      "binary", COIX_OP_BINARY, outputs: [48], inputs: [48, 3],
+      { coix_op_binary(COIX_DIVIDE, $1[0], 16, 1, $1[1], 1, 0, $0[0], 3, 16, 1) },
+      { coix_binary(COIX_DIVIDE, $1[0], 16, 1, $1[1], 1, 0, $0[0], 3, 16, 1) }),
+    Example(
+      "select", COIX_OP_SELECT, outputs: [48], inputs: [16, 48, 3], in: 0...1,
+      { coix_op_select($1[0], 0, 1, $1[1], 16, 1, $1[2], 1, 0, $0[0], 3, 16, 1) },
+      { coix_select($1[0], 0, 1, $1[1], 16, 1, $1[2], 1, 0, $0[0], 3, 16, 1) }),
+    Example(
+      "fill", COIX_OP_FILL, outputs: [33], inputs: [], { outputs, _ in coix_op_fill(outputs[0], 2.5, 33, 1) },
+      { outputs, _ in coix_fill(outputs[0], 2.5, 33, 1) }),
+    Example(
+      "copy", COIX_OP_COPY, outputs: [60], inputs: [60], { coix_op_copy($1[0], 20, 2, $0[0], 15, 3, 7) },
+      { coix_copy($1[0], 20, 2, $0[0], 15, 3, 7) }),
+    Example(
+      "accumulate", COIX_OP_ACCUMULATE, outputs: [33], inputs: [33],
+      { coix_op_accumulate($0[0], $1[0], 33, 1) },
+      { coix_accumulate($0[0], $1[0], 33, 1) }),
+    Example(
+      "transpose", COIX_OP_TRANSPOSE, outputs: [15], inputs: [15], { coix_op_transpose($1[0], $0[0], 3, 5) },
+      { coix_store_rows($1[0], $0[0], 0, 3, 3, 5) }),
+    Example(
+      "reduce", COIX_OP_REDUCE, outputs: [32], inputs: [160],
+      { coix_op_reduce(COIX_LOGSUMEXP, $1[0], $0[0], 2, 5, 16, 1) },
+      { coix_reduce(COIX_LOGSUMEXP, $1[0], $0[0], 2, 5, 16, 1) }),
+    Example(
+      "softmax", COIX_OP_SOFTMAX, outputs: [160], inputs: [160],
+      { coix_op_softmax($1[0], $0[0], 2, 5, 16, 1, 1) }, { coix_softmax($1[0], $0[0], 2, 5, 16, 1, 1) }),
+    Example(
+      "argmax", COIX_OP_ARGMAX, outputs: [32], inputs: [160], { coix_op_argmax($1[0], $0[0], 2, 5, 16) },
+      { coix_argmax($1[0], $0[0], 2, 5, 16) }),
+    Example(
+      "cumsum", COIX_OP_CUMSUM, outputs: [160], inputs: [160], { coix_op_cumsum($1[0], $0[0], 2, 5, 16, 1) },
+      { coix_cumsum($1[0], $0[0], 2, 5, 16, 1) }),
+    Example(
+      "category bounds", COIX_OP_CATEGORY_BOUNDS, outputs: [128], inputs: [160, 160],
+      { coix_op_category_bounds($1[0], $1[1], $0[0], 2, 5, 16) },
+      { coix_category_bounds($1[0], $1[1], $0[0], 2, 5, 16) }),
+    Example(
+      "categories", COIX_OP_CATEGORIES, outputs: [32], inputs: [128, 32], in: 0...1,
+      { coix_op_categories($1[0], 16, 5, 64, 1, $1[1], 16, 1, $0[0], 2, 16) },
+      { coix_categories($1[0], 16, 5, 64, 1, $1[1], 16, 1, $0[0], 2, 16) }),
+    Example(
+      "dense", COIX_OP_DENSE, outputs: [32], inputs: [48, 6, 2],
+      { coix_op_dense_forward($1[0], $1[1], $1[2], $0[0], 3, 2, 16, COIX_RELU, 1) },
+      { coix_dense_forward($1[0], $1[1], $1[2], $0[0], 3, 2, 16, COIX_RELU, 1) }),
+    Example(
+      "dense, backward", COIX_OP_DENSE_BACKWARD, outputs: [32, 48, 6, 2], inputs: [48, 6, 32, 32], in: 0...1,
+      {
+        coix_op_dense_backward(
+          $1[0], $1[1], $1[2], $1[3], $0[0], $0[1], $0[2], $0[3], 3, 2, 16, COIX_TANH, 1)
+      },
+      { coix_dense_backward($1[0], $1[1], $1[2], $1[3], $0[0], $0[1], $0[2], $0[3], 3, 2, 16, COIX_TANH, 1) }),
+    Example(
+      "batched matmul", COIX_OP_BATCHED_MATMUL, outputs: [64], inputs: [96, 96],
+      { coix_op_batched_matmul($1[0], $1[1], $0[0], 2, 3, 2, 16) },
+      { coix_batched_matmul($1[0], $1[1], $0[0], 2, 3, 2, 16) }),
+    Example(
+      "solve triangular", COIX_OP_SOLVE_TRIANGULAR, outputs: [96], inputs: [9, 96],
+      { coix_op_solve_triangular($1[0], 0, 0, $1[1], $0[0], 2, 3, 16, 1) },
+      { coix_solve_triangular($1[0], 0, 0, $1[1], $0[0], 2, 3, 16, 1) }),
+    Example(
+      "cholesky", COIX_OP_CHOLESKY, outputs: [32], inputs: [32],
+      { coix_op_cholesky($1[0], $0[0], 2, 1, 16) }, { coix_cholesky($1[0], $0[0], 2, 1, 16) }),
+    Example(
+      "cholesky, backward", COIX_OP_CHOLESKY_BACKWARD, outputs: [64], inputs: [64],
+      { coix_op_cholesky_backward($1[0], $0[0], 1, 2, 16) },
+      { coix_cholesky_backward($1[0], $0[0], 1, 2, 16) }),
+    Example(
+      "accumulate in double", COIX_OP_ACCUMULATE_DOUBLE, outputs: [66], inputs: [33],
+      { coix_op_accumulate_double(doubles($0[0]), $1[0], 33) },
+      { coix_accumulate_double(doubles($0[0]), $1[0], 33) }),
+    Example(
+      "round", COIX_OP_ROUND, outputs: [33], inputs: [66], { coix_op_round(doubles($1[0]), $0[0], 33) },
+      { coix_round(doubles($1[0]), $0[0], 33) }),
+  ]
+
+  static let densities: [Example] = [
+    Example(
+      "normal", COIX_OP_NORMAL_DENSITY, outputs: [32], inputs: [96, 3, 16],
+      { coix_op_normal_log_density($1[0], 16, 1, $1[1], 1, 0, $1[2], 0, 1, $0[0], 2, 3, 16) },
+      { coix_normal_log_density($1[0], 16, 1, $1[1], 1, 0, $1[2], 0, 1, $0[0], 2, 3, 16) }),
+    Example(
+      "normal, backward", COIX_OP_NORMAL_DENSITY_BACKWARD, outputs: [96, 96, 96], inputs: [32, 96, 6, 16],
+      {
+        coix_op_normal_log_density_backward(
+          $1[0], $1[1], 16, 1, $1[2], 1, 0, $1[3], 0, 1, $0[0], $0[1], $0[2], 2, 3, 16)
+      },
+      {
+        coix_normal_log_density_backward(
+          $1[0], $1[1], 16, 1, $1[2], 1, 0, $1[3], 0, 1, $0[0], $0[1], $0[2], 2, 3, 16)
+      }),
+    Example(
+      "student t", COIX_OP_LOG_DENSITY, outputs: [48], inputs: [48, 48, 48, 48],
+      { coix_op_log_density(COIX_STUDENT_T_DENSITY, $1.map(operand), 4, $0[0], 3, 16, 1) },
+      { coix_log_density(COIX_STUDENT_T_DENSITY, $1.map(operand), $0[0], 3, 16, 1) }),
+    Example(
+      "student t, backward", COIX_OP_LOG_DENSITY_BACKWARD, outputs: [48, 48, 48, 48],
+      inputs: [48, 48, 48, 48, 48],
+      { outputs, inputs in
+        coix_op_log_density_backward(
+          COIX_STUDENT_T_DENSITY, inputs[1...].map(operand), 4, inputs[0], outputs.map(Optional.some), 3, 16,
+          1)
+      },
+      { outputs, inputs in
+        coix_log_density_backward(
+          COIX_STUDENT_T_DENSITY, inputs[1...].map(operand), inputs[0], outputs.map(Optional.some), 3, 16, 1)
+      }),
+    Example(
+      "truncated normal", COIX_OP_LOG_DENSITY, outputs: [48], inputs: [48, 48, 48, 48, 48, 48],
+      { coix_op_log_density(COIX_TRUNCATED_NORMAL_DRAW, $1.map(operand), 6, $0[0], 3, 16, 1) },
+      { coix_log_density(COIX_TRUNCATED_NORMAL_DRAW, $1.map(operand), $0[0], 3, 16, 1) }),
+    Example(
+      "multinomial", COIX_OP_SIMPLEX_DENSITY, outputs: [32], inputs: [96, 96],
+      {
+        coix_op_simplex_log_density(
+          COIX_MULTINOMIAL_LOGITS_DENSITY, operand($1[0]), operand($1[1]), $0[0], 2, 3, 16)
+      },
+      {
+        coix_simplex_log_density(
+          COIX_MULTINOMIAL_LOGITS_DENSITY, operand($1[0]), operand($1[1]), $0[0], 2, 3, 16)
+      }),
+    Example(
+      "multinomial, backward", COIX_OP_SIMPLEX_DENSITY_BACKWARD, outputs: [96, 96], inputs: [32, 96, 96],
+      {
+        coix_op_simplex_log_density_backward(
+          COIX_MULTINOMIAL_LOGITS_DENSITY, $1[0], operand($1[1]), operand($1[2]), $0[0], $0[1], 2, 3, 16)
+      },
+      {
+        coix_simplex_log_density_backward(
+          COIX_MULTINOMIAL_LOGITS_DENSITY, $1[0], operand($1[1]), operand($1[2]), $0[0], $0[1], 2, 3, 16)
+      }),
+    Example(
+      "log Bessel", COIX_OP_LOG_BESSEL_I0, outputs: [33], inputs: [33],
+      { coix_op_log_bessel_i0($1[0], $0[0], 33) }, { coix_log_bessel_i0($1[0], $0[0], 33) }),
+    Example(
+      "log Bessel, backward", COIX_OP_LOG_BESSEL_I0_BACKWARD, outputs: [33], inputs: [33, 33],
+      { coix_op_log_bessel_i0_backward($1[0], $1[1], $0[0], 33) },
+      { coix_log_bessel_i0_backward($1[0], $1[1], $0[0], 33) }),
+  ]
+
+  static let draws: [Example] = [
+    Example(
+      "uniform", COIX_OP_DRAW_UNIFORM, outputs: [48], inputs: [],
+      { outputs, _ in coix_op_draw_uniform(key, order, -1, 2, outputs[0], 1) },
+      { outputs, _ in coix_draw_uniform(key, draw, -1, 2, outputs[0], 1) }),
+    Example(
+      "normal", COIX_OP_DRAW_NORMAL, outputs: [48], inputs: [],
+      { outputs, _ in coix_op_draw_normal(key, order, outputs[0], 1) },
+      { outputs, _ in coix_draw_normal(key, draw, outputs[0], 1) }),
+    Example(
+      "gumbel", COIX_OP_DRAW_GUMBEL, outputs: [48], inputs: [],
+      { outputs, _ in coix_op_draw_gumbel(key, order, outputs[0], 1) },
+      { outputs, _ in coix_draw_gumbel(key, draw, outputs[0], 1) }),
+    Example(
+      "normal with parameters", COIX_OP_DRAW_NORMAL_AFFINE, outputs: [48, 48], inputs: [48, 3],
+      { coix_op_draw_normal_affine(key, order, $1[0], 16, 1, $1[1], 1, 0, $0[1], $0[0], 1) },
+      { coix_draw_normal_affine(key, draw, $1[0], 16, 1, $1[1], 1, 0, $0[1], $0[0], 1) }),
+    Example(
+      "gamma", COIX_OP_DRAW_GAMMA, outputs: [48], inputs: [48],
+      { coix_op_draw_gamma(key, order, $1[0], 16, 1, 1, $0[0], 1) },
+      { coix_draw_gamma(key, draw, $1[0], 16, 1, 1, $0[0], 1) }),
+    Example(
+      "binomial", COIX_OP_DRAW_BINOMIAL, outputs: [48], inputs: [48, 3], in: 0...1,
+      { coix_op_draw_binomial(key, order, $1[0], 16, 1, $1[1], 1, 0, $0[0], 1) },
+      { coix_draw_binomial(key, draw, $1[0], 16, 1, $1[1], 1, 0, $0[0], 1) }),
+    Example(
+      "gamma slope", COIX_OP_GAMMA_SLOPE, outputs: [48], inputs: [3, 48, 48],
+      { coix_op_gamma_slope($1[0], 1, 0, $1[1], 0, $1[2], $0[0], 3, 16) },
+      { coix_gamma_slope($1[0], 1, 0, $1[1], 0, $1[2], $0[0], 3, 16) }),
+    Example(
+      "von Mises round", COIX_OP_VON_MISES_ROUND, outputs: [48, 48], inputs: [48, 48, 48], in: 0...1,
+      { coix_op_von_mises_round($1[0], 16, 1, $1[1], $1[2], $0[0], $0[1], 3, 16) },
+      { coix_von_mises_round($1[0], 16, 1, $1[1], $1[2], $0[0], $0[1], 3, 16) }),
+  ]
+
+  static let rows: [Example] = [
+    Example(
+      "load rows", COIX_OP_LOAD_ROWS, outputs: [32], inputs: [100],
+      { coix_op_load_rows($1[0], nil, $0[0], 16, 2, 0) }, { coix_load_rows($1[0], nil, $0[0], 20, 13, 16, 2) }
+    ),
+    Example(
+      "store rows", COIX_OP_STORE_ROWS, outputs: [100], inputs: [32], { coix_op_store_rows($1[0], $0[0], 2) },
+      { coix_store_rows($1[0], $0[0], 20, 13, 16, 2) }),
+    Example(
+      "clear padding", COIX_OP_CLEAR_PADDING, outputs: [32], inputs: [],
+      { outputs, _ in coix_op_clear_padding(outputs[0], 2) },
+      { outputs, _ in for row in [13, 14, 15, 29, 30, 31] { outputs[0][row] = 0 } }),
+    Example(
+      "sum rows", COIX_OP_SUM_ROWS, outputs: [20], inputs: [16],
+      { coix_op_sum_rows($1[0], 0, doubles($0[0]), 3, 1) },
+      { doubles($0[0])[7] = coix_sum_double($1[0], 13) }),
+    Example(
+      "sum rows, uniform", COIX_OP_SUM_ROWS, outputs: [20], inputs: [1],
+      { coix_op_sum_rows($1[0], 1, doubles($0[0]), 3, 1) }, { doubles($0[0])[7] = Double($1[0][0]) * 13 }),
+    Example(
+      "spread rows", COIX_OP_SPREAD_ROWS, outputs: [32], inputs: [32],
+      { coix_op_spread_rows($1[0], 16, $0[0], 16, 2, 3, 5, 1) },
+      { coix_spread_rows($1[0], 16, $0[0], 16, 2, 3, 5, 1) }),
+    Example(
+      "fold rows", COIX_OP_FOLD_ROWS, outputs: [32], inputs: [32],
+      { coix_op_fold_rows($1[0], 16, $0[0], 16, 2, 3, 5, 1) },
+      { coix_fold_rows($1[0], 16, $0[0], 16, 2, 3, 5, 1) }),
+    Example(
+      "gather axis", COIX_OP_GATHER_AXIS, outputs: [32], inputs: [128, 16], in: 0...3,
+      { coix_op_gather_axis($1[0], $1[1], 1, $0[0], 2, 4, 16) },
+      { coix_gather_axis($1[0], $1[1], 1, $0[0], 2, 4, 16) }),
+    Example(
+      "scatter axis", COIX_OP_SCATTER_AXIS, outputs: [128], inputs: [32, 16], in: 0...3,
+      { coix_op_scatter_axis($1[0], $1[1], 1, $0[0], 2, 4, 16) },
+      { coix_scatter_axis($1[0], $1[1], 1, $0[0], 2, 4, 16) }),
+    Example(
+      "one hot", COIX_OP_ONE_HOT, outputs: [64], inputs: [16], in: 0...3,
+      { coix_op_one_hot($1[0], $0[0], 4, 16) }, { coix_one_hot($1[0], $0[0], 4, 16) }),
+    Example(
+      "positions", COIX_OP_POSITIONS, outputs: [16], inputs: [16], in: -1...6,
+      { coix_op_positions($1[0], positions($0[0]), 4, 16) },
+      { coix_positions($1[0], positions($0[0]), 4, 16) }),
+  ]
+
+  /// Those with whole numbers as an input, which is made of the second input's numbers.
+  static let indices: [Example] = [
+    Example(
+      "gather rows", COIX_OP_GATHER_ROWS, outputs: [32], inputs: [8, 16],
+      { coix_op_gather_rows($1[0], indices($1[1]), $0[0], 16, 2, 1) },
+      { coix_gather_rows($1[0], indices($1[1]), $0[0], 16, 2, 1) }),
+    Example(
+      "scatter positions", COIX_OP_SCATTER_POSITIONS, outputs: [8, 16], inputs: [32, 16],
+      { coix_op_scatter_positions($1[0], indices($1[1]), doubles($0[1]), $0[0], 4, 16, 2) },
+      { coix_scatter_positions($1[0], indices($1[1]), doubles($0[1]), $0[0], 4, 16, 2) }),
+    Example(
+      "gather table", COIX_OP_GATHER_TABLE, outputs: [32], inputs: [8, 16],
+      { coix_op_gather_table($1[0], indices($1[1]), $0[0], 16, 2) },
+      { coix_load_rows($1[0], indices($1[1]), $0[0], 0, 16, 16, 2) }),
+    Example(
+      "scatter table", COIX_OP_SCATTER_TABLE, outputs: [8, 16], inputs: [32, 16],
+      { coix_op_scatter_table($1[0], indices($1[1]), doubles($0[1]), $0[0], 4, 2, 16) },
+      { coix_scatter_table($1[0], indices($1[1]), doubles($0[1]), $0[0], 4, 2, 16) }),
+    Example(
+      "load rows through an index", COIX_OP_LOAD_ROWS, outputs: [32], inputs: [8, 64],
+      { coix_op_load_rows($1[0], indices($1[1]), $0[0], 16, 2, 0) },
+      { coix_load_rows($1[0], indices($1[1]), $0[0], 20, 13, 16, 2) }),
+  ]
+
+  static let guards: [Example] = [
+    Example(
+      "is finite", COIX_OP_IS_FINITE, outputs: [], inputs: [33], { coix_op_is_finite($1[0], 33) }, { _, _ in }
+    ),
+    Example(
+      "is zero", COIX_OP_IS_ZERO, outputs: [], inputs: [33], in: 0...0, { coix_op_is_zero($1[0], 33) },
+      { _, _ in }),
+  ]
+
+  static let all = tensors + densities + draws + rows + indices + guards
+
+  private static func doubles(_ floats: Floats) -> UnsafeMutablePointer<Double> {
+    UnsafeMutableRawPointer(floats).assumingMemoryBound(to: Double.self)
+  }
+  private static func positions(_ floats: Floats) -> UnsafeMutablePointer<Int32> {
+    UnsafeMutableRawPointer(floats).assumingMemoryBound(to: Int32.self)
+  }
+  /// Positions below 4 that were put in the place of floats.
+  private static func indices(_ floats: Floats) -> UnsafePointer<Int32> { UnsafePointer(positions(floats)) }
+
+  /// Calls `body` with memory for an example, whose outputs hold numbers, and gives back the outputs.
+  private func outputs(_ example: Example, _ body: ([Floats], [Floats]) -> Void) -> [[Float]] {
+    var random = SplitMix(seed: 60)
+    func buffer(_ count: Int) -> Floats {
+      let buffer = UnsafeMutableRawPointer.allocate(byteCount: 4 * (count + 16), alignment: 64)
+        .bindMemory(to: Float.self, capacity: count + 16)
+      buffer.update(from: random.floats(count + 16, in: example.domain), count: count + 16)
+      return buffer
+    }
+    let (outputs, inputs) = (example.outputs.map(buffer), example.inputs.map(buffer))
+    defer { for buffer in outputs + inputs { buffer.deallocate() } }
+    if Self.indices.contains(where: { $0.testDescription == example.testDescription }) {
+      for index in 0..<example.inputs[1] { Self.positions(inputs[1])[index] = Int32(index * 7 % 4) }
+    }
+    body(outputs, inputs)
+    return zip(outputs, example.outputs).map { Array(UnsafeBufferPointer(start: $0, count: $1 + 16)) }
+  }
+
+  @Test(arguments: all) func theOperationIsTheKernel(_ example: Example) {
+    let found = outputs(example) { outputs, inputs in
+      let operation = example.make(outputs, inputs)
+      #expect(operation.code == UInt16(example.code.rawValue))
+      #expect(withUnsafePointer(to: operation) { coix_execute($0, 1, [Self.place]) } == 1)
+    }
+    let expected = outputs(example, example.call)
+    #expect(zip(found, expected).allSatisfy { sameBits($0, $1) })
+  }
+
+  /// What is written comes first, then what is read, and nothing else is mentioned.
+  @Test(arguments: all) func theOperationSaysWhatItReadsAndWrites(_ example: Example) {
+    _ = outputs(example) { outputs, inputs in
+      var operation = example.make(outputs, inputs)
+      let (writes, reads) = (coix_operation_writes(operation.code), coix_operation_reads(operation.code))
+      #expect(Int(writes) >= outputs.count && Int(reads) >= inputs.count)
+      let pointers = withUnsafeBytes(of: &operation.pointers) {
+        Array($0.bindMemory(to: UnsafeMutableRawPointer?.self))
+      }
+      #expect(
+        Set(pointers.prefix(Int(writes)).compactMap { $0 }) == Set(outputs.map(UnsafeMutableRawPointer.init)))
+      let read = pointers.dropFirst(Int(writes))
+      #expect(Set(read.compactMap { $0 }) == Set(inputs.map(UnsafeMutableRawPointer.init)))
+      #expect(read.dropFirst(Int(reads)).allSatisfy { $0 == nil })
+    }
+  }
+
+  @Test func everyKindIsTested() {
+    let codes = Set(Self.all.map(\.code.rawValue))
+    #expect(codes == Set(0..<COIX_OPERATION_COUNT.rawValue))
+    for code in codes {
+      #expect(
+        coix_operation_writes(UInt16(code)) + coix_operation_reads(UInt16(code)) <= COIX_OPERATION_POINTERS)
+    }
+  }
+
+  /// An operation that reads what it writes says so.
+  @Test(arguments: all) func updatesSaySo(_ example: Example) {
+    let traits = coix_operation_traits_of(UInt16(example.code.rawValue))
+    /// What comes out if the outputs hold something else before.
+    func written(_ before: Float) -> [[Float]] {
+      outputs(example) { outputs, inputs in
+        for (output, count) in zip(outputs, example.outputs) {
+          output.update(repeating: before, count: count)
+        }
+        example.call(outputs, inputs)
+      }
+    }
+    guard traits & Int32(COIX_UPDATES.rawValue) == 0 else { return }
+    // Some write a part of their output only; a number that is not written keeps its old value.
+    for (one, other) in zip(written(0.5), written(0.75)) {
+      for (one, other) in zip(one, other) {
+        #expect(one.bitPattern == other.bitPattern || (one == 0.5 && other == 0.75))
+      }
+    }
+  }
+
+  // MARK: Lists
+
+  /// A list runs in order, and stops at a guard.
+  @Test func guardsStopAList() {
+    var (x, y): ([Float], [Float]) = ([0, 0, 3], [0, 0, 0])
+    x.withUnsafeMutableBufferPointer { x in
+      y.withUnsafeMutableBufferPointer { y in
+        guard let x = x.baseAddress, let y = y.baseAddress else { return }
+        var unexpected = coix_op_is_zero(x, 3)
+        unexpected.variant = 0
+        let fill = coix_op_fill(y, 1, 3, 1)
+        #expect(coix_execute([fill, coix_op_is_zero(x, 3), coix_op_fill(y, 2, 3, 1)], 3, nil) == 1)
+        #expect(y[0] == 1)
+        #expect(
+          coix_execute([fill, coix_op_is_zero(x, 2), unexpected, coix_op_fill(y, 3, 3, 1)], 4, nil) == 4)
+        #expect(y[0] == 3)
+        x[1] = .nan
+        #expect(coix_execute([coix_op_is_finite(x, 3), fill], 2, nil) == 0)
+        #expect(coix_execute([coix_op_is_finite(x, 1), fill], 2, nil) == 2)
+        #expect(coix_execute([], 0, nil) == 0)
+      }
+    }
+  }
+
+  /// In nested plates the rows of a chunk are a rectangle: particles 5 to 7 of instances 4 to 7, of ten.
+  @Test func nestedPlates() {
+    let (particles, instances) = (5..<8, 4..<8)
+    let numbers = particles.flatMap { particle in instances.map { UInt64(particle * 10 + $0) } }
+    var scratch = [UInt64](repeating: 0, count: 12)
+    let table = (0..<200).map { Float($0) }
+    var place = coix_place()
+    (place.chunk, place.rows, place.padded_rows, place.first_row) = (1, 12, 16, 54)
+    (place.first_particle, place.particles, place.first_instance, place.instances) = (5, 3, 4, 4)
+    numbers.withUnsafeBufferPointer { numbers in
+      scratch.withUnsafeMutableBufferPointer { scratch in
+        place.row_numbers = numbers.baseAddress
+        place.scratch = scratch.baseAddress
+        func run(_ count: Int, _ make: (Floats) -> coix_operation) -> [Float] {
+          output(count) { #expect(coix_execute([make($0)], 1, [place]) == 1) }
+        }
+        table.withUnsafeBufferPointer { table in
+          guard let table = table.baseAddress else { return }
+          let all = run(32) { coix_op_load_rows(table, nil, $0, 16, 2, 0) }
+          #expect(
+            all == output(32) { coix_load_numbered_rows(table, nil, numbers.baseAddress, $0, 12, 16, 2) })
+          let byParticle = run(32) { coix_op_load_rows(table, nil, $0, 16, 2, 1) }
+          #expect(byParticle == output(32) { coix_load_rows(table, nil, $0, 5, 3, 16, 2) })
+          let byInstance = run(32) { coix_op_load_rows(table, nil, $0, 16, 2, 2) }
+          #expect(byInstance == output(32) { coix_load_rows(table, nil, $0, 4, 4, 16, 2) })
+          let stored = run(200) {
+            coix_fill($0, 0, 200, 1)
+            return coix_op_store_rows(table, $0, 2)
+          }
+          #expect(
+            stored
+              == output(200) {
+                coix_fill($0, 0, 200, 1)
+                coix_store_numbered_rows(table, numbers.baseAddress, $0, 12, 16, 2)
+              })
+        }
+        // A draw of which each instance has all particles before the next one comes.
+        let order = coix_draw_order(
+          kind: 2, elements: 2, row_stride: 30, particle_stride: 3, element_stride: 1, offset: 2)
+        let found = run(32) { coix_op_draw_uniform(Self.key, order, 0, 1, $0, 1) }
+        let steps = particles.flatMap { particle in instances.map { UInt64(particle * 3 + $0 * 30) } }
+        let expected = output(32) { out in
+          steps.withUnsafeBufferPointer {
+            let draw = coix_draw(
+              first_row: 0, valid_rows: 12, rows: 16, elements: 2, row_stride: 1, element_stride: 1,
+              offset: 2,
+              row_numbers: $0.baseAddress)
+            coix_draw_uniform(Self.key, draw, 0, 1, out, 1)
+          }
+        }
+        #expect(sameBits(found, expected))
+      }
+    }
+  }
+
+  /// Outside of plates a draw's elements take the role of rows.
+  @Test func drawsOutsideOfPlates() {
+    let order = coix_draw_order(
+      kind: 0, elements: 20, row_stride: 3, particle_stride: 0, element_stride: 3, offset: 4)
+    let found = output(20) {
+      #expect(coix_execute([coix_op_draw_normal(Self.key, order, $0, 1)], 1, nil) == 1)
+    }
+    let draw = coix_draw(
+      first_row: 0, valid_rows: 20, rows: 20, elements: 1, row_stride: 3, element_stride: 0, offset: 4,
+      row_numbers: nil)
+    #expect(sameBits(found, output(20) { coix_draw_normal(Self.key, draw, $0, 1) }))
+  }
+}

@@ -1,0 +1,152 @@
+import CoixKernels
+import Testing
+
+@testable import CoixParallel
+
+/// Plans: which chunks they are for, and when a chunk has to be run by the program after all.
+@Suite struct ChunkPlanTests {
+  private let list = RecordedOperations()
+
+  private func plan(of chunk: Int = 0) throws -> ChunkPlan {
+    try #require(ChunkPlan(list.recording, of: list.grid[chunk], gradients: []))
+  }
+
+  private func run(_ plan: ChunkPlan, _ chunk: Int) -> Bool {
+    list.inContext(of: chunk) { plan.run($0) { _, _ in } }
+  }
+
+  // MARK: Which chunks
+
+  @Test func onlyChunksOfTheSameForm() throws {
+    let value = list.value()
+    list.load(value)
+    list.store(value)
+    let plan = try plan()
+    for chunk in 0..<4 { #expect(plan.fits(list.grid[chunk])) }
+    let shorter = ChunkGrid(PlateRows(particles: 60), chunkRows: 16)
+    #expect(plan.fits(shorter[2]) && !plan.fits(shorter[3]))
+    #expect(!plan.fits(.none))
+  }
+
+  /// As many rows are not enough: a chunk has as many of each plate.
+  @Test func chunksOfNestedPlates() throws {
+    let value = list.value()
+    list.load(value)
+    list.store(value)
+    let grid = ChunkGrid(PlateRows(particles: 18, instances: 40), chunkRows: 64)
+    let plan = try #require(ChunkPlan(list.recording, of: grid[0], gradients: []))
+    let forms = (0..<grid.chunkCount).map { [grid[$0].particles.count, grid[$0].instances.count] }
+    #expect(Set(forms) == [[4, 14], [4, 12], [2, 14], [2, 12]])
+    for (chunk, form) in forms.enumerated() { #expect(plan.fits(grid[chunk]) == (form == [4, 14])) }
+    let turned = ChunkRows(
+      particles: 0..<14, instances: 0..<4, plate: PlateRows(particles: 18, instances: 40))
+    #expect(turned.count == grid[0].count && !plan.fits(turned))
+  }
+
+  // MARK: Guards
+
+  /// A list that exports the rows if they are finite; one row of `infinite` chunks is not.
+  private func makeGuardedList(infinite: [Int], expected: Bool = true) {
+    let value = list.value()
+    list.load(value)
+    var check = coix_op_is_finite(value.pointer, 32)
+    check.variant = expected ? 1 : 0
+    list.append(check)
+    list.store(value)
+    for chunk in infinite { list.source.pointer[2 * 16 * chunk + 5] = .infinity }
+  }
+
+  @Test func aChunkThatTakesAnotherWay() throws {
+    makeGuardedList(infinite: [2])
+    let plan = try plan()
+    list.clear()
+    let before = list.exported
+    #expect(
+      list.inContext(of: 2) { plan.run($0) { _, _ in Issue.record("it has not run to the end") } } == false)
+    #expect(list.exported == before, "nothing is exported behind the guard")
+    for chunk in [0, 1, 3] { #expect(run(plan, chunk)) }
+    let isWritten = (0..<128).map { list.target.pointer[$0] == list.source.pointer[$0] }
+    #expect(isWritten == (0..<128).map { !(64..<96).contains($0) })
+  }
+
+  /// The recorded chunk may itself have taken the rarer way.
+  @Test func guardsThatAreExpectedToFail() throws {
+    makeGuardedList(infinite: [1, 3], expected: false)
+    let plan = try plan(of: 1)
+    #expect((0..<4).map { run(plan, $0) } == [false, true, false, true])
+  }
+
+  /// A plan whose guards fail more often than not is given up, and counts as one of no chunk.
+  @Test func plansThatFailTooOften() throws {
+    makeGuardedList(infinite: [1, 3])
+    let plan = try plan()
+    for _ in 0..<2 {
+      #expect(!run(plan, 1))
+      #expect(plan.fits(list.grid[0]))
+    }
+    #expect(run(plan, 0))
+    for chunk in [1, 3] { #expect(!run(plan, chunk)) }
+    #expect(!plan.fits(list.grid[0]))
+  }
+
+  // MARK: Gradients
+
+  /// A gradient is in the arena, or is the same for all chunks.
+  @Test func gradients() throws {
+    let (constant, varying) = (list.value(), list.value())
+    list.fill(constant, 3)
+    list.load(varying)
+    _ = list.runAll()
+    let tensors = [constant, varying].map { Tensor(storage: $0, shape: [32]) }
+    let wanted: [(parentNode: Int32, tensor: Tensor)] = [(7, tensors[0]), (4, tensors[1])]
+    let plan = try #require(ChunkPlan(list.recording, of: list.grid[0], gradients: wanted))
+    var found: [Int32: [Float]] = [:]
+    for chunk in 0..<4 {
+      let hasRun = list.inContext(of: chunk) { context in
+        plan.run(context) { gradient, address in
+          found[gradient.parentNode] = Array(
+            UnsafeBufferPointer(start: address, count: gradient.shape.elementCount))
+        }
+      }
+      #expect(hasRun)
+      #expect(found[7] == Array(repeating: 3, count: 32))
+      // A chunk has element after element, the plate row after row.
+      let rows = (0..<32).map { list.source.pointer[2 * (16 * chunk + $0 % 16) + $0 / 16] }
+      #expect(found[4] == rows)
+    }
+  }
+
+  // MARK: Memory
+
+  /// Without memory for an arena, the program runs.
+  @Test func anArenaThatCannotBeHad() throws {
+    // More than can be addressed, and above all other memory. Nobody touches it: it is never released.
+    let address = try #require(UnsafeMutablePointer<Float>(bitPattern: 1 << 60))
+    let huge = Unmanaged.passRetained(Storage(adopting: address, capacity: 1 << 46)).takeUnretainedValue()
+    list.recording.keep(huge)
+    list.load(huge)
+    list.store(huge)
+    let plan = try plan()
+    list.clear()
+    let before = list.exported
+    #expect(!run(plan, 0))
+    #expect(list.exported == before)
+  }
+
+  /// Several workers run a plan at the same time, each in an arena of its own.
+  @Test func severalWorkers() throws {
+    let (value, sine) = (list.value(), list.value())
+    list.load(value)
+    list.sine(value, to: sine)
+    list.store(sine)
+    let expected = list.runAll()
+    let plan = try plan()
+    list.clear()
+    let grid = list.grid
+    try Workers(threads: 3).run(tasks: 400) { task, context, _ in
+      context.take(grid[task % 4], task % 4)
+      guard plan.run(context, { _, _ in }) else { throw CoixError.argument("task \(task) has not run") }
+    }
+    #expect(list.exported == expected)
+  }
+}

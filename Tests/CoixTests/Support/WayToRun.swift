@@ -1,0 +1,31 @@
+import Coix
+
+/// A way to run a program: how many threads there are, in which order the chunks come, and whether the program
+/// runs for each of them. All ways must give the same bits and the same errors.
+struct WayToRun: Sendable, CustomStringConvertible {
+  var threads = 1
+  var shuffleSeed: UInt64?
+  var execution = EvaluationOptions.Execution.eager
+
+  /// One thread, one chunk after the other, each by the program: what the other ways are compared with.
+  static let plain = WayToRun()
+
+  /// Some threads and orders, in both executions.
+  static let others: [WayToRun] = [EvaluationOptions.Execution.replayed, .eager].flatMap { execution in
+    [(1, nil), (1, 1), (2, nil), (2, 2), (3, 3), (16, nil), (16, 4), (16, 4)].map {
+      WayToRun(threads: $0, shuffleSeed: $1, execution: execution)
+    }
+  }
+
+  /// The options, to be completed.
+  func options(_ complete: (inout EvaluationOptions) -> Void = { _ in }) throws -> EvaluationOptions {
+    var options = EvaluationOptions(
+      workers: try Workers(threads: threads, shuffleSeed: shuffleSeed), execution: execution)
+    complete(&options)
+    return options
+  }
+
+  var description: String {
+    "\(execution), \(threads) threads, shuffle seed \(shuffleSeed.map(String.init) ?? "none")"
+  }
+}
