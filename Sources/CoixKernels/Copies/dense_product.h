@@ -56,7 +56,7 @@ INLINE void COPY(tile)(const int mr, const int w, const float *packed, const flo
       UNROLL for (int v = 0; v < w; v++) sum[j][v] = (vn)(0.0f);
     if (ks >= FAR_K)
       UNROLL for (int j = 0; j < mr; j++)
-        UNROLL for (int v = 0; v < w; v++) __builtin_prefetch(y + (size_t)j * y_m + v * COIX_NATIVE, 1);
+        UNROLL for (int at = 0; at < w * COIX_NATIVE; at += 16) __builtin_prefetch(y + (size_t)j * y_m + at, 1);
     _Pragma("clang loop unroll_count(2)")
     for (size_t k = 0; k < ks; k++, a += mr, x += x_k) {
       vn row[8];
