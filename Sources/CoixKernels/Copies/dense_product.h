@@ -27,6 +27,9 @@
 #define GROUP (BLOCK_K * 16)
 // From so many terms on, a tile takes long enough that what it and its successors need can be fetched meanwhile.
 #define FAR_K 96
+// Asks for every line of `count` floats, wherever lines begin: the first float's, and that of the last in each sixteen.
+#define FETCH(x, count, write, locality)                                                           \
+  for (size_t at = 0; at < (count) + 15; at += 16) __builtin_prefetch((x) + at - (at > 0), write, locality)
 
 enum { COPY(first_block) = 1, COPY(relu_at_end) = 2 };
 #define FIRST COPY(first_block)
@@ -55,8 +58,8 @@ INLINE void COPY(tile)(const int mr, const int w, const float *packed, const flo
     UNROLL for (int j = 0; j < mr; j++)
       UNROLL for (int v = 0; v < w; v++) sum[j][v] = (vn)(0.0f);
     if (ks >= FAR_K)
-      UNROLL for (int j = 0; j < mr; j++)
-        UNROLL for (int at = 0; at < w * COIX_NATIVE; at += 16) __builtin_prefetch(y + (size_t)j * y_m + at, 1);
+      for (int j = 0; j < mr; j++)
+        FETCH(y + (size_t)j * y_m, (size_t)(w * COIX_NATIVE), 1, 3);
     _Pragma("clang loop unroll_count(2)")
     for (size_t k = 0; k < ks; k++, a += mr, x += x_k) {
       vn row[8];
@@ -217,7 +220,7 @@ typedef struct {
 
 INLINE void COPY(ask)(COPY(ahead) *ahead) {
   for (size_t i = coix_min(ahead->share, ahead->runs); i > 0; i--, ahead->runs--, ahead->x += ahead->stride)
-    for (size_t at = 0; at < ahead->length; at += 16) __builtin_prefetch(ahead->x + at, 0, 2);
+    FETCH(ahead->x, ahead->length, 0, 2);
 }
 
 /// Multiplies all tiles of a packed block of `ms` rows of a with the strips `s`. If `count` < `width`, s has a
@@ -306,6 +309,7 @@ static void COPY(product)(const dense_product *p) {
 #undef PANEL
 #undef GROUP
 #undef FAR_K
+#undef FETCH
 #undef MOST_MR
 #undef USUAL_W
 #undef USUAL_STRIP
