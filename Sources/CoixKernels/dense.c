@@ -6,8 +6,8 @@
 #include "copies.h"
 COIX_CHOOSE(dense_table, kernels)
 
-/// Nanoseconds a multiply-add, roughly.
-static const double multiply_add = 0.03;
+/// Nanoseconds, roughly: a multiply-add of a narrow layer and of other products, and what an output takes besides.
+static const double narrow_multiply_add = 0.03, multiply_add = 0.01, an_output = 0.05;
 
 /// An even share of `count` for each of `threads`, rounded up to a multiple of `grain`.
 static inline size_t share(size_t count, int threads, size_t grain) {
@@ -19,9 +19,10 @@ static inline size_t share(size_t count, int threads, size_t grain) {
 /// The most terms of a sum in single precision, added in blocks of at most 256. Longer sums are split, and the
 /// sums of the parts are added in double.
 #define TERMS ((size_t)1 << 14)
-/// Outputs whose sums are held in double at a time.
-#define WIDE_OUTPUTS ((size_t)16)
-#define WIDE_ROWS ((size_t)256)
+/// Outputs, and rows of them, whose sums are held in double at a time: 128 KB of the stack, beside no more for packed
+/// terms. The more there are, the less often their terms are packed.
+#define WIDE_OUTPUTS ((size_t)128)
+#define WIDE_ROWS ((size_t)128)
 
 static void product(const dense_product *p) {
   if (p->ks <= TERMS) {
@@ -29,23 +30,23 @@ static void product(const dense_product *p) {
     return;
   }
   double sums[WIDE_OUTPUTS * WIDE_ROWS];
-  float part[WIDE_OUTPUTS * WIDE_ROWS];
   for (size_t m = 0; m < p->ms; m += WIDE_OUTPUTS) {
     for (size_t r = 0; r < p->rows; r += WIDE_ROWS) {
       const size_t ms = coix_min(WIDE_OUTPUTS, p->ms - m), rows = coix_min(WIDE_ROWS, p->rows - r);
+      float *y = p->y + m * p->y_m + r;
       for (size_t i = 0; i < ms; i++)
         for (size_t j = 0; j < rows; j++) sums[i * rows + j] = p->bias ? (double)p->bias[m + i] : 0.0;
       for (size_t k = 0; k < p->ks; k += TERMS) {
-        const dense_product q = {.a = p->a + m * p->a_m + k * p->a_k, .a_m = p->a_m, .a_k = p->a_k,
-                                 .x = p->x + k * p->x_k + r * p->x_r, .x_k = p->x_k, .x_r = p->x_r,
-                                 .y = part, .y_m = rows, .ms = ms, .ks = coix_min(TERMS, p->ks - k), .rows = rows};
-        kernels->product(&q);
-        for (size_t i = 0; i < ms * rows; i++) sums[i] += (double)part[i];
+        const dense_product part = {.a = p->a + m * p->a_m + k * p->a_k, .a_m = p->a_m, .a_k = p->a_k,
+                                    .x = p->x + k * p->x_k + r * p->x_r, .x_k = p->x_k, .x_r = p->x_r,
+                                    .y = y, .y_m = p->y_m, .ms = ms, .ks = coix_min(TERMS, p->ks - k), .rows = rows};
+        kernels->product(&part);
+        for (size_t i = 0; i < ms; i++)
+          for (size_t j = 0; j < rows; j++) sums[i * rows + j] += (double)y[i * p->y_m + j];
       }
       for (size_t i = 0; i < ms; i++) {
-        float *y = p->y + (m + i) * p->y_m + r;
-        for (size_t j = 0; j < rows; j++) y[j] = (float)sums[i * rows + j];
-        kernels->activate(p->activation, y, rows);
+        for (size_t j = 0; j < rows; j++) y[i * p->y_m + j] = (float)sums[i * rows + j];
+        kernels->activate(p->activation, y + i * p->y_m, rows);
       }
     }
   }
@@ -102,40 +103,30 @@ static void narrow_out_weights(const dense_narrow *n, size_t start, size_t end) 
 
 // MARK: Teams
 
-/// The product, with its columns (rows of the batch) split over a team.
-static void product_by_rows(const dense_product *p, int team) {
-  int threads = coix_team_for((double)p->ms * (double)p->ks * (double)p->rows * multiply_add, team);
+/// The product, with its columns (rows of the batch) or its rows split over a team, whichever are more: parts that are
+/// nearly square pack least.
+static void product_by_team(const dense_product *p, int team) {
+  int threads = coix_team_for((double)p->ms * (double)p->rows * ((double)p->ks * multiply_add + an_output), team);
   if (threads <= 1) {
     product(p);
     return;
   }
-  const size_t block = share(p->rows, threads, 64), blocks = coix_blocks(p->rows, block);
+  const int by_rows = p->rows > p->ms;
+  const size_t count = by_rows ? p->rows : p->ms, block = share(count, threads, by_rows ? 64 : 8);
 #pragma omp parallel for schedule(static) num_threads(threads)
-  for (size_t b = 0; b < blocks; b++) {
+  for (size_t start = 0; start < count; start += block) {
     dense_product part = *p;
-    const size_t start = b * block;
-    part.x += start * p->x_r;
-    part.y += start;
-    part.rows = coix_min(block, p->rows - start);
-    product(&part);
-  }
-}
-
-/// The product, with its rows split over a team.
-static void product_by_outputs(const dense_product *p, int team) {
-  int threads = coix_team_for((double)p->ms * (double)p->ks * (double)p->rows * multiply_add, team);
-  if (threads <= 1) {
-    product(p);
-    return;
-  }
-  const size_t block = share(p->ms, threads, 8), blocks = coix_blocks(p->ms, block);
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (size_t b = 0; b < blocks; b++) {
-    dense_product part = *p;
-    const size_t start = b * block;
-    part.a += start * p->a_m;
-    part.y += start * p->y_m;
-    part.ms = coix_min(block, p->ms - start);
+    const size_t size = coix_min(block, count - start);
+    if (by_rows) {
+      part.x += start * p->x_r;
+      part.y += start;
+      part.rows = size;
+    } else {
+      part.a += start * p->a_m;
+      if (p->bias) part.bias += start;
+      part.y += start * p->y_m;
+      part.ms = size;
+    }
     product(&part);
   }
 }
@@ -161,7 +152,7 @@ static void row_sums(const float *x, float *sums, size_t count, size_t rows, int
 
 /// Few inputs: the kernel's gradient is split by outputs; that of the inputs, a sum over outputs, by rows.
 static void narrow_in(const dense_narrow *n, int team) {
-  int threads = coix_team_for((double)n->in * (double)n->out * (double)n->rows * 2.0 * multiply_add, team);
+  int threads = coix_team_for((double)n->in * (double)n->out * (double)n->rows * 2.0 * narrow_multiply_add, team);
   if (threads <= 1 && n->rows <= TERMS) {
     kernels->narrow_in(n, 0, n->out);
     return;
@@ -185,7 +176,7 @@ static void narrow_in(const dense_narrow *n, int team) {
 
 /// Few outputs: the work is split by inputs, since each input has gradients of its own.
 static void narrow_out(const dense_narrow *n, int team) {
-  int threads = coix_team_for((double)n->in * (double)n->out * (double)n->rows * 2.0 * multiply_add, team);
+  int threads = coix_team_for((double)n->in * (double)n->out * (double)n->rows * 2.0 * narrow_multiply_add, team);
   const size_t inputs = share(n->in, threads, 2), blocks = coix_blocks(n->in, inputs);
   if (n->rows <= TERMS || !n->dkernel) {
     COIX_FOR(b, blocks, threads, kernels->narrow_out(n, b * inputs, coix_min((b + 1) * inputs, n->in)));
@@ -205,7 +196,7 @@ void coix_dense_forward(const float *x, const float *kernel, const float *bias, 
                         size_t in, size_t out, size_t rows, coix_activation activation, int team) {
   const dense_product p = {.a = kernel, .a_m = 1, .a_k = out, .x = x, .x_k = rows, .x_r = 1, .bias = bias,
                            .y = y, .y_m = rows, .ms = out, .ks = in, .rows = rows, .activation = activation};
-  product_by_rows(&p, team);
+  product_by_team(&p, team);
 }
 
 void coix_dense_backward(const float *x, const float *kernel, const float *y, const float *dy,
@@ -239,12 +230,12 @@ void coix_dense_backward(const float *x, const float *kernel, const float *y, co
   if (dx) {
     const dense_product p = {.a = kernel, .a_m = out, .a_k = 1, .x = gradient, .x_k = rows, .x_r = 1,
                              .y = dx, .y_m = rows, .ms = in, .ks = out, .rows = rows};
-    product_by_rows(&p, team);
+    product_by_team(&p, team);
   }
   if (dkernel) {
     const dense_product p = {.a = x, .a_m = rows, .a_k = 1, .x = gradient, .x_k = 1, .x_r = rows,
                              .y = dkernel, .y_m = out, .ms = in, .ks = rows, .rows = out};
-    product_by_outputs(&p, team);
+    product_by_team(&p, team);
   }
 }
 

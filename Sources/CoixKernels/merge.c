@@ -10,31 +10,31 @@ void coix_accumulate_double(double *y, const float *x, size_t count) {
   for (size_t i = 0; i < count; i++) y[i] += (double)x[i];
 }
 
-static void merge_range(const double *const *parts, size_t part_count, float *out, size_t begin, size_t end) {
-  for (size_t i = begin; i < end; i++) {
-    double sum = parts[0][i];
-    for (size_t part = 1; part < part_count; part++) sum += parts[part][i];
-    // A finite sum too large for a float becomes the largest float, so that opposite sums cancel;
-    // infinities stay.
-    out[i] = (float)(isinf(sum) ? sum : sum > FLT_MAX ? FLT_MAX : sum < -FLT_MAX ? -FLT_MAX : sum);
+/// Sums that are taken at a time.
+#define BLOCK ((size_t)1024)
+
+static void merge_block(const coix_part *parts, size_t part_count, float *out, size_t start, size_t count) {
+  double sums[BLOCK];
+  for (size_t i = 0; i < count; i++) sums[i] = parts->sums ? parts->sums[start + i] : (double)parts->numbers[start + i];
+  for (const coix_part *part = parts + 1; part < parts + part_count; part++) {
+    if (part->sums) {
+      for (size_t i = 0; i < count; i++) sums[i] += part->sums[start + i];
+    } else {
+      coix_accumulate_double(sums, part->numbers + start, count);
+    }
   }
+  // A finite sum too large for a float becomes the largest float, so that opposite sums cancel; infinities stay.
+  for (size_t i = 0; i < count; i++)
+    out[start + i] = (float)(isinf(sums[i]) ? sums[i] : sums[i] > FLT_MAX ? FLT_MAX : sums[i] < -FLT_MAX ? -FLT_MAX : sums[i]);
 }
 
-void coix_merge_double(const double *const *parts, size_t part_count, float *out, size_t count, int team) {
+void coix_merge_double(const coix_part *parts, size_t part_count, float *out, size_t count, int team) {
   if (part_count == 0) {
     for (size_t i = 0; i < count; i++) out[i] = 0;
     return;
   }
-  const int threads = coix_team_for(0.5 * (double)count * (double)part_count, team);
-  if (threads <= 1) {
-    merge_range(parts, part_count, out, 0, count);
-    return;
-  }
-  const size_t block = 1024, blocks = coix_blocks(count, block);
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (size_t b = 0; b < blocks; b++) {
-    merge_range(parts, part_count, out, b * block, coix_min((b + 1) * block, count));
-  }
+  COIX_FOR(b, coix_blocks(count, BLOCK), coix_team_for(0.5 * (double)count * (double)part_count, team),
+           merge_block(parts, part_count, out, b * BLOCK, coix_min(BLOCK, count - b * BLOCK)));
 }
 
 double coix_sum_double(const float *x, size_t count) {

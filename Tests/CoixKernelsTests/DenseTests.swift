@@ -181,9 +181,13 @@ struct DenseLayer {
     #expect(sameBits(dx, layer.backward(from: layer.forward()).dx))
   }
 
-  @Test(arguments: [(2, 1_800), (1_800, 2), (80, 60), (300, 20)])
-  func teamsChangeNoBit(inputs: Int, outputs: Int) {
-    let layer = DenseLayer(inputs, outputs, rows: 1_030, COIX_RELU)
+  /// Few inputs, few outputs, and products that are split by rows and by outputs.
+  @Test(arguments: [
+    (2, 1_800, 1_030), (1_800, 2, 1_030), (130, 90, 1_030), (90, 130, 1_030), (300, 40, 1_030),
+    (300, 700, 70), (128, 512, 300), (512, 128, 300), (40, 50, 20_000),
+  ])
+  func teamsChangeNoBit(inputs: Int, outputs: Int, rows: Int) {
+    let layer = DenseLayer(inputs, outputs, rows: rows, COIX_RELU)
     let y = layer.forward(bias: layer.bias)
     let gradient = layer.backward(from: y)
     for team: Int32 in [2, 3] {
@@ -195,8 +199,44 @@ struct DenseLayer {
     }
   }
 
+  /// Layers of several blocks of inputs, outputs and rows, and sums of so many terms that parts are added in
+  /// double; where secondary threads have small stacks, too.
+  @Test(arguments: [(128, 512, 70), (512, 300, 130), (600, 128, 97), (130, 140, 17_000)])
+  func wideLayersKeepTheirDigits(inputs: Int, outputs: Int, rows: Int) throws {
+    try onSmallStack {
+      let layer = DenseLayer(inputs, outputs, rows: rows, COIX_IDENTITY)
+      let y = layer.forward(bias: layer.bias)
+      let gradient = layer.backward(from: y)
+      var random = SplitMix(seed: 2)
+      for _ in 0..<200 {
+        let i = Int.random(in: 0..<inputs, using: &random)
+        let o = Int.random(in: 0..<outputs, using: &random)
+        let r = Int.random(in: 0..<rows, using: &random)
+        let product = (0..<inputs).map {
+          Double(layer.kernel[$0 * outputs + o]) * Double(layer.x[$0 * rows + r])
+        }
+        #expect(Self.isSum(y[o * rows + r], product + [Double(layer.bias[o])]))
+        #expect(
+          Self.isSum(
+            gradient.dx[i * rows + r],
+            (0..<outputs).map { Double(layer.kernel[i * outputs + $0]) * Double(layer.dy[$0 * rows + r]) }))
+        #expect(
+          Self.isSum(
+            gradient.dkernel[i * outputs + o],
+            (0..<rows).map { Double(layer.x[i * rows + $0]) * Double(layer.dy[o * rows + $0]) }))
+      }
+    }
+  }
+
+  /// Whether a number is the sum of terms, with the error that `coix_dense_forward` states.
+  private static func isSum(_ number: Float, _ terms: [Double]) -> Bool {
+    let magnitude = terms.reduce(0) { $0 + abs($1) }
+    return abs(Double(number) - terms.reduce(0, +)) <= 512 * 0x1p-24 * magnitude
+  }
+
   /// The same numbers in every row give the same bits in every row, in whole vectors and behind them.
-  @Test(arguments: [(2, 32), (32, 2), (40, 50)]) func rowsDoNotKnowTheirLane(inputs: Int, outputs: Int) {
+  @Test(arguments: [(2, 32), (32, 2), (40, 50), (300, 270)])
+  func rowsDoNotKnowTheirLane(inputs: Int, outputs: Int) {
     let single = DenseLayer(inputs, outputs, rows: 1, COIX_TANH)
     let one = single.forward(bias: single.bias)
     for rows in oddSizes {

@@ -20,14 +20,26 @@ import Testing
   @Test func chunksAreMergedInTheirOrder() {
     for (size, partCount) in [(1, 1), (17, 3), (5_000, 60)] {
       var random = SplitMix(seed: 81)
-      let flat = random.floats(size * partCount).map { Double($0) * 1e-3 }
+      // Every third part is in single precision.
+      let numbers = random.floats(size * partCount)
+      let sums = numbers.map { Double($0) * 1e-3 }
+      func isSingle(_ part: Int) -> Bool { part % 3 == 2 }
       let want = (0..<size).map { at in
-        Float((1..<partCount).reduce(flat[at]) { $0 + flat[$1 * size + at] })
+        let terms = (0..<partCount).map { part in
+          isSingle(part) ? Double(numbers[part * size + at]) : sums[part * size + at]
+        }
+        return Float(terms.dropFirst().reduce(terms[0], +))
       }
-      flat.withUnsafeBufferPointer { buffer in
-        let parts = (0..<partCount).map { part in buffer.baseAddress.map { $0 + part * size } }
-        for team: Int32 in [1, 2, 3] {
-          #expect(sameBits(output(size) { coix_merge_double(parts, partCount, $0, size, team) }, want))
+      numbers.withUnsafeBufferPointer { numbers in
+        sums.withUnsafeBufferPointer { sums in
+          let parts = (0..<partCount).map { part in
+            coix_part(
+              sums: isSingle(part) ? nil : sums.baseAddress.map { $0 + part * size },
+              numbers: numbers.baseAddress.map { $0 + part * size })
+          }
+          for team: Int32 in [1, 2, 3] {
+            #expect(sameBits(output(size) { coix_merge_double(parts, partCount, $0, size, team) }, want))
+          }
         }
       }
     }

@@ -17,14 +17,19 @@
 #define USUAL_STRIP (USUAL_W * COIX_NATIVE)
 #define MOST_STRIP 128
 
-// The most terms of the sum and the most rows of a in one block. A packed block of a takes 144 KB of the second-level
-// cache.
+// The most terms of the sum and the most rows of a in one block. A packed block of a takes at most 256 KB of the
+// second-level cache, and of the stack; the larger it is, the less often x is packed.
 #define BLOCK_K 256
-#define BLOCK_M 144
+#define BLOCK_M 256
 // PANEL is how many floats of x are packed at a time. GROUP is the part of them that is multiplied with one
 // tile of a after the other; it takes half of a first-level cache.
 #define PANEL (BLOCK_K * 64)
 #define GROUP (BLOCK_K * 16)
+// From so many terms on, a tile takes long enough that what it and its successors need can be fetched meanwhile.
+#define FAR_K 96
+// Asks for every line of `count` floats, wherever lines begin: the first float's, and that of the last in each sixteen.
+#define FETCH(x, count, write, locality)                                                           \
+  for (size_t at = 0; at < (count) + 15; at += 16) __builtin_prefetch((x) + at - (at > 0), write, locality)
 
 enum { COPY(first_block) = 1, COPY(relu_at_end) = 2 };
 #define FIRST COPY(first_block)
@@ -52,6 +57,9 @@ INLINE void COPY(tile)(const int mr, const int w, const float *packed, const flo
     vn sum[8][8];
     UNROLL for (int j = 0; j < mr; j++)
       UNROLL for (int v = 0; v < w; v++) sum[j][v] = (vn)(0.0f);
+    if (ks >= FAR_K)
+      for (int j = 0; j < mr; j++)
+        FETCH(y + (size_t)j * y_m, (size_t)(w * COIX_NATIVE), 1, 3);
     _Pragma("clang loop unroll_count(2)")
     for (size_t k = 0; k < ks; k++, a += mr, x += x_k) {
       vn row[8];
@@ -159,6 +167,10 @@ static void COPY(pack_tile)(const float *a, size_t a_m, size_t a_k, size_t mr, s
     COPY(pack_rows)(a, a_m, mr, ks, mr, packed);
     return;
   }
+  if (a_m == 1 && mr == 8) {
+    for (size_t k = 0; k < ks; k++) *(COPY(v8_memory) *)(packed + k * 8) = *(const COPY(v8_memory) *)(a + k * a_k);
+    return;
+  }
   for (size_t k = 0; k < ks; k++)
     for (size_t j = 0; j < mr; j++) packed[k * mr + j] = a[j * a_m + k * a_k];
 }
@@ -199,16 +211,29 @@ static void COPY(activate)(coix_activation activation, float *y, size_t count) {
 #undef CASE
 }
 
+/// Part of x that is packed next: `runs` runs of `length` floats, `stride` floats apart. Runs are far apart, so the machine
+/// doesn't foresee them; tiles ask for them, `share` at a time.
+typedef struct {
+  const float *x;
+  size_t runs, length, stride, share;
+} COPY(ahead);
+
+INLINE void COPY(ask)(COPY(ahead) *ahead) {
+  for (size_t i = coix_min(ahead->share, ahead->runs); i > 0; i--, ahead->runs--, ahead->x += ahead->stride)
+    FETCH(ahead->x, ahead->length, 0, 2);
+}
+
 /// Multiplies all tiles of a packed block of `ms` rows of a with the strips `s`. If `count` < `width`, s has a
 /// single strip, of which only `count` columns exist.
 static void COPY(meet)(const COPY(tile_function) *tiles, const float *packed, size_t ms, const float *bias,
-                       COPY(strips) s, size_t count, size_t width) {
+                       COPY(strips) s, size_t count, size_t width, COPY(ahead) *ahead) {
   size_t tile_count = coix_blocks(ms, MOST_MR);
   float *y = s.y;
   for (size_t t = 0; t < tile_count; t++) {
     size_t m = COPY(tile_start)(t, tile_count, ms), mr = COPY(tile_start)(t + 1, tile_count, ms) - m;
     const float *start = bias ? bias + m : 0;
     s.y = y + m * s.y_m;
+    COPY(ask)(ahead);
     if (count == width) {
       tiles[mr](packed + m * s.ks, start, &s);
       continue;
@@ -227,7 +252,7 @@ static void COPY(meet)(const COPY(tile_function) *tiles, const float *packed, si
 /// Multiplies one packed block of a with all columns of x.
 static void COPY(block)(const dense_product *p, const float *packed, size_t ms, const float *bias, const float *x,
                         size_t ks, float *y, int flags, int last) {
-  float panel[PANEL];
+  _Alignas(64) float panel[PANEL];
   size_t r = 0;
   while (r < p->rows) {
     // The widest tiles that fit.
@@ -238,17 +263,24 @@ static void COPY(block)(const dense_product *p, const float *packed, size_t ms, 
     size_t fit = PANEL / (width * coix_max(ks, 1)), group = coix_max(1, GROUP / (width * coix_max(ks, 1)));
     size_t strips = coix_min(fit, coix_max(1, left / width)), count = coix_min(strips * width, left);
     COPY(strips) s = {.x = x + r * p->x_r, .x_k = p->x_k, .x_strip = width * p->x_r, .ks = ks, .y_m = p->y_m, .flags = flags};
+    COPY(ahead) ahead = {0};
     // If several tiles read these strips, or tiles cannot read them where they are, make a compact copy.
     if (p->x_r != 1 || left < width || (ms > 2 * MOST_MR && ks > 8)) {
       COPY(pack_strips)(s.x, p->x_k, p->x_r, ks, count, width, panel);
       s = (COPY(strips)){.x = panel, .x_k = width, .x_strip = width * ks, .ks = ks, .y_m = p->y_m, .flags = flags};
+      const size_t columns = coix_min(count, left - count);
+      if (ks >= FAR_K && columns) {
+        const float *next = x + (r + count) * p->x_r;
+        ahead = p->x_r == 1 ? (COPY(ahead)){next, ks, columns, p->x_k, 0} : (COPY(ahead)){next, columns, ks, p->x_r, 0};
+        ahead.share = coix_blocks(ahead.runs, coix_blocks(strips, group) * coix_blocks(ms, MOST_MR));
+      }
     }
     const float *from = s.x;
     for (size_t g = 0; g < strips; g += group) {
       s.x = from + g * s.x_strip;
       s.y = y + r + g * width;
       s.strips = coix_min(group, strips - g);
-      COPY(meet)(tiles, packed, ms, bias, s, coix_min(width, left), width);
+      COPY(meet)(tiles, packed, ms, bias, s, coix_min(width, left), width, &ahead);
     }
     if (last && p->activation > COIX_RELU)
       for (size_t m = 0; m < ms; m++) COPY(activate)(p->activation, y + m * p->y_m + r, count);
@@ -257,7 +289,7 @@ static void COPY(block)(const dense_product *p, const float *packed, size_t ms, 
 }
 
 static void COPY(product)(const dense_product *p) {
-  float packed[BLOCK_M * BLOCK_K + 8];
+  float packed[coix_min(p->ms, BLOCK_M) * coix_min(p->ks, BLOCK_K) + 8];
   size_t k_blocks = coix_max(1, coix_blocks(p->ks, BLOCK_K)), m_blocks = coix_blocks(p->ms, BLOCK_M);
   for (size_t kb = 0; kb < k_blocks; kb++) {
     size_t k0 = COPY(tile_start)(kb, k_blocks, p->ks), ks = COPY(tile_start)(kb + 1, k_blocks, p->ks) - k0;
@@ -276,6 +308,8 @@ static void COPY(product)(const dense_product *p) {
 }
 #undef PANEL
 #undef GROUP
+#undef FAR_K
+#undef FETCH
 #undef MOST_MR
 #undef USUAL_W
 #undef USUAL_STRIP

@@ -439,8 +439,13 @@ void coix_adam(float *parameter, const float *gradient, float *first_moment, flo
 void coix_accumulate_double(double *y, const float *x, size_t count);
 /// y[i] = x[i], rounded to the nearest float.
 void coix_round(const double *x, float *y, size_t count);
-/// out[i] = parts[0][i] + ... + parts[part_count - 1][i], added in that order, in double.
-void coix_merge_double(const double *const *parts, size_t part_count, float *out, size_t count, int team);
+/// Part of a sum: in double, or (where `sums` is NULL) a float for each element.
+typedef struct {
+  const double *sums;
+  const float *numbers;
+} coix_part;
+/// out[i] = the sum of the parts' elements i, added in the parts' order, in double.
+void coix_merge_double(const coix_part *parts, size_t part_count, float *out, size_t count, int team);
 /// The sum of x[0 ..< count], in double, in an order that depends on count alone.
 double coix_sum_double(const float *x, size_t count);
 /// For each of `columns` columns of log_weight, [n, columns] row-major: the greatest log-weight, and the sums over rows of

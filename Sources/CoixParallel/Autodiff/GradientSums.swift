@@ -11,8 +11,7 @@ final class GradientSums: @unchecked Sendable {
   private struct Sum {
     let node: Int32
     let first: Tensor
-    /// The sums in double; nil until a second chunk adds its gradient, or the sums of several tasks are
-    /// merged.
+    /// The sums in double; nil until a second chunk adds its gradient.
     var values: Numbers<Double>?
     var isDelivered = false
 
@@ -74,10 +73,7 @@ final class GradientSums: @unchecked Sendable {
         let node = own.sums[position].node
         var total = own.sums[position].first
         if tasks.count > 1 || own.sums[position].values != nil {
-          var parts: [UnsafePointer<Double>?] = []
-          for task in task..<tasks.count {
-            if let sums = try tasks[task].take(node, near: position) { parts.append(sums) }
-          }
+          let parts = (task..<tasks.count).compactMap { tasks[$0].take(node, near: position) }
           guard let sum = Tensor(undefined: total.shape) else { throw Storage.lastRefusal }
           total = sum
           coix_merge_double(parts, parts.count, total.pointer, total.shape.elementCount, Int32(team))
@@ -90,11 +86,13 @@ final class GradientSums: @unchecked Sendable {
 
   /// This task's sums for a node, which are marked as delivered; nil if the task has none. The node is looked
   /// for at `position` first.
-  private func take(_ node: Int32, near position: Int) throws(CoixError) -> UnsafePointer<Double>? {
+  private func take(_ node: Int32, near position: Int) -> coix_part? {
     let isNear = position < sums.count && sums[position].node == node
     guard let found = isNear ? position : sums.firstIndex(where: { $0.node == node }) else { return nil }
     sums[found].isDelivered = true
-    return UnsafePointer(try sums[found].inDouble().pointer)
+    let sum = sums[found]
+    return coix_part(
+      sums: sum.values.map { UnsafePointer($0.pointer) }, numbers: UnsafePointer(sum.first.pointer))
   }
 }
 
