@@ -56,14 +56,15 @@ let package = Package(
     .target(name: "Coix", dependencies: ["CoixParallel", "CZlib"], swiftSettings: swiftSettings),
 
     .target(name: "ExampleModels", dependencies: ["Coix"], path: "Examples/Models"),
+    .target(name: "BenchCounters", path: "Benchmarks/Counters"),
     .executableTarget(
       name: "bench",
       dependencies: [
-        "Coix", "CoixKernels", "CoixParallel", "ExampleModels",
+        "BenchCounters", "Coix", "CoixKernels", "CoixParallel", "ExampleModels",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Benchmarks",
-      exclude: ["Limits", "Peers", "Results"]),
+      exclude: ["Counters", "Limits", "Peers", "Results"]),
     .executableTarget(
       name: "examples",
       dependencies: [

@@ -12,8 +12,9 @@ public struct Bench: ParsableCommand {
     discussion: """
       Prints the median over the repeats, the rate, the speed-up over one thread (if that was measured), \
       the efficiency (speed-up for each thread), the share of the time outside of parallel regions, peak memory, and a hash \
-      of the result's bits: the same in all rows of a mode. In mode train times are those of a step, and a particle is, with \
-      vae, a point of the batch.
+      of the result's bits: the same in all rows of a mode. With --counters also a step's heap \
+      allocations, those of them that were made while parallel regions ran, and its instructions, where the machine tells. In \
+      mode train times are those of a step, and a particle is, with vae, a point of the batch.
       """)
 
   @Option(help: ArgumentHelp("What to run: \(Workloads.names). (default: all)", valueName: "name"))
@@ -39,6 +40,8 @@ public struct Bench: ParsableCommand {
   var repeats: Int?
   @Option(help: ArgumentHelp("Write the figures into a file, too.", valueName: "file"), completion: .file())
   var json: String?
+  @Flag(help: "Count heap allocations and instructions, too.")
+  var counters = false
   @Flag(help: "Only print the seconds from the start of this process to a first result of 3,000 particles.")
   var firstResult = false
 
@@ -98,7 +101,12 @@ public struct Bench: ParsableCommand {
       return
     }
     console.say(Machine.description)
-    console.say(ResultTable.head)
+    // Before any thread starts, since it counts those that come after it.
+    let stepCounters = counters ? StepCounters() : nil
+    for (count, reason) in (stepCounters?.missing ?? [:]).sorted(by: { $0.key < $1.key }) {
+      console.say("no \(count): \(reason)")
+    }
+    console.say(ResultTable.head(withCounters: counters))
     var measurements: [Measurement] = []
     // Before anything takes its time: whether the file can be written.
     if let json { try WholeFile.checkWritable(json) }
@@ -106,7 +114,7 @@ public struct Bench: ParsableCommand {
       for (mode, defaultParticles) in workload.modes where self.mode ?? mode == mode {
         let rows = try workload.measure(
           mode, particles: particles(of: workload, mode) ?? defaultParticles, threads: threadCounts,
-          repeats: repeats
+          repeats: repeats, counters: stepCounters
         ) { row, base in console.say(ResultTable.line(row, comparedWith: base)) }
         measurements += rows
         if Set(rows.map(\.digest)).count > 1 {

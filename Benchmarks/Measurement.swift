@@ -3,7 +3,7 @@ import Dispatch
 import ExampleModels
 
 /// The figures of one mode of a workload at one thread count.
-struct Measurement: Codable, Sendable {
+struct Measurement: Encodable, Sendable {
   let workload: String
   let mode: String
   let particles: Int
@@ -16,6 +16,8 @@ struct Measurement: Codable, Sendable {
   let serialShare: Double
   /// A hash of the first runs' results.
   let digest: String
+  /// What a step costs besides time, if that was asked for.
+  let counters: StepCounts?
 }
 
 extension Workload {
@@ -23,13 +25,13 @@ extension Workload {
   ///
   /// `report` is called with each measurement and, if it is known by then, that of one thread.
   func measure(
-    _ mode: Mode, particles: Int, threads: [Int], repeats: Int?,
+    _ mode: Mode, particles: Int, threads: [Int], repeats: Int?, counters: StepCounters?,
     report: (Measurement, _ base: Measurement?) -> Void
   ) throws -> [Measurement] {
     let makeJob = try jobs(mode, particles: particles)
     var result: [Measurement] = []
     for count in threads {
-      let measurement = try measure(mode, makeJob, particles, Workers(threads: count), repeats)
+      let measurement = try measure(mode, makeJob, particles, Workers(threads: count), repeats, counters)
       result.append(measurement)
       report(measurement, result.first { $0.threads == 1 })
     }
@@ -38,7 +40,7 @@ extension Workload {
 
   private func measure(
     _ mode: Mode, _ makeJob: (Workers) throws -> any Job, _ particles: Int, _ workers: Workers,
-    _ repeats: Int?
+    _ repeats: Int?, _ counters: StepCounters?
   ) throws -> Measurement {
     PeakMemory.reset()
     var job = try makeJob(workers)
@@ -60,7 +62,9 @@ extension Workload {
       medianSeconds: median, minSeconds: sorted[0], particlesPerSecond: Double(particles) / median,
       peakMemoryMB: PeakMemory.megabytes,
       serialShare: min(max(1 - (workers.regionSeconds - regionsBefore) / total, 0), 1),
-      digest: digest.description)
+      digest: digest.description,
+      // After the timings, which counting would disturb.
+      counters: try counters?.counts(steps: runs) { try job.run() })
   }
 
   private func seconds(_ work: () throws -> Void) rethrows -> Double {

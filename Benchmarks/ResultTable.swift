@@ -6,20 +6,27 @@ enum ResultTable {
     "workload", "mode", "particles", "threads", "median", "particles/s", "speed-up", "efficiency", "serial",
     "peak", "digest",
   ]
-  private static let widths = [-10, -8, 11, 7, 10, 13, 8, 10, 7, 8, 16]
+  private static let counterTitles = ["allocations", "in regions", "instructions"]
+  private static let widths = [-10, -8, 11, 7, 10, 13, 8, 10, 7, 8, 16, 11, 10, 14]
 
-  static var head: String { line(titles) }
+  static func head(withCounters: Bool) -> String { line(titles + (withCounters ? counterTitles : [])) }
 
   /// A measurement, compared with that of one thread.
   static func line(_ row: Measurement, comparedWith base: Measurement?) -> String {
     let speedUp = base.map { $0.medianSeconds / row.medianSeconds }
-    return line([
+    let counts = row.counters.map {
+      [$0.allocationsPerStep, $0.regionAllocationsPerStep, $0.instructionsPerStep].map { count in
+        count.map(average) ?? "?"
+      }
+    }
+    let cells = [
       row.workload, row.mode, grouped(row.particles), "\(row.threads)", time(row.medianSeconds),
       grouped(Int(row.particlesPerSecond)), speedUp.map { String(format: "%.2f", $0) } ?? "-",
       speedUp.map { String(format: "%.0f %%", 100 * $0 / Double(row.threads)) } ?? "-",
       String(format: "%.1f %%", 100 * row.serialShare),
       row.peakMemoryMB.map { String(format: "%.0f MB", $0) } ?? "?", row.digest,
-    ])
+    ]
+    return line(cells + (counts ?? []))
   }
 
   /// Cells padded to their columns' widths; negative widths put the text to the left.
@@ -34,6 +41,11 @@ enum ResultTable {
     seconds >= 1
       ? String(format: "%.3f s", seconds)
       : seconds >= 1e-3 ? String(format: "%.3f ms", seconds * 1e3) : String(format: "%.1f µs", seconds * 1e6)
+  }
+
+  /// A count that is an average, with a decimal if it is small.
+  private static func average(_ count: Double) -> String {
+    count < 100 ? String(format: "%.1f", count) : grouped(Int(count.rounded()))
   }
 
   private static func grouped(_ number: Int) -> String {

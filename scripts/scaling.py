@@ -14,6 +14,11 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).parent.parent / "Benchmarks" / "Peers"))
+
+from workloads import PARTICLES  # noqa: E402
+
 COLUMNS = ["sweep", "workload", "mode", "particles", "threads", "medianSeconds", "minSeconds",
            "particlesPerSecond", "peakMemoryMB", "serialShare", "digest"]
 COLORS = ["#3b6fb6", "#b0763a", "#2b8a6e"]
@@ -28,6 +33,17 @@ def default_threads(cores):
     if cores <= 8:
         return list(range(1, cores + 1))
     return sorted({1 << power for power in range(cores.bit_length()) if 1 << power <= cores} | {cores})
+
+
+def default_modes(workload):
+    """A batch of training is too small to show much, but may be all that a workload has."""
+    return [mode for mode in PARTICLES[workload] if mode != "train"] or ["train"]
+
+
+def default_sizes(particles):
+    """From a thousandth of so many particles to three times as many."""
+    steps = [factor * 10 ** power for power in range(4) for factor in (1, 3)]
+    return sorted({max(1, particles * step // 1000) for step in steps})
 
 
 def bench(options, mode, particles, threads):
@@ -64,21 +80,24 @@ def serial_share(pairs, cores):
     return min(max(share, 0.0), 1.0)
 
 
-def draw(by_threads, by_particles, cores, particles, picture):
+def draw(by_threads, by_particles, cores, title, picture):
     plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.8), layout="constrained")
 
     most = max(record["threads"] for record in by_threads)
     left.plot([1, most], [1, most], color="#bbbbbb", linestyle=":", label="ideal")
     for color, mode in zip(COLORS, dict.fromkeys(record["mode"] for record in by_threads)):
-        pairs = speed_ups([record for record in by_threads if record["mode"] == mode])
+        records = [record for record in by_threads if record["mode"] == mode]
+        pairs = speed_ups(records)
         share = serial_share(pairs, cores)
-        label = mode if share is None else f"{mode}, fitted serial share {share:.1%}"
+        label = f"{mode}, {records[0]['particles']:,} particles"
+        if share is not None:
+            label += f"\nfitted serial share {share:.1%}"
         left.plot(*zip(*pairs), "o", color=color, label=label)
         if share is not None:
             threads = [1 + (min(most, cores) - 1) * i / 100 for i in range(101)]
             left.plot(threads, [1 / (share + (1 - share) / t) for t in threads], color=color)
-    left.set_title(f"Speed-up, {particles:,} particles")
+    left.set_title(f"{title}: speed-up")
     left.set_xlabel("threads")
     left.xaxis.get_major_locator().set_params(integer=True)
     left.legend(frameon=False)
@@ -89,7 +108,7 @@ def draw(by_threads, by_particles, cores, particles, picture):
                           if (record["mode"], record["threads"]) == (mode, threads))
             right.plot(*zip(*line), style, color=color, markersize=4,
                        label=f"{mode}, {threads} thread{'s'[:threads > 1]}")
-    right.set(title="Throughput", xlabel="particles", ylabel="particles/s", xscale="log", yscale="log")
+    right.set(title=f"{title}: throughput", xlabel="particles", ylabel="particles/s", xscale="log", yscale="log")
     right.grid(color="#e5e5e5")
     right.legend(frameon=False)
     figure.savefig(picture, dpi=160)
@@ -99,29 +118,38 @@ def main():
     cores = len(os.sched_getaffinity(0))
     parser = argparse.ArgumentParser(prog="scaling", description=__doc__)
     parser.add_argument("--bench", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--workload", default="vae")
-    parser.add_argument("--modes", default="forward,gradient", metavar="M1,M2,…")
+    parser.add_argument("--workload", default="vae", choices=PARTICLES, metavar="NAME",
+                        help=f"of {', '.join(PARTICLES)} (default: vae)")
+    parser.add_argument("--modes", metavar="M1,M2,…",
+                        help="default: all that the workload has, but train only if it has no other")
     parser.add_argument("--threads", type=counts, default=default_threads(cores), metavar="T1,T2,…",
                         help="default: up to the cores of this machine")
-    parser.add_argument("--particles", type=int, default=1_000_000, metavar="N", help="of the sweep over threads")
-    parser.add_argument("--sizes", type=counts, metavar="N1,N2,…", help="particles of the sweep over particles",
-                        default=[1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000])
+    parser.add_argument("--particles", type=int, metavar="N",
+                        help="of the sweep over threads (default: those that `bench` has for the mode)")
+    parser.add_argument("--sizes", type=counts, metavar="N1,N2,…",
+                        help="of the sweep over particles (default: from a thousandth of the default to three times as many)")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--out", type=Path, default=Path("out/scaling"), metavar="DIR")
     options = parser.parse_args()
-    modes = options.modes.split(",")
+    particles = PARTICLES[options.workload]
+    modes = options.modes.split(",") if options.modes else default_modes(options.workload)
+    for mode in modes:
+        if mode not in particles:
+            parser.error(f"{options.workload} has no mode '{mode}'; it has: {', '.join(particles)}")
     options.out.mkdir(parents=True, exist_ok=True)
 
-    by_threads = [record for mode in modes for record in bench(options, mode, options.particles, options.threads)]
+    by_threads = [record for mode in modes
+                  for record in bench(options, mode, options.particles or particles[mode], options.threads)]
     ends = sorted({min(options.threads), max(options.threads)})
-    by_particles = [record for mode in modes for size in options.sizes for record in bench(options, mode, size, ends)]
+    by_particles = [record for mode in modes for size in options.sizes or default_sizes(particles[mode])
+                    for record in bench(options, mode, size, ends)]
 
     with open(options.out / "scaling.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows({"sweep": "threads", **record} for record in by_threads)
         writer.writerows({"sweep": "particles", **record} for record in by_particles)
-    draw(by_threads, by_particles, cores, options.particles, options.out / "scaling.png")
+    draw(by_threads, by_particles, cores, options.workload, options.out / "scaling.png")
 
     for mode in modes:
         share = serial_share(speed_ups([record for record in by_threads if record["mode"] == mode]), cores)

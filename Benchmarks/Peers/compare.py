@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from figures import duration, middle, ratio_with_spread, table
 from workloads import PARTICLES, language
 
 PEER = Path(__file__).with_name("peer.py")
@@ -116,38 +117,20 @@ def versions():
             "packages": {name: importlib.metadata.version(name) for name in PACKAGES}}
 
 
-def duration(seconds):
-    if seconds >= 1:
-        return f"{seconds:.2f} s"
-    return f"{seconds * 1e3:.2f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.0f} µs"
-
-
-def middle(records):
-    return statistics.median(record["medianSeconds"] for record in records)
-
-
-def ratio_cell(ratio):
-    median, least, most = (f"{ratio[key]:.{2 if ratio[key] < 1 else 1 if ratio[key] < 100 else 0}f}"
-                           for key in ("median", "min", "max"))
-    return f"{median}× ({least} – {most})"
-
-
-def table(results, first):
+def results_table(results, first):
     shows_limits = any(result["limitSeconds"] for result in results)
     head = ["workload", "mode", "particles", "threads", "Coix", "peer", "", "ratio (least – most)"]
-    head += ["by hand"] if shows_limits else []
-    rows = [head, ["---"] * len(head)]
+    rows = [head + ["by hand"] * shows_limits]
     for result in results:
         limit = result["limitSeconds"] and duration(statistics.median(result["limitSeconds"]))
         rows.append([result["workload"], result["mode"], f"{result['particles']:,}", str(result["threads"]),
                      duration(middle(result["coix"])), duration(middle(result["peer"])), result["peerLanguage"],
-                     ratio_cell(result["ratio"])] + ([limit or ""] if shows_limits else []))
+                     ratio_with_spread(result["ratio"])] + ([limit or ""] if shows_limits else []))
     if first:
-        seconds = {side: statistics.median(sample["wallSeconds"] for sample in first[side])
-                   for side in ("coix", "peer")}
-        rows.append(["vae", "process start to first result", "3,000", "", duration(seconds["coix"]),
-                     duration(seconds["peer"]), "coix", ratio_cell(first["ratio"])] + [""] * shows_limits)
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+        rows.append(["vae", "process start to first result", "3,000", "", duration(middle(first["coix"], "wallSeconds")),
+                     duration(middle(first["peer"], "wallSeconds")), "coix", ratio_with_spread(first["ratio"])]
+                    + [""] * shows_limits)
+    return table(rows)
 
 
 def cases(options):
@@ -228,8 +211,8 @@ def main():
     file = options.out / f"{datetime.date.today()}-{processor}.json"
     file.write_text(json.dumps(report, indent=2) + "\n")
     print(f"{report['machine']['processor']}, {len(cores)} cores; medians of {options.rounds} rounds\n")
-    print(table(results, first))
-    print(f"\nresults are in {os.path.relpath(file)}")
+    print(results_table(results, first))
+    print(f"\nresults are in {os.path.relpath(file)}; scripts/table puts the newest file's into the README")
 
 
 if __name__ == "__main__":

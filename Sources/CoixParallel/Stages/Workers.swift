@@ -15,6 +15,8 @@ public final class Workers: Sendable {
   let shuffleSeed: UInt64?
 
   private let regionNanoseconds = Atomic<Int>(0)
+  /// Parallel regions that run at the moment, of all workers of the process.
+  private static let running = Atomic<Int>(0)
 
   /// One worker for each core.
   public static let standard = Workers(
@@ -45,6 +47,10 @@ public final class Workers: Sendable {
   /// serial.
   public var regionSeconds: Double { Double(regionNanoseconds.load(ordering: .relaxed)) * 1e-9 }
 
+  /// Whether a parallel region runs at the moment, of any workers. Asking allocates nothing, so that an
+  /// allocator may ask.
+  package static var isRunning: Bool { running.load(ordering: .relaxed) > 0 }
+
   /// Runs `body` for each task, concurrently, and waits.
   ///
   /// Each worker has an ``ExecutionContext`` with buffers of its own. If a task has an error, the tasks
@@ -57,6 +63,8 @@ public final class Workers: Sendable {
   func run(
     tasks: Int, _ body: @Sendable (_ task: Int, ExecutionContext, _ shouldStop: () -> Bool) throws -> Void
   ) throws {
+    Self.running.add(1, ordering: .relaxed)
+    defer { Self.running.subtract(1, ordering: .relaxed) }
     let start = DispatchTime.now().uptimeNanoseconds
     defer { regionNanoseconds.add(Int(DispatchTime.now().uptimeNanoseconds - start), ordering: .relaxed) }
     let order = taskOrder(tasks)

@@ -1,0 +1,108 @@
+import Coix
+import CoixParallel
+import Foundation
+import Testing
+
+@testable import bench
+
+/// In processes of their own, where nothing else allocates.
+@Suite struct StepCountersTests {
+  @Test(.enabled(if: StepCounters.seesAllocations))
+  func countsEveryKindOfAllocation() async {
+    await #expect(processExitsWith: .success) {
+      var kept: [UnsafeMutableRawPointer?] = []
+      kept.reserveCapacity(10_000)
+      func counts(rounds: Int) throws -> StepCounts {
+        try StepCounters().counts(steps: 4) {
+          for _ in 0..<rounds {
+            kept.append(malloc(8))
+            kept.append(calloc(2, 8))
+            kept.append(realloc(nil, 8))
+            kept.append(aligned_alloc(64, 128))
+            var buffer: UnsafeMutableRawPointer?
+            _ = posix_memalign(&buffer, 128, 256)
+            kept.append(buffer)
+          }
+        }
+      }
+      // The first time Swift's run-time library makes what it keeps of the types.
+      _ = try counts(rounds: 1)
+      let many = try counts(rounds: 100)
+      #expect(many.steps == 4)
+      #expect(many.allocationsPerStep == 500)
+      #expect(many.regionAllocationsPerStep == 0)
+      #expect((many.instructionsPerStep == nil) == (many.missing["instructions"] != nil))
+      #expect(kept.allSatisfy { $0 != nil })
+      for pointer in kept { free(pointer) }
+    }
+  }
+
+  /// Out of the compiler's sight, since it may leave out an allocation that is freed at once.
+  @inline(never)
+  private static func allocation() -> UnsafeMutableRawPointer? { malloc(8) }
+
+  @Test(.enabled(if: StepCounters.seesAllocations))
+  func tellsAllocationsInParallelRegions() async {
+    await #expect(processExitsWith: .success) {
+      let plate = Plate("particle", count: 4_096)
+      let options = EvaluationOptions(workers: try Workers(threads: 2), keep: .metrics)
+      /// Allocations of a step whose program makes so many in each chunk, in all and in the regions.
+      func counts(inChunk count: Int) throws -> (all: Double, inRegions: Double) {
+        let program = Kernel { (trace) in
+          for _ in 0..<count { free(StepCountersTests.allocation()) }
+          return trace.sample("z", from: Normal(0, 1))
+        }
+        // The first runs fill the buffer pools.
+        for _ in 0..<10 { _ = try evaluate(plate(program), seed: 0, options: options)() }
+        let counts = try StepCounters().counts(steps: 20) {
+          _ = try evaluate(plate(program), seed: 0, options: options)()
+        }
+        return try (#require(counts.allocationsPerStep), #require(counts.regionAllocationsPerStep))
+      }
+      let (few, many) = (try counts(inChunk: 0), try counts(inChunk: 1_000))
+      // Two chunks.
+      #expect(abs(many.inRegions - few.inRegions - 2_000) < 20)
+      #expect(abs((many.all - many.inRegions) - (few.all - few.inRegions)) < 20)
+      #expect(few.inRegions > 0 && few.all > few.inRegions)
+    }
+  }
+
+  /// What the system gives and refuses stays what it is.
+  @Test func leavesAllocationsAsTheyAre() {
+    var buffer: UnsafeMutableRawPointer?
+    #expect(posix_memalign(&buffer, 4_096, 64) == 0)
+    #expect(buffer.map { Int(bitPattern: $0) % 4_096 } == 0)
+    free(buffer)
+    buffer = nil
+    #expect(posix_memalign(&buffer, 48, 64) == EINVAL)
+    #expect(posix_memalign(&buffer, 64, Int.max) == ENOMEM)
+    #expect(buffer == nil)
+  }
+
+  /// The JSON has a key for each count, with a null for what is missing.
+  @Test func writesCounts() throws {
+    try withTemporaryFolder { folder in
+      let file = "\(folder)/bench.json"
+      try Bench.parse([
+        "--workload", "filter", "--particles", "100", "--threads", "1", "--repeats", "1", "--counters",
+        "--json", file,
+      ]).run()
+      let data = try Data(contentsOf: URL(fileURLWithPath: file))
+      let records = try #require(try JSONSerialization.jsonObject(with: data) as? [[String: Any]])
+      let counters = try #require(records.first?["counters"] as? [String: Any])
+      let missing = try #require(counters["missing"] as? [String: String])
+      #expect(try #require(counters["steps"] as? Int) >= 1)
+      for (key, count) in [
+        ("allocationsPerStep", "allocations"), ("regionAllocationsPerStep", "allocations"),
+        ("instructionsPerStep", "instructions"),
+      ] {
+        let number = try #require(counters[key])
+        #expect((number as? Double ?? 0 > 0) == (missing[count] == nil))
+      }
+    }
+  }
+
+  @Test func stopsAtAnError() {
+    #expect(throws: CoixError.self) { try StepCounters().counts(steps: 2) { throw CoixError.threads(0) } }
+  }
+}
