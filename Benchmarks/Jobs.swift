@@ -43,16 +43,14 @@ struct TrainingJob<Parameters: TensorTree>: Job {
   init(
     _ parameters: Parameters, workers: Workers, loss: @escaping (Parameters, PRNGKey) throws -> Tensor
   ) {
-    training = CompiledTraining(parameters, by: Adam(for: parameters), workers: workers) { parameters, _, key in
-      try loss(parameters, key)
-    }
+    training = CompiledTraining(parameters, by: Adam(for: parameters), workers: workers, loss: loss)
   }
 
   var parameters: Parameters { get throws { try training.parameters } }
 
   mutating func run() throws {
     step += 1
-    loss = try training.step(Tuple(), key: PRNGKey(seed: 0).folded(in: step))
+    loss = try training.step(key: PRNGKey(seed: 0).folded(in: step))
   }
 
   func addResult(to digest: inout Digest) throws {

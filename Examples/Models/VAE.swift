@@ -107,7 +107,7 @@ public final class VAETraining {
     self.key = key
     self.workers = workers
     training = CompiledTraining(vae, by: Adam(for: vae, learningRate: learningRate), workers: workers) {
-      vae, _, key in
+      vae, key in
       let (batchKey, lossKey) = key.split()
       return try vae.loss(data.sampledRows(batch, key: batchKey), key: lossKey, workers: workers)
     }
@@ -135,7 +135,7 @@ public final class VAETraining {
   /// - Throws: what the evaluation throws.
   public func advance() throws -> Float {
     defer { step += 1 }
-    return try training.step(Tuple(), key: key.folded(in: step))
+    return try training.step(key: key.folded(in: step))
   }
 
   /// The loss of the next step and its gradient. The step is not taken.

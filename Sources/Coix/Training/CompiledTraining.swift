@@ -4,11 +4,11 @@ import CoixParallel
 /// replayed afterwards; see `compile`.
 ///
 /// ```swift
-/// let training = CompiledTraining(VAE(key: 0), by: Adam(for: vae)) { vae, batch, key in
-///   try evaluate(vae.inference(plate), seed: key, options: options)(batch).metrics.loss
+/// let training = CompiledTraining(vae, by: Adam(for: vae)) { (vae, batch: Tensor, key) in
+///   try evaluate(vae.inference(plate, loss: .elbo), seed: key, options: options)(batch).metrics.loss
 /// }
 /// for step in 1...1_000 {
-///   let loss = try training.step(batch(step), key: key.folded(in: step))
+///   let loss = try training.step(plate.mapped(batches[step]), key: key.folded(in: step))
 /// }
 /// let trained = try training.parameters
 /// ```
@@ -145,4 +145,23 @@ public final class CompiledTraining<Rule: Optimizer, Data: TensorTree> {
     failedInARow = 0
     return results[results.count - 1].scalar
   }
+}
+
+extension CompiledTraining where Data == Tuple<> {
+  /// Training by a loss that takes no data from step to step.
+  public convenience init(
+    _ parameters: Parameters, by optimizer: Rule, workers: Workers = .standard, checkedEvery: Int? = nil,
+    loss: @escaping (Parameters, PRNGKey) throws -> Tensor
+  ) {
+    self.init(parameters, by: optimizer, workers: workers, checkedEvery: checkedEvery) { parameters, _, key in
+      try loss(parameters, key)
+    }
+  }
+
+  /// Takes a step.
+  ///
+  /// - Returns: the loss, before the step.
+  /// - Throws: as ``step(_:key:)``.
+  @discardableResult
+  public func step(key: some RandomSeed) throws -> Float { try step(Tuple(), key: key) }
 }

@@ -174,7 +174,7 @@ import Testing
   ) throws {
     var (parameters, optimizer) = (initial, Adam(for: initial, learningRate: 0.01))
     let runs = Counter()
-    let training = CompiledTraining(initial, by: optimizer, workers: workers) { (parameters, _: Tuple<>, key) in
+    let training = CompiledTraining(initial, by: optimizer, workers: workers) { parameters, key in
       runs.add(1)
       return try loss(parameters, key)
     }
@@ -182,7 +182,7 @@ import Testing
       let key = PRNGKey(seed: 9).folded(in: step)
       let own = try valueWithGradient(at: parameters, workers: workers) { try loss($0, key) }
       try optimizer.update(&parameters, along: own.gradient)
-      let value = try training.step(Tuple(), key: key)
+      let value = try training.step(key: key)
       #expect(value.bitPattern == own.value.bitPattern, sourceLocation: sourceLocation)
     }
     #expect(bits(try training.parameters) == bits(parameters), sourceLocation: sourceLocation)
@@ -214,7 +214,7 @@ import Testing
   @Test func anotherLearningRate() throws {
     let start = Tensor([1, 2])
     var (x, optimizer) = (start, SGD<Tensor>(learningRate: 0.1))
-    let training = CompiledTraining(start, by: optimizer, checkedEvery: 2) { (x, _: Tuple<>, _) in
+    let training = CompiledTraining(start, by: optimizer, checkedEvery: 2) { x, _ in
       (x - 3).squared.sum()
     }
     for step in 0..<6 {
@@ -224,7 +224,7 @@ import Testing
       }
       let own = try valueWithGradient(at: x) { ($0 - 3).squared.sum() }
       try optimizer.update(&x, along: own.gradient)
-      #expect(try training.step(Tuple(), key: 0) == own.value)
+      #expect(try training.step(key: 0) == own.value)
     }
     #expect(bits(try training.parameters) == bits(x))
   }
@@ -249,10 +249,10 @@ import Testing
 
   @Test func cancellation() async throws {
     let task = Task {
-      let training = CompiledTraining(Tensor(1), by: SGD(learningRate: 0.1)) { (x, _: Tuple<>, _) in x.squared }
-      try training.step(Tuple(), key: 0)
+      let training = CompiledTraining(Tensor(1), by: SGD(learningRate: 0.1)) { x, _ in x.squared }
+      try training.step(key: 0)
       withUnsafeCurrentTask { $0?.cancel() }
-      try training.step(Tuple(), key: 0)
+      try training.step(key: 0)
     }
     await #expect(throws: CancellationError.self) { try await task.value }
   }
