@@ -27,6 +27,8 @@
 #define GROUP (BLOCK_K * 16)
 // From so many terms on, a tile takes long enough that what it and its successors need can be fetched meanwhile.
 #define FAR_K 96
+// Fetching x pays where it is large, thus far away, and where each line is used often: from so many multiply-adds on.
+#define FAR_WORK ((size_t)1 << 27)
 // Asks for every line of `count` floats, wherever lines begin: the first float's, and that of the last in each sixteen.
 #define FETCH(x, count, write, locality)                                                           \
   for (size_t at = 0; at < (count) + 15; at += 16) __builtin_prefetch((x) + at - (at > 0), write, locality)
@@ -269,7 +271,7 @@ static void COPY(block)(const dense_product *p, const float *packed, size_t ms, 
       COPY(pack_strips)(s.x, p->x_k, p->x_r, ks, count, width, panel);
       s = (COPY(strips)){.x = panel, .x_k = width, .x_strip = width * ks, .ks = ks, .y_m = p->y_m, .flags = flags};
       const size_t columns = coix_min(count, left - count);
-      if (ks >= FAR_K && columns) {
+      if (ks >= FAR_K && columns && p->ks * p->rows * ms > FAR_WORK) {
         const float *next = x + (r + count) * p->x_r;
         ahead = p->x_r == 1 ? (COPY(ahead)){next, ks, columns, p->x_k, 0} : (COPY(ahead)){next, columns, ks, p->x_r, 0};
         ahead.share = coix_blocks(ahead.runs, coix_blocks(strips, group) * coix_blocks(ms, MOST_MR));
@@ -309,6 +311,7 @@ static void COPY(product)(const dense_product *p) {
 #undef PANEL
 #undef GROUP
 #undef FAR_K
+#undef FAR_WORK
 #undef FETCH
 #undef MOST_MR
 #undef USUAL_W
