@@ -41,6 +41,12 @@ enum Limits {
   static let pooledFloatsOutside = 4 << 20
   /// The largest buffer, in floats, that is kept for tensors outside of evaluations.
   static let pooledBufferOutside = 1 << 14
+  /// From this many bytes on, the C library has the system map each buffer anew, and unmaps it when it is
+  /// freed; smaller ones it keeps itself. (glibc; elsewhere it may be less.)
+  static let mappedBytes = 32 << 20
+  /// The largest mapped buffer, in bytes, that is kept when it is released outside of evaluations. One is
+  /// kept: the last.
+  static let spareBytes = 64 << 20
   /// The largest buffer, in floats, that is taken from a pool although a caller chose its size.
   static let pooledCheckedBuffer = 1 << 16
   /// Bytes up to which Swift's collections are made without asking whether there is memory for them.

@@ -51,6 +51,16 @@ final class BufferPool: @unchecked Sendable {
   /// Small buffers for tensors outside of evaluations: parameters, batches.
   private static let outside = Mutex(BufferPool(retainedLimit: Limits.pooledFloatsOutside))
 
+  /// The last mapped buffer that was released outside of evaluations, so that making large tensors one after
+  /// another does not map each of them anew: that takes longer than filling it with random numbers.
+  private static let spare = Mutex(BufferPool(retainedLimit: Limits.spareBytes / MemoryLayout<Float>.stride))
+
+  /// Whether a buffer of `capacity` floats may be the spare one.
+  private static func mayBeSpare(_ capacity: Int) -> Bool {
+    (Limits.mappedBytes...Limits.spareBytes).contains(capacity * MemoryLayout<Float>.stride)
+      && capacity == roundedCapacity(capacity)
+  }
+
   /// A buffer of `capacity` floats, from the current worker's pool if it has one; nil if there is no memory
   /// for it.
   static func allocate(_ capacity: Int) -> UnsafeMutablePointer<Float>? {
@@ -68,9 +78,10 @@ final class BufferPool: @unchecked Sendable {
     return buffer(capacity)
   }
 
-  /// A buffer from the system.
+  /// A buffer from the system, or the spare one.
   private static func buffer(_ capacity: Int) -> UnsafeMutablePointer<Float>? {
-    Memory.buffer(bytes: capacity * MemoryLayout<Float>.stride)?.bindMemory(
+    if mayBeSpare(capacity), let spare = spare.withLock({ $0.take(capacity) }) { return spare }
+    return Memory.buffer(bytes: capacity * MemoryLayout<Float>.stride)?.bindMemory(
       to: Float.self, capacity: capacity)
   }
 
@@ -100,6 +111,11 @@ final class BufferPool: @unchecked Sendable {
     if isGiven { return }
     if capacity <= Limits.pooledBufferOutside {
       outside.withLock { $0.give(pointer, capacity: capacity) }
+    } else if mayBeSpare(capacity) {
+      spare.withLock {
+        $0.drain()
+        $0.give(pointer, capacity: capacity)
+      }
     } else {
       free(pointer)
     }
@@ -157,11 +173,12 @@ final class BufferPool: @unchecked Sendable {
 
   private static let shelf = Mutex<[BufferPool]>([])
 
-  /// Returns free buffers to the system: those of the pools on the shelf, of the pool for tensors outside of
-  /// evaluations, and of the calling thread's own pool.
+  /// Returns free buffers to the system: those of the pools on the shelf, those that are kept for tensors
+  /// outside of evaluations, and those of the calling thread's own pool.
   static func drainIdlePools() {
     shelf.withLock { for pool in $0 { pool.drain() } }
     outside.withLock { $0.drain() }
+    spare.withLock { $0.drain() }
     ExecutionContext.current?.pool?.drain()
   }
 

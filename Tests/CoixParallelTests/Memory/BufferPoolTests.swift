@@ -1,4 +1,5 @@
 import CoixKernels
+import Foundation
 import TestSupport
 import Testing
 
@@ -92,6 +93,43 @@ import Testing
     #expect(pool !== other)
     BufferPool.handBack(other)
     BufferPool.handBack(pool)
+  }
+
+  /// Outside of evaluations the last large buffer is kept for the next one of its size. In a process of its
+  /// own, where nobody else takes it. AddressSanitizer, if it is there, keeps memory that was freed.
+  @Test(.enabled(if: dlsym(nil, "__asan_init") == nil))
+  func theLastLargeBufferIsKept() async {
+    await #expect(processExitsWith: .success) {
+      let (size, otherSize) = (10 << 20, 12 << 20)
+      /// A buffer whose pages are all there.
+      func filled(_ capacity: Int) throws -> UnsafeMutablePointer<Float> {
+        let buffer = try #require(BufferPool.allocate(capacity))
+        buffer.update(repeating: 1, count: capacity)
+        return buffer
+      }
+      /// What the process has resident, in floats.
+      func resident() throws -> Int {
+        let fields = try String(contentsOfFile: "/proc/self/statm", encoding: .ascii).split(separator: " ")
+        return try #require(Int(fields[1])) * sysconf(Int32(_SC_PAGESIZE)) / MemoryLayout<Float>.stride
+      }
+      let (atFirst, tolerance) = (try resident(), 1 << 20)
+      let first = try filled(size)
+      BufferPool.release(first, capacity: size)
+      #expect(try resident() > atFirst + size - tolerance)
+      #expect(BufferPool.allocate(size) == first)
+      // Another one takes its place.
+      let other = try filled(otherSize)
+      BufferPool.release(first, capacity: size)
+      BufferPool.release(other, capacity: otherSize)
+      #expect(abs(try resident() - atFirst - otherSize) < tolerance)
+      // Where memory is short it goes back.
+      BufferPool.drainIdlePools()
+      #expect(abs(try resident() - atFirst) < tolerance)
+      // So does at once what is larger than the limit.
+      let large = try filled(20 << 20)
+      BufferPool.release(large, capacity: 20 << 20)
+      #expect(abs(try resident() - atFirst) < tolerance)
+    }
   }
 
   // MARK: Sizes that callers choose
