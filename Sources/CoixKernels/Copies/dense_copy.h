@@ -21,7 +21,7 @@ INLINE vn n_fma(vn a, vn b, vn c) {
 #include "dense_narrow.h"
 
 /// dz, but 0 where the gradient dy is 0 and the derivative makes dz NaN.
-INLINE v16 COPY(counted)(v16 dy, v16 dz) { return (dy == 0.0f) & (dz != dz) ? (v16)(0.0f) : dz; }
+INLINE v16 COPY(counted)(v16 dy, v16 dz) { return ((dy == 0.0f) & (dz != dz)) ? (v16)(0.0f) : dz; }
 
 static void COPY(slope)(coix_activation activation, const float *y_, const float *dy_, float *dz, size_t count) {
 #define SLOPE(CASE, expression)                                                                    \
