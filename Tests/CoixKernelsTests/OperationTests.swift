@@ -1,4 +1,5 @@
 import CoixKernels
+import Foundation
 import TestSupport
 import Testing
 
@@ -37,6 +38,7 @@ import Testing
   }
 
   static let key = coix_key(word0: 3, word1: 5)
+  static var source: coix_key_source { coix_key_source(words: key, source: nil) }
 
   /// Three elements in a chunk, as the operation and as the kernel has them.
   static let order = coix_draw_order(
@@ -203,27 +205,27 @@ import Testing
   static let draws: [Example] = [
     Example(
       "uniform", COIX_OP_DRAW_UNIFORM, outputs: [48], inputs: [],
-      { outputs, _ in coix_op_draw_uniform(key, order, -1, 2, outputs[0], 1) },
+      { outputs, _ in coix_op_draw_uniform(source, order, -1, 2, outputs[0], 1) },
       { outputs, _ in coix_draw_uniform(key, draw, -1, 2, outputs[0], 1) }),
     Example(
       "normal", COIX_OP_DRAW_NORMAL, outputs: [48], inputs: [],
-      { outputs, _ in coix_op_draw_normal(key, order, outputs[0], 1) },
+      { outputs, _ in coix_op_draw_normal(source, order, outputs[0], 1) },
       { outputs, _ in coix_draw_normal(key, draw, outputs[0], 1) }),
     Example(
       "gumbel", COIX_OP_DRAW_GUMBEL, outputs: [48], inputs: [],
-      { outputs, _ in coix_op_draw_gumbel(key, order, outputs[0], 1) },
+      { outputs, _ in coix_op_draw_gumbel(source, order, outputs[0], 1) },
       { outputs, _ in coix_draw_gumbel(key, draw, outputs[0], 1) }),
     Example(
       "normal with parameters", COIX_OP_DRAW_NORMAL_AFFINE, outputs: [48, 48], inputs: [48, 3],
-      { coix_op_draw_normal_affine(key, order, $1[0], 16, 1, $1[1], 1, 0, $0[1], $0[0], 1) },
+      { coix_op_draw_normal_affine(source, order, $1[0], 16, 1, $1[1], 1, 0, $0[1], $0[0], 1) },
       { coix_draw_normal_affine(key, draw, $1[0], 16, 1, $1[1], 1, 0, $0[1], $0[0], 1) }),
     Example(
       "gamma", COIX_OP_DRAW_GAMMA, outputs: [48], inputs: [48],
-      { coix_op_draw_gamma(key, order, $1[0], 16, 1, 1, $0[0], 1) },
+      { coix_op_draw_gamma(source, order, $1[0], 16, 1, 1, $0[0], 1) },
       { coix_draw_gamma(key, draw, $1[0], 16, 1, 1, $0[0], 1) }),
     Example(
       "binomial", COIX_OP_DRAW_BINOMIAL, outputs: [48], inputs: [48, 3], in: 0...1,
-      { coix_op_draw_binomial(key, order, $1[0], 16, 1, $1[1], 1, 0, $0[0], 1) },
+      { coix_op_draw_binomial(source, order, $1[0], 16, 1, $1[1], 1, 0, $0[0], 1) },
       { coix_draw_binomial(key, draw, $1[0], 16, 1, $1[1], 1, 0, $0[0], 1) }),
     Example(
       "gamma slope", COIX_OP_GAMMA_SLOPE, outputs: [48], inputs: [3, 48, 48],
@@ -279,7 +281,7 @@ import Testing
       { coix_positions($1[0], positions($0[0]), 4, 16) }),
   ]
 
-  /// Those with whole numbers as an input, which is made of the second input's numbers.
+  /// Those with whole numbers as an input, the last one.
   static let indices: [Example] = [
     Example(
       "gather rows", COIX_OP_GATHER_ROWS, outputs: [32], inputs: [8, 16],
@@ -298,27 +300,104 @@ import Testing
       { coix_op_scatter_table($1[0], indices($1[1]), doubles($0[1]), $0[0], 4, 2, 16) },
       { coix_scatter_table($1[0], indices($1[1]), doubles($0[1]), $0[0], 4, 2, 16) }),
     Example(
+      "compose rows", COIX_OP_COMPOSE_ROWS, outputs: [16], inputs: [4, 16],
+      { coix_op_compose_rows(positions($1[0]), indices($1[1]), positions($0[0]), 16) },
+      { outputs, inputs in
+        for row in 0..<16 { positions(outputs[0])[row] = positions(inputs[0])[Int(indices(inputs[1])[row])] }
+      }),
+    Example(
+      "sort rows", COIX_OP_SORT_ROWS, outputs: [16, 5], inputs: [16],
+      { coix_op_sort_rows(indices($1[0]), 16, 4, positions($0[0]), positions($0[1])) },
+      { coix_sort_rows(indices($1[0]), 16, 4, positions($0[0]), positions($0[1])) }),
+    Example(
       "load rows through an index", COIX_OP_LOAD_ROWS, outputs: [32], inputs: [8, 64],
       { coix_op_load_rows($1[0], indices($1[1]), $0[0], 16, 2, 0) },
       { coix_load_rows($1[0], indices($1[1]), $0[0], 20, 13, 16, 2) }),
   ]
 
+  /// Those of barriers, keys and optimisers.
+  static let steps: [Example] = [
+    Example(
+      "threefry", COIX_OP_THREEFRY, outputs: [2], inputs: [2],
+      { coix_op_threefry(key(at: $1[0]), 7, key(at: $0[0])) },
+      { key(at: $0[0]).pointee = coix_threefry(key(at: $1[0]).pointee, 7) }),
+    Example(
+      "randint", COIX_OP_DRAW_RANDINT, outputs: [48], inputs: [],
+      { outputs, _ in coix_op_draw_randint(source, order, -5, 9, positions(outputs[0]), 1) },
+      { outputs, _ in coix_draw_randint(key, draw, -5, 9, positions(outputs[0]), 1) }),
+    Example(
+      "a draw whose key is read", COIX_OP_DRAW_NORMAL, outputs: [48], inputs: [2],
+      { coix_op_draw_normal(coix_key_source(words: key, source: key(at: $1[0])), order, $0[0], 1) },
+      { coix_draw_normal(key(at: $1[0]).pointee, draw, $0[0], 1) }),
+    Example(
+      "sum chunks", COIX_OP_SUM_CHUNKS, outputs: [1], inputs: [24],
+      { coix_op_sum_chunks(doubles($1[0]), $0[0], 4, 3, 1) },
+      { outputs, inputs in
+        outputs[0].pointee = Float([1, 4, 7, 10].reduce(0.0) { $0 + doubles(inputs[0])[$1] })
+      }),
+    Example(
+      "weight moments", COIX_OP_WEIGHT_MOMENTS, outputs: [6, 6, 6], inputs: [48],
+      { coix_op_weight_moments($1[0], doubles($0[0]), doubles($0[1]), doubles($0[2]), 16, 3, 1) },
+      { coix_weight_moments($1[0], doubles($0[0]), doubles($0[1]), doubles($0[2]), 16, 3, 1) }),
+    Example(
+      "weight summary", COIX_OP_WEIGHT_SUMMARY, outputs: [1, 1], inputs: [6, 6, 6],
+      {
+        coix_op_weight_summary(doubles($1[0]), doubles($1[1]), doubles($1[2]), $0[0], $0[1], 16, 3)
+      },
+      { coix_weight_summary(doubles($1[0]), doubles($1[1]), doubles($1[2]), $0[0], $0[1], 16, 3) }),
+    Example(
+      "resample", COIX_OP_RESAMPLE, outputs: [60, 120], inputs: [48, 63], in: 0...0.5,
+      {
+        coix_op_resample(
+          COIX_MULTINOMIAL, $1[0], $1[1], doubles($0[1]), positions($0[0]), 16, 3, 20, 1)
+      },
+      { _ = coix_resample(COIX_MULTINOMIAL, $1[0], $1[1], doubles($0[1]), positions($0[0]), 16, 3, 20, 1) }),
+    Example(
+      "adam corrections", COIX_OP_ADAM_CORRECTIONS, outputs: [3], inputs: [1, 1],
+      { coix_op_adam_corrections($1[0], $1[1], 0.9, 0.75, $0[0]) },
+      { outputs, inputs in
+        let step = Double(inputs[0].pointee) + 1
+        outputs[0][0] = 1 - Float(pow(Double(Float(0.9)), step))
+        outputs[0][1] = 1 - Float(pow(0.75, step))
+        outputs[0][2] = inputs[1].pointee
+      }),
+    Example(
+      "adam", COIX_OP_ADAM, outputs: [33, 33, 33], inputs: [33, 33, 33, 33, 3],
+      {
+        coix_op_adam(
+          $1[0], $1[1], $1[2], $1[3], $1[4], $0[0], $0[1], $0[2], 33, 0.9, 0.999, 1e-8)
+      },
+      { outputs, inputs in
+        for (output, input) in zip(outputs, [0, 2, 3]) { output.update(from: inputs[input], count: 33) }
+        coix_adam(
+          outputs[0], inputs[1], outputs[1], outputs[2], 33, inputs[4][2], 0.9, 0.999, 1e-8, inputs[4][0],
+          inputs[4][1])
+      }),
+  ]
+
   static let guards: [Example] = [
     Example(
-      "is finite", COIX_OP_IS_FINITE, outputs: [], inputs: [33], { coix_op_is_finite($1[0], 33) }, { _, _ in }
+      "weights are valid", COIX_OP_WEIGHTS_ARE_VALID, outputs: [], inputs: [6, 6],
+      { coix_op_weights_are_valid(doubles($1[0]), doubles($1[1]), 3) }, { _, _ in }),
+    Example(
+      "is within", COIX_OP_IS_WITHIN, outputs: [], inputs: [33], { coix_op_is_within($1[0], 0, 2, 33) },
+      { _, _ in }
     ),
     Example(
       "is zero", COIX_OP_IS_ZERO, outputs: [], inputs: [33], in: 0...0, { coix_op_is_zero($1[0], 33) },
       { _, _ in }),
   ]
 
-  static let all = tensors + densities + draws + rows + indices + guards
+  static let all = tensors + densities + draws + rows + indices + steps + guards
 
   private static func doubles(_ floats: Floats) -> UnsafeMutablePointer<Double> {
     UnsafeMutableRawPointer(floats).assumingMemoryBound(to: Double.self)
   }
   private static func positions(_ floats: Floats) -> UnsafeMutablePointer<Int32> {
     UnsafeMutableRawPointer(floats).assumingMemoryBound(to: Int32.self)
+  }
+  private static func key(at floats: Floats) -> UnsafeMutablePointer<coix_key> {
+    UnsafeMutableRawPointer(floats).assumingMemoryBound(to: coix_key.self)
   }
   /// Positions below 4 that were put in the place of floats.
   private static func indices(_ floats: Floats) -> UnsafePointer<Int32> { UnsafePointer(positions(floats)) }
@@ -335,7 +414,8 @@ import Testing
     let (outputs, inputs) = (example.outputs.map(buffer), example.inputs.map(buffer))
     defer { for buffer in outputs + inputs { buffer.deallocate() } }
     if Self.indices.contains(where: { $0.testDescription == example.testDescription }) {
-      for index in 0..<example.inputs[1] { Self.positions(inputs[1])[index] = Int32(index * 7 % 4) }
+      let last = inputs.count - 1
+      for index in 0..<example.inputs[last] { Self.positions(inputs[last])[index] = Int32(index * 7 % 4) }
     }
     body(outputs, inputs)
     return zip(outputs, example.outputs).map { Array(UnsafeBufferPointer(start: $0, count: $1 + 16)) }
@@ -369,7 +449,10 @@ import Testing
   }
 
   @Test func everyKindIsTested() {
-    let codes = Set(Self.all.map(\.code.rawValue))
+    let others = [
+      COIX_OP_NUMBER_ROWS, COIX_OP_FIND_RUNS, COIX_OP_SCATTER_ROWS, COIX_OP_ENTER, COIX_OP_CALL,
+    ]
+    let codes = Set((Self.all.map(\.code) + others).map(\.rawValue))
     #expect(codes == Set(0..<COIX_OPERATION_COUNT.rawValue))
     for code in codes {
       #expect(
@@ -398,6 +481,75 @@ import Testing
     }
   }
 
+  // MARK: Others
+
+  /// Operations on an index of ascending rows.
+  @Test func rowsOfAnIndex() {
+    var index: [Int32] = [0, 0, 2, 3, 3, 3]
+    let count = index.count
+    #expect(coix_execute([coix_op_number_rows(&index, count, 2)], 1, nil) == 1)
+    #expect(index == [0, 1, 4, 7, 6, 7])
+    let ascending: [Int32] = [0, 0, 2, 3, 3, 3]
+    var (offsets, expected) = ([Int32](repeating: -1, count: 9), [Int32](repeating: -1, count: 6))
+    ascending.withUnsafeBufferPointer { ascending in
+      index.withUnsafeBufferPointer { index in
+        offsets.withUnsafeMutableBufferPointer { offsets in
+          let runs = coix_op_find_runs(ascending.baseAddress, count, 5, offsets.baseAddress, 1)
+          #expect(coix_execute([runs], 1, nil) == 1)
+          // Rows that don't ascend are not what a recording of ascending ones expects.
+          let others = coix_op_find_runs(index.baseAddress, count, 8, offsets.baseAddress, 1)
+          #expect(coix_execute([others], 1, nil) == 0)
+          #expect(coix_execute([runs], 1, nil) == 1)
+        }
+        #expect(coix_find_runs(ascending.baseAddress, count, 5, &expected, 1) == 1)
+      }
+    }
+    #expect(offsets[..<6] == expected[...])
+    let gradient: [Float] = [1, 2, 3, 4, 5, 6]
+    let sums = output(5) { out in
+      coix_fill(out, 0.5, 5, 1)
+      gradient.withUnsafeBufferPointer { gradient in
+        offsets.withUnsafeBufferPointer { offsets in
+          let scatter = coix_op_scatter_add_rows(gradient.baseAddress, nil, offsets.baseAddress, out, 5, 1, 1)
+          #expect(coix_execute([scatter], 1, nil) == 1)
+        }
+      }
+    }
+    #expect(sums == [3.5, 0.5, 3.5, 15.5, 0.5])
+  }
+
+  /// Behind an entry, operations run on another chunk's rows.
+  @Test func entriesChangeTheRows() {
+    var (first, second) = (Self.place, Self.place)
+    (first.first_row, second.first_row) = (0, 5)
+    let table = (0..<40).map { Float($0) }
+    let loaded = output(48) { out in
+      table.withUnsafeBufferPointer { table in
+        withUnsafePointer(to: first) { first in
+          withUnsafePointer(to: second) { second in
+            let list = [
+              coix_op_load_rows(table.baseAddress, nil, out, 16, 1, 0), coix_op_enter(first),
+              coix_op_load_rows(table.baseAddress, nil, out + 16, 16, 1, 0), coix_op_enter(second),
+              coix_op_load_rows(table.baseAddress, nil, out + 32, 16, 1, 0),
+            ]
+            #expect(coix_execute(list, 5, [Self.place]) == 5)
+          }
+        }
+      }
+    }
+    #expect([loaded[0], loaded[16], loaded[32]] == [20, 0, 5])
+  }
+
+  /// A call always stops the list.
+  @Test func callsStopAList() {
+    let written = output(1) { out in
+      let list = [coix_op_fill(out, 1, 1, 1), coix_op_call(3), coix_op_fill(out, 2, 1, 1)]
+      #expect(list[1].sizes.0 == 3)
+      #expect(coix_execute(list, 3, nil) == 1)
+    }
+    #expect(written == [1])
+  }
+
   // MARK: Lists
 
   /// A list runs in order, and stops at a guard.
@@ -415,8 +567,8 @@ import Testing
           coix_execute([fill, coix_op_is_zero(x, 2), unexpected, coix_op_fill(y, 3, 3, 1)], 4, nil) == 4)
         #expect(y[0] == 3)
         x[1] = .nan
-        #expect(coix_execute([coix_op_is_finite(x, 3), fill], 2, nil) == 0)
-        #expect(coix_execute([coix_op_is_finite(x, 1), fill], 2, nil) == 2)
+        #expect(coix_execute([coix_op_is_within(x, -9, 9, 3), fill], 2, nil) == 0)
+        #expect(coix_execute([coix_op_is_within(x, 0, 0, 1), fill], 2, nil) == 2)
         #expect(coix_execute([], 0, nil) == 0)
       }
     }
@@ -461,7 +613,7 @@ import Testing
         // A draw of which each instance has all particles before the next one comes.
         let order = coix_draw_order(
           kind: 2, elements: 2, row_stride: 30, particle_stride: 3, element_stride: 1, offset: 2)
-        let found = run(32) { coix_op_draw_uniform(Self.key, order, 0, 1, $0, 1) }
+        let found = run(32) { coix_op_draw_uniform(Self.source, order, 0, 1, $0, 1) }
         let steps = particles.flatMap { particle in instances.map { UInt64(particle * 3 + $0 * 30) } }
         let expected = output(32) { out in
           steps.withUnsafeBufferPointer {
@@ -482,7 +634,7 @@ import Testing
     let order = coix_draw_order(
       kind: 0, elements: 20, row_stride: 3, particle_stride: 0, element_stride: 3, offset: 4)
     let found = output(20) {
-      #expect(coix_execute([coix_op_draw_normal(Self.key, order, $0, 1)], 1, nil) == 1)
+      #expect(coix_execute([coix_op_draw_normal(Self.source, order, $0, 1)], 1, nil) == 1)
     }
     let draw = coix_draw(
       first_row: 0, valid_rows: 20, rows: 20, elements: 1, row_stride: 3, element_stride: 0, offset: 4,

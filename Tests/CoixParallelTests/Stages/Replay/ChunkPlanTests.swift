@@ -21,11 +21,12 @@ import Testing
     let value = list.value()
     list.load(value)
     list.store(value)
-    let plan = try plan()
-    for chunk in 0..<4 { #expect(plan.fits(list.grid[chunk])) }
+    let plans = ChunkPlans(recordingFrom: 0, allForms: false)
+    plans.add(try plan())
+    for chunk in 0..<4 { #expect(plans.plan(for: list.grid[chunk]) != nil) }
     let shorter = ChunkGrid(PlateRows(particles: 60), chunkRows: 16)
-    #expect(plan.fits(shorter[2]) && !plan.fits(shorter[3]))
-    #expect(!plan.fits(.none))
+    #expect(plans.plan(for: shorter[2]) != nil && plans.plan(for: shorter[3]) == nil)
+    #expect(plans.plan(for: .none) == nil)
   }
 
   /// As many rows are not enough: a chunk has as many of each plate.
@@ -34,13 +35,33 @@ import Testing
     list.load(value)
     list.store(value)
     let grid = ChunkGrid(PlateRows(particles: 18, instances: 40), chunkRows: 64)
-    let plan = try #require(ChunkPlan(list.recording, of: grid[0], gradients: []))
+    let plans = ChunkPlans(recordingFrom: 0, allForms: false)
+    plans.add(ChunkPlan(list.recording, of: grid[0], gradients: []))
     let forms = (0..<grid.chunkCount).map { [grid[$0].particles.count, grid[$0].instances.count] }
     #expect(Set(forms) == [[4, 14], [4, 12], [2, 14], [2, 12]])
-    for (chunk, form) in forms.enumerated() { #expect(plan.fits(grid[chunk]) == (form == [4, 14])) }
+    for (chunk, form) in forms.enumerated() {
+      #expect((plans.plan(for: grid[chunk]) != nil) == (form == [4, 14]))
+    }
     let turned = ChunkRows(
       particles: 0..<14, instances: 0..<4, plate: PlateRows(particles: 18, instances: 40))
-    #expect(turned.count == grid[0].count && !plan.fits(turned))
+    #expect(turned.count == grid[0].count && plans.plan(for: turned) == nil)
+  }
+
+  /// Which chunks are recorded: one alone, or one of each form from some chunk on.
+  @Test func chunksThatAreRecorded() {
+    let grid = ChunkGrid(PlateRows(particles: 18, instances: 40), chunkRows: 64)
+    func claimed(_ plans: ChunkPlans) -> [Int] {
+      (0..<grid.chunkCount).filter { plans.claims($0, grid[$0]) }
+    }
+    #expect(claimed(ChunkPlans(recordingFrom: nil, allForms: true)) == [])
+    #expect(claimed(ChunkPlans(recordingFrom: 0, allForms: false)) == [0])
+    #expect(claimed(ChunkPlans(recordingFrom: 1, allForms: false)) == [1])
+    #expect(claimed(ChunkPlans(recordingFrom: 0, allForms: true)) == [0, 2, 12, 14])
+    let alone = ChunkPlans(recordingFrom: 1, allForms: false)
+    #expect((0..<3).map(alone.mayClaim) == [false, true, false])
+    #expect(alone.plan(for: grid[0]) == nil)
+    alone.add(nil)
+    #expect(alone.plan(for: grid[0]) == nil, "an incomplete recording gives no plan")
   }
 
   // MARK: Guards
@@ -49,7 +70,7 @@ import Testing
   private func makeGuardedList(infinite: [Int], expected: Bool = true) {
     let value = list.value()
     list.load(value)
-    var check = coix_op_is_finite(value.pointer, 32)
+    var check = coix_op_is_within(value.pointer, -100, 100, 32)
     check.variant = expected ? 1 : 0
     list.append(check)
     list.store(value)
@@ -82,11 +103,14 @@ import Testing
     let plan = try plan()
     for _ in 0..<2 {
       #expect(!run(plan, 1))
-      #expect(plan.fits(list.grid[0]))
+      #expect(plan.pays)
     }
     #expect(run(plan, 0))
     for chunk in [1, 3] { #expect(!run(plan, chunk)) }
-    #expect(!plan.fits(list.grid[0]))
+    #expect(!plan.pays)
+    let plans = ChunkPlans(recordingFrom: 0, allForms: false)
+    plans.add(plan)
+    #expect(plans.plan(for: list.grid[0]) == nil)
   }
 
   // MARK: Gradients

@@ -9,8 +9,9 @@ import Testing
   private let list = RecordedOperations()
 
   private func liveOperations(wanted: [Storage] = []) -> [Bool] {
-    let values = RecordedValues(list.recording)
-    return values.liveOperations(wanted: wanted.map { values.number(of: $0.pointer) })
+    let values = RecordedValues(list.recording, variation: .rows)
+    let isLive = values.liveOperations(wanted: wanted.map { values.number(of: $0.pointer) })
+    return isLive.indices.map { isLive[$0] && values.varies($0) }
   }
 
   // MARK: What runs for each chunk
@@ -23,7 +24,7 @@ import Testing
     list.add(b, c, to: d)
     list.sine(b, to: e)
     #expect(liveOperations(wanted: [d, e]) == [false, false, true, true, false])
-    let values = RecordedValues(list.recording)
+    let values = RecordedValues(list.recording, variation: .rows)
     let layout = values.layout(
       of: liveOperations(wanted: [d, e]), wanted: [d, e].map { values.number(of: $0.pointer) })
     #expect(layout.offsets.map { $0 == nil } == [true, true, false, false, true])
@@ -77,7 +78,7 @@ import Testing
   @Test func guardsRunIfTheirNumbersDiffer() {
     let (a, b, c) = (list.value(), list.value(), list.value())
     list.fill(a)
-    list.append(coix_op_is_finite(a.pointer, 32))
+    list.append(coix_op_is_within(a.pointer, -1, 1, 32))
     list.load(b)
     list.sine(b, to: c)
     list.append(coix_op_is_zero(c.pointer, 32))
@@ -89,10 +90,10 @@ import Testing
   @Test func valuesThatNoOperationWrites() {
     let (a, b) = (list.value(), list.value())
     list.sine(a, to: b)
-    #expect(!RecordedValues(list.recording).areComplete)
+    #expect(!RecordedValues(list.recording, variation: .rows).areComplete)
     #expect(ChunkPlan(list.recording, of: list.grid[0], gradients: []) == nil)
-    list.recording.noteConstant(a)
-    #expect(RecordedValues(list.recording).areComplete)
+    list.recording.noteConstant(a.pointer)
+    #expect(RecordedValues(list.recording, variation: .rows).areComplete)
     #expect(ChunkPlan(list.recording, of: list.grid[0], gradients: []) != nil)
   }
 
@@ -101,12 +102,12 @@ import Testing
     let (a, b) = (list.value(), list.value())
     list.fill(b)
     list.accumulate(b, into: a)
-    #expect(!RecordedValues(list.recording).areComplete)
+    #expect(!RecordedValues(list.recording, variation: .rows).areComplete)
     let other = RecordedOperations()
     let (c, d) = (other.value(), other.value())
     other.sine(c, to: d)
     other.fill(c)
-    #expect(!RecordedValues(other.recording).areComplete)
+    #expect(!RecordedValues(other.recording, variation: .rows).areComplete)
   }
 
   /// Only exports write to memory that others see.
@@ -114,7 +115,7 @@ import Testing
     let a = list.value()
     list.load(a)
     list.append(coix_op_copy(a.pointer, 0, 1, list.target.pointer, 0, 1, 16))
-    #expect(!RecordedValues(list.recording).areComplete)
+    #expect(!RecordedValues(list.recording, variation: .rows).areComplete)
   }
 
   @Test func refusedRecordings() {
@@ -135,7 +136,7 @@ import Testing
         let tensor = try #require(Tensor(undefined: [3]))
         fill(tensor)
         _ = exp(tensor)
-        return RecordedValues(recording).areComplete
+        return RecordedValues(recording, variation: .rows).areComplete
       }
     }
     let byHand = try isComplete { $0.pointer.update(repeating: 1, count: 3) }
@@ -167,11 +168,10 @@ import Testing
         try tape.pullBack()
       }
     }
-    let values = RecordedValues(recording)
+    let values = RecordedValues(recording, variation: .rows)
     #expect(values.areComplete || example.isGuarded)
     let operations = recording.operations
-    // Wanted in the end, so that all that differs from chunk to chunk is live.
-    let varies = values.liveOperations(wanted: Array(recording.storages.indices))
+    let varies = operations.indices.map(values.varies)
     var isRead = Set<Int>()
     for index in operations.indices {
       let places = values.places(of: index)
@@ -190,9 +190,10 @@ import Testing
     var random = SplitMix(seed: UInt64(seed))
     let list = RandomOperations(&random)
     let recording = list.operations.recording
-    let values = RecordedValues(recording)
+    let values = RecordedValues(recording, variation: .rows)
     let wanted = list.wanted.map { values.number(of: $0.pointer) }
-    let isLive = values.liveOperations(wanted: wanted)
+    let isNeeded = values.liveOperations(wanted: wanted)
+    let isLive = isNeeded.indices.map { isNeeded[$0] && values.varies($0) }
     let layout = values.layout(of: isLive, wanted: wanted)
 
     // When each value is needed: from the first live operation that mentions it to the last.
@@ -206,7 +207,7 @@ import Testing
       if let life = lives[value] { lives[value] = life.lowerBound...recording.operations.count }
     }
     let placed = lives.compactMap { value, life in
-      layout.offsets[value].map { (life, $0..<$0 + recording.storages[value].capacity * 4) }
+      layout.offsets[value].map { (life, $0..<$0 + recording.buffers[value].bytes) }
     }
     var mostAtOnce = 0
     for (life, place) in placed {
@@ -217,7 +218,7 @@ import Testing
     }
     // A first fit may leave gaps, but not many.
     #expect(layout.bytes <= 2 * mostAtOnce)
-    for value in recording.storages.indices where lives[value] == nil {
+    for value in recording.buffers.indices where lives[value] == nil {
       #expect(layout.offsets[value] == nil)
     }
   }
