@@ -17,14 +17,21 @@ struct EvaluationJob: Job {
   }
 }
 
-/// A value and its gradient.
+/// A loss and its gradient, recorded the first time and replayed afterwards: the peers compile theirs, too.
 struct GradientJob<Parameters: TensorTree>: Job {
-  private let compute: () throws -> ValueWithGradient<Parameters>
+  private let parameters: Parameters
+  private let compute: CompiledFunction<Parameters, ValueWithGradient<Parameters>>
   private(set) var result: ValueWithGradient<Parameters>?
 
-  init(_ compute: @escaping () throws -> ValueWithGradient<Parameters>) { self.compute = compute }
+  /// The loss at some parameters.
+  init(at parameters: Parameters, workers: Workers, loss: @escaping (Parameters, PRNGKey) throws -> Tensor) {
+    self.parameters = parameters
+    compute = compile(workers: workers) { parameters, key in
+      try valueWithGradient(at: parameters, workers: workers) { try loss($0, key) }
+    }
+  }
 
-  mutating func run() throws { result = try compute() }
+  mutating func run() throws { result = try compute(parameters, key: 0) }
 
   func addResult(to digest: inout Digest) throws {
     digest.add(result?.value ?? .nan)

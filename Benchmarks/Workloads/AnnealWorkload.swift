@@ -18,7 +18,7 @@ struct AnnealWorkload: Workload {
       case .forward:
         return EvaluationJob { try evaluate(sampler.inference(plate), seed: 0, options: options)().metrics }
       case .gradient:
-        return GradientJob { try valueWithGradient(at: sampler, workers: workers) { try loss($0, seed: 0) } }
+        return GradientJob(at: sampler, workers: workers) { try loss($0, seed: $1) }
       case .train:
         return TrainingJob(sampler, workers: workers) { try loss($0, seed: $1) }
       }

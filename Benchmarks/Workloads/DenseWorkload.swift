@@ -18,7 +18,7 @@ struct DenseWorkload: Workload {
         return try evaluate(program, seed: 0, options: options)(inputs, targets).metrics
       }
       guard mode == .gradient else { return EvaluationJob { try run(network) } }
-      return GradientJob { try valueWithGradient(at: network, workers: workers) { try run($0).loss } }
+      return GradientJob(at: network, workers: workers) { network, _ in try run(network).loss }
     }
   }
 

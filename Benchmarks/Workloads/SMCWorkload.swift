@@ -11,11 +11,11 @@ struct SMCWorkload: Workload {
     let observations = Self.observations
     return { workers in
       let options = EvaluationOptions(workers: workers, keep: .metrics)
-      func run(_ dynamics: Dynamics) throws -> Metrics {
-        try evaluate(dynamics.filter(observations, plate), seed: 0, options: options)().metrics
+      func run(_ dynamics: Dynamics, _ key: PRNGKey) throws -> Metrics {
+        try evaluate(dynamics.filter(observations, plate), seed: key, options: options)().metrics
       }
-      guard mode == .gradient else { return EvaluationJob { try run(Dynamics()) } }
-      return GradientJob { try valueWithGradient(at: Dynamics(), workers: workers) { try run($0).loss } }
+      guard mode == .gradient else { return EvaluationJob { try run(Dynamics(), 0) } }
+      return GradientJob(at: Dynamics(), workers: workers) { try run($0, $1).loss }
     }
   }
 

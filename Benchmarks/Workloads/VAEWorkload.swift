@@ -41,7 +41,7 @@ extension VAE {
   /// parameters.
   func job(_ mode: Mode, data: Tensor, workers: Workers) -> any Job {
     guard mode == .forward else {
-      return GradientJob { try lossAndGradient(data, key: 0, workers: workers) }
+      return GradientJob(at: self, workers: workers) { try $0.loss(data, key: $1, workers: workers) }
     }
     return EvaluationJob { try metrics(data, workers: workers) }
   }

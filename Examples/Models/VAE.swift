@@ -80,7 +80,7 @@ extension VAE {
   /// The loss of one batch.
   ///
   /// - Throws: what the evaluation throws.
-  func loss(_ batch: Tensor, key: PRNGKey, workers: Workers) throws -> Tensor {
+  public func loss(_ batch: Tensor, key: PRNGKey, workers: Workers = .standard) throws -> Tensor {
     let plate = VAE.plate(batch.shape[0])
     let options = EvaluationOptions(workers: workers, keep: .metrics)
     return try evaluate(inference(plate, loss: .elbo), seed: key, options: options)(plate.mapped(batch))
