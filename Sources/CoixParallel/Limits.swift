@@ -47,8 +47,8 @@ enum Limits {
   /// The largest mapped buffer, in bytes, that is kept when it is released outside of evaluations. One is
   /// kept: the last.
   static let spareBytes = 64 << 20
-  /// The largest buffer, in floats, that is taken from a pool although a caller chose its size.
-  static let pooledCheckedBuffer = 1 << 16
+  /// The largest buffer, in floats, that counts towards the chunk's budget although a caller chose its size.
+  static let countedCheckedBuffer = 1 << 16
   /// Bytes up to which Swift's collections are made without asking whether there is memory for them.
   static let unaskedBytes = 1 << 20
   /// Empty tapes that a worker keeps.

@@ -93,12 +93,14 @@ final class BufferPool: @unchecked Sendable {
     _ capacity: Int, for what: @autoclosure () -> String
   ) throws(CoixError) -> UnsafeMutablePointer<Float> {
     let bytes = try Memory.bytes(capacity, of: MemoryLayout<Float>.stride, for: what())
-    // Large buffers don't count towards the chunk's budget of floats and are not kept in a pool.
-    let isPooled = capacity <= Limits.pooledCheckedBuffer && capacity == roundedCapacity(capacity)
-    guard let buffer = isPooled ? allocate(capacity) : buffer(capacity) else {
-      throw CoixError.memory(what: what(), bytes: bytes)
+    let isRounded = capacity == roundedCapacity(capacity)
+    if isRounded && capacity <= Limits.countedCheckedBuffer {
+      if let buffer = allocate(capacity) { return buffer }
+    } else {
+      let pooled = isRounded ? ExecutionContext.withCurrent { $0?.pool?.take(capacity) } : nil
+      if let buffer = pooled ?? buffer(capacity) { return buffer }
     }
-    return buffer
+    throw CoixError.memory(what: what(), bytes: bytes)
   }
 
   /// Gives a buffer back.
