@@ -113,9 +113,9 @@ static void adam(const coix_operation *op) {
   double beta1, beta2;
   memcpy(&beta1, &op->sizes[1], sizeof beta1);
   memcpy(&beta2, &op->sizes[2], sizeof beta2);
-  memcpy(p[0], p[3], bytes);
-  memcpy(p[1], p[5], bytes);
-  memcpy(p[2], p[6], bytes);
+  if (p[0] != p[3]) memcpy(p[0], p[3], bytes);
+  if (p[1] != p[5]) memcpy(p[1], p[5], bytes);
+  if (p[2] != p[6]) memcpy(p[2], p[6], bytes);
   coix_adam(p[0], p[4], p[1], p[2], op->sizes[0], corrections[2], beta1, beta2, op->numbers[0], corrections[0],
             corrections[1]);
 }

@@ -50,6 +50,24 @@ extension coix_operation {
     }
   }
 
+  /// Whether it does nothing but write what it computes from what it reads.
+  var isPure: Bool {
+    traits & Int32(COIX_UPDATES.rawValue | COIX_EXPORTS.rawValue) == 0 && !isCall && !isEntry
+      && (writes == 0 || !isGuard)
+  }
+
+  /// Whether it may write a result where it reads the operand of the same element.
+  var worksInPlace: Bool { code == UInt16(COIX_OP_ADAM.rawValue) }
+
+  /// All that it is besides its pointers.
+  var words: [Int] {
+    withUnsafeBytes(of: self) { bytes in
+      let words = bytes.bindMemory(to: Int.self)
+      let first = (MemoryLayout<coix_operation>.offset(of: \coix_operation.pointers) ?? 0) / 8
+      return Array(words[..<first]) + Array(words[(first + Int(COIX_OPERATION_POINTERS))...])
+    }
+  }
+
   /// How many of the pointers are written, and how many read.
   var writes: Int { Int(coix_operation_writes(code)) }
   var reads: Int { Int(coix_operation_reads(code)) }

@@ -34,6 +34,10 @@ struct RecordedValues {
   private var valueVaries: [Bool]
   /// By value: whether it keeps the address that it was recorded with.
   private var isFixed: [Bool]
+  /// By value: the value that stands for it, which has the same numbers; itself for most.
+  private var standIns: [Int]
+  /// By operation: whether an earlier one has computed the same.
+  private var isRepeated: [Bool]
   /// Whether the operations say all that was computed.
   private(set) var areComplete = true
 
@@ -44,9 +48,12 @@ struct RecordedValues {
     operationVaries = Array(repeating: false, count: operations.count)
     valueVaries = Array(repeating: false, count: buffers.count)
     isFixed = Array(repeating: false, count: buffers.count)
+    standIns = Array(buffers.indices)
+    isRepeated = Array(repeating: false, count: operations.count)
     findPlaces(recording.calls)
     findVarying(variation)
     checkWrites(recording, variation)
+    unifyEquals()
   }
 
   // MARK: Places
@@ -104,7 +111,10 @@ struct RecordedValues {
   }
 
   /// The number of the value at an address; -1 if there is none.
-  func number(of pointer: UnsafeRawPointer) -> Int { place(of: pointer).value }
+  func number(of pointer: UnsafeRawPointer) -> Int {
+    let value = place(of: pointer).value
+    return value < 0 ? value : standIns[value]
+  }
 
   // MARK: What varies
 
@@ -165,6 +175,53 @@ struct RecordedValues {
     }
   }
 
+  // MARK: What is computed twice
+
+  /// What an operation computes: two of the same name give the same numbers.
+  private struct Computation: Hashable {
+    let kind: [Int]
+    let places: [Int]
+  }
+
+  /// Lets the first of several equal operations stand for the others.
+  private mutating func unifyEquals() {
+    // A value that is written once keeps its numbers.
+    var writers = Array(repeating: 0, count: buffers.count)
+    for index in operations.indices {
+      for place in written(by: index) where place.value >= 0 { writers[place.value] += 1 }
+    }
+    var known: [Computation: Int] = [:]
+    var entry = 0
+    for index in operations.indices {
+      let operation = operations[index]
+      if operation.isEntry { entry = index }
+      let range = firstPlaces[index]..<firstPlaces[index + 1]
+      for position in range where allPlaces[position].value >= 0 {
+        let place = allPlaces[position]
+        allPlaces[position] = Place(value: standIns[place.value], offset: place.offset)
+      }
+      guard operation.isPure, operationVaries[index],
+        places(of: index).allSatisfy({ $0.value < 0 || writers[$0.value] <= 1 }),
+        written(by: index).allSatisfy({ $0.value < 0 || ($0.offset == 0 && !isFixed[$0.value]) })
+      else { continue }
+      let computation = operation.withPointers { pointers in
+        let read = zip(pointers, places(of: index)).dropFirst(operation.writes)
+        return Computation(
+          kind: operation.words + [operation.isPlaced ? entry : 0]
+            + pointers.prefix(operation.writes).map { $0 == nil ? 0 : 1 },
+          places: read.flatMap { $1.value < 0 ? [-1, Int(bitPattern: $0)] : [$1.value, $1.offset] })
+      }
+      guard let first = known[computation] else {
+        known[computation] = index
+        continue
+      }
+      isRepeated[index] = true
+      for (own, other) in zip(written(by: index), written(by: first)) where own.value >= 0 {
+        standIns[own.value] = other.value
+      }
+    }
+  }
+
   // MARK: What is needed
 
   /// By operation: whether it leads to something that leaves the recording (an export, a value that is wanted),
@@ -173,7 +230,7 @@ struct RecordedValues {
     var isLive = Array(repeating: false, count: operations.count)
     var isNeeded = Array(repeating: false, count: buffers.count)
     for value in wanted where value >= 0 { isNeeded[value] = true }
-    for index in operations.indices.reversed() {
+    for index in operations.indices.reversed() where !isRepeated[index] {
       let operation = operations[index]
       let leads =
         (operationVaries[index] && (operation.isGuard || operation.isEntry))
@@ -248,6 +305,24 @@ struct RecordedValues {
       index -= 1
       free[index] = free[index].lowerBound..<free.remove(at: index + 1).upperBound
     }
+  }
+
+  /// The only operation that writes a value, and the number of its pointer to it; nil if there are several, or
+  /// some other of the given operations reads the value.
+  func soleMention(of value: Int, in isLive: [Bool]) -> (operation: Int, pointer: Int)? {
+    var found: (operation: Int, pointer: Int)?
+    for index in operations.indices where isLive[index] {
+      for (pointer, place) in places(of: index).enumerated() where place.value == value {
+        guard found == nil, pointer < writeCounts[index] else { return nil }
+        found = (index, pointer)
+      }
+    }
+    return found
+  }
+
+  /// The last of the given operations that mentions a value; nil if none does.
+  func lastMention(of value: Int, in isLive: [Bool]) -> Int? {
+    operations.indices.last { index in isLive[index] && places(of: index).contains { $0.value == value } }
   }
 
   /// What owns the memory that the given operations need besides an arena.

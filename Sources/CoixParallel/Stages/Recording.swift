@@ -83,28 +83,23 @@ final class Recording {
 
   private let id: UInt32
   private static let lastID = Atomic<UInt32>(0)
-  private var pages: [Tensor] = []
-  private var keyCount = 0
-  private static let pageKeys = 256
+  /// Each key's two words.
+  private var keys: [Tensor] = []
 
   /// The address of a key; nil for a key of another recording.
   func address(of place: KeyPlace) -> UnsafeMutablePointer<coix_key>? {
     guard place.recording == id else { return parent?.address(of: place) }
-    let (page, position) = Int(place.number).quotientAndRemainder(dividingBy: Self.pageKeys)
-    return pages[page].pointer.withMemoryRebound(to: coix_key.self, capacity: Self.pageKeys) { $0 + position }
+    return keys[Int(place.number)].pointer.withMemoryRebound(to: coix_key.self, capacity: 1) { $0 }
   }
 
   /// What owns the keys.
-  var pageOwners: [AnyObject] { pages.map(\.storage) }
+  var keyOwners: [AnyObject] { keys.map(\.storage) }
 
   /// A place for a new key, and its address; nil if there is no memory for it.
   func makeKey() -> (place: KeyPlace, address: UnsafeMutablePointer<coix_key>)? {
-    if keyCount == pages.count * Self.pageKeys {
-      guard let page = Tensor(undefined: Shape(2 * Self.pageKeys)) else { return nil }
-      pages.append(page)
-    }
-    let place = KeyPlace(recording: id, number: UInt32(keyCount))
-    keyCount += 1
+    guard let key = Tensor(undefined: [2]) else { return nil }
+    keys.append(key)
+    let place = KeyPlace(recording: id, number: UInt32(keys.count - 1))
     return address(of: place).map { (place, $0) }
   }
 }

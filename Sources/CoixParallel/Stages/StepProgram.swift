@@ -110,11 +110,23 @@ package final class StepProgram {
     let relocatable = values.relocated(live, layout)
     guard let arena = Memory.buffer(bytes: layout.bytes) else { return nil }
     var operations = relocatable.placed(in: arena)
-    outputs = zip(results, wanted).map { result, value in
+    var outputs = zip(results, wanted).map { result, value in
       let offset = value >= 0 ? layout.offsets[value] : nil
       let pointer = offset.map { (arena + $0).assumingMemoryBound(to: Float.self) } ?? result.pointer
       return Output(pointer: pointer, shape: result.shape)
     }
+    // An optimiser's step that comes last writes the new state in the place of the old one.
+    let lastGuard = live.last { recording.operations[$0].isGuard } ?? -1
+    let positions = Dictionary(uniqueKeysWithValues: live.enumerated().map { ($1, $0) })
+    for number in 0..<stateCount {
+      guard let (writer, pointer) = values.soleMention(of: wanted[number], in: isLive), writer > lastGuard,
+        recording.operations[writer].worksInPlace, let position = positions[writer],
+        values.lastMention(of: values.number(of: inputs[number].pointer), in: isLive) ?? 0 <= writer
+      else { continue }
+      operations[position].setPointer(pointer, to: inputs[number].pointer)
+      outputs[number] = Output(pointer: inputs[number].pointer, shape: outputs[number].shape)
+    }
+    self.outputs = outputs
     for (output, input) in zip(outputs, inputs).prefix(stateCount) where output.pointer != input.pointer {
       operations.append(
         coix_op_copy(output.pointer, 0, 1, input.pointer, 0, 1, input.shape.elementCount))
@@ -133,7 +145,7 @@ package final class StepProgram {
     calls = recording.calls
     owners =
       recording.owners + values.owners(of: isLive, layout, wanted: wanted) + results.map(\.storage)
-      + recording.pageOwners
+      + recording.keyOwners
   }
 
   deinit { free(arena) }
