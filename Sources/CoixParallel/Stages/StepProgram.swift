@@ -132,11 +132,6 @@ package final class StepProgram {
         coix_op_copy(output.pointer, 0, 1, input.pointer, 0, 1, input.shape.elementCount))
     }
     self.operations = operations
-    if let path = ProcessInfo.processInfo.environment["DBGOPS"] {
-      var text = ""
-      for op in operations { text += "\(op.code) \(op.variant) \(op.sizes.0) \(op.sizes.1) \(op.sizes.2)\n" }
-      try? (text + "arena \(layout.bytes)\n").write(toFile: path, atomically: true, encoding: .utf8)
-    }
     self.arena = arena
     self.forms = forms
     self.inputs = inputs
