@@ -310,6 +310,10 @@ import Testing
       { coix_op_sort_rows(indices($1[0]), 16, 4, positions($0[0]), positions($0[1])) },
       { coix_sort_rows(indices($1[0]), 16, 4, positions($0[0]), positions($0[1])) }),
     Example(
+      "scatter rows", COIX_OP_SCATTER_ROWS, outputs: [8], inputs: [32, 5],
+      { coix_op_scatter_add_rows($1[0], indices($1[1]), indices($1[1]), $0[0], 4, 2, 1) },
+      { coix_scatter_add_rows($1[0], indices($1[1]), indices($1[1]), $0[0], 4, 2, 1) }),
+    Example(
       "load rows through an index", COIX_OP_LOAD_ROWS, outputs: [32], inputs: [8, 64],
       { coix_op_load_rows($1[0], indices($1[1]), $0[0], 16, 2, 0) },
       { coix_load_rows($1[0], indices($1[1]), $0[0], 20, 13, 16, 2) }),
@@ -450,7 +454,7 @@ import Testing
 
   @Test func everyKindIsTested() {
     let others = [
-      COIX_OP_NUMBER_ROWS, COIX_OP_FIND_RUNS, COIX_OP_SCATTER_ROWS, COIX_OP_ENTER, COIX_OP_CALL,
+      COIX_OP_NUMBER_ROWS, COIX_OP_ASCENDS, COIX_OP_SCATTER_RUNS, COIX_OP_ENTER, COIX_OP_CALL,
     ]
     let codes = Set((Self.all.map(\.code) + others).map(\.rawValue))
     #expect(codes == Set(0..<COIX_OPERATION_COUNT.rawValue))
@@ -490,32 +494,23 @@ import Testing
     #expect(coix_execute([coix_op_number_rows(&index, count, 2)], 1, nil) == 1)
     #expect(index == [0, 1, 4, 7, 6, 7])
     let ascending: [Int32] = [0, 0, 2, 3, 3, 3]
-    var (offsets, expected) = ([Int32](repeating: -1, count: 9), [Int32](repeating: -1, count: 6))
-    ascending.withUnsafeBufferPointer { ascending in
-      index.withUnsafeBufferPointer { index in
-        offsets.withUnsafeMutableBufferPointer { offsets in
-          let runs = coix_op_find_runs(ascending.baseAddress, count, 5, offsets.baseAddress, 1)
-          #expect(coix_execute([runs], 1, nil) == 1)
-          // Rows that don't ascend are not what a recording of ascending ones expects.
-          let others = coix_op_find_runs(index.baseAddress, count, 8, offsets.baseAddress, 1)
-          #expect(coix_execute([others], 1, nil) == 0)
-          #expect(coix_execute([runs], 1, nil) == 1)
-        }
-        #expect(coix_find_runs(ascending.baseAddress, count, 5, &expected, 1) == 1)
-      }
-    }
-    #expect(offsets[..<6] == expected[...])
     let gradient: [Float] = [1, 2, 3, 4, 5, 6]
     let sums = output(5) { out in
       coix_fill(out, 0.5, 5, 1)
-      gradient.withUnsafeBufferPointer { gradient in
-        offsets.withUnsafeBufferPointer { offsets in
-          let scatter = coix_op_scatter_add_rows(gradient.baseAddress, nil, offsets.baseAddress, out, 5, 1, 1)
+      ascending.withUnsafeBufferPointer { ascending in
+        #expect(coix_execute([coix_op_ascends(ascending.baseAddress, count)], 1, nil) == 1)
+        gradient.withUnsafeBufferPointer { gradient in
+          let scatter = coix_op_scatter_add_runs(
+            gradient.baseAddress, ascending.baseAddress, out, count, 1, 1)
           #expect(coix_execute([scatter], 1, nil) == 1)
         }
       }
     }
-    #expect(sums == [3.5, 0.5, 3.5, 15.5, 0.5])
+    // Rows that don't ascend are not what a recording of ascending ones expects.
+    index.withUnsafeBufferPointer { index in
+      #expect(coix_execute([coix_op_ascends(index.baseAddress, count)], 1, nil) == 0)
+    }
+    #expect(sums == [3, 0.5, 3, 15, 0.5], "written where there are rows")
   }
 
   /// Behind an entry, operations run on another chunk's rows.

@@ -56,6 +56,25 @@ public struct DistributionParameter: Sendable {
     case probabilityBelow1 = "at least 0 and below 1"
     case count = "a whole number, at least 0"
 
+    /// The numbers for which it holds; nil if they are no range.
+    var range: ClosedRange<Float>? {
+      let largest = Float.greatestFiniteMagnitude
+      return switch self {
+      case .real: -largest...largest
+      case .positive: .leastNonzeroMagnitude...largest
+      case .above0, .positiveDefinite: .leastNonzeroMagnitude ... .infinity
+      case .lowerBound, .logit: -.infinity...largest
+      case .upperBound: -largest ... .infinity
+      case .logOdds: -.infinity ... .infinity
+      case .nonnegative: 0...largest
+      case .zero: 0...0
+      case .one: 1 - 0x1p-20...1 + 0x1p-20
+      case .probability: 0...1
+      case .probabilityBelow1: 0...Float(1).nextDown
+      case .nonzero, .count: nil
+      }
+    }
+
     func holds(for value: Float) -> Bool {
       switch self {
       case .real: value.isFinite

@@ -16,9 +16,13 @@ extension Recorder {
     _ name: String, _ value: Tensor, _ distribution: some Distribution, isObserved: Bool,
     in context: ExecutionContext?
   ) {
-    // What is the same for all rows, the first chunk looks at.
-    guard checks > .uniformParameters || context?.firstRow ?? 0 == 0 else { return }
+    // What is the same for all rows, the first chunk looks at; and one that is recorded, since a step that is
+    // replayed may have other parameters.
+    guard checks > .uniformParameters || context?.firstRow ?? 0 == 0 || context?.isRecorded ?? false else {
+      return
+    }
     for parameter in distribution.parameters where isChecked(parameter.tensor) {
+      if let range = parameter.requirement.range, parameter.tensor.isWithin(range) { continue }
       if let (row, number) = parameter.tensor.firstRow(where: { !parameter.requirement.holds(for: $0) }) {
         remember(
           .parameter(

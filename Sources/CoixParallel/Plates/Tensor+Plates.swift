@@ -83,6 +83,14 @@ extension Tensor {
     isBatched || (node >= 0 && tape == context.tape?.id)
   }
 
+  /// Whether all numbers are in a range; false for a tensor whose numbers cannot be read here. To what records
+  /// the chunk, this is an operation.
+  package func isWithin(_ range: ClosedRange<Float>) -> Bool {
+    guard !isPoisoned, !isMapped else { return false }
+    let count = shape.elementCount * rowCount
+    return coix_op_is_within(pointer, range.lowerBound, range.upperBound, count).holds()
+  }
+
   /// The first row (counted in the plate; 0 for a uniform tensor) with an element for which `predicate`
   /// holds, and the element.
   package func firstRow(where predicate: (Float) -> Bool) -> (row: Int, value: Float)? {

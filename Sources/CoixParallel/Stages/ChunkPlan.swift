@@ -37,6 +37,8 @@ final class ChunkPlan: @unchecked Sendable {
   /// The addresses that the operations read beyond what the recording made: those that a step's own recording
   /// must know of.
   let readings: [UnsafeRawPointer]
+  /// The addresses of this kind that Swift code has read, and may have decided by.
+  let decisions: [UnsafeRawPointer]
 
   /// The operations with the pointers of one arena.
   private final class Instance: @unchecked Sendable {
@@ -80,6 +82,7 @@ final class ChunkPlan: @unchecked Sendable {
         position: offset.map { .arena(offset: $0) } ?? .fixed(gradient.tensor.pointer))
     }
     owners = recording.owners + values.owners(of: isLive, layout, wanted: wanted)
+    decisions = recording.readings.filter { values.number(of: $0) < 0 }
     readings = live.flatMap { index in
       let operation = recording.operations[index]
       return operation.withPointers { pointers in
@@ -92,8 +95,9 @@ final class ChunkPlan: @unchecked Sendable {
   /// Whether guards mostly have the expected outcomes.
   var pays: Bool { failures.load(ordering: .relaxed) <= successes.load(ordering: .relaxed) + 2 }
 
-  /// Computes again what is the same for all chunks.
-  func prepare() { coix_execute(preparations, preparations.count, nil) }
+  /// Computes again what is the same for all chunks; returns false if a guard has another outcome than the
+  /// recorded one.
+  func prepare() -> Bool { coix_execute(preparations, preparations.count, nil) == preparations.count }
 
   /// Runs the operations on the context's chunk, then calls `body` with the gradients' addresses.
   ///

@@ -44,9 +44,12 @@ final class ChunkPlans: Sendable {
     return state.withLock { $0.plans.first { $0.pays && $0.rows.hasForm(of: rows) } }
   }
 
-  /// Computes again what is the same for all chunks.
-  func prepare() { for plan in state.withLock({ $0.plans }) { plan.prepare() } }
+  /// Computes again what is the same for all chunks; returns false if it is such that the program would have
+  /// taken another way.
+  func prepare() -> Bool { state.withLock { $0.plans }.allSatisfy { $0.prepare() } }
 
   /// The addresses that the plans read and that were there before the chunks.
   var readings: [UnsafeRawPointer] { state.withLock { $0.plans.flatMap(\.readings) } }
+  /// Those of them that Swift code has read, and may have decided by.
+  var decisions: [UnsafeRawPointer] { state.withLock { $0.plans.flatMap(\.decisions) } }
 }

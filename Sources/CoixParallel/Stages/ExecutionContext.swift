@@ -31,6 +31,8 @@ package final class ExecutionContext {
   private var rowNumbers: UnsafeMutableBufferPointer<UInt64>
   /// What notes the chunk's operations; nil while nobody does.
   var recording: Recording?
+  /// Whether the chunk's operations are noted.
+  package var isRecorded: Bool { recording != nil }
   /// The tape that operations on tracked tensors are recorded on; nil while nothing is recorded.
   var tape: Tape?
   /// The first error of an operation in this context.

@@ -233,7 +233,7 @@ struct RecordedValues {
     for index in operations.indices.reversed() where !isRepeated[index] {
       let operation = operations[index]
       let leads =
-        (operationVaries[index] && (operation.isGuard || operation.isEntry))
+        operation.isGuard || (operationVaries[index] && operation.isEntry)
         || written(by: index).contains {
           $0.value >= 0 ? isNeeded[$0.value] : operation.isExport
         }

@@ -211,7 +211,7 @@ private final class StageRun: @unchecked Sendable {
   /// Runs all chunks by plans, for a step that is replayed; returns false if a chunk has none, or takes another
   /// way than the recorded one.
   private func replayAll(_ plans: ChunkPlans, _ sums: Table<GradientSums>?) throws -> Bool {
-    plans.prepare()
+    guard plans.prepare() else { return false }
     let isReplayed = Atomic<Bool>(true)
     try forEachChunk { chunk, task, context in
       if try !replay(plans, chunk, context, sums?[task]) { isReplayed.store(false, ordering: .relaxed) }
@@ -356,6 +356,7 @@ private final class StageRun: @unchecked Sendable {
   private func noteForward(_ merged: Merged) {
     guard let recording, !isPartOfRecording else { return }
     if !plan.isRecorded { recording.refuse() }
+    for address in forwardPlans.decisions { recording.noteReading(address) }
     var writes: [UnsafeMutableRawPointer] = []
     for tensor in merged.destinations.compactMap(\.tensor) {
       recording.keep(tensor.storage)
@@ -415,7 +416,7 @@ private final class StageRun: @unchecked Sendable {
     try forEachChunk { chunk, task, context in
       let isSpecial = chunk == 0 && passesOnUniform
       if !isSpecial, records?[chunk] == nil, try replay(backwardPlans, chunk, context, sums[task]) { return }
-      let made = startRecording(backwardPlans, chunk, context)
+      let made = isSpecial && !isPartOfRecording ? nil : startRecording(backwardPlans, chunk, context)
       defer { context.recording = nil }
       // A stage's only chunk has been recorded, if it is kept.
       let record = try records?[chunk] ?? recordAgain(chunk, context)
@@ -475,6 +476,7 @@ private final class StageRun: @unchecked Sendable {
   private func noteBackward(_ rowGradients: RowGradients, _ seeds: [Tensor], _ passesOnUniform: Bool) {
     guard let recording, !isPartOfRecording else { return }
     if passesOnUniform { recording.refuse() }
+    for address in backwardPlans.decisions { recording.noteReading(address) }
     let collected = rowGradients.tensors
     for tensor in collected { recording.keep(tensor.storage) }
     recording.append(

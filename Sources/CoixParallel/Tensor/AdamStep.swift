@@ -10,11 +10,6 @@ extension Tensor {
     let position = coix_first_above(pointer, shape.elementCount, limit)
     return position < 0 ? nil : pointer[Int(position)]
   }
-
-  /// Whether every number of a uniform tensor is in a range.
-  package func isWithin(_ range: ClosedRange<Float>) -> Bool {
-    coix_op_is_within(pointer, range.lowerBound, range.upperBound, shape.elementCount).holds()
-  }
 }
 
 /// What a step of Adam needs besides its tensors: the corrections of its moments, and the learning rate.

@@ -14,7 +14,10 @@ extension Tensor {
     if let refusal = refusal("gathered") ?? index.refusal("gathered") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("gathered", axis, shape) }
     guard shape[axis] > 0 else { return Self.mismatch("gathered", [shape], "axis \(axis) has no elements") }
-    if !index.isBatched, let refusal = Self.refusal(forPositions: index.shape.elementCount) { return refusal }
+    if !index.isBatched {
+      if let refusal = Self.refusal(forPositions: index.shape.elementCount) { return refusal }
+      ExecutionContext.current?.recording?.noteReading(index.pointer)
+    }
     if !index.isBatched || ExecutionContext.current?.checksIndices == true,
       let outside = index.firstOutside(shape[axis])
     {

@@ -82,9 +82,17 @@ import Testing
     try context.withCurrent {
       let index = try RowIndex([2, 2, 0, 1])
       for _ in 0..<3 {
-        #expect(try index.sorted(targets: 3, team: 1).order.map { Array($0) } == [2, 3, 0, 1])
+        guard case .sorted(let order, let offsets) = try index.arrangement(targets: 3) else {
+          Issue.record("they do not ascend")
+          return
+        }
+        #expect(Array(order) == [2, 3, 0, 1] && Array(offsets) == [0, 1, 2, 4])
       }
-      #expect(try Array(index.sorted(targets: 3, team: 1).offsets) == [0, 1, 2, 4])
+      #expect(context.rowWork == RowWork(sorts: 1))
+      guard case .ascending = try RowIndex([0, 0, 2]).arrangement(targets: 3) else {
+        Issue.record("they ascend")
+        return
+      }
       #expect(context.rowWork == RowWork(sorts: 1))
     }
   }
