@@ -9,17 +9,21 @@ import Synchronization
 /// becomes a leaf here when an operation first reads it, and its gradient is collected from ``leaves`` after
 /// the backward pass.
 final class Tape {
-  /// How a node passes its gradient to its inputs.
+  /// How a node passes its gradient to its inputs: their nodes (-1 for a constant), and functions from the
+  /// gradient of the output to those of the inputs. The functions change nothing and may be called again; what
+  /// they compute with operators can itself be differentiated.
   enum Pullback {
     /// A leaf, or a node whose gradient somebody reads with ``gradient(of:)``.
     case none
-    /// One input: a function from the gradient of the output to the gradient of the input.
+    /// One input.
     case one(input: Int32, (Tensor) -> Tensor)
     /// The sum or the difference of two inputs: both get the gradient; the second input of a difference gets
     /// its negative.
     case sum(Int32, Int32, isDifference: Bool)
-    /// Several inputs: the function itself adds to their gradients on the tape.
-    case many((Tensor, Tape) -> Void)
+    /// Two inputs, each with a function of its own.
+    case two(Int32, Int32, (Tensor) -> Tensor, (Tensor) -> Tensor)
+    /// Several inputs: one function for the gradients of those that are wanted.
+    case several([Int32], (_ gradient: Tensor, _ isWanted: [Bool]) -> [Tensor?])
     /// Runs when all later nodes are done, even if no gradient has reached the node.
     case always((Tape) throws -> Void)
   }
@@ -111,6 +115,10 @@ final class Tape {
     first.node >= 0 || second.node >= 0 ? ExecutionContext.current?.tape : nil
   }
 
+  /// Whether any tape records now: also the backward pass, if its results are to be differentiated again.
+  @inline(__always)
+  static var isRecording: Bool { ExecutionContext.withCurrent { $0?.tape != nil } }
+
   /// The error for a tensor that was tracked by another tape.
   static let stale = CoixError.gradient(
     "a tensor of another gradient computation is used here; take its `detached` value")
@@ -177,6 +185,12 @@ final class Tape {
     return true
   }
 
+  /// How a node passes its gradient on.
+  func pullback(of node: Int) -> Pullback { nodes[node].pullback }
+
+  /// `tensor` as the output of the node that is appended next, for use in that node's own pullback.
+  func upcoming(_ tensor: Tensor) -> Tensor { tensor.tracked(node: Int32(count), tape: id) }
+
   /// `tensor` as the output of a new node.
   func record(_ tensor: Tensor, _ pullback: Pullback) -> Tensor {
     tensor.tracked(node: append(shape: tensor.shape, stride: tensor.stride, pullback), tape: id)
@@ -238,7 +252,12 @@ final class Tape {
       case .sum(let first, let second, let isDifference):
         add(gradient, to: first)
         if second >= 0 { add(isDifference ? -gradient : gradient, to: second) }
-      case .many(let body): body(gradient, self)
+      case .two(let first, let second, let firstBody, let secondBody):
+        if first >= 0 { add(firstBody(gradient), to: first) }
+        if second >= 0 { add(secondBody(gradient), to: second) }
+      case .several(let inputs, let body):
+        let gradients = body(gradient, inputs.map { $0 >= 0 })
+        for (input, gradient) in zip(inputs, gradients) { if let gradient { add(gradient, to: input) } }
       case .none, .always: break
       }
     }

@@ -84,6 +84,13 @@ extension Tensor {
   private static let memoryLimit = Int(
     clamping: ProcessInfo.processInfo.physicalMemory / UInt64(4 * MemoryLayout<Float>.stride))
 
+  /// This tensor, whose axes are at `layout`, less a tensor that lacks those axes or has size 1 there.
+  func subtracting(_ reduced: Tensor, _ layout: AxisLayout) -> Tensor {
+    let shape = reduced.shape
+    return combined(COIX_SUBTRACT, with: reduced, layout).recorded(
+      from: self, reduced, { $0 }, { -$0.summed(layout, to: shape) })
+  }
+
   /// A kernel's function of this tensor, whose axes are at `layout`, and of a tensor that lacks those axes or
   /// has size 1 there; no gradient.
   func combined(_ operation: coix_binary_op, with reduced: Tensor, _ layout: AxisLayout) -> Tensor {

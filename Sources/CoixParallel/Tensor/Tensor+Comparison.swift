@@ -140,7 +140,7 @@ public func select(_ condition: Tensor, _ a: Tensor, _ b: Tensor) -> Tensor {
     return select(condition.inAllRows, a.inAllRows, b.inAllRows)
   }
   return Tensor.selected(condition, a, b).recorded(
-    from: a, b, { Tensor.selected(condition, $0, 0) }, { Tensor.selected(condition, 0, $0) })
+    from: a, b, { select(condition, $0, 0) }, { select(condition, 0, $0) })
 }
 
 /// Unavailable: Swift's `max` chooses one of two values. Use `maximum(_:_:)`, which chooses for each element.
@@ -175,8 +175,8 @@ extension Tensor {
   /// is infinite there).
   fileprivate func shared(_ comparison: coix_binary_op, _ a: Tensor, _ b: Tensor) -> Tensor {
     let isTie = Self.binary(COIX_EQUAL, a, b, "maximum")
-    let tied = Self.selected(isTie, self * 0.5, 0)
-    return Self.selected(Self.binary(comparison, a, b, "maximum"), self, tied)
+    let tied = select(isTie, self * 0.5, 0)
+    return select(Self.binary(comparison, a, b, "maximum"), self, tied)
   }
 
   /// The nearest number in a range, elementwise: `minimum(maximum(x, lower), upper)`.
