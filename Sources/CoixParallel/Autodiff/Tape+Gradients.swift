@@ -1,11 +1,6 @@
 // Gradients of what a tape has recorded so far, while it goes on recording.
 
 extension Tape {
-  /// A tensor as a point that gradients are taken at: with a node of its own.
-  func point(at tensor: Tensor) -> Tensor {
-    record(tensor, .one(input: node(of: tensor)) { $0 })
-  }
-
   /// Whether an evaluation of a program is among the nodes from `first` on.
   func hasEvaluation(from first: Int32) -> Bool {
     (Int(first)..<count).contains { if case .always = pullback(of: $0) { true } else { false } }
@@ -93,18 +88,6 @@ private struct Sweep {
       for (input, own) in zip(inputs, body(gradient, inputs.map(isWanted))) {
         if let own { add(own, to: input) }
       }
-    }
-  }
-}
-
-extension Tape.Pullback {
-  /// Whether a condition holds for an input.
-  func hasInput(where condition: (Int32) -> Bool) -> Bool {
-    switch self {
-    case .none, .always: false
-    case .one(let input, _): condition(input)
-    case .sum(let a, let b, _), .two(let a, let b, _, _): condition(a) || condition(b)
-    case .several(let inputs, _): inputs.contains(where: condition)
     }
   }
 }

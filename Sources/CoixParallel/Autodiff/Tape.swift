@@ -33,6 +33,8 @@ final class Tape {
     let stride: Int
     var pullback: Pullback
     var gradient: Tensor?
+    /// Whether it depends on nothing but points that are constants: see ``point(at:)``.
+    let isOfConstants: Bool
   }
 
   /// A tensor of the parent tape, as it was read by this one.
@@ -66,6 +68,9 @@ final class Tape {
   /// program of many steps has very many.
   private var laterLeaves: [Leaf.Name: Int32] = [:]
 
+  /// Whether a node is a point that is a constant.
+  private var hasConstantPoints = false
+
   private static let lastID = Atomic<UInt32>(0)
 
   init(parent: Tape? = nil) {
@@ -87,6 +92,7 @@ final class Tape {
     leaves.removeAll(keepingCapacity: true)
     leafOfFirstNode.removeAll(keepingCapacity: true)
     laterLeaves.removeAll(keepingCapacity: true)
+    hasConstantPoints = false
     id = Self.lastID.wrappingAdd(1, ordering: .relaxed).newValue
     parentID = parent?.id ?? 0
   }
@@ -162,7 +168,10 @@ final class Tape {
   /// throws the error.
   func append(shape: Shape, stride: Int, _ pullback: Pullback) -> Int32 {
     if count == capacity && !grow() { return -1 }
-    (nodes + count).initialize(to: Node(shape: shape, stride: stride, pullback: pullback, gradient: nil))
+    let isOfConstants = hasConstantPoints && pullback.isFunction && !pullback.hasInput(where: isWanted)
+    (nodes + count).initialize(
+      to: Node(
+        shape: shape, stride: stride, pullback: pullback, gradient: nil, isOfConstants: isOfConstants))
     count += 1
     return Int32(count - 1)
   }
@@ -188,6 +197,17 @@ final class Tape {
   /// How a node passes its gradient on.
   func pullback(of node: Int) -> Pullback { nodes[node].pullback }
 
+  /// A tensor as a point that gradients are taken at: with a node of its own. Where the tensor is a constant,
+  /// the backward pass leaves that node out, and what depends on nothing else.
+  func point(at tensor: Tensor) -> Tensor {
+    let input = node(of: tensor)
+    if input < 0 { hasConstantPoints = true }
+    return record(tensor, .one(input: input) { $0 })
+  }
+
+  /// Whether the backward pass needs an input's gradient.
+  private func isWanted(_ input: Int32) -> Bool { input >= 0 && !nodes[Int(input)].isOfConstants }
+
   /// `tensor` as the output of the node that is appended next, for use in that node's own pullback.
   func upcoming(_ tensor: Tensor) -> Tensor { tensor.tracked(node: Int32(count), tape: id) }
 
@@ -199,7 +219,7 @@ final class Tape {
   /// Adds to a node's gradient. If the node's tensor was broadcast, `gradient` is first summed to the node's
   /// shape.
   func add(_ gradient: consuming Tensor, to node: Int32) {
-    guard node >= 0 else { return }
+    guard isWanted(node) else { return }
     let node = nodes + Int(node)
     if gradient.shape != node.pointee.shape || (gradient.stride != 0 && node.pointee.stride == 0) {
       gradient = gradient.summed(to: node.pointee.shape, stride: node.pointee.stride)
@@ -251,15 +271,35 @@ final class Tape {
       case .one(let input, let body): add(body(gradient), to: input)
       case .sum(let first, let second, let isDifference):
         add(gradient, to: first)
-        if second >= 0 { add(isDifference ? -gradient : gradient, to: second) }
+        if isWanted(second) { add(isDifference ? -gradient : gradient, to: second) }
       case .two(let first, let second, let firstBody, let secondBody):
-        if first >= 0 { add(firstBody(gradient), to: first) }
-        if second >= 0 { add(secondBody(gradient), to: second) }
+        if isWanted(first) { add(firstBody(gradient), to: first) }
+        if isWanted(second) { add(secondBody(gradient), to: second) }
       case .several(let inputs, let body):
-        let gradients = body(gradient, inputs.map { $0 >= 0 })
+        let gradients = body(gradient, inputs.map(isWanted))
         for (input, gradient) in zip(inputs, gradients) { if let gradient { add(gradient, to: input) } }
       case .none, .always: break
       }
+    }
+  }
+}
+
+extension Tape.Pullback {
+  /// Whether it is a function of the node's gradient.
+  var isFunction: Bool {
+    switch self {
+    case .none, .always: false
+    case .one, .sum, .two, .several: true
+    }
+  }
+
+  /// Whether a condition holds for an input.
+  func hasInput(where condition: (Int32) -> Bool) -> Bool {
+    switch self {
+    case .none, .always: false
+    case .one(let input, _): condition(input)
+    case .sum(let a, let b, _), .two(let a, let b, _, _): condition(a) || condition(b)
+    case .several(let inputs, _): inputs.contains(where: condition)
     }
   }
 }

@@ -6,24 +6,26 @@ import Testing
 /// Gradients of a function of each particle, and their own gradients in closed form.
 @Suite struct GradientOfTests {
   @Test func outsideOfPrograms() throws {
-    #expect(try gradient(of: { $0.squared.sum() }, at: [1, -2]).scalars == [2, -4])
-    #expect(try gradient(of: { ($0 * [3, 5]).sum().reshaped(to: [1]) }, at: [1, -2]).scalars == [3, 5])
+    #expect(try gradient(of: { $0.squared.sum() }, at: Tensor([1, -2])).scalars == [2, -4])
+    #expect(try gradient(of: { ($0 * [3, 5]).sum().reshaped(to: [1]) }, at: Tensor([1, -2])).scalars == [3, 5])
   }
 
   @Test(arguments: [1, 5, 16, 37])
   func eachParticleHasItsOwn(_ rows: Int) throws {
     for tape in [nil, Tape()] {
-      try inChunk(rows: rows, tape: tape) { chunk in
+      try inChunk(rows: rows, tape: tape) { (chunk: Chunk) throws -> Void in
         let numbers = (0..<2 * rows).map { Float($0) / 4 - 3 }
         let scale = chunk.batched((0..<rows).map(Float.init), [])
         let x = chunk.batched(numbers, [2])
         let slope = try gradient(of: { (scale * $0 * $0.squared).sum() }, at: x)
-        #expect(chunk.values(slope) == (0..<2 * rows).map { 3 * numbers[$0] * numbers[$0] * Float($0 / 2) })
+        let expected = (0..<2 * rows).map { 3 * numbers[$0] * numbers[$0] * Float($0 / 2) }
+        #expect(chunk.values(slope) == expected)
         // Padding rows repeat the last one.
         #expect(slope.pointer[slope.stride - 1] == slope.pointer[rows - 1])
         // A point that all particles have in common: each has a gradient of its own, if they differ.
         let common = try gradient(of: { (scale * $0).sum() }, at: Tensor([1, 2]))
-        #expect(chunk.values(common) == (0..<2 * rows).map { Float($0 / 2) })
+        let commonExpected = (0..<2 * rows).map { Float($0 / 2) }
+        #expect(chunk.values(common) == commonExpected)
         #expect(try gradient(of: { $0.squared.sum() }, at: Tensor([1, 2])).scalars == [2, 4])
         #expect(chunk.context.tape === tape)
       }
@@ -31,12 +33,15 @@ import Testing
   }
 
   @Test func whatDoesNotDependOnThePointHasZeros() throws {
-    try inChunk(rows: 5) { chunk in
+    try inChunk(rows: 5) { (chunk: Chunk) throws -> Void in
       let x = chunk.batched([1, 2, 3, 4, 5], [])
-      #expect(try chunk.values(gradient(of: { _ in 3 }, at: x)) == [0, 0, 0, 0, 0])
-      #expect(try chunk.values(gradient(of: { _ in x.squared }, at: x)) == [0, 0, 0, 0, 0])
-      #expect(try chunk.values(gradient(of: { $0.detached.squared }, at: x)) == [0, 0, 0, 0, 0])
-      #expect(try chunk.values(gradient(of: { $0.detached * $0 }, at: x)) == [1, 2, 3, 4, 5])
+      func slopes(_ function: (Tensor) -> Tensor) throws -> [Float] {
+        chunk.values(try gradient(of: function, at: x))
+      }
+      #expect(try slopes { _ in 3 } == [0, 0, 0, 0, 0])
+      #expect(try slopes { _ in x.squared } == [0, 0, 0, 0, 0])
+      #expect(try slopes { $0.detached.squared } == [0, 0, 0, 0, 0])
+      #expect(try slopes { $0.detached * $0 } == [1, 2, 3, 4, 5])
     }
   }
 
@@ -119,12 +124,12 @@ import Testing
 
   @Test func errors() throws {
     #expect(
-      error { try gradient(of: { $0 }, at: [1, 2]) }
+      error { try gradient(of: { $0 }, at: Tensor([1, 2])) }
         == .shape(
           operation: "gradient(of:at:)", shapes: [[2]],
           reason: "the function must return one number for each particle"))
-    #expect(error { try gradient(of: { _ in throw CoixError.argument("a") }, at: 1) } == .argument("a"))
-    #expect(error { try gradient(of: { ($0 + Tensor([1, 2, 3])).sum() }, at: [1, 2]) } != nil)
+    #expect(error { try gradient(of: { _ in throw CoixError.argument("a") }, at: Tensor(1)) } == .argument("a"))
+    #expect(error { try gradient(of: { ($0 + Tensor([1, 2, 3])).sum() }, at: Tensor([1, 2])) } != nil)
     let leaked = inChunk(rows: 3) { $0.batched([1, 2, 3], []) }
     inChunk(rows: 3) { chunk in
       guard case .misplacedTensor(let operation, _) = error({ try gradient(of: { $0 }, at: leaked) }) else {
@@ -144,7 +149,7 @@ import Testing
     func second(_ function: @escaping (Tensor) -> Tensor) throws -> Float {
       try valueWithGradient(at: Tensor(1.5)) { x in try gradient(of: function, at: x) }.gradient.scalar
     }
-    #expect(try gradient(of: { digamma($0) }, at: 1).scalar > 1.6)
+    #expect(try gradient(of: { digamma($0) }, at: Tensor(1)).scalar > 1.6)
     #expect(throws: CoixError.gradient("digamma has no second derivative")) { try second { digamma($0) } }
     #expect(throws: CoixError.gradient("the modified Bessel function has no second derivative")) {
       try second { logBesselI0Scaled($0) }
@@ -155,7 +160,7 @@ import Testing
     }
     // The draw's gradient is linear in that of what is computed from the draw.
     let linear = try valueWithGradient(at: Tensor(2)) { scale in
-      try gradient(of: { draw.gamma($0) * scale }, at: Tensor(1.5).detached)
+      try gradient(of: { draw.gamma($0) * scale }, at: Tensor(1.5))
     }
     #expect(linear.value == 2 * linear.gradient.scalar)
   }

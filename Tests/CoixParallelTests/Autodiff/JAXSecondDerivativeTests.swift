@@ -22,7 +22,7 @@ import Testing
     }
   }
 
-  private static let functions: [String: (Tensor) -> Tensor] = [
+  private static let functions: [String: @Sendable (Tensor) -> Tensor] = [
     "exp": { exp($0) }, "expm1": { expm1($0) }, "log": { log($0) }, "log1p": { log1p($0) },
     "sqrt": { sqrt($0) }, "tanh": { tanh($0) }, "sigmoid": { sigmoid($0) }, "softplus": { softplus($0) },
     "squared": { $0.squared }, "reciprocal": { $0.reciprocal }, "sin": { sin($0) }, "cos": { cos($0) },
@@ -60,7 +60,7 @@ import Testing
     expect(second.gradient.scalars, expected, name)
   }
 
-  private static let densities: [String: ([Tensor]) -> Tensor] = [
+  private static let densities: [String: @Sendable ([Tensor]) -> Tensor] = [
     "normal": { normalLogDensity($0[0], location: $0[1], scale: $0[2], reducing: 0) },
     "gamma": { logDensity(.gamma, $0[0], $0[1], $0[2]) },
     "inverseGamma": { logDensity(.inverseGamma, $0[0], $0[1], $0[2]) },
