@@ -21,7 +21,9 @@ import CoixKernels
 /// - Throws: what `function` throws; ``CoixError/shape(operation:shapes:reason:)`` unless it returns one number
 ///   for each particle; ``CoixError/gradient(_:)`` if it evaluates a program, or if a gradient within it has no
 ///   second derivative.
-public func gradient<Point: TensorTree>(of function: (Point) throws -> Tensor, at point: Point) throws -> Point {
+public func gradient<Point: TensorTree>(of function: (Point) throws -> Tensor, at point: Point) throws
+  -> Point
+{
   guard let context = ExecutionContext.current else {
     return try ExecutionContext.caller(team: Workers.standard.team).withCurrent {
       try gradient(of: function, at: point)

@@ -75,7 +75,8 @@ extension Draw {
       coix_op_gamma_slope(
         alpha.pointer, alpha.elementStride(in: shape), alpha.rowStride, numbers.pointer,
         isLogarithmic ? 1 : 0,
-        gradient.pointer, result.pointer, shape.elementCount, gradient.rowCount).run()
+        gradient.pointer, result.pointer, shape.elementCount, gradient.rowCount
+      ).run()
       return result.differentiated(inSeed: gradient, notIn: [concentration], "a gamma draw", slope)
     }
     return numbers.recorded(from: concentration, slope)

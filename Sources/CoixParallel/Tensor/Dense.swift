@@ -56,7 +56,8 @@ package func denseAlongFirstAxis(
   guard let y = Tensor(undefined: shape, like: x) else { return .outOfMemory }
   coix_op_dense_forward(
     x.pointer, kernel.pointer, bias?.pointer, y.pointer, inputs, outputs, rows, activation.code,
-    Int32(x.layerTeam)).run()
+    Int32(x.layerTeam)
+  ).run()
   guard x.node >= 0 || kernel.node >= 0 || bias?.node ?? -1 >= 0, let tape = ExecutionContext.current?.tape
   else {
     return y

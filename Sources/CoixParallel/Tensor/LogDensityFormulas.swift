@@ -64,7 +64,9 @@ extension LogDensityFamily {
     }
   }
 
-  private static func logBeta(_ a: Tensor, _ b: Tensor) -> Tensor { logGamma(a) + logGamma(b) - logGamma(a + b) }
+  private static func logBeta(_ a: Tensor, _ b: Tensor) -> Tensor {
+    logGamma(a) + logGamma(b) - logGamma(a + b)
+  }
 
   /// The logarithm of the number of ways to choose `count` of `total`.
   private static func logChoices(_ count: Tensor, of total: Tensor) -> Tensor {

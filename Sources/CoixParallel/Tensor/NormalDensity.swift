@@ -37,7 +37,8 @@ package func normalLogDensity(_ x: Tensor, location: Tensor, scale: Tensor, redu
     x.pointer, x.elementStride(in: shape), x.rowStride, location.pointer, location.elementStride(in: shape),
     location.rowStride, scale.pointer, scale.elementStride(in: shape), scale.rowStride, result.pointer,
     groups,
-    elements, rows).run()
+    elements, rows
+  ).run()
   guard x.node >= 0 || location.node >= 0 || scale.node >= 0, let tape = ExecutionContext.current?.tape else {
     return result
   }

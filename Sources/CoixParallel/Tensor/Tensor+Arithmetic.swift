@@ -14,11 +14,13 @@ extension Tensor {
       if a.stride == b.stride {
         coix_op_binary(
           operation, a.pointer, 0, 1, b.pointer, 0, 1, result.pointer, 1, result.bufferCount,
-          Int32(result.team)).run()
+          Int32(result.team)
+        ).run()
       } else {
         coix_op_binary(
           operation, a.pointer, a.rowCount, a.isBatched ? 1 : 0, b.pointer, b.rowCount, b.isBatched ? 1 : 0,
-          result.pointer, a.shape.elementCount, batched.stride, 1).run()
+          result.pointer, a.shape.elementCount, batched.stride, 1
+        ).run()
       }
       return result
     }
@@ -33,7 +35,8 @@ extension Tensor {
       coix_op_binary(
         operation, a.pointer, a.rowCount, 1, b.pointer, 0, b.isBatched ? 1 : 0,
         result.pointer, a.isBatched ? shape.elementCount : 1, a.isBatched ? a.stride : result.bufferCount,
-        Int32(result.team)).run()
+        Int32(result.team)
+      ).run()
       return result
     }
     let plan = BroadcastPlan([a, b], shape: shape, stride: result.stride)
@@ -41,7 +44,8 @@ extension Tensor {
       coix_op_binary(
         operation, a.pointer + operands[0], plan.outer.strides[0], plan.inner.strides[0],
         b.pointer + operands[1], plan.outer.strides[1], plan.inner.strides[1],
-        result.pointer + output, plan.outer.size, plan.inner.size, 1).run()
+        result.pointer + output, plan.outer.size, plan.inner.size, 1
+      ).run()
     }
     return result
   }

@@ -99,14 +99,16 @@ extension Tensor {
     if layout.inner == 1 {
       coix_op_binary(
         operation, pointer, layout.count, 1, reduced.pointer, 1, 0, result.pointer, layout.outer,
-        layout.count, Int32(team)).run()
+        layout.count, Int32(team)
+      ).run()
       return result
     }
     let block = layout.count * layout.inner
     for outer in 0..<layout.outer {
       coix_op_binary(
         operation, pointer + outer * block, layout.inner, 1, reduced.pointer + outer * layout.inner, 0, 1,
-        result.pointer + outer * block, layout.count, layout.inner, Int32(team)).run()
+        result.pointer + outer * block, layout.count, layout.inner, Int32(team)
+      ).run()
     }
     return result
   }

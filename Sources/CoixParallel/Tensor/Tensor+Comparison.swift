@@ -113,7 +113,8 @@ extension Tensor {
       let (c, x, y) = (strides(condition), strides(a), strides(b))
       coix_op_select(
         condition.pointer, c.outer, c.row, a.pointer, x.outer, x.row, b.pointer, y.outer, y.row,
-        result.pointer, outer, rows, Int32(result.team)).run()
+        result.pointer, outer, rows, Int32(result.team)
+      ).run()
       return result
     }
     let plan = BroadcastPlan(operands, shape: shape, stride: result.stride)
@@ -123,7 +124,8 @@ extension Tensor {
         condition.pointer + at[0], outer.strides[0], inner.strides[0],
         a.pointer + at[1], outer.strides[1], inner.strides[1],
         b.pointer + at[2], outer.strides[2], inner.strides[2],
-        result.pointer + output, outer.size, inner.size, 1).run()
+        result.pointer + output, outer.size, inner.size, 1
+      ).run()
     }
     return result
   }

@@ -45,13 +45,16 @@ extension Tensor {
       return .outOfMemory
     }
     coix_op_gather_axis(
-      pointer, positions.pointer, positions.rowStride, result.pointer, layout.outer, layout.count, layout.inner
+      pointer, positions.pointer, positions.rowStride, result.pointer, layout.outer, layout.count,
+      layout.inner
     ).run()
     return result.recorded(from: self) { $0.scatteredByRow(to: positions, axis, layout, of: xShape) }
   }
 
   /// The gradient of ``gatheredByRow(at:_:)``.
-  private func scatteredByRow(to positions: Tensor, _ axis: Int, _ layout: AxisLayout, of xShape: Shape) -> Tensor {
+  private func scatteredByRow(to positions: Tensor, _ axis: Int, _ layout: AxisLayout, of xShape: Shape)
+    -> Tensor
+  {
     guard let sum = Tensor(undefined: xShape, like: self) else { return .outOfMemory }
     coix_op_fill(sum.pointer, 0, sum.bufferCount, 1).run()
     coix_op_scatter_axis(
@@ -90,7 +93,9 @@ extension Tensor {
         ).run()
       }
     }
-    return result.recorded(from: self) { $0.scattered(to: places, positions, positionShape, axis, of: xShape) }
+    return result.recorded(from: self) {
+      $0.scattered(to: places, positions, positionShape, axis, of: xShape)
+    }
   }
 
   /// The gradient of ``gathered(at:_:_:)``; `places` are the positions in memory.
@@ -202,7 +207,8 @@ extension Tensor {
     guard let result = Tensor(undefined: newShape, like: self) else { return .outOfMemory }
     for element in 0..<shape.elementCount {
       coix_op_one_hot(
-        pointer + element * rowCount, result.pointer + element * depth * rowCount, depth, rowCount).run()
+        pointer + element * rowCount, result.pointer + element * depth * rowCount, depth, rowCount
+      ).run()
     }
     return result
   }

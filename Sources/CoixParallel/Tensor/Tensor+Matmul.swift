@@ -66,11 +66,13 @@ extension Tensor {
     coix_op_batched_matmul(a.pointer, b.pointer, result.pointer, m, k, n, a.stride).run()
     return result.recordedProduct(a, b, sizes) { gradient, wantsA, wantsB in
       let gradients = gradient.viewed(as: [m, n])
-      let da = wantsA
+      let da =
+        wantsA
         ? slope(of: a, by: b.viewed(as: [k, n]), counting: gradients, alongAxis: 0) {
           coix_op_batched_matmul(gradient.pointer, $0, $1, m, n, k, a.stride).run()
         } : nil
-      let db = wantsB
+      let db =
+        wantsB
         ? slope(of: b, by: a.viewed(as: [m, k]), counting: gradients, alongAxis: 1) {
           coix_op_batched_matmul($0, gradient.pointer, $1, k, m, n, b.stride).run()
         } : nil
@@ -105,7 +107,8 @@ extension Tensor {
     for i in 0..<m {
       coix_op_dense_forward(
         a.pointer + i * k * rows, b.pointer, nil, result.pointer + i * n * rows, k, n, rows, COIX_IDENTITY,
-        productTeam).run()
+        productTeam
+      ).run()
     }
     return result.recordedProduct(a, b, sizes) { gradient, wantsA, wantsB in
       let da = wantsA ? Tensor(undefined: a.shape, like: a) : nil
@@ -138,7 +141,9 @@ extension Tensor {
     let kernel = a.viewed(as: [m, k]).permuted([1, 0])
     if kernel.isPoisoned { return kernel }
     guard let result = Tensor(undefined: shape, like: b) else { return .outOfMemory }
-    coix_op_dense_forward(b.pointer, kernel.pointer, nil, result.pointer, k, m, rows, COIX_IDENTITY, productTeam).run()
+    coix_op_dense_forward(
+      b.pointer, kernel.pointer, nil, result.pointer, k, m, rows, COIX_IDENTITY, productTeam
+    ).run()
     return result.recordedProduct(a, b, sizes) { gradient, wantsA, wantsB in
       let dKernel = wantsA ? Tensor(undefined: [k, m]) : nil
       let db = wantsB ? Tensor(undefined: b.shape, like: b) : nil

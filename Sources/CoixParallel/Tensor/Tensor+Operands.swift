@@ -62,7 +62,8 @@ extension Tensor {
     let (particles, instances) = (context.chunk.particles.count, context.chunk.instances.count)
     coix_op_spread_rows(
       pointer, stride, result.pointer, result.stride, shape.elementCount, particles, instances,
-      axes == .instances ? 1 : 0).run()
+      axes == .instances ? 1 : 0
+    ).run()
     let input = self
     return result.recorded(from: self) { gradient in
       guard gradient.isBatched else {
@@ -72,7 +73,8 @@ extension Tensor {
       coix_op_fold_rows(
         gradient.pointer, gradient.stride, sum.pointer, sum.stride, input.shape.elementCount, particles,
         instances,
-        axes == .instances ? 1 : 0).run()
+        axes == .instances ? 1 : 0
+      ).run()
       return sum
     }
   }

@@ -165,7 +165,8 @@ extension Tensor {
     // A single element is its own sum, maximum and log-sum-exp.
     if layout.count == 1 { return viewed(as: shape) }
     guard let result = Tensor(undefined: shape, like: self) else { return .outOfMemory }
-    coix_op_reduce(operation, pointer, result.pointer, layout.outer, layout.count, layout.inner, Int32(team)).run()
+    coix_op_reduce(operation, pointer, result.pointer, layout.outer, layout.count, layout.inner, Int32(team))
+      .run()
     return result
   }
 

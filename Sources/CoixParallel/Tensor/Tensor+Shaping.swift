@@ -49,7 +49,8 @@ extension Tensor {
   private func reshapedUnchecked(to newShape: Shape) -> Tensor {
     if newShape == shape { return self }
     let shape = shape
-    return viewed(as: newShape).recorded(from: self) { $0.reshapedUnchecked(to: shape) }.remembering(asReshaped: self)
+    return viewed(as: newShape).recorded(from: self) { $0.reshapedUnchecked(to: shape) }.remembering(
+      asReshaped: self)
   }
 
   // MARK: Stretching

@@ -20,10 +20,14 @@ public func solveLowerTriangular(_ factor: Tensor, _ b: Tensor) -> Tensor {
     return Tensor.mismatch(name, [factor.shape, b.shape], "needs matrices [..., n, n] and vectors [..., n]")
   }
   let (vectors, matrices) = (batch.appending([size]), batch.appending([size, size]))
-  if let refusal = Tensor.refusal(name, toMake: vectors, like: factor.isBatched ? factor : b) { return refusal }
+  if let refusal = Tensor.refusal(name, toMake: vectors, like: factor.isBatched ? factor : b) {
+    return refusal
+  }
   // A single matrix serves for all vectors. Several matrices are copied, so that there is one for each
   // vector.
-  if factor.shape.rank > 2, let refusal = Tensor.refusal(name, toMake: matrices, like: factor) { return refusal }
+  if factor.shape.rank > 2, let refusal = Tensor.refusal(name, toMake: matrices, like: factor) {
+    return refusal
+  }
   return TriangularSolution(factor: factor, vectors: vectors, matrices: matrices, size: size)(b)
 }
 

@@ -61,6 +61,7 @@ struct LayerGradients {
 
   private func run() {
     coix_op_dense_backward(
-      x, kernel, y, gradient, scratch, dx, dkernel, dbias, inputs, outputs, rows, activation, team).run()
+      x, kernel, y, gradient, scratch, dx, dkernel, dbias, inputs, outputs, rows, activation, team
+    ).run()
   }
 }

@@ -42,7 +42,8 @@ package func vectorLogDensity(_ family: VectorLogDensityFamily, _ value: Tensor,
   }
   let (groups, rows) = (density.elementCount, batched.rowCount)
   guard let result = Tensor(undefined: density, like: batched) else { return .outOfMemory }
-  coix_op_simplex_log_density(family.kernel, operand(x), operand(y), result.pointer, groups, count, rows).run()
+  coix_op_simplex_log_density(family.kernel, operand(x), operand(y), result.pointer, groups, count, rows)
+    .run()
   guard x.node >= 0 || y.node >= 0, let tape = ExecutionContext.current?.tape else { return result }
   return tape.record(
     result,
@@ -50,7 +51,8 @@ package func vectorLogDensity(_ family: VectorLogDensityFamily, _ value: Tensor,
       let slopes = isWanted.map { $0 ? Tensor(undefined: shape, like: batched) : nil }
       coix_op_simplex_log_density_backward(
         family.kernel, gradient.pointer, operand(x), operand(y), slopes[0]?.pointer, slopes[1]?.pointer,
-        groups, count, rows).run()
+        groups, count, rows
+      ).run()
       return Tensor.differentiated(slopes, as: family.formula, of: [x, y], seed: gradient, where: result)
     })
 }

@@ -7,7 +7,8 @@ import Testing
 @Suite struct GradientOfTests {
   @Test func outsideOfPrograms() throws {
     #expect(try gradient(of: { $0.squared.sum() }, at: Tensor([1, -2])).scalars == [2, -4])
-    #expect(try gradient(of: { ($0 * [3, 5]).sum().reshaped(to: [1]) }, at: Tensor([1, -2])).scalars == [3, 5])
+    #expect(
+      try gradient(of: { ($0 * [3, 5]).sum().reshaped(to: [1]) }, at: Tensor([1, -2])).scalars == [3, 5])
   }
 
   @Test(arguments: [1, 5, 16, 37])
@@ -85,7 +86,8 @@ import Testing
       try inChunk(rows: 21, tape: tape) { chunk in
         var generator = SplitMix(seed: 4)
         let x = chunk.batched(generator.gridFloats(21 * 3, in: -1...1), [3])
-        let weight = tape.map { $0.record(Tensor(generator.gridFloats(12, in: -1...1), shape: [3, 4]), .none) }
+        let weight =
+          tape.map { $0.record(Tensor(generator.gridFloats(12, in: -1...1), shape: [3, 4]), .none) }
           ?? Tensor(generator.gridFloats(12, in: -1...1), shape: [3, 4])
         return try chunk.values(
           gradient(
@@ -128,7 +130,8 @@ import Testing
         == .shape(
           operation: "gradient(of:at:)", shapes: [[2]],
           reason: "the function must return one number for each particle"))
-    #expect(error { try gradient(of: { _ in throw CoixError.argument("a") }, at: Tensor(1)) } == .argument("a"))
+    #expect(
+      error { try gradient(of: { _ in throw CoixError.argument("a") }, at: Tensor(1)) } == .argument("a"))
     #expect(error { try gradient(of: { ($0 + Tensor([1, 2, 3])).sum() }, at: Tensor([1, 2])) } != nil)
     let leaked = inChunk(rows: 3) { $0.batched([1, 2, 3], []) }
     inChunk(rows: 3) { chunk in

@@ -6,7 +6,9 @@ import Testing
 /// operands.
 @Suite struct SecondDerivativeTests {
   /// The gradient of the weighted sum of a function's squares with respect to one operand.
-  private static func slope(_ function: @escaping ([Tensor]) -> Tensor, _ operand: Int) -> ([Tensor]) -> Tensor {
+  private static func slope(_ function: @escaping ([Tensor]) -> Tensor, _ operand: Int) -> ([Tensor]) ->
+    Tensor
+  {
     { operands in
       do {
         return try gradient(

@@ -84,7 +84,9 @@ import Testing
 
   /// The same bits however the chunks are computed, and on any number of threads.
   @Test func replayedOnAnyThreads() throws {
-    func bits(_ loss: ([Tensor], EvaluationOptions) throws -> Tensor, _ parameters: [Tensor]) throws -> [[UInt32]] {
+    func bits(_ loss: ([Tensor], EvaluationOptions) throws -> Tensor, _ parameters: [Tensor]) throws
+      -> [[UInt32]]
+    {
       try [(1, EvaluationOptions.Execution.eager), (1, .replayed), (3, .eager), (3, .replayed)].map {
         (threads, execution) in
         let options = EvaluationOptions(workers: try Workers(threads: threads), execution: execution)
@@ -94,7 +96,8 @@ import Testing
       }
     }
     for runs in [
-      try bits(Self.annealedLoss, Self.annealedParameters), try bits(Self.langevinLoss, Self.langevinParameters),
+      try bits(Self.annealedLoss, Self.annealedParameters),
+      try bits(Self.langevinLoss, Self.langevinParameters),
     ] {
       #expect(runs[0][0] == runs[0][1])
       for other in runs.dropFirst() { #expect(other == runs[0]) }
@@ -136,7 +139,8 @@ import Testing
     let none = try leapfrog({ $0.sum() }, position: [1], momentum: [2], stepSize: 1, steps: 0)
     #expect(none.position.scalars == [1] && none.momentum.scalars == [2])
     // There and back again.
-    let there = try leapfrog({ -cos($0).sum() }, position: [1, -2], momentum: [0.5, 1], stepSize: 0.1, steps: 20)
+    let there = try leapfrog(
+      { -cos($0).sum() }, position: [1, -2], momentum: [0.5, 1], stepSize: 0.1, steps: 20)
     let back = try leapfrog(
       { -cos($0).sum() }, position: there.position, momentum: -there.momentum, stepSize: 0.1, steps: 20)
     for (number, expected) in zip(back.position.scalars, [1, -2] as [Float]) {
