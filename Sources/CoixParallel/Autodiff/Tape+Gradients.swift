@@ -84,6 +84,11 @@ private struct Sweep {
     case .two(let a, let b, let toA, let toB):
       add(toA(gradient), to: a)
       add(toB(gradient), to: b)
+    case .three(let a, let b, let c, let body):
+      let gradients = body(gradient, (isWanted(a), isWanted(b), isWanted(c)))
+      if let gradient = gradients.0 { add(gradient, to: a) }
+      if let gradient = gradients.1 { add(gradient, to: b) }
+      if let gradient = gradients.2 { add(gradient, to: c) }
     case .several(let inputs, let body):
       for (input, own) in zip(inputs, body(gradient, inputs.map(isWanted))) {
         if let own { add(own, to: input) }

@@ -22,7 +22,11 @@ final class Tape {
     case sum(Int32, Int32, isDifference: Bool)
     /// Two inputs, each with a function of its own.
     case two(Int32, Int32, (Tensor) -> Tensor, (Tensor) -> Tensor)
-    /// Several inputs: one function for the gradients of those that are wanted.
+    /// Three inputs: one function for the gradients of those that are wanted.
+    case three(
+      Int32, Int32, Int32,
+      (_ gradient: Tensor, _ isWanted: (Bool, Bool, Bool)) -> (Tensor?, Tensor?, Tensor?))
+    /// Any number of inputs, in the same way.
     case several([Int32], (_ gradient: Tensor, _ isWanted: [Bool]) -> [Tensor?])
     /// Runs when all later nodes are done, even if no gradient has reached the node.
     case always((Tape) throws -> Void)
@@ -275,6 +279,11 @@ final class Tape {
       case .two(let first, let second, let firstBody, let secondBody):
         if isWanted(first) { add(firstBody(gradient), to: first) }
         if isWanted(second) { add(secondBody(gradient), to: second) }
+      case .three(let first, let second, let third, let body):
+        let gradients = body(gradient, (isWanted(first), isWanted(second), isWanted(third)))
+        if let gradient = gradients.0 { add(gradient, to: first) }
+        if let gradient = gradients.1 { add(gradient, to: second) }
+        if let gradient = gradients.2 { add(gradient, to: third) }
       case .several(let inputs, let body):
         let gradients = body(gradient, inputs.map(isWanted))
         for (input, gradient) in zip(inputs, gradients) { if let gradient { add(gradient, to: input) } }
@@ -289,7 +298,7 @@ extension Tape.Pullback {
   var isFunction: Bool {
     switch self {
     case .none, .always: false
-    case .one, .sum, .two, .several: true
+    case .one, .sum, .two, .three, .several: true
     }
   }
 
@@ -299,6 +308,7 @@ extension Tape.Pullback {
     case .none, .always: false
     case .one(let input, _): condition(input)
     case .sum(let a, let b, _), .two(let a, let b, _, _): condition(a) || condition(b)
+    case .three(let a, let b, let c, _): condition(a) || condition(b) || condition(c)
     case .several(let inputs, _): inputs.contains(where: condition)
     }
   }

@@ -62,29 +62,29 @@ package func denseAlongFirstAxis(
   else {
     return y
   }
-  let nodes = [tape.node(of: x), tape.node(of: kernel), bias.map { tape.node(of: $0) } ?? -1]
+  let nodes = (tape.node(of: x), tape.node(of: kernel), bias.map { tape.node(of: $0) } ?? -1)
   let output = tape.upcoming(y)
   return tape.record(
     y,
-    .several(nodes) { gradient, isWanted in
+    .three(nodes.0, nodes.1, nodes.2) { gradient, isWanted in
       let scratch = activation == .identity ? nil : Tensor(undefined: y.shape, like: x)
-      if activation != .identity && scratch == nil { return [] }
-      let dx = isWanted[0] ? Tensor(undefined: x.shape, like: x) : nil
-      let dkernel = isWanted[1] ? Tensor(undefined: kernel.shape) : nil
-      let dbias = isWanted[2] ? Tensor(undefined: Shape(outputs)) : nil
+      if activation != .identity && scratch == nil { return (nil, nil, nil) }
+      let dx = isWanted.0 ? Tensor(undefined: x.shape, like: x) : nil
+      let dkernel = isWanted.1 ? Tensor(undefined: kernel.shape) : nil
+      let dbias = isWanted.2 ? Tensor(undefined: Shape(outputs)) : nil
       LayerGradients(
         x: x.pointer, kernel: kernel.pointer, y: y.pointer, gradient: gradient.pointer,
         scratch: scratch?.pointer, dx: dx?.pointer, dkernel: dkernel?.pointer, dbias: dbias?.pointer,
         inputs: inputs, outputs: outputs, rows: rows, activation: activation.code, team: Int32(x.layerTeam)
       ).fill()
-      guard Tape.isRecording else { return [dx, dkernel, dbias] }
+      guard Tape.isRecording else { return (dx, dkernel, dbias) }
       let vectors = x.shape.product(1..<x.shape.rank)
       let dz = activation.gradient(ofOutput: output, gradient).reshaped(to: [outputs, vectors])
-      return [
+      return (
         dx?.differentiated { matmul(kernel, dz).reshaped(to: x.shape) },
         dkernel?.differentiated { matmul(x.reshaped(to: [inputs, vectors]), dz.transposed()) },
-        dbias?.differentiated { dz.sum(axis: 1) },
-      ]
+        dbias?.differentiated { dz.sum(axis: 1) }
+      )
     })
 }
 

@@ -42,23 +42,26 @@ package func normalLogDensity(_ x: Tensor, location: Tensor, scale: Tensor, redu
   guard x.node >= 0 || location.node >= 0 || scale.node >= 0, let tape = ExecutionContext.current?.tape else {
     return result
   }
-  let kept = Shape(shape.indices.map { $0 < shape.rank - reducing ? shape[$0] : 1 })
+  let nodes = (tape.node(of: x), tape.node(of: location), tape.node(of: scale))
   return tape.record(
     result,
-    .several([tape.node(of: x), tape.node(of: location), tape.node(of: scale)]) { gradient, isWanted in
-      let slopes = isWanted.map { $0 ? Tensor(undefined: shape, like: batched) : nil }
+    .three(nodes.0, nodes.1, nodes.2) { gradient, isWanted in
+      let dx = isWanted.0 ? Tensor(undefined: shape, like: batched) : nil
+      let dlocation = isWanted.1 ? Tensor(undefined: shape, like: batched) : nil
+      let dscale = isWanted.2 ? Tensor(undefined: shape, like: batched) : nil
       coix_op_normal_log_density_backward(
         gradient.pointer, x.pointer, x.elementStride(in: shape), x.rowStride, location.pointer,
         location.elementStride(in: shape), location.rowStride, scale.pointer, scale.elementStride(in: shape),
-        scale.rowStride, slopes[0]?.pointer, slopes[1]?.pointer, slopes[2]?.pointer, groups, elements, rows
+        scale.rowStride, dx?.pointer, dlocation?.pointer, dscale?.pointer, groups, elements, rows
       ).run()
-      guard Tape.isRecording else { return slopes }
+      guard Tape.isRecording else { return (dx, dlocation, dscale) }
+      let kept = Shape(shape.indices.map { $0 < shape.rank - reducing ? shape[$0] : 1 })
       let (seed, z) = (gradient.reshaped(to: kept), (x - location) / scale)
-      return [
-        slopes[0]?.differentiated { seed.seed(times: -z / scale) },
-        slopes[1]?.differentiated { seed.seed(times: z / scale) },
-        slopes[2]?.differentiated { seed.seed(times: (z.squared - 1) / scale) },
-      ]
+      return (
+        dx?.differentiated { seed.seed(times: -z / scale) },
+        dlocation?.differentiated { seed.seed(times: z / scale) },
+        dscale?.differentiated { seed.seed(times: (z.squared - 1) / scale) }
+      )
     })
 }
 
