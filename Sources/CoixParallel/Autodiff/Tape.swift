@@ -9,17 +9,25 @@ import Synchronization
 /// becomes a leaf here when an operation first reads it, and its gradient is collected from ``leaves`` after
 /// the backward pass.
 final class Tape {
-  /// How a node passes its gradient to its inputs.
+  /// How a node passes its gradient to its inputs: their nodes (-1 for a constant), and functions from the
+  /// gradient of the output to those of the inputs. The functions change nothing and may be called again; what
+  /// they compute with operators can itself be differentiated.
   enum Pullback {
     /// A leaf, or a node whose gradient somebody reads with ``gradient(of:)``.
     case none
-    /// One input: a function from the gradient of the output to the gradient of the input.
+    /// One input.
     case one(input: Int32, (Tensor) -> Tensor)
     /// The sum or the difference of two inputs: both get the gradient; the second input of a difference gets
     /// its negative.
     case sum(Int32, Int32, isDifference: Bool)
-    /// Several inputs: the function itself adds to their gradients on the tape.
-    case many((Tensor, Tape) -> Void)
+    /// Two inputs, each with a function of its own.
+    case two(Int32, Int32, (Tensor) -> Tensor, (Tensor) -> Tensor)
+    /// Three inputs: one function for the gradients of those that are wanted.
+    case three(
+      Int32, Int32, Int32,
+      (_ gradient: Tensor, _ isWanted: (Bool, Bool, Bool)) -> (Tensor?, Tensor?, Tensor?))
+    /// Any number of inputs, in the same way.
+    case several([Int32], (_ gradient: Tensor, _ isWanted: [Bool]) -> [Tensor?])
     /// Runs when all later nodes are done, even if no gradient has reached the node.
     case always((Tape) throws -> Void)
   }
@@ -29,6 +37,8 @@ final class Tape {
     let stride: Int
     var pullback: Pullback
     var gradient: Tensor?
+    /// Whether it depends on nothing but points that are constants: see ``point(at:)``.
+    let isOfConstants: Bool
   }
 
   /// A tensor of the parent tape, as it was read by this one.
@@ -62,6 +72,9 @@ final class Tape {
   /// program of many steps has very many.
   private var laterLeaves: [Leaf.Name: Int32] = [:]
 
+  /// Whether a node is a point that is a constant.
+  private var hasConstantPoints = false
+
   private static let lastID = Atomic<UInt32>(0)
 
   init(parent: Tape? = nil) {
@@ -83,6 +96,7 @@ final class Tape {
     leaves.removeAll(keepingCapacity: true)
     leafOfFirstNode.removeAll(keepingCapacity: true)
     laterLeaves.removeAll(keepingCapacity: true)
+    hasConstantPoints = false
     id = Self.lastID.wrappingAdd(1, ordering: .relaxed).newValue
     parentID = parent?.id ?? 0
   }
@@ -110,6 +124,10 @@ final class Tape {
   static func recording(_ first: Tensor, _ second: Tensor) -> Tape? {
     first.node >= 0 || second.node >= 0 ? ExecutionContext.current?.tape : nil
   }
+
+  /// Whether any tape records now: also the backward pass, if its results are to be differentiated again.
+  @inline(__always)
+  static var isRecording: Bool { ExecutionContext.withCurrent { $0?.tape != nil } }
 
   /// The error for a tensor that was tracked by another tape.
   static let stale = CoixError.gradient(
@@ -154,7 +172,10 @@ final class Tape {
   /// throws the error.
   func append(shape: Shape, stride: Int, _ pullback: Pullback) -> Int32 {
     if count == capacity && !grow() { return -1 }
-    (nodes + count).initialize(to: Node(shape: shape, stride: stride, pullback: pullback, gradient: nil))
+    let isOfConstants = hasConstantPoints && pullback.isFunction && !pullback.hasInput(where: isWanted)
+    (nodes + count).initialize(
+      to: Node(
+        shape: shape, stride: stride, pullback: pullback, gradient: nil, isOfConstants: isOfConstants))
     count += 1
     return Int32(count - 1)
   }
@@ -177,6 +198,23 @@ final class Tape {
     return true
   }
 
+  /// How a node passes its gradient on.
+  func pullback(of node: Int) -> Pullback { nodes[node].pullback }
+
+  /// A tensor as a point that gradients are taken at: with a node of its own. Where the tensor is a constant,
+  /// the backward pass leaves that node out, and what depends on nothing else.
+  func point(at tensor: Tensor) -> Tensor {
+    let input = node(of: tensor)
+    if input < 0 { hasConstantPoints = true }
+    return record(tensor, .one(input: input) { $0 })
+  }
+
+  /// Whether the backward pass needs an input's gradient.
+  private func isWanted(_ input: Int32) -> Bool { input >= 0 && !nodes[Int(input)].isOfConstants }
+
+  /// `tensor` as the output of the node that is appended next, for use in that node's own pullback.
+  func upcoming(_ tensor: Tensor) -> Tensor { tensor.tracked(node: Int32(count), tape: id) }
+
   /// `tensor` as the output of a new node.
   func record(_ tensor: Tensor, _ pullback: Pullback) -> Tensor {
     tensor.tracked(node: append(shape: tensor.shape, stride: tensor.stride, pullback), tape: id)
@@ -185,7 +223,7 @@ final class Tape {
   /// Adds to a node's gradient. If the node's tensor was broadcast, `gradient` is first summed to the node's
   /// shape.
   func add(_ gradient: consuming Tensor, to node: Int32) {
-    guard node >= 0 else { return }
+    guard isWanted(node) else { return }
     let node = nodes + Int(node)
     if gradient.shape != node.pointee.shape || (gradient.stride != 0 && node.pointee.stride == 0) {
       gradient = gradient.summed(to: node.pointee.shape, stride: node.pointee.stride)
@@ -237,10 +275,41 @@ final class Tape {
       case .one(let input, let body): add(body(gradient), to: input)
       case .sum(let first, let second, let isDifference):
         add(gradient, to: first)
-        if second >= 0 { add(isDifference ? -gradient : gradient, to: second) }
-      case .many(let body): body(gradient, self)
+        if isWanted(second) { add(isDifference ? -gradient : gradient, to: second) }
+      case .two(let first, let second, let firstBody, let secondBody):
+        if isWanted(first) { add(firstBody(gradient), to: first) }
+        if isWanted(second) { add(secondBody(gradient), to: second) }
+      case .three(let first, let second, let third, let body):
+        let gradients = body(gradient, (isWanted(first), isWanted(second), isWanted(third)))
+        if let gradient = gradients.0 { add(gradient, to: first) }
+        if let gradient = gradients.1 { add(gradient, to: second) }
+        if let gradient = gradients.2 { add(gradient, to: third) }
+      case .several(let inputs, let body):
+        let gradients = body(gradient, inputs.map(isWanted))
+        for (input, gradient) in zip(inputs, gradients) { if let gradient { add(gradient, to: input) } }
       case .none, .always: break
       }
+    }
+  }
+}
+
+extension Tape.Pullback {
+  /// Whether it is a function of the node's gradient.
+  var isFunction: Bool {
+    switch self {
+    case .none, .always: false
+    case .one, .sum, .two, .three, .several: true
+    }
+  }
+
+  /// Whether a condition holds for an input.
+  func hasInput(where condition: (Int32) -> Bool) -> Bool {
+    switch self {
+    case .none, .always: false
+    case .one(let input, _): condition(input)
+    case .sum(let a, let b, _), .two(let a, let b, _, _): condition(a) || condition(b)
+    case .three(let a, let b, let c, _): condition(a) || condition(b) || condition(c)
+    case .several(let inputs, _): inputs.contains(where: condition)
     }
   }
 }

@@ -70,13 +70,15 @@ extension Draw {
         target, team)
     }
     let shape = shape
-    return numbers.recorded(from: concentration) { gradient in
+    func slope(_ gradient: Tensor) -> Tensor {
       guard let result = Tensor(undefined: shape, like: gradient) else { return .outOfMemory }
       coix_op_gamma_slope(
         alpha.pointer, alpha.elementStride(in: shape), alpha.rowStride, numbers.pointer,
         isLogarithmic ? 1 : 0,
-        gradient.pointer, result.pointer, shape.elementCount, gradient.rowCount).run()
-      return result
+        gradient.pointer, result.pointer, shape.elementCount, gradient.rowCount
+      ).run()
+      return result.differentiated(inSeed: gradient, notIn: [concentration], "a gamma draw", slope)
     }
+    return numbers.recorded(from: concentration, slope)
   }
 }

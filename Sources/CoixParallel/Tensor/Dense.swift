@@ -56,31 +56,49 @@ package func denseAlongFirstAxis(
   guard let y = Tensor(undefined: shape, like: x) else { return .outOfMemory }
   coix_op_dense_forward(
     x.pointer, kernel.pointer, bias?.pointer, y.pointer, inputs, outputs, rows, activation.code,
-    Int32(x.layerTeam)).run()
+    Int32(x.layerTeam)
+  ).run()
   guard x.node >= 0 || kernel.node >= 0 || bias?.node ?? -1 >= 0, let tape = ExecutionContext.current?.tape
   else {
     return y
   }
-  let xNode = tape.node(of: x)
-  let kernelNode = tape.node(of: kernel)
-  let biasNode = bias.map { tape.node(of: $0) } ?? -1
+  let nodes = (tape.node(of: x), tape.node(of: kernel), bias.map { tape.node(of: $0) } ?? -1)
+  let output = tape.upcoming(y)
   return tape.record(
     y,
-    .many { gradient, tape in
+    .three(nodes.0, nodes.1, nodes.2) { gradient, isWanted in
       let scratch = activation == .identity ? nil : Tensor(undefined: y.shape, like: x)
-      if activation != .identity && scratch == nil { return }
-      let dx = xNode < 0 ? nil : Tensor(undefined: x.shape, like: x)
-      let dkernel = kernelNode < 0 ? nil : Tensor(undefined: kernel.shape)
-      let dbias = biasNode < 0 ? nil : Tensor(undefined: Shape(outputs))
+      if activation != .identity && scratch == nil { return (nil, nil, nil) }
+      let dx = isWanted.0 ? Tensor(undefined: x.shape, like: x) : nil
+      let dkernel = isWanted.1 ? Tensor(undefined: kernel.shape) : nil
+      let dbias = isWanted.2 ? Tensor(undefined: Shape(outputs)) : nil
       LayerGradients(
         x: x.pointer, kernel: kernel.pointer, y: y.pointer, gradient: gradient.pointer,
         scratch: scratch?.pointer, dx: dx?.pointer, dkernel: dkernel?.pointer, dbias: dbias?.pointer,
         inputs: inputs, outputs: outputs, rows: rows, activation: activation.code, team: Int32(x.layerTeam)
       ).fill()
-      if let dx { tape.add(dx, to: xNode) }
-      if let dkernel { tape.add(dkernel, to: kernelNode) }
-      if let dbias { tape.add(dbias, to: biasNode) }
+      guard Tape.isRecording else { return (dx, dkernel, dbias) }
+      let vectors = x.shape.product(1..<x.shape.rank)
+      let dz = activation.gradient(ofOutput: output, gradient).reshaped(to: [outputs, vectors])
+      return (
+        dx?.differentiated { matmul(kernel, dz).reshaped(to: x.shape) },
+        dkernel?.differentiated { matmul(x.reshaped(to: [inputs, vectors]), dz.transposed()) },
+        dbias?.differentiated { dz.sum(axis: 1) }
+      )
     })
+}
+
+extension Activation {
+  /// The gradient of the function's argument, in operators, from its value and that value's gradient.
+  fileprivate func gradient(ofOutput y: Tensor, _ gradient: Tensor) -> Tensor {
+    switch self {
+    case .identity: gradient
+    case .relu: select(y .> 0, gradient, 0)
+    case .tanh: gradient.seed(times: 1 - y.squared)
+    case .sigmoid: gradient.seed(times: y * (1 - y))
+    case .softplus: gradient.seed(times: -expm1(-y))
+    }
+  }
 }
 
 extension Tensor {

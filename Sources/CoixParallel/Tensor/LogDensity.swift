@@ -7,7 +7,7 @@ import CoixKernels
 /// squares and widths do not overflow in between, and differences of log-gammas keep their digits. See
 /// ``logDensity(_:_:)`` for what all families have in common.
 package struct LogDensityFamily: Sendable {
-  fileprivate let kernel: coix_density
+  let kernel: coix_density
 
   private init(_ kernel: coix_density) { self.kernel = kernel }
 
@@ -107,11 +107,10 @@ package func logDensity(_ family: LogDensityFamily, _ operands: Tensor...) -> Te
   guard operands.contains(where: { $0.node >= 0 }), let tape = ExecutionContext.current?.tape else {
     return result
   }
-  let nodes = operands.map(tape.node(of:))
   return tape.record(
     result,
-    .many { gradient, tape in
-      let slopes = nodes.map { $0 < 0 ? nil : Tensor(undefined: shape, like: batched) }
+    .several(operands.map(tape.node(of:))) { gradient, isWanted in
+      let slopes = isWanted.map { $0 ? Tensor(undefined: shape, like: batched) : nil }
       plan.walk { output, at in
         withKernelOperands(operands, plan, at) { kernelOperands in
           var targets = slopes.map { $0.map { $0.pointer + output } }
@@ -121,15 +120,15 @@ package func logDensity(_ family: LogDensityFamily, _ operands: Tensor...) -> Te
           ).run()
         }
       }
-      for (node, slope) in zip(nodes, slopes) {
-        guard let slope else { continue }
-        let form = tape.form(of: node)
-        let sum = slope.summed(to: form.shape, stride: form.stride)
+      let sums = zip(slopes, operands).map { slope, operand -> Tensor? in
+        guard let slope else { return nil }
+        let sum = slope.summed(to: operand.shape, stride: operand.stride)
         // The kernel keeps each slope finite. Their sums are kept finite in the same way.
         let isSummed = sum.shape != slope.shape || sum.stride != slope.stride
         let largest = Float.greatestFiniteMagnitude
-        tape.add(isSummed ? sum.clamped(to: -largest...largest) : sum, to: node)
+        return isSummed ? sum.clamped(to: -largest...largest) : sum
       }
+      return Tensor.differentiated(sums, as: family.formula, of: operands, seed: gradient, where: result)
     })
 }
 

@@ -37,24 +37,31 @@ package func normalLogDensity(_ x: Tensor, location: Tensor, scale: Tensor, redu
     x.pointer, x.elementStride(in: shape), x.rowStride, location.pointer, location.elementStride(in: shape),
     location.rowStride, scale.pointer, scale.elementStride(in: shape), scale.rowStride, result.pointer,
     groups,
-    elements, rows).run()
+    elements, rows
+  ).run()
   guard x.node >= 0 || location.node >= 0 || scale.node >= 0, let tape = ExecutionContext.current?.tape else {
     return result
   }
   let nodes = (tape.node(of: x), tape.node(of: location), tape.node(of: scale))
   return tape.record(
     result,
-    .many { gradient, tape in
-      let dx = nodes.0 < 0 ? nil : Tensor(undefined: shape, like: batched)
-      let dlocation = nodes.1 < 0 ? nil : Tensor(undefined: shape, like: batched)
-      let dscale = nodes.2 < 0 ? nil : Tensor(undefined: shape, like: batched)
+    .three(nodes.0, nodes.1, nodes.2) { gradient, isWanted in
+      let dx = isWanted.0 ? Tensor(undefined: shape, like: batched) : nil
+      let dlocation = isWanted.1 ? Tensor(undefined: shape, like: batched) : nil
+      let dscale = isWanted.2 ? Tensor(undefined: shape, like: batched) : nil
       coix_op_normal_log_density_backward(
         gradient.pointer, x.pointer, x.elementStride(in: shape), x.rowStride, location.pointer,
         location.elementStride(in: shape), location.rowStride, scale.pointer, scale.elementStride(in: shape),
-        scale.rowStride, dx?.pointer, dlocation?.pointer, dscale?.pointer, groups, elements, rows).run()
-      if let dx { tape.add(dx, to: nodes.0) }
-      if let dlocation { tape.add(dlocation, to: nodes.1) }
-      if let dscale { tape.add(dscale, to: nodes.2) }
+        scale.rowStride, dx?.pointer, dlocation?.pointer, dscale?.pointer, groups, elements, rows
+      ).run()
+      guard Tape.isRecording else { return (dx, dlocation, dscale) }
+      let kept = Shape(shape.indices.map { $0 < shape.rank - reducing ? shape[$0] : 1 })
+      let (seed, z) = (gradient.reshaped(to: kept), (x - location) / scale)
+      return (
+        dx?.differentiated { seed.seed(times: -z / scale) },
+        dlocation?.differentiated { seed.seed(times: z / scale) },
+        dscale?.differentiated { seed.seed(times: (z.squared - 1) / scale) }
+      )
     })
 }
 

@@ -14,11 +14,13 @@ extension Tensor {
       if a.stride == b.stride {
         coix_op_binary(
           operation, a.pointer, 0, 1, b.pointer, 0, 1, result.pointer, 1, result.bufferCount,
-          Int32(result.team)).run()
+          Int32(result.team)
+        ).run()
       } else {
         coix_op_binary(
           operation, a.pointer, a.rowCount, a.isBatched ? 1 : 0, b.pointer, b.rowCount, b.isBatched ? 1 : 0,
-          result.pointer, a.shape.elementCount, batched.stride, 1).run()
+          result.pointer, a.shape.elementCount, batched.stride, 1
+        ).run()
       }
       return result
     }
@@ -33,7 +35,8 @@ extension Tensor {
       coix_op_binary(
         operation, a.pointer, a.rowCount, 1, b.pointer, 0, b.isBatched ? 1 : 0,
         result.pointer, a.isBatched ? shape.elementCount : 1, a.isBatched ? a.stride : result.bufferCount,
-        Int32(result.team)).run()
+        Int32(result.team)
+      ).run()
       return result
     }
     let plan = BroadcastPlan([a, b], shape: shape, stride: result.stride)
@@ -41,18 +44,44 @@ extension Tensor {
       coix_op_binary(
         operation, a.pointer + operands[0], plan.outer.strides[0], plan.inner.strides[0],
         b.pointer + operands[1], plan.outer.strides[1], plan.inner.strides[1],
-        result.pointer + output, plan.outer.size, plan.inner.size, 1).run()
+        result.pointer + output, plan.outer.size, plan.inner.size, 1
+      ).run()
     }
     return result
   }
 
   /// A gradient times a derivative. The result is 0 where the gradient is 0, even if the derivative is
   /// infinite or NaN there.
-  func seed(times derivative: Tensor) -> Tensor { Self.binary(COIX_SEED_MULTIPLY, self, derivative, "*") }
+  func seed(times derivative: Tensor) -> Tensor {
+    guard Tape.isRecording else { return Self.binary(COIX_SEED_MULTIPLY, self, derivative, "*") }
+    if Self.differInRows(self, derivative) { return inAllRows.seed(times: derivative.inAllRows) }
+    return Self.binary(COIX_SEED_MULTIPLY, self, derivative, "*").recorded(
+      from: self, derivative, { $0.seed(times: derivative).finite(orSeeded: self) }, { $0.seed(times: self) })
+  }
 
   /// A gradient divided by a divisor. The result is 0 where the gradient is 0, even if the divisor is 0,
   /// infinite or NaN there.
-  func seed(over divisor: Tensor) -> Tensor { Self.binary(COIX_SEED_DIVIDE, self, divisor, "/") }
+  func seed(over divisor: Tensor) -> Tensor {
+    guard Tape.isRecording else { return Self.binary(COIX_SEED_DIVIDE, self, divisor, "/") }
+    if Self.differInRows(self, divisor) { return inAllRows.seed(over: divisor.inAllRows) }
+    let quotient = Self.binary(COIX_SEED_DIVIDE, self, divisor, "/")
+    guard let tape = Tape.recording(self, divisor) else { return quotient }
+    let (node, divisorNode) = (tape.node(of: self), tape.node(of: divisor))
+    let output = tape.upcoming(quotient)
+    return tape.record(
+      quotient,
+      .two(
+        node, divisorNode, { $0.seed(over: divisor).finite(orSeeded: self) },
+        { (-$0.seed(times: output)).seed(over: divisor) }))
+  }
+
+  /// This gradient of a seed, with zeros where it is infinite or NaN and the seed is 0: the rule that a seed
+  /// of 0 gives 0 whatever the derivative, seen from the seed.
+  private func finite(orSeeded seed: Tensor) -> Tensor {
+    guard hasNonfinite else { return self }
+    let plain = detached
+    return select((seed.detached .== 0) * ((plain - plain) .!= 0), 0, self)
+  }
 
   /// The elementwise sum; event shapes broadcast.
   public static func + (a: Tensor, b: Tensor) -> Tensor {
@@ -76,8 +105,11 @@ extension Tensor {
   public static func / (a: Tensor, b: Tensor) -> Tensor {
     if differInRows(a, b) { return a.inAllRows / b.inAllRows }
     let quotient = binary(COIX_DIVIDE, a, b, "/")
-    return quotient.recorded(
-      from: a, b, { $0.seed(over: b) }, { (-$0.seed(times: quotient)).seed(over: b) })
+    guard let tape = Tape.recording(a, b) else { return quotient }
+    let (aNode, bNode) = (tape.node(of: a), tape.node(of: b))
+    let output = tape.upcoming(quotient)
+    return tape.record(
+      quotient, .two(aNode, bNode, { $0.seed(over: b) }, { (-$0.seed(times: output)).seed(over: b) }))
   }
 
   /// Adds in place.

@@ -84,6 +84,13 @@ extension Tensor {
   private static let memoryLimit = Int(
     clamping: ProcessInfo.processInfo.physicalMemory / UInt64(4 * MemoryLayout<Float>.stride))
 
+  /// This tensor, whose axes are at `layout`, less a tensor that lacks those axes or has size 1 there.
+  func subtracting(_ reduced: Tensor, _ layout: AxisLayout) -> Tensor {
+    let shape = reduced.shape
+    return combined(COIX_SUBTRACT, with: reduced, layout).recorded(
+      from: self, reduced, { $0 }, { -$0.summed(layout, to: shape) })
+  }
+
   /// A kernel's function of this tensor, whose axes are at `layout`, and of a tensor that lacks those axes or
   /// has size 1 there; no gradient.
   func combined(_ operation: coix_binary_op, with reduced: Tensor, _ layout: AxisLayout) -> Tensor {
@@ -92,14 +99,16 @@ extension Tensor {
     if layout.inner == 1 {
       coix_op_binary(
         operation, pointer, layout.count, 1, reduced.pointer, 1, 0, result.pointer, layout.outer,
-        layout.count, Int32(team)).run()
+        layout.count, Int32(team)
+      ).run()
       return result
     }
     let block = layout.count * layout.inner
     for outer in 0..<layout.outer {
       coix_op_binary(
         operation, pointer + outer * block, layout.inner, 1, reduced.pointer + outer * layout.inner, 0, 1,
-        result.pointer + outer * block, layout.count, layout.inner, Int32(team)).run()
+        result.pointer + outer * block, layout.count, layout.inner, Int32(team)
+      ).run()
     }
     return result
   }

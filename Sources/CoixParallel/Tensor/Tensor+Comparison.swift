@@ -113,7 +113,8 @@ extension Tensor {
       let (c, x, y) = (strides(condition), strides(a), strides(b))
       coix_op_select(
         condition.pointer, c.outer, c.row, a.pointer, x.outer, x.row, b.pointer, y.outer, y.row,
-        result.pointer, outer, rows, Int32(result.team)).run()
+        result.pointer, outer, rows, Int32(result.team)
+      ).run()
       return result
     }
     let plan = BroadcastPlan(operands, shape: shape, stride: result.stride)
@@ -123,7 +124,8 @@ extension Tensor {
         condition.pointer + at[0], outer.strides[0], inner.strides[0],
         a.pointer + at[1], outer.strides[1], inner.strides[1],
         b.pointer + at[2], outer.strides[2], inner.strides[2],
-        result.pointer + output, outer.size, inner.size, 1).run()
+        result.pointer + output, outer.size, inner.size, 1
+      ).run()
     }
     return result
   }
@@ -140,7 +142,7 @@ public func select(_ condition: Tensor, _ a: Tensor, _ b: Tensor) -> Tensor {
     return select(condition.inAllRows, a.inAllRows, b.inAllRows)
   }
   return Tensor.selected(condition, a, b).recorded(
-    from: a, b, { Tensor.selected(condition, $0, 0) }, { Tensor.selected(condition, 0, $0) })
+    from: a, b, { select(condition, $0, 0) }, { select(condition, 0, $0) })
 }
 
 /// Unavailable: Swift's `max` chooses one of two values. Use `maximum(_:_:)`, which chooses for each element.
@@ -175,8 +177,8 @@ extension Tensor {
   /// is infinite there).
   fileprivate func shared(_ comparison: coix_binary_op, _ a: Tensor, _ b: Tensor) -> Tensor {
     let isTie = Self.binary(COIX_EQUAL, a, b, "maximum")
-    let tied = Self.selected(isTie, self * 0.5, 0)
-    return Self.selected(Self.binary(comparison, a, b, "maximum"), self, tied)
+    let tied = select(isTie, self * 0.5, 0)
+    return select(Self.binary(comparison, a, b, "maximum"), self, tied)
   }
 
   /// The nearest number in a range, elementwise: `minimum(maximum(x, lower), upper)`.

@@ -7,12 +7,7 @@ extension Tensor {
     let x = self
     guard let y = Tensor(undefined: shape, like: self) else { return .outOfMemory }
     coix_op_unary(operation, pointer, y.pointer, bufferCount, Int32(team)).run()
-    return y.recorded(from: self) { gradient in
-      guard let result = Tensor(undefined: x.shape, like: x) else { return .outOfMemory }
-      coix_op_unary_backward(
-        operation, x.pointer, y.pointer, gradient.pointer, result.pointer, x.bufferCount, Int32(x.team)).run()
-      return result
-    }
+    return y.recorded(from: self, withOutput: { y in { ElementwiseSlope(operation, x, y)($0) } })
   }
 
   /// Each element's negative.

@@ -36,28 +36,34 @@ extension Tensor {
       return parts.isEmpty ? .zeros(newShape) : Tensor.stack(parts, axis: axis).reshaped(to: newShape)
     }
     if Tensor.differInRows(self, index) { return inAllRows.gathered(at: index.inAllRows, axis: axis) }
-    let xShape = shape
-    if index.isBatched && !isBatched {
-      return gatheredFromTable(at: index, axis)
-        .recorded(from: self) { $0.scatteredToTable(at: index, axis, of: xShape) }
-    }
-    let layout = layout(axis)
-    let positions = index.spread(layout.inner)
-    if positions.isPoisoned { return positions }
-    let indexStride = index.isBatched ? 1 : 0
+    if index.isBatched && !isBatched { return gatheredFromTable(at: index, axis) }
+    let positions = index.detached.spread(layout(axis).inner)
+    return positions.isPoisoned ? positions : gatheredByRow(at: positions, axis)
+  }
+
+  /// The elements along an axis at positions that differ by row: one for each number behind the axis.
+  private func gatheredByRow(at positions: Tensor, _ axis: Int) -> Tensor {
+    let (layout, xShape) = (layout(axis), shape)
     guard let result = Tensor(undefined: shape.removing(axis..<axis + 1, keeping: false), like: self) else {
       return .outOfMemory
     }
     coix_op_gather_axis(
-      pointer, positions.pointer, indexStride, result.pointer, layout.outer, layout.count, layout.inner).run()
-    return result.recorded(from: self) { gradient in
-      guard let sum = Tensor(undefined: xShape, like: gradient) else { return .outOfMemory }
-      coix_op_fill(sum.pointer, 0, sum.bufferCount, 1).run()
-      coix_op_scatter_axis(
-        gradient.pointer, positions.pointer, indexStride, sum.pointer, layout.outer, layout.count,
-        layout.inner).run()
-      return sum
-    }
+      pointer, positions.pointer, positions.rowStride, result.pointer, layout.outer, layout.count,
+      layout.inner
+    ).run()
+    return result.recorded(from: self) { $0.scatteredByRow(to: positions, axis, layout, of: xShape) }
+  }
+
+  /// The gradient of ``gatheredByRow(at:_:)``.
+  private func scatteredByRow(to positions: Tensor, _ axis: Int, _ layout: AxisLayout, of xShape: Shape)
+    -> Tensor
+  {
+    guard let sum = Tensor(undefined: xShape, like: self) else { return .outOfMemory }
+    coix_op_fill(sum.pointer, 0, sum.bufferCount, 1).run()
+    coix_op_scatter_axis(
+      pointer, positions.pointer, positions.rowStride, sum.pointer, layout.outer, layout.count, layout.inner
+    ).run()
+    return sum.recorded(from: self) { $0.gatheredByRow(at: positions, axis) }
   }
 
   /// The elements at some positions along an axis, in the positions' order.
@@ -90,21 +96,30 @@ extension Tensor {
         ).run()
       }
     }
-    return result.recorded(from: self) { gradient in
-      guard let sum = Tensor(undefined: xShape, like: gradient), let scratch = Tensor(undefinedDoubles: read)
-      else { return .outOfMemory }
-      scratch.withDoubles { sums in
-        places.withPositions { index in
-          for outer in 0..<layout.outer {
-            coix_op_scatter_positions(
-              gradient.pointer + outer * written, index, sums, sum.pointer + outer * read, layout.count,
-              positions.count, layout.inner
-            ).run()
-          }
+    return result.recorded(from: self) {
+      $0.scattered(to: places, positions, positionShape, axis, of: xShape)
+    }
+  }
+
+  /// The gradient of ``gathered(at:_:_:)``; `places` are the positions in memory.
+  private func scattered(
+    to places: Tensor, _ positions: [Int], _ positionShape: Shape, _ axis: Int, of xShape: Shape
+  ) -> Tensor {
+    guard let sum = Tensor(undefined: xShape, like: self) else { return .outOfMemory }
+    let layout = sum.layout(axis)
+    let (read, written) = (layout.count * layout.inner, positions.count * layout.inner)
+    guard let scratch = Tensor(undefinedDoubles: read) else { return .outOfMemory }
+    scratch.withDoubles { sums in
+      places.withPositions { index in
+        for outer in 0..<layout.outer {
+          coix_op_scatter_positions(
+            pointer + outer * written, index, sums, sum.pointer + outer * read, layout.count, positions.count,
+            layout.inner
+          ).run()
         }
       }
-      return sum
     }
+    return sum.recorded(from: self) { $0.gathered(at: positions, positionShape, axis) }
   }
 
   /// The poisoned result if there is no memory for so many positions; nil if there is.
@@ -141,7 +156,7 @@ extension Tensor {
 
   /// Each particle's element of a uniform tensor.
   private func gatheredFromTable(at index: Tensor, _ axis: Int) -> Tensor {
-    let layout = layout(axis)
+    let (layout, xShape) = (layout(axis), shape)
     guard let result = Tensor(undefined: shape.removing(axis..<axis + 1, keeping: false), like: index) else {
       return .outOfMemory
     }
@@ -154,11 +169,12 @@ extension Tensor {
         ).run()
       }
     }
-    return result
+    return result.recorded(from: self) { $0.scatteredToTable(at: index, axis, of: xShape) }
   }
 
   /// The gradient of ``gatheredFromTable(at:_:)``: each particle's number is added to its element of a
-  /// uniform tensor, in double.
+  /// uniform tensor, in double. Its own gradient is never asked for: within a chunk, gradients of gradients are
+  /// taken at points that have a value for each row, on which no uniform tensor depends.
   private func scatteredToTable(at index: Tensor, _ axis: Int, of tableShape: Shape) -> Tensor {
     guard let result = Tensor(undefined: tableShape) else { return .outOfMemory }
     let layout = result.layout(axis)
@@ -194,7 +210,8 @@ extension Tensor {
     guard let result = Tensor(undefined: newShape, like: self) else { return .outOfMemory }
     for element in 0..<shape.elementCount {
       coix_op_one_hot(
-        pointer + element * rowCount, result.pointer + element * depth * rowCount, depth, rowCount).run()
+        pointer + element * rowCount, result.pointer + element * depth * rowCount, depth, rowCount
+      ).run()
     }
     return result
   }

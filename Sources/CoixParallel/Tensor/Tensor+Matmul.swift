@@ -64,20 +64,20 @@ extension Tensor {
     let (m, k, n) = (sizes.m, sizes.k, sizes.n)
     guard let result = Tensor(undefined: shape, like: a) else { return .outOfMemory }
     coix_op_batched_matmul(a.pointer, b.pointer, result.pointer, m, k, n, a.stride).run()
-    return result.recorded(
-      from: a, b,
-      { gradient in
-        let gradients = gradient.viewed(as: [m, n])
-        return slope(of: a, by: b.viewed(as: [k, n]), counting: gradients, alongAxis: 0) {
+    return result.recordedProduct(a, b, sizes) { gradient, wantsA, wantsB in
+      let gradients = gradient.viewed(as: [m, n])
+      let da =
+        wantsA
+        ? slope(of: a, by: b.viewed(as: [k, n]), counting: gradients, alongAxis: 0) {
           coix_op_batched_matmul(gradient.pointer, $0, $1, m, n, k, a.stride).run()
-        }
-      },
-      { gradient in
-        let gradients = gradient.viewed(as: [m, n])
-        return slope(of: b, by: a.viewed(as: [m, k]), counting: gradients, alongAxis: 1) {
+        } : nil
+      let db =
+        wantsB
+        ? slope(of: b, by: a.viewed(as: [m, k]), counting: gradients, alongAxis: 1) {
           coix_op_batched_matmul($0, gradient.pointer, $1, k, m, n, b.stride).run()
-        }
-      })
+        } : nil
+      return (da, db)
+    }
   }
 
   /// The gradient of one operand of a product, which `fill` computes from the other operand, transposed. Where
@@ -107,9 +107,10 @@ extension Tensor {
     for i in 0..<m {
       coix_op_dense_forward(
         a.pointer + i * k * rows, b.pointer, nil, result.pointer + i * n * rows, k, n, rows, COIX_IDENTITY,
-        productTeam).run()
+        productTeam
+      ).run()
     }
-    return result.recordedProduct(a, b) { gradient, wantsA, wantsB in
+    return result.recordedProduct(a, b, sizes) { gradient, wantsA, wantsB in
       let da = wantsA ? Tensor(undefined: a.shape, like: a) : nil
       // The layer's gradient is a sum over the vectors, too.
       guard let scratch = Tensor(undefinedDoubles: wantsB ? k * n : 0) else { return (da, .outOfMemory) }
@@ -140,8 +141,10 @@ extension Tensor {
     let kernel = a.viewed(as: [m, k]).permuted([1, 0])
     if kernel.isPoisoned { return kernel }
     guard let result = Tensor(undefined: shape, like: b) else { return .outOfMemory }
-    coix_op_dense_forward(b.pointer, kernel.pointer, nil, result.pointer, k, m, rows, COIX_IDENTITY, productTeam).run()
-    return result.recordedProduct(a, b) { gradient, wantsA, wantsB in
+    coix_op_dense_forward(
+      b.pointer, kernel.pointer, nil, result.pointer, k, m, rows, COIX_IDENTITY, productTeam
+    ).run()
+    return result.recordedProduct(a, b, sizes) { gradient, wantsA, wantsB in
       let dKernel = wantsA ? Tensor(undefined: [k, m]) : nil
       let db = wantsB ? Tensor(undefined: b.shape, like: b) : nil
       LayerGradients(
@@ -155,17 +158,23 @@ extension Tensor {
   /// The product, recorded with a function that returns both operands' gradients, or only the one that is
   /// wanted.
   private func recordedProduct(
-    _ a: Tensor, _ b: Tensor,
+    _ a: Tensor, _ b: Tensor, _ sizes: ProductSizes,
     _ pullback: @escaping (_ gradient: Tensor, _ wantsA: Bool, _ wantsB: Bool) -> (Tensor?, Tensor?)
   ) -> Tensor {
     guard let tape = Tape.recording(a, b) else { return self }
-    let (aNode, bNode) = (tape.node(of: a), tape.node(of: b))
+    let (m, k, n) = (sizes.m, sizes.k, sizes.n)
     return tape.record(
       self,
-      .many { gradient, tape in
-        let (da, db) = pullback(gradient, aNode >= 0, bNode >= 0)
-        if let da { tape.add(da, to: aNode) }
-        if let db { tape.add(db, to: bNode) }
+      .several([tape.node(of: a), tape.node(of: b)]) { gradient, isWanted in
+        let (da, db) = pullback(gradient, isWanted[0], isWanted[1])
+        return [
+          da?.differentiated {
+            matmul(gradient.reshaped(to: [m, n]), b.reshaped(to: [k, n]).transposed()).reshaped(to: a.shape)
+          },
+          db?.differentiated {
+            matmul(a.reshaped(to: [m, k]).transposed(), gradient.reshaped(to: [m, n])).reshaped(to: b.shape)
+          },
+        ]
       })
   }
 }

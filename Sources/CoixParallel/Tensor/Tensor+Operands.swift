@@ -62,7 +62,8 @@ extension Tensor {
     let (particles, instances) = (context.chunk.particles.count, context.chunk.instances.count)
     coix_op_spread_rows(
       pointer, stride, result.pointer, result.stride, shape.elementCount, particles, instances,
-      axes == .instances ? 1 : 0).run()
+      axes == .instances ? 1 : 0
+    ).run()
     let input = self
     return result.recorded(from: self) { gradient in
       guard gradient.isBatched else {
@@ -72,9 +73,20 @@ extension Tensor {
       coix_op_fold_rows(
         gradient.pointer, gradient.stride, sum.pointer, sum.stride, input.shape.elementCount, particles,
         instances,
-        axes == .instances ? 1 : 0).run()
+        axes == .instances ? 1 : 0
+      ).run()
       return sum
     }
+  }
+
+  /// The tensor with a value for each row of the chunk, also if it is the same for all of them; outside of
+  /// plates the tensor itself.
+  var inEachRow: Tensor {
+    guard !isBatched, let context = ExecutionContext.current, context.rows > 0 else { return inAllRows }
+    if let refusal = Tensor.refusal("plate", toMake: shape, rows: context.stride) { return refusal }
+    guard let result = Tensor(undefinedRows: shape, in: context) else { return .outOfMemory }
+    coix_op_copy(pointer, 1, 0, result.pointer, result.stride, shape.elementCount, result.stride).run()
+    return result.recorded(from: self) { $0 }
   }
 
   /// The poisoned result for operands whose shapes don't fit. If an operand is already poisoned, the result
@@ -100,6 +112,14 @@ extension Tensor {
     return tape.record(self, .one(input: tape.node(of: input), pullback))
   }
 
+  /// The same for a pullback that uses the output, which it gets as the tracked tensor.
+  @inline(__always)
+  func recorded(from input: Tensor, withOutput pullback: (_ output: Tensor) -> (Tensor) -> Tensor) -> Tensor {
+    guard let tape = Tape.recording(input) else { return self }
+    let node = tape.node(of: input)
+    return tape.record(self, .one(input: node, pullback(tape.upcoming(self))))
+  }
+
   /// The output of a two-input operation. If an input is tracked, the output is recorded with the tracked
   /// inputs' pullbacks.
   @inline(__always)
@@ -110,14 +130,7 @@ extension Tensor {
     guard let tape = Tape.recording(first, second) else { return self }
     let firstNode = tape.node(of: first)
     let secondNode = tape.node(of: second)
-    if secondNode < 0 { return tape.record(self, .one(input: firstNode, firstPullback)) }
-    if firstNode < 0 { return tape.record(self, .one(input: secondNode, secondPullback)) }
-    return tape.record(
-      self,
-      .many { gradient, tape in
-        tape.add(firstPullback(gradient), to: firstNode)
-        tape.add(secondPullback(gradient), to: secondNode)
-      })
+    return tape.record(self, .two(firstNode, secondNode, firstPullback, secondPullback))
   }
 
   /// The output of a sum or difference of two tensors, recorded if one of them is tracked.

@@ -16,19 +16,27 @@ public func pow(_ base: Tensor, _ exponent: Tensor) -> Tensor {
   {
     return pow(base, exponent.scalar)
   }
-  if Tensor.differInRows(base, exponent) { return pow(base.inAllRows, exponent.inAllRows) }
-  let power = Tensor.binary(COIX_POWER, base, exponent, "pow")
-  return power.recorded(
-    from: base, exponent,
-    { gradient in
-      let slope = exponent * Tensor.binary(COIX_POWER, base, exponent - 1, "pow")
-      return gradient.seed(times: select(exponent .== 0, 0, slope))
-    },
-    { gradient in
+  return Tensor.power(base, exponent)
+}
+
+extension Tensor {
+  /// ``pow(_:_:)-(Tensor,Tensor)`` by the kernel for all exponents.
+  fileprivate static func power(_ base: Tensor, _ exponent: Tensor) -> Tensor {
+    if differInRows(base, exponent) { return power(base.inAllRows, exponent.inAllRows) }
+    let result = binary(COIX_POWER, base, exponent, "pow")
+    guard let tape = Tape.recording(base, exponent) else { return result }
+    let nodes = (tape.node(of: base), tape.node(of: exponent))
+    let output = tape.upcoming(result)
+    func slopeOfBase(_ gradient: Tensor) -> Tensor {
+      gradient.seed(times: select(exponent .== 0, 0, exponent * power(base, exponent - 1)))
+    }
+    func slopeOfExponent(_ gradient: Tensor) -> Tensor {
       // The derivative is 0 where the power has its limit 0: for a base of 0, or an infinite base with a
       // negative exponent.
-      gradient.seed(times: select((power .== 0) * (exponent .!= 0), 0, power * log(base)))
-    })
+      gradient.seed(times: select((output .== 0) * (exponent .!= 0), 0, output * log(base)))
+    }
+    return tape.record(result, .two(nodes.0, nodes.1, slopeOfBase, slopeOfExponent))
+  }
 }
 
 /// `base` to the power of a number, elementwise: see ``pow(_:_:)-(Tensor,Tensor)``.
@@ -37,7 +45,7 @@ public func pow(_ base: Tensor, _ exponent: Float) -> Tensor {
   if exponent == 2 { return base.squared }
   let power = Tensor.binary(COIX_POWER, base, Tensor(exponent), "pow")
   return power.recorded(from: base) { gradient in
-    exponent == 0 ? Tensor.selected(0, gradient, 0) : gradient.seed(times: pow(base, exponent - 1) * exponent)
+    exponent == 0 ? select(0, gradient, 0) : gradient.seed(times: pow(base, exponent - 1) * exponent)
   }
 }
 

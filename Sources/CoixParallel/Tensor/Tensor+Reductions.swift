@@ -130,20 +130,26 @@ extension Tensor {
       let shape = shape
       return y.recorded(from: self) { $0.repeated(layout, to: shape) }
     case COIX_LOGSUMEXP:
-      return y.recorded(from: self) { gradient in
-        // The gradient uses the softmax itself rather than exp(x - y), whose relative error would be the
-        // rounding error of y. Where all elements are -inf, it is 0, not NaN.
-        guard let weight = Tensor(undefined: x.shape, like: x) else { return .outOfMemory }
-        coix_op_softmax(x.pointer, weight.pointer, layout.outer, layout.count, layout.inner, 0, Int32(x.team)).run()
-        return gradient.repeated(layout, to: x.shape).seed(
-          times: Tensor.selected(x .== -.infinity, 0, weight))
-      }
+      return y.recorded(
+        from: self,
+        withOutput: { y in
+          { gradient in
+            // The gradient uses the softmax itself rather than exp(x - y), whose relative error would be the
+            // rounding error of y. Where all elements are -inf, it is 0, not NaN.
+            guard let weight = Tensor(undefined: x.shape, like: x) else { return .outOfMemory }
+            coix_op_softmax(
+              x.pointer, weight.pointer, layout.outer, layout.count, layout.inner, 0, Int32(x.team)
+            ).run()
+            let slope = weight.differentiated { exp(x.subtracting(y, layout)) }
+            return gradient.repeated(layout, to: x.shape).seed(times: select(x .== -.infinity, 0, slope))
+          }
+        })
     default:
       return y.recorded(from: self) { gradient in
         let winners = x.combined(COIX_EQUAL, with: y, layout)
         let losers = x.combined(operation == COIX_MAX ? COIX_LESS : COIX_GREATER, with: y, layout)
         let share = gradient.seed(over: winners.reduced(COIX_SUM, layout, to: y.shape))
-        return Tensor.selected(losers, 0, share.repeated(layout, to: x.shape))
+        return select(losers, 0, share.repeated(layout, to: x.shape))
       }
     }
   }
@@ -159,12 +165,24 @@ extension Tensor {
     // A single element is its own sum, maximum and log-sum-exp.
     if layout.count == 1 { return viewed(as: shape) }
     guard let result = Tensor(undefined: shape, like: self) else { return .outOfMemory }
-    coix_op_reduce(operation, pointer, result.pointer, layout.outer, layout.count, layout.inner, Int32(team)).run()
+    coix_op_reduce(operation, pointer, result.pointer, layout.outer, layout.count, layout.inner, Int32(team))
+      .run()
     return result
   }
 
-  /// The opposite of ``reduced(_:_:to:)``: copies along the axes that were reduced, without a gradient.
+  /// The sum along neighbouring axes, with its gradient.
+  func summed(_ layout: AxisLayout, to shape: Shape) -> Tensor {
+    let own = self.shape
+    return reduced(COIX_SUM, layout, to: shape).recorded(from: self) { $0.repeated(layout, to: own) }
+  }
+
+  /// The opposite of ``summed(_:to:)``: copies along the axes that were reduced, with their gradient.
   func repeated(_ layout: AxisLayout, to shape: Shape) -> Tensor {
+    let own = self.shape
+    return copies(layout, to: shape).recorded(from: self) { $0.summed(layout, to: own) }
+  }
+
+  private func copies(_ layout: AxisLayout, to shape: Shape) -> Tensor {
     guard let result = Tensor(undefined: shape, like: self) else { return .outOfMemory }
     if layout.inner == 1 {
       coix_op_copy(pointer, 1, 0, result.pointer, layout.count, layout.outer, layout.count).run()
@@ -209,7 +227,7 @@ extension Tensor {
       result = result.viewed(as: dropped)
     }
     let shape = shape
-    return result.recorded(from: self) { $0.viewed(as: kept).stretched(to: shape) }
+    return result.recorded(from: self) { $0.reshaped(to: kept).stretched(to: shape) }
   }
 }
 

@@ -49,7 +49,8 @@ extension Tensor {
   private func reshapedUnchecked(to newShape: Shape) -> Tensor {
     if newShape == shape { return self }
     let shape = shape
-    return viewed(as: newShape).recorded(from: self) { $0.viewed(as: shape) }.remembering(asReshaped: self)
+    return viewed(as: newShape).recorded(from: self) { $0.reshapedUnchecked(to: shape) }.remembering(
+      asReshaped: self)
   }
 
   // MARK: Stretching
@@ -65,14 +66,14 @@ extension Tensor {
     }
     if newShape == shape { return self }
     if let refusal = Self.refusal("broadcast", toMake: newShape, like: self) { return refusal }
-    return stretched(to: newShape).recorded(from: self) { $0 }
+    return stretched(to: newShape)
   }
 
-  /// The kernel behind ``broadcast(to:)``: a copy without a gradient, for a shape known to fit.
+  /// ``broadcast(to:)`` for a shape known to fit.
   func stretched(to newShape: Shape) -> Tensor {
-    if newShape == shape { return detached }
+    if newShape == shape { return self }
     guard let result = Tensor(undefined: newShape, like: self) else { return .outOfMemory }
-    guard newShape.elementCount > 0 else { return result }
+    guard newShape.elementCount > 0 else { return result.recorded(from: self) { $0 } }
     let plan = BroadcastPlan([self], shape: newShape, stride: stride)
     let (outer, inner) = (plan.outer, plan.inner)
     plan.walk { output, at in
@@ -81,7 +82,7 @@ extension Tensor {
         inner.size
       ).run()
     }
-    return result
+    return result.recorded(from: self) { $0 }
   }
 
   // MARK: Transposing
@@ -102,7 +103,11 @@ extension Tensor {
     }
     var inverse = axes
     for (position, axis) in axes.enumerated() { inverse[axis] = position }
-    return permuted(axes).recorded(from: self) { [inverse] in $0.permuted(inverse) }
+    return transposed(axes, inverse: inverse)
+  }
+
+  private func transposed(_ axes: [Int], inverse: [Int]) -> Tensor {
+    permuted(axes).recorded(from: self) { $0.transposed(inverse, inverse: axes) }
   }
 
   /// The kernel behind ``transposed(permutation:)``, without the gradient, for a legal permutation.

@@ -16,8 +16,7 @@ extension Tensor {
       return Self.mismatch("sliced", [shape], "\(range) leaves axis \(axis) of size \(shape[axis])")
     }
     if range.count == shape[axis] { return self }
-    let size = shape[axis]
-    return cut(axis, range).recorded(from: self) { $0.embedded(axis, from: range.lowerBound, in: size) }
+    return cut(axis, range)
   }
 
   /// The element at a position along an axis; the result lacks that axis. `selecting(2, axis: 0)` of a matrix
@@ -33,10 +32,10 @@ extension Tensor {
       return Self.mismatch(
         "selecting", [shape], "there is no element \(index) along axis \(axis) of size \(size)")
     }
-    let piece = cut(axis, position..<position + 1)
+    let piece = copy(of: axis, position..<position + 1)
     let kept = piece.shape
     return piece.viewed(as: kept.removing(axis..<axis + 1, keeping: false))
-      .recorded(from: self) { $0.viewed(as: kept).embedded(axis, from: position, in: size) }
+      .recorded(from: self) { $0.reshaped(to: kept).embedded(axis, from: position, in: size) }
   }
 
   /// The element at a position along the first axis: a row of a matrix, a number of a vector.
@@ -49,8 +48,14 @@ extension Tensor {
   /// Poisoned if the range leaves the axis or the tensor has no axes.
   public subscript(range: Range<Int>) -> Tensor { sliced(axis: 0, range) }
 
-  /// A copy of part of an axis, without a gradient.
+  /// A copy of part of an axis.
   private func cut(_ axis: Int, _ range: Range<Int>) -> Tensor {
+    let size = shape[axis]
+    return copy(of: axis, range).recorded(from: self) { $0.embedded(axis, from: range.lowerBound, in: size) }
+  }
+
+  /// The kernel behind ``cut(_:_:)``, without a gradient.
+  private func copy(of axis: Int, _ range: Range<Int>) -> Tensor {
     let layout = layout(axis)
     guard let result = Tensor(undefined: shape.replacing(axis, with: range.count), like: self) else {
       return .outOfMemory
@@ -82,7 +87,7 @@ extension Tensor {
     if block > 0 {
       coix_op_copy(pointer, block, 1, result.pointer + before, step, layout.outer, block).run()
     }
-    return result
+    return result.recorded(from: self) { $0.cut(axis, start..<start + layout.count) }
   }
 
   // MARK: Joining
@@ -152,10 +157,8 @@ extension Tensor {
     let nodes = tensors.map(tape.node(of:))
     return tape.record(
       result,
-      .many { gradient, tape in
-        for (node, range) in zip(nodes, ranges) where node >= 0 {
-          tape.add(gradient.cut(axis, range), to: node)
-        }
+      .several(nodes) { gradient, isWanted in
+        zip(isWanted, ranges).map { $0 ? gradient.cut(axis, $1) : nil }
       }
     ).remembering(asJoined: tensors, axis)
   }

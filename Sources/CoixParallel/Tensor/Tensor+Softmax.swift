@@ -13,12 +13,16 @@ extension Tensor {
     let layout = layout(axis)
     guard let y = Tensor(undefined: shape, like: self) else { return .outOfMemory }
     coix_op_softmax(pointer, y.pointer, layout.outer, layout.count, layout.inner, 0, Int32(team)).run()
-    return y.recorded(from: self) { gradient in
-      // y (g - sum(g y))
-      let reducedShape = y.shape.removing(axis..<axis + 1, keeping: true)
-      let mean = gradient.seed(times: y).reduced(COIX_SUM, layout, to: reducedShape)
-      return gradient.combined(COIX_SUBTRACT, with: mean, layout).seed(times: y)
-    }
+    let reducedShape = shape.removing(axis..<axis + 1, keeping: true)
+    return y.recorded(
+      from: self,
+      withOutput: { y in
+        { gradient in
+          // y (g - sum(g y))
+          let mean = gradient.seed(times: y).summed(layout, to: reducedShape)
+          return gradient.subtracting(mean, layout).seed(times: y)
+        }
+      })
   }
 
   /// x - log(sum(exp(x))) along an axis, without overflow: the logarithm of ``softmax(axis:)``.
@@ -31,12 +35,16 @@ extension Tensor {
     let layout = layout(axis)
     guard let y = Tensor(undefined: shape, like: self) else { return .outOfMemory }
     coix_op_softmax(pointer, y.pointer, layout.outer, layout.count, layout.inner, 1, Int32(team)).run()
-    return y.recorded(from: self) { gradient in
-      // g - exp(y) sum(g)
-      let reducedShape = y.shape.removing(axis..<axis + 1, keeping: true)
-      let sum = gradient.reduced(COIX_SUM, layout, to: reducedShape)
-      return gradient - sum.repeated(layout, to: y.shape).seed(times: exp(y))
-    }
+    let reducedShape = shape.removing(axis..<axis + 1, keeping: true)
+    return y.recorded(
+      from: self,
+      withOutput: { y in
+        { gradient in
+          // g - exp(y) sum(g)
+          let sum = gradient.summed(layout, to: reducedShape)
+          return gradient - sum.repeated(layout, to: y.shape).seed(times: exp(y))
+        }
+      })
   }
 
   /// Running sums along an axis: element k is the sum of elements 0 to k.
@@ -47,14 +55,16 @@ extension Tensor {
   public func cumulativeSum(axis: Int) -> Tensor {
     if let refusal = refusal("cumulativeSum") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("cumulativeSum", axis, shape) }
-    let layout = layout(axis)
+    return cumulativeSum(layout(axis), isBackward: false)
+  }
+
+  /// Running sums from the first element on, or from the last one back.
+  private func cumulativeSum(_ layout: AxisLayout, isBackward: Bool) -> Tensor {
     guard let y = Tensor(undefined: shape, like: self) else { return .outOfMemory }
-    coix_op_cumsum(pointer, y.pointer, layout.outer, layout.count, layout.inner, 0).run()
-    return y.recorded(from: self) { gradient in
-      // Element k is a term of sum k and of all sums after it.
-      guard let result = Tensor(undefined: gradient.shape, like: gradient) else { return .outOfMemory }
-      coix_op_cumsum(gradient.pointer, result.pointer, layout.outer, layout.count, layout.inner, 1).run()
-      return result
-    }
+    coix_op_cumsum(
+      pointer, y.pointer, layout.outer, layout.count, layout.inner, isBackward ? 1 : 0
+    ).run()
+    // Element k is a term of sum k and of all sums after it; or before it, if the sums run back.
+    return y.recorded(from: self) { $0.cumulativeSum(layout, isBackward: !isBackward) }
   }
 }

@@ -20,39 +20,62 @@ public func solveLowerTriangular(_ factor: Tensor, _ b: Tensor) -> Tensor {
     return Tensor.mismatch(name, [factor.shape, b.shape], "needs matrices [..., n, n] and vectors [..., n]")
   }
   let (vectors, matrices) = (batch.appending([size]), batch.appending([size, size]))
-  let batched = factor.isBatched ? factor : b
-  if let refusal = Tensor.refusal(name, toMake: vectors, like: batched) { return refusal }
+  if let refusal = Tensor.refusal(name, toMake: vectors, like: factor.isBatched ? factor : b) {
+    return refusal
+  }
   // A single matrix serves for all vectors. Several matrices are copied, so that there is one for each
   // vector.
-  let isShared = factor.shape.rank == 2
-  if !isShared, let refusal = Tensor.refusal(name, toMake: matrices, like: factor) { return refusal }
-  let plain = isShared ? factor.detached : factor.stretched(to: matrices)
-  let step = isShared ? 0 : size * size * plain.rowCount
+  if factor.shape.rank > 2, let refusal = Tensor.refusal(name, toMake: matrices, like: factor) {
+    return refusal
+  }
+  return TriangularSolution(factor: factor, vectors: vectors, matrices: matrices, size: size)(b)
+}
 
-  func solved(_ right: Tensor, transposed: Bool) -> Tensor {
+/// How the equations L x = b, or Lᵀ x = b, are solved.
+private struct TriangularSolution {
+  let factor: Tensor
+  /// The shape of the solutions, and that of as many matrices.
+  let (vectors, matrices): (Shape, Shape)
+  let size: Int
+  var isTransposed = false
+
+  /// The solution for a right-hand side, with its gradient.
+  func callAsFunction(_ b: Tensor) -> Tensor {
+    let x = solved(b)
+    guard let tape = Tape.recording(factor, b) else { return x }
+    let (nodes, output) = ([tape.node(of: factor), tape.node(of: b)], tape.upcoming(x))
+    return tape.record(
+      x,
+      .several(nodes) { gradient, isWanted in
+        // With Lᵀ y = gradient, the gradient of b is y, and that of L is -y xᵀ on and below the diagonal.
+        // With L and its transpose exchanged, it is -x yᵀ there.
+        var opposite = self
+        opposite.isTransposed.toggle()
+        var y = opposite(gradient)
+        if y.hasNonfinite { y = y.zeroed(unless: gradient.anyNonzero(axis: -1)) }
+        guard isWanted[0] else { return [nil, y] }
+        let products =
+          isTransposed
+          ? y.expandingAxis(at: -2).seed(times: output.expandingAxis(at: -1))
+          : y.expandingAxis(at: -1).seed(times: output.expandingAxis(at: -2))
+        return [select(.lowerTriangle(size), -products, 0), isWanted[1] ? y : nil]
+      })
+  }
+
+  private func solved(_ b: Tensor) -> Tensor {
+    let batched = factor.isBatched ? factor : b
+    let isShared = factor.shape.rank == 2
+    let plain = isShared ? factor.detached : factor.detached.stretched(to: matrices)
     guard let result = Tensor(undefined: vectors, like: batched) else { return .outOfMemory }
     // The right-hand side in full: a value for each vector, and for each row if the matrices differ by row.
-    let full = right.stretched(to: vectors, like: batched)
+    let full = b.detached.stretched(to: vectors, like: batched)
     if full.isPoisoned || plain.isPoisoned { return full.isPoisoned ? full : plain }
     coix_op_solve_triangular(
-      plain.pointer, step, plain.isBatched ? 1 : 0, full.pointer, result.pointer, batch.elementCount, size,
-      batched.rowCount, transposed ? 1 : 0).run()
+      plain.pointer, isShared ? 0 : size * size * plain.rowCount, plain.isBatched ? 1 : 0, full.pointer,
+      result.pointer, vectors.product(0..<vectors.rank - 1), size, batched.rowCount, isTransposed ? 1 : 0
+    ).run()
     return result
   }
-  let x = solved(b, transposed: false)
-  guard let tape = Tape.recording(factor, b) else { return x }
-  let (factorNode, bNode) = (tape.node(of: factor), tape.node(of: b))
-  return tape.record(
-    x,
-    .many { gradient, tape in
-      // With Lᵀ y = gradient, the gradient of b is y, and that of L is -y xᵀ on and below the diagonal.
-      var y = solved(gradient, transposed: true)
-      if y.hasNonfinite { y = y.zeroed(unless: gradient.anyNonzero(axis: -1)) }
-      tape.add(y, to: bNode)
-      guard factorNode >= 0 else { return }
-      let products = y.expandingAxis(at: -1).seed(times: x.expandingAxis(at: -2))
-      tape.add(select(.lowerTriangle(size), -products, 0), to: factorNode)
-    })
 }
 
 /// The lower triangular factors L with L Lᵀ = matrix and a positive diagonal.
@@ -69,14 +92,40 @@ public func cholesky(_ matrix: Tensor) -> Tensor {
   let count = matrix.shape.product(0..<matrix.shape.rank - 2)
   guard let factor = Tensor(undefined: matrix.shape, like: matrix) else { return .outOfMemory }
   coix_op_cholesky(matrix.pointer, factor.pointer, count, size, matrix.rowCount).run()
-  return factor.recorded(from: matrix) { gradient in
-    guard let result = Tensor(undefined: gradient.shape, like: gradient) else { return .outOfMemory }
-    coix_op_copy(
-      gradient.pointer, 0, 1, result.pointer, 0, 1, gradient.shape.elementCount * gradient.rowCount
-    ).run()
-    coix_op_cholesky_backward(factor.pointer, result.pointer, count, size, gradient.rowCount).run()
-    guard result.hasNonfinite else { return result }
-    return result.zeroed(unless: gradient.anyNonzero(axis: -1).anyNonzero(axis: -2))
+  return factor.recorded(
+    from: matrix,
+    withOutput: { factor in
+      { gradient in
+        guard let result = Tensor(undefined: gradient.shape, like: gradient) else { return .outOfMemory }
+        coix_op_copy(
+          gradient.pointer, 0, 1, result.pointer, 0, 1, gradient.shape.elementCount * gradient.rowCount
+        ).run()
+        coix_op_cholesky_backward(factor.pointer, result.pointer, count, size, gradient.rowCount).run()
+        let slope = result.differentiated { factor.choleskySlope(gradient) }
+        guard result.hasNonfinite else { return slope }
+        return slope.zeroed(unless: gradient.anyNonzero(axis: -1).anyNonzero(axis: -2))
+      }
+    })
+}
+
+extension Tensor {
+  /// The gradient of a matrix, in operators, from that of its lower triangular factor, this tensor. With
+  /// Φ(A) the lower triangle of A and half its diagonal, it is the symmetric part of L⁻ᵀ Φ(Lᵀ G) L⁻¹
+  /// (Murray, "Differentiation of the Cholesky decomposition", 2016).
+  fileprivate func choleskySlope(_ gradient: Tensor) -> Tensor {
+    let size = shape[shape.rank - 1]
+    let lower = Tensor.lowerTriangle(size) * select(.identity(size), 0.5, 1)
+    let columns = expandingAxis(at: -1) * select(.lowerTriangle(size), gradient, 0).expandingAxis(at: -2)
+    let product = columns.sum(axis: -3) * lower
+    let solution = TriangularSolution(
+      factor: expandingAxis(at: -3), vectors: shape, matrices: shape.appending([size]), size: size,
+      isTransposed: true)
+    let slope = solution(solution(product.matrixTransposed).matrixTransposed)
+    return (slope + slope.matrixTransposed) / 2
+  }
+
+  private var matrixTransposed: Tensor {
+    transposed(permutation: Array(0..<shape.rank - 2) + [shape.rank - 1, shape.rank - 2])
   }
 }
 

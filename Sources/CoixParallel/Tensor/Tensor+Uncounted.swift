@@ -12,8 +12,8 @@ extension Tensor {
   /// 1 where any element along an axis, which stays with size 1, is not 0; else 0.
   func anyNonzero(axis: Int) -> Tensor { (detached .!= 0).max(axis: axis, keepingAxes: true) }
 
-  /// This tensor with zeros where `counts` is 0; without a gradient.
-  func zeroed(unless counts: Tensor) -> Tensor { Self.selected(counts, self, 0) }
+  /// This tensor with zeros where `counts` is 0.
+  func zeroed(unless counts: Tensor) -> Tensor { select(counts, self, 0) }
 }
 
 private func containsNonfinite(_ numbers: UnsafePointer<Float>, _ count: Int) -> Bool {
@@ -61,6 +61,7 @@ struct LayerGradients {
 
   private func run() {
     coix_op_dense_backward(
-      x, kernel, y, gradient, scratch, dx, dkernel, dbias, inputs, outputs, rows, activation, team).run()
+      x, kernel, y, gradient, scratch, dx, dkernel, dbias, inputs, outputs, rows, activation, team
+    ).run()
   }
 }

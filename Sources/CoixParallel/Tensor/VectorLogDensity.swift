@@ -3,7 +3,7 @@ import CoixKernels
 /// A family of distributions of vectors for which one kernel computes the log-density and its gradients in
 /// double, in one pass; see ``LogDensityFamily``.
 package struct VectorLogDensityFamily: Sendable {
-  fileprivate let kernel: coix_simplex_density
+  let kernel: coix_simplex_density
 
   private init(_ kernel: coix_simplex_density) { self.kernel = kernel }
 
@@ -42,18 +42,17 @@ package func vectorLogDensity(_ family: VectorLogDensityFamily, _ value: Tensor,
   }
   let (groups, rows) = (density.elementCount, batched.rowCount)
   guard let result = Tensor(undefined: density, like: batched) else { return .outOfMemory }
-  coix_op_simplex_log_density(family.kernel, operand(x), operand(y), result.pointer, groups, count, rows).run()
+  coix_op_simplex_log_density(family.kernel, operand(x), operand(y), result.pointer, groups, count, rows)
+    .run()
   guard x.node >= 0 || y.node >= 0, let tape = ExecutionContext.current?.tape else { return result }
-  let nodes = (tape.node(of: x), tape.node(of: y))
   return tape.record(
     result,
-    .many { gradient, tape in
-      let slopeOfX = nodes.0 < 0 ? nil : Tensor(undefined: shape, like: batched)
-      let slopeOfY = nodes.1 < 0 ? nil : Tensor(undefined: shape, like: batched)
+    .several([tape.node(of: x), tape.node(of: y)]) { gradient, isWanted in
+      let slopes = isWanted.map { $0 ? Tensor(undefined: shape, like: batched) : nil }
       coix_op_simplex_log_density_backward(
-        family.kernel, gradient.pointer, operand(x), operand(y), slopeOfX?.pointer, slopeOfY?.pointer, groups,
-        count, rows).run()
-      if let slopeOfX { tape.add(slopeOfX, to: nodes.0) }
-      if let slopeOfY { tape.add(slopeOfY, to: nodes.1) }
+        family.kernel, gradient.pointer, operand(x), operand(y), slopes[0]?.pointer, slopes[1]?.pointer,
+        groups, count, rows
+      ).run()
+      return Tensor.differentiated(slopes, as: family.formula, of: [x, y], seed: gradient, where: result)
     })
 }
