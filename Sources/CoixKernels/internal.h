@@ -12,10 +12,16 @@
 /// The instruction set to run with. Safe to call from constructors.
 int coix_level(void);
 
+/// A team that is about to be used; 1 without OpenMP.
+int coix_wake(int team);
+
 /// The threads to use for `nanoseconds` of work when the caller allows `team`: 1 for anything so small that
 /// waking threads would cost more than it saves. If the result is more than 1, idle OpenMP threads are told
 /// not to spin.
-int coix_team_for(double nanoseconds, int team);
+static inline int coix_team_for(double nanoseconds, int team) {
+  // Waking a second thread costs about 50 microseconds; below twice that a team gains nothing.
+  return team <= 1 || nanoseconds < 1e5 ? 1 : coix_wake(team);
+}
 
 /// Runs a statement for each i < count, divided among `team` threads. A single thread enters no parallel region: workers must
 /// never enter one.

@@ -60,15 +60,12 @@ int coix_is_optimised(void) {
 #endif
 }
 
-int coix_team_for(double nanoseconds, int team) {
+int coix_wake(int team) {
 #ifdef _OPENMP
-  // Waking a second thread costs about 50 microseconds; below twice that a team gains nothing.
-  const double worth_a_team = 1e5;
-  if (team <= 1 || nanoseconds < worth_a_team) return 1;
   kmp_set_blocktime(0);
   return team;
 #else
-  (void)nanoseconds, (void)team;
+  (void)team;
   return 1;
 #endif
 }

@@ -252,10 +252,15 @@ static inline void scatter_runs(const float *source, const int32_t *index, float
   for (; r < count; r++) {
     const bool continues = r > first && index[r] == index[r - 1];
     if (r >= end && !continues) break;
-    first = continues ? first : r;
+    first = r - ((r - first) & (size_t)-(ptrdiff_t)continues);
     float *to = destination + (size_t)index[r] * elements;
+    const int32_t keep = -(int32_t)continues; // all bits, or none
     for (size_t e = 0; e < elements; e++) {
-      sum[e] = (continues ? sum[e] : 0.0f) + source[r * elements + e];
+      int32_t before;
+      memcpy(&before, &sum[e], sizeof before);
+      before &= keep;
+      memcpy(&sum[e], &before, sizeof before);
+      sum[e] += source[r * elements + e];
       to[e] = sum[e];
     }
     if (r - first == SHORT_SUM) {
@@ -268,7 +273,7 @@ static inline void scatter_runs(const float *source, const int32_t *index, float
 
 static void scatter_runs_block(const float *source, const int32_t *index, float *destination, size_t begin, size_t end,
                                size_t count, size_t elements) {
-  float sum[4];
+  float sum[4] = {0};
   switch (elements) {
     case 1: scatter_runs(source, index, destination, begin, end, count, 1, sum); break;
     case 2: scatter_runs(source, index, destination, begin, end, count, 2, sum); break;
