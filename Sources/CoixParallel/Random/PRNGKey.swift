@@ -35,16 +35,15 @@ public struct PRNGKey: Hashable, Sendable {
 
   /// Where the recording that is on keeps the key; nil if the key is the same each time.
   var address: UnsafeMutablePointer<coix_key>? {
-    place.isNone ? nil : ExecutionContext.withCurrent { $0?.recording?.address(of: place) }
+    place.isNone ? nil : ExecutionContext.withCurrent { $0?.step?.address(of: place) }
   }
 
   /// The pair of words of a block.
   private func block(_ counter: UInt64) -> PRNGKey {
-    guard let address, let new = ExecutionContext.current?.recording?.makeKey() else {
-      return PRNGKey(coix_threefry(coix_key(word0: word0, word1: word1), counter), place: .none)
-    }
-    coix_op_threefry(address, counter, new.address).run()
-    return PRNGKey(new.address.pointee, place: new.place)
+    guard address != nil,
+      let new = ExecutionContext.withCurrent({ $0?.step?.derivedKey(of: place, counter) })
+    else { return PRNGKey(coix_threefry(coix_key(word0: word0, word1: word1), counter), place: .none) }
+    return PRNGKey(new.key, place: new.place)
   }
 
   /// The same key as an input of the recording that is on: another one each time.

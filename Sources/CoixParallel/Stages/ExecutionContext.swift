@@ -31,6 +31,12 @@ package final class ExecutionContext {
   private var rowNumbers: UnsafeMutableBufferPointer<UInt64>
   /// What notes the chunk's operations; nil while nobody does.
   var recording: Recording?
+  /// The recording of the step that the chunk is a part of, whether or not the chunk itself is recorded.
+  var step: Recording? {
+    get { recording?.step ?? stepOfStage }
+    set { stepOfStage = newValue }
+  }
+  private var stepOfStage: Recording?
   /// Whether the chunk's operations are noted.
   package var isRecorded: Bool { recording != nil }
   /// The tape that operations on tracked tensors are recorded on; nil while nothing is recorded.

@@ -1,4 +1,5 @@
 import CoixKernels
+import Foundation
 import Synchronization
 
 /// The operations of a chunk, or of a whole step, in order, noted while they run.
@@ -83,23 +84,67 @@ final class Recording {
 
   private let id: UInt32
   private static let lastID = Atomic<UInt32>(0)
-  /// Each key's two words.
-  private var keys: [Tensor] = []
 
-  /// The address of a key; nil for a key of another recording.
+  private struct KeyOrigin: Hashable {
+    let number: UInt32
+    let counter: UInt64
+  }
+
+  /// The keys of a step, each key's two words, and which key came of which. The workers of a stage, whether they
+  /// record their chunk or not, all share those of the step: what a chunk hands on behind the barrier are keys of
+  /// the step, too.
+  private var keys: [Tensor] = []
+  private var derived: [KeyOrigin: UInt32] = [:]
+  /// Held by whoever reads or makes keys; while a stage runs, workers do.
+  private let keyLock = NSLock()
+
+  /// The step's recording.
+  var step: Recording { parent ?? self }
+
+  /// The address of a key; nil for a key of another step.
   func address(of place: KeyPlace) -> UnsafeMutablePointer<coix_key>? {
-    guard place.recording == id else { return parent?.address(of: place) }
-    return keys[Int(place.number)].pointer.withMemoryRebound(to: coix_key.self, capacity: 1) { $0 }
+    place.recording == id ? keyLock.withLock { keyAddress(place.number) } : nil
+  }
+
+  private func keyAddress(_ number: UInt32) -> UnsafeMutablePointer<coix_key> {
+    keys[Int(number)].pointer.withMemoryRebound(to: coix_key.self, capacity: 1) { $0 }
   }
 
   /// What owns the keys.
-  var keyOwners: [AnyObject] { keys.map(\.storage) }
+  var keyOwners: [AnyObject] { keyLock.withLock { keys.map(\.storage) } }
 
   /// A place for a new key, and its address; nil if there is no memory for it.
   func makeKey() -> (place: KeyPlace, address: UnsafeMutablePointer<coix_key>)? {
+    keyLock.withLock {
+      makeKeyNumber().map { (KeyPlace(recording: id, number: $0), keyAddress($0)) }
+    }
+  }
+
+  private func makeKeyNumber() -> UInt32? {
+    // The key belongs to the step, whatever the context records.
+    let context = ExecutionContext.current
+    let recording = context?.recording
+    context?.recording = nil
+    defer { context?.recording = recording }
     guard let key = Tensor(undefined: [2]) else { return nil }
+    keep(key.storage)
     keys.append(key)
-    let place = KeyPlace(recording: id, number: UInt32(keys.count - 1))
-    return address(of: place).map { (place, $0) }
+    return UInt32(keys.count - 1)
+  }
+
+  /// The place of the key that block `counter` of a key is, and the key; nil if there is no memory for it.
+  func derivedKey(of place: KeyPlace, _ counter: UInt64) -> (place: KeyPlace, key: coix_key)? {
+    keyLock.withLock {
+      let origin = KeyOrigin(number: place.number, counter: counter)
+      if let known = derived[origin] {
+        return (KeyPlace(recording: id, number: known), keyAddress(known).pointee)
+      }
+      guard let number = makeKeyNumber() else { return nil }
+      derived[origin] = number
+      let derive = coix_op_threefry(keyAddress(place.number), counter, keyAddress(number))
+      coix_execute([derive], 1, nil)
+      append(derive)
+      return (KeyPlace(recording: id, number: number), keyAddress(number).pointee)
+    }
   }
 }

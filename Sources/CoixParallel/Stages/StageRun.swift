@@ -154,6 +154,7 @@ private final class StageRun: @unchecked Sendable {
     throws
   {
     try plan.workers.run(tasks: taskCount) { task, context, shouldStop in
+      context.step = recording
       for chunk in task * chunksPerTask..<min((task + 1) * chunksPerTask, chunkCount) {
         if shouldStop() { return }
         try work(chunk, task, context)

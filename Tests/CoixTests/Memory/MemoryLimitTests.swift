@@ -33,7 +33,7 @@ import Testing
     ("residualResampling", "resampling 450000000 rows needs 1800000000 bytes"),
     ("chunks", "a plate cut into 150000000 chunks needs"),
     ("tensor", "a tensor of 150000000 numbers needs 600000000 bytes"),
-    ("keys", "PRNGKey.split needs 1200000000 bytes"),
+    ("keys", "PRNGKey.split needs 2400000000 bytes"),
     ("permutation", "permutation needs 4800000000 bytes"),
     ("statistics", "statistics of 75000000 particles needs 3000000000 bytes"),
     ("gradient", "a tensor of 75000000 numbers needs 300000000 bytes"),

@@ -36,13 +36,36 @@ import Testing
     list.load(a)
     list.sine(a, to: b)
     list.sine(b, to: c)
-    list.sine(a, to: d)
+    list.add(a, a, to: d)
     #expect(liveOperations() == [false, false, false, false])
     #expect(liveOperations(wanted: [b]) == [true, true, false, false])
     list.store(d)
     #expect(liveOperations() == [true, false, false, true, true])
     list.sum(c)
     #expect(liveOperations() == [true, true, true, true, true, true])
+  }
+
+  /// Of equal operations the first stands for the others, unless a value is written more than once.
+  @Test func equalOperationsRunOnce() {
+    let (a, b, c, d, e) = (list.value(), list.value(), list.value(), list.value(), list.value())
+    list.load(a)
+    list.sine(a, to: b)
+    list.load(c)
+    list.sine(c, to: d)
+    list.add(b, d, to: e)
+    #expect(liveOperations(wanted: [e]) == [true, true, false, false, true])
+    let values = RecordedValues(list.recording, variation: .rows)
+    #expect(values.number(of: d.pointer) == values.number(of: b.pointer))
+    #expect(values.places(of: 4).map(\.value) == [4, 1, 1])
+
+    let other = RecordedOperations()
+    let (f, g, h) = (other.value(), other.value(), other.value())
+    other.load(f)
+    other.load(g)
+    other.accumulate(f, into: g)
+    other.add(f, g, to: h)
+    let unequal = RecordedValues(other.recording, variation: .rows)
+    #expect(unequal.liveOperations(wanted: [unequal.number(of: h.pointer)]) == [true, true, true, true])
   }
 
   /// Exports write outside of the chunk, also those of numbers that are the same for all chunks.
