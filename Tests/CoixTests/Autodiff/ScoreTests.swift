@@ -109,7 +109,7 @@ import Testing
     let (particles, instances) = (Plate("particle", count: 5), Plate("instance", count: 4))
     let (temperatures, points) = (Tensor([0.5, 1, 1.5, 2, 0.8]), Tensor([-1, 0.3, 0.7, 1.2]))
     func program(_ rate: Tensor, _ isClosed: Bool) -> Inference<Tuple<Tensor, Tensor>, Tuple<Tensor>> {
-      func slope(_ point: Tensor, _ factor: Tensor) throws -> Tensor {
+      @Sendable func slope(_ point: Tensor, _ factor: Tensor) throws -> Tensor {
         guard isClosed else { return try gradient(of: { tanh($0 * factor * rate) }, at: point) }
         return factor * rate * (1 - tanh(point * factor * rate).squared)
       }
