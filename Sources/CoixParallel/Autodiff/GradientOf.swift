@@ -9,7 +9,7 @@ import CoixKernels
 /// ```
 ///
 /// Each particle gets the gradient of its own number. The result is an ordinary tensor, which can be
-/// differentiated again: by ``valueWithGradient(at:workers:_:)-(Parameters,_,_)`` around the evaluation, with
+/// differentiated again: by `valueWithGradient` around the evaluation, with
 /// respect to `point` and to all that `function` reads, and by further calls of this function within `function`.
 /// A gradient that has no derivative is an error only where that is asked for.
 ///

@@ -104,6 +104,31 @@ import Testing
     }
   }
 
+  /// Points that vary over one of two plates, with functions that vary over the same plate or over both.
+  @Test func pointsOfOnePlate() throws {
+    let (particles, instances) = (Plate("particle", count: 5), Plate("instance", count: 4))
+    let (temperatures, points) = (Tensor([0.5, 1, 1.5, 2, 0.8]), Tensor([-1, 0.3, 0.7, 1.2]))
+    func program(_ rate: Tensor, _ isClosed: Bool) -> Inference<Tuple<Tensor, Tensor>, Tuple<Tensor>> {
+      @Sendable func slope(_ point: Tensor, _ factor: Tensor) throws -> Tensor {
+        guard isClosed else { return try gradient(of: { tanh($0 * factor * rate) }, at: point) }
+        return factor * rate * (1 - tanh(point * factor * rate).squared)
+      }
+      let proposal = Kernel { (trace, x: Tensor, temperature: Tensor) in
+        let slopes = try slope(x, 2) + slope(x, temperature) + slope(temperature, 2) + slope(temperature, x)
+        return trace.sample("z", from: Normal(slopes, 1))
+      }
+      let model = Model { (trace, x: Tensor, _: Tensor) in trace.sample("z", from: Normal(x, 1)) }
+      return svi(particles(instances(Target(model))), particles(instances(proposal)))
+    }
+    func loss(_ rate: Tensor, isClosed: Bool) throws -> Tensor {
+      try evaluate(program(rate, isClosed), seed: 1)(instances.mapped(points), particles.mapped(temperatures))
+        .metrics.loss
+    }
+    try expectGradient(at: Tensor(0.7)) { (try loss($0, isClosed: false), []) }
+    let (own, closed) = (try loss(0.7, isClosed: false).scalar, try loss(0.7, isClosed: true).scalar)
+    #expect(abs(own - closed) < 1e-4 * abs(closed))
+  }
+
   /// A compiled step has the bits of the function itself, which `checkedEvery` compares.
   @Test func compiled() throws {
     let step = compile(checkedEvery: 2) { (parameters: [Tensor], key: PRNGKey) in
