@@ -17,7 +17,9 @@ struct EvaluationSettings {
 
   /// Whether what the program computes in one chunk may be replayed on others. Checks look at the numbers of
   /// each chunk while the program runs.
-  var isRecorded: Bool { options.execution == .replayed && !options.checks && !keepsWeightTerms && path == nil }
+  var isRecorded: Bool {
+    options.execution == .replayed && !options.checks && !keepsWeightTerms && path == nil
+  }
 
   /// Runs the program.
   ///

@@ -106,7 +106,9 @@ public final class CompiledTraining<Rule: Optimizer, Data: TensorTree> {
   }
 
   /// The step itself.
-  private func advance(_ state: inout State, _ data: Data, _ key: PRNGKey) throws -> (loss: Tensor, isTaken: Bool) {
+  private func advance(_ state: inout State, _ data: Data, _ key: PRNGKey) throws -> (
+    loss: Tensor, isTaken: Bool
+  ) {
     let result = try valueWithGradient(at: state.parameters, workers: workers) { try loss($0, data, key) }
     let isTaken = try state.optimizer.update(&state.parameters, along: result.gradient)
     return (result.tensor, isTaken)

@@ -52,7 +52,8 @@ extension Tensor {
       guard let gathered = Tensor(undefined: shape) else { return .outOfMemory }
       result = gathered
       coix_op_gather_rows(
-        pointer, rows.pointer, result.pointer, rows.count, self.shape.elementCount, Int32(result.team)).run()
+        pointer, rows.pointer, result.pointer, rows.count, self.shape.elementCount, Int32(result.team)
+      ).run()
     } catch {
       return Tensor(failure: error)
     }

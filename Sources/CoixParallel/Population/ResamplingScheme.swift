@@ -79,7 +79,8 @@ extension ResamplingScheme {
     let positions = try Numbers<Double>(count: sortsPositions ? rows : 0, for: "resampling \(rows) rows")
     let random = try randomNumbers(key: key, count: count, instances: instances).validated()
     let isResampled = coix_op_resample(
-      kernel, logWeights.pointer, random.pointer, sortsPositions ? positions.pointer : nil, index.pointer, particles, instances,
+      kernel, logWeights.pointer, random.pointer, sortsPositions ? positions.pointer : nil, index.pointer,
+      particles, instances,
       count, Int32(population.workers.team)
     ).holds()
     if !isResampled {

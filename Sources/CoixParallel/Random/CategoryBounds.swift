@@ -18,7 +18,8 @@ extension Tensor {
       return .outOfMemory
     }
     coix_op_category_bounds(
-      pointer, sums.pointer, result.pointer, shape.product(0..<shape.rank - 1), count, rowCount).run()
+      pointer, sums.pointer, result.pointer, shape.product(0..<shape.rank - 1), count, rowCount
+    ).run()
     return result
   }
 
@@ -42,7 +43,8 @@ extension Tensor {
       coix_op_categories(
         layers.pointer + at[0], layer.shape.elementCount * layer.rowCount, count, plan.outer.strides[0],
         plan.inner.strides[0], uniform.pointer + at[1], plan.outer.strides[1], plan.inner.strides[1],
-        output.pointer + place, plan.outer.size, plan.inner.size).run()
+        output.pointer + place, plan.outer.size, plan.inner.size
+      ).run()
     }
     return output
   }

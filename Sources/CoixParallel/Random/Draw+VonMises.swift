@@ -31,7 +31,8 @@ extension Draw {
       sign = isInPlate ? select(isOpen, u.sign, sign) : u.sign
       coix_op_von_mises_round(
         kappa.pointer, kappa.elementStride(in: shape), kappa.rowStride, u.pointer, v.pointer, angle.pointer,
-        isOpen.pointer, shape.elementCount, angle.rowCount).run()
+        isOpen.pointer, shape.elementCount, angle.rowCount
+      ).run()
     }
     return sign * angle
   }

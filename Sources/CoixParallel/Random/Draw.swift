@@ -176,7 +176,9 @@ public struct Draw: Sendable {
 
   /// A whole number, uniform in a range, for every element, in row-major order of the shape; JAX's `randint`.
   public func integers(in range: Range<Int32>) -> [Int32] {
-    words(Int32.self) { coix_draw_randint(key.source.words, $0, range.lowerBound, range.upperBound, $1, team) }
+    words(Int32.self) {
+      coix_draw_randint(key.source.words, $0, range.lowerBound, range.upperBound, $1, team)
+    }
   }
 
   /// Writes the numbers of ``integers(in:)`` to `target`, which must have room for all of them. Only for

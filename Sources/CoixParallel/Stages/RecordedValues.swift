@@ -107,7 +107,8 @@ struct RecordedValues {
   }
 
   private func read(by operation: Int) -> ArraySlice<Place> {
-    operations[operation].isUpdate ? places(of: operation) : places(of: operation).dropFirst(writeCounts[operation])
+    operations[operation].isUpdate
+      ? places(of: operation) : places(of: operation).dropFirst(writeCounts[operation])
   }
 
   /// The number of the value at an address; -1 if there is none.

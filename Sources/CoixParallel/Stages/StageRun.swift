@@ -134,7 +134,8 @@ private final class StageRun: @unchecked Sendable {
     chunksPerTask = (chunkCount + Limits.tasks - 1) / Limits.tasks
     taskCount = (chunkCount + chunksPerTask - 1) / chunksPerTask
     recording = ExecutionContext.current?.recording
-    let isRecorded = plan.isRecorded && (chunkCount >= Limits.replayedChunks || recording != nil) && chunkCount > 1
+    let isRecorded =
+      plan.isRecorded && (chunkCount >= Limits.replayedChunks || recording != nil) && chunkCount > 1
     // On the way back the first chunk will not do: it alone passes on the gradient of what is the same for all
     // rows. (As a part of a step, a stage with such gradients is not recorded.)
     forwardPlans = ChunkPlans(recordingFrom: isRecorded ? 0 : nil, allForms: recording != nil)

@@ -80,11 +80,14 @@ package final class StepProgram {
   /// A copy of an input, in memory that only the program has.
   private static func ownCopy(of input: Tensor, _ form: InputForm) throws(CoixError) -> Tensor {
     let copy = try copy(of: input.pointer, Shape(form.count))
-    let whole = form.plate == nil ? copy.viewed(as: form.shape) : copy.viewed(as: Shape(form.rows).appending(form.shape))
+    let whole =
+      form.plate == nil
+      ? copy.viewed(as: form.shape) : copy.viewed(as: Shape(form.rows).appending(form.shape))
     return form.plate.map { whole.mapped(plate: $0) } ?? whole
   }
 
-  private static func copy(of source: UnsafeMutablePointer<Float>, _ shape: Shape) throws(CoixError) -> Tensor {
+  private static func copy(of source: UnsafeMutablePointer<Float>, _ shape: Shape) throws(CoixError) -> Tensor
+  {
     guard let copy = Tensor(undefined: shape) else { throw Storage.lastRefusal }
     copy.write { $0.update(from: source, count: shape.elementCount) }
     return copy
@@ -97,7 +100,8 @@ package final class StepProgram {
     let varying = inputs.map { UnsafeRawPointer($0.pointer) } + keys.map { UnsafeRawPointer($0) }
     let values = RecordedValues(recording, variation: .inputs(varying))
     let addresses = Set(inputs.map(\.pointer))
-    guard values.areComplete, results.allSatisfy({ !$0.isBatched && !$0.isMapped }), results.count >= stateCount,
+    guard values.areComplete, results.allSatisfy({ !$0.isBatched && !$0.isMapped }),
+      results.count >= stateCount,
       // A new state that is another input as it came in would need an order of copies.
       zip(results, inputs).prefix(stateCount).allSatisfy({
         $0.shape == $1.shape && ($0.pointer == $1.pointer || !addresses.contains($0.pointer))
@@ -105,7 +109,9 @@ package final class StepProgram {
     else { return nil }
     let wanted = results.map { values.number(of: $0.pointer) }
     let isLive = values.liveOperations(wanted: wanted)
-    let live = recording.operations.indices.filter { isLive[$0] && (values.varies($0) || recording.operations[$0].isEntry) }
+    let live = recording.operations.indices.filter {
+      isLive[$0] && (values.varies($0) || recording.operations[$0].isEntry)
+    }
     let layout = values.layout(of: isLive.indices.map { isLive[$0] && values.varies($0) }, wanted: wanted)
     let relocatable = values.relocated(live, layout)
     guard let arena = Memory.buffer(bytes: layout.bytes) else { return nil }
@@ -201,7 +207,9 @@ package final class StepProgram {
   /// - Throws: ``CoixError/memory(what:bytes:)``.
   package func results() throws(CoixError) -> [Tensor] {
     var results: [Tensor] = []
-    for output in outputs.dropFirst(stateCount) { results.append(try Self.copy(of: output.pointer, output.shape)) }
+    for output in outputs.dropFirst(stateCount) {
+      results.append(try Self.copy(of: output.pointer, output.shape))
+    }
     return results
   }
 }

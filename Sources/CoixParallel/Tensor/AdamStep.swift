@@ -28,7 +28,8 @@ package struct AdamRates {
     guard let corrections = Tensor(undefined: [3]) else { throw Storage.lastRefusal }
     // Powers of betas in single precision, as in optax: for the first steps, double precision would change the
     // fifth digit.
-    coix_op_adam_corrections(steps.pointer, rate.pointer, Float(beta1), Float(beta2), corrections.pointer).run()
+    coix_op_adam_corrections(steps.pointer, rate.pointer, Float(beta1), Float(beta2), corrections.pointer)
+      .run()
     self.corrections = corrections
     (self.beta1, self.beta2, self.epsilon) = (beta1, beta2, epsilon)
   }

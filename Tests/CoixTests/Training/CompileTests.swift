@@ -42,7 +42,8 @@ import Testing
     let options = try options(2)
     func weights(_ data: Tensor, _ key: PRNGKey) throws -> Tuple<Tensor, Tensor> {
       let metrics = try evaluate(
-        VAE(key: 3).inference(Plate("particle", count: data.mappedOver?.rows ?? 0)), seed: key, options: options)(
+        VAE(key: 3).inference(Plate("particle", count: data.mappedOver?.rows ?? 0)), seed: key,
+        options: options)(
           data
         ).metrics
       return Tuple(metrics.logWeight, try metrics.logZ)
@@ -60,7 +61,8 @@ import Testing
   @Test func operationsOutsideOfPrograms() throws {
     func body(_ x: Tensor, _ key: PRNGKey) throws -> Tensor {
       let (first, second) = key.split()
-      let noise = Draw(key: first, shape: [4, 4]).normal() + Draw(key: second.folded(in: 7), shape: [4]).uniform()
+      let noise =
+        Draw(key: first, shape: [4, 4]).normal() + Draw(key: second.folded(in: 7), shape: [4]).uniform()
       let rows = x.sampledRows(3, key: second)
       return (matmul(rows, noise).softmax(axis: -1) * exp(x[0..<3])).cumulativeSum(axis: 1)
         + Tensor.concatenate([noise[0..<2], noise[2..<3]]).sum(axis: 1, keepingAxes: true)
@@ -97,7 +99,8 @@ import Testing
         trace.observe("y", 1, from: Normal(x, scale))
         return x
       }
-      return try evaluate(resample(plate(model), when: .ess(below: 0.5)), seed: key, options: options)().metrics
+      return try evaluate(resample(plate(model), when: .ess(below: 0.5)), seed: key, options: options)()
+        .metrics
         .ess
     }
     let compiled = compile(evidence)
@@ -163,7 +166,8 @@ import Testing
     for objective in [Objective.elbo, .iwae] {
       let plate = Plate("particle", count: 2_000, chunkRows: 48)
       try expectSameTraining(ChainParameters(), steps: 6, options.workers) { parameters, key in
-        try evaluate(parameters.inference(plate, loss: objective), seed: key, options: options)(chainData).metrics
+        try evaluate(parameters.inference(plate, loss: objective), seed: key, options: options)(chainData)
+          .metrics
           .loss
       }
     }
