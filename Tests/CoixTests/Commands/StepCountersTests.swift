@@ -67,6 +67,59 @@ import Testing
     }
   }
 
+  /// A step that is replayed allocates nothing in regions, and a longer program's no more than a short one's.
+  @Test(.enabled(if: StepCounters.seesAllocations))
+  func replayedStepsAllocateNothing() async {
+    await #expect(processExitsWith: .success) {
+      let options = EvaluationOptions(workers: try Workers(threads: 1), keep: .metrics)
+      func counts(sites: Int) throws -> (all: Double, inRegions: Double) {
+        let training = CompiledTraining(Tensor(0.5), by: Adam(for: Tensor(0.5)), workers: options.workers) {
+          scale, key in
+          let model = Model { trace in
+            for site in 0..<sites { trace.observe("x\(site)", 1, from: Normal(0, exp(scale))) }
+            return trace.sample("z", from: Normal(0, 1))
+          }
+          let guess = Kernel { trace in trace.sample("z", from: Normal(scale, 1)) }
+          let plate = Plate("particle", count: 100)
+          let program = propose(plate(model), plate(guess), loss: .elbo)
+          return try evaluate(program, seed: key, options: options)().metrics.loss
+        }
+        for step in 0..<5 { try training.step(key: step) }
+        var step = 5
+        let counts = try StepCounters().counts(steps: 20) {
+          try training.step(key: step)
+          step += 1
+        }
+        return try (#require(counts.allocationsPerStep), #require(counts.regionAllocationsPerStep))
+      }
+      let (few, many) = (try counts(sites: 1), try counts(sites: 50))
+      #expect(few.inRegions == 0 && many.inRegions == 0)
+      #expect(few.all <= 12 && abs(many.all - few.all) <= 1, "\(few.all), \(many.all)")
+    }
+  }
+
+  /// A chunk that is replayed allocates nothing: a thousand chunks more take no more than a few allocations more.
+  @Test(.enabled(if: StepCounters.seesAllocations))
+  func replayedChunksAllocateNothing() async {
+    await #expect(processExitsWith: .success) {
+      let options = EvaluationOptions(workers: try Workers(threads: 1), keep: .metrics)
+      func inRegions(chunks: Int) throws -> Double {
+        let plate = Plate("particle", count: 16 * chunks, chunkRows: 16)
+        let program = Kernel { trace in
+          let z = trace.sample("z", from: Normal(0, 1))
+          return trace.sample("y", from: Normal(tanh(z), exp(z / 4)))
+        }
+        for seed in 0..<5 { _ = try evaluate(plate(program), seed: seed, options: options)() }
+        return try #require(
+          StepCounters().counts(steps: 10) { _ = try evaluate(plate(program), seed: 0, options: options)() }
+            .regionAllocationsPerStep)
+      }
+      let (few, many) = (try inRegions(chunks: 100), try inRegions(chunks: 1_100))
+      // Without optimisation, Swift puts a closure of each chunk on the heap.
+      #expect(many - few < (_isDebugAssertConfiguration() ? 1_050 : 50), "\(few), \(many)")
+    }
+  }
+
   /// What the system gives and refuses stays what it is.
   @Test func leavesAllocationsAsTheyAre() {
     var buffer: UnsafeMutableRawPointer?
