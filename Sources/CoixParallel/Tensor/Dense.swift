@@ -67,13 +67,13 @@ package func denseAlongFirstAxis(
   return tape.record(
     y,
     .three(nodes.0, nodes.1, nodes.2) { gradient, isWanted in
-      let scratch = activation == .identity ? nil : Tensor(undefined: y.shape, like: x)
+      let scratch = activation == .identity ? nil : Tensor(undefined: output.shape, like: x)
       if activation != .identity && scratch == nil { return (nil, nil, nil) }
       let dx = isWanted.0 ? Tensor(undefined: x.shape, like: x) : nil
       let dkernel = isWanted.1 ? Tensor(undefined: kernel.shape) : nil
       let dbias = isWanted.2 ? Tensor(undefined: Shape(outputs)) : nil
       LayerGradients(
-        x: x.pointer, kernel: kernel.pointer, y: y.pointer, gradient: gradient.pointer,
+        x: x.pointer, kernel: kernel.pointer, y: output.pointer, gradient: gradient.pointer,
         scratch: scratch?.pointer, dx: dx?.pointer, dkernel: dkernel?.pointer, dbias: dbias?.pointer,
         inputs: inputs, outputs: outputs, rows: rows, activation: activation.code, team: Int32(x.layerTeam)
       ).fill()

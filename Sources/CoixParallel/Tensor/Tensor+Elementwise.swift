@@ -7,7 +7,7 @@ extension Tensor {
     let x = self
     guard let y = Tensor(undefined: shape, like: self) else { return .outOfMemory }
     coix_op_unary(operation, pointer, y.pointer, bufferCount, Int32(team)).run()
-    return y.recorded(from: self, withOutput: { y in { ElementwiseSlope(operation, x, y)($0) } })
+    return y.recorded(from: self, withOutput: { ElementwiseSlope(operation, x, $0).callAsFunction })
   }
 
   /// Each element's negative.
