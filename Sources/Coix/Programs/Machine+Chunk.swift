@@ -48,8 +48,12 @@ extension Machine {
     var places: [MergedChunk.Place] = []
     exports.reserveCapacity(8)
     places.reserveCapacity(16)
+    var kept: [Tensor] = []
     func place(_ tensor: Tensor) -> MergedChunk.Place {
-      guard tensor.leavesChunk(context) else { return .kept(tensor) }
+      guard tensor.leavesChunk(context) else {
+        kept.append(tensor)
+        return .kept(tensor)
+      }
       // Data that the program only hands on need not be merged: the whole-plate tensor that it came from is
       // there.
       if let mapped = mapped(tensor) { return .kept(mapped) }
@@ -69,7 +73,7 @@ extension Machine {
       }
     }
     return ChunkOutcome(
-      exports: exports, signature: signature, payload: MergedChunk(machine: self, places: places))
+      exports: exports, signature: signature, payload: MergedChunk(machine: self, places: places), kept: kept)
   }
 
   /// At the end of the last stage: completes the weight, and lets go of the parts of the result that nobody

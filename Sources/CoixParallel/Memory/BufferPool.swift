@@ -106,6 +106,10 @@ final class BufferPool: @unchecked Sendable {
   /// Gives a buffer back.
   static func release(_ pointer: UnsafeMutablePointer<Float>, capacity: Int) {
     let isGiven = ExecutionContext.withCurrent { context in
+      if let recording = context?.recording {
+        recording.keepReleased(pointer)
+        return true
+      }
       guard let pool = context?.pool else { return false }
       pool.give(pointer, capacity: capacity)
       return true

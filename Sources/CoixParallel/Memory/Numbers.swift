@@ -33,7 +33,10 @@ package final class Numbers<Element: BitwiseCopyable & Sendable>: @unchecked Sen
     write { $0.update(repeating: number, count: count) }
   }
 
-  deinit { free(pointer) }
+  deinit {
+    let recording = ExecutionContext.current?.recording
+    if let recording { recording.keepReleased(pointer) } else { free(pointer) }
+  }
 
   /// Writes numbers that nobody else has yet, by Swift code rather than an operation. To what records the step
   /// they are constants.

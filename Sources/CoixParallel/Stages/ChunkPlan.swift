@@ -63,11 +63,18 @@ final class ChunkPlan: @unchecked Sendable {
 
   /// A plan from the recording of a chunk; nil if the recording does not say all that was computed.
   ///
-  /// - Parameter gradients: the gradients of the parent's uniform tensors that the chunk computed.
-  init?(_ recording: Recording, of rows: ChunkRows, gradients: [(parentNode: Int32, tensor: Tensor)]) {
+  /// - Parameters:
+  ///   - gradients: the gradients of the parent's uniform tensors that the chunk computed.
+  ///   - kept: tensors that are the same for all rows, to be computed again with what is the same for all chunks.
+  init?(
+    _ recording: Recording, of rows: ChunkRows, gradients: [(parentNode: Int32, tensor: Tensor)],
+    keeping kept: [Tensor] = []
+  ) {
     let values = RecordedValues(recording, variation: .rows)
     guard values.areComplete else { return nil }
-    let wanted = gradients.map { values.number(of: $0.tensor.pointer) }
+    let keptValues = kept.map { values.number(of: $0.pointer) }
+    guard !keptValues.contains(where: { $0 >= 0 && values.isVarying($0) }) else { return nil }
+    let wanted: [Int] = gradients.map { values.number(of: $0.tensor.pointer) } + keptValues
     let isLive = values.liveOperations(wanted: wanted)
     let live = recording.operations.indices.filter { isLive[$0] }
     let varying = live.filter(values.varies)

@@ -4,7 +4,10 @@ import Synchronization
 final class ChunkPlans: Sendable {
   /// The first chunk that may be recorded; nil if none may.
   private let first: Int?
-  /// Whether the first chunk of every form is recorded, or that chunk alone.
+  /// The rows of the stage's first chunk. Where it may be recorded, no other chunk of its form is: what it hands
+  /// on must be what is recorded.
+  private let firstRows: ChunkRows
+  /// Whether a chunk of every form is recorded, or that first one alone.
   private let allForms: Bool
 
   private struct State {
@@ -14,9 +17,10 @@ final class ChunkPlans: Sendable {
 
   private let state = Mutex(State())
 
-  init(recordingFrom first: Int?, allForms: Bool) {
+  init(recordingFrom first: Int?, allForms: Bool, firstRows: ChunkRows) {
     self.first = first
     self.allForms = allForms
+    self.firstRows = firstRows
   }
 
   /// Whether a chunk may be the one that is recorded.
@@ -24,7 +28,7 @@ final class ChunkPlans: Sendable {
 
   /// Whether a chunk is to be recorded: true for one chunk of each form.
   func claims(_ chunk: Int, _ rows: ChunkRows) -> Bool {
-    guard mayClaim(chunk) else { return false }
+    guard mayClaim(chunk), first != 0 || chunk == 0 || !rows.hasForm(of: firstRows) else { return false }
     return state.withLock { state in
       guard !state.claimed.contains(where: rows.hasForm(of:)) else { return false }
       state.claimed.append(rows)

@@ -144,6 +144,9 @@ struct RecordedValues {
     }
   }
 
+  /// Whether a value is another one each time.
+  func isVarying(_ value: Int) -> Bool { valueVaries[value] }
+
   /// Whether an operation computes something else each time.
   func varies(_ operation: Int) -> Bool { operationVaries[operation] }
 

@@ -31,10 +31,13 @@ final class Recording {
   private(set) var readings: [UnsafeRawPointer] = []
   /// What owns memory that the operations read and that was made before.
   private(set) var owners: [AnyObject] = []
+  private var released: [UnsafeMutableRawPointer] = []
   /// Whether something was computed that neither operations nor calls say.
   private(set) var isRefused = false
   /// The recording of the step that a recorded chunk is a part of.
   private let parent: Recording?
+
+  deinit { for address in released { free(address) } }
 
   init(parent: Recording? = nil) {
     self.parent = parent
@@ -52,6 +55,12 @@ final class Recording {
   func keep(_ address: UnsafeMutableRawPointer, bytes: Int, _ owner: AnyObject) {
     buffers.append(Buffer(address: address, bytes: bytes, owner: owner))
   }
+
+  /// Whether a buffer that starts at an address is kept.
+  func hasBuffer(at address: UnsafeMutableRawPointer) -> Bool { buffers.contains { $0.address == address } }
+
+  /// Keeps memory that somebody has released: if it were used again, one address would stand for two values.
+  func keepReleased(_ address: UnsafeMutableRawPointer) { released.append(address) }
 
   /// Keeps what owns memory that an operation reads.
   func keep(owner: AnyObject) { owners.append(owner) }

@@ -67,11 +67,14 @@ package struct ChunkOutcome {
   package var signature: [SiteName]
   /// Anything else that the chunk hands on. Only the first chunk's payload is kept.
   package var payload: any Sendable
+  /// The tensors that the payload hands on as they are: they are the same for all rows.
+  package var kept: [Tensor]
 
-  package init(exports: [Export], signature: [SiteName], payload: any Sendable) {
+  package init(exports: [Export], signature: [SiteName], payload: any Sendable, kept: [Tensor] = []) {
     self.exports = exports
     self.signature = signature
     self.payload = payload
+    self.kept = kept
   }
 }
 

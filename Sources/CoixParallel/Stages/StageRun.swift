@@ -84,8 +84,8 @@ private final class StageRun: @unchecked Sendable {
     /// Whether the tensor is the same for all rows, taken from one chunk, through which alone its gradient goes
     /// back.
     var passesOnUniform: Bool { isTracked && isUniform && !isSum }
-    /// Over the plate's rows, or uniform; nil for a sum.
-    let tensor: Tensor?
+    /// What all chunks write to, over the plate's rows; nil for a sum, and for what is the same for all rows.
+    let rows: Tensor?
   }
 
   private struct Merged {
@@ -107,6 +107,10 @@ private final class StageRun: @unchecked Sendable {
   private let merged = Mutex<Merged?>(nil)
   /// The first chunk's payload.
   private let payload = Mutex<(any Sendable)?>(nil)
+  /// The tensors that the first chunk hands on as they are, exported or with its payload.
+  private let kept = Mutex<[Tensor]>([])
+  /// [export]: the first chunk's, for those that are the same for all rows.
+  private let uniform = Mutex<[Tensor?]>([])
   /// [chunk]: the tapes that are kept.
   private let records: Table<Record?>?
   private let keptFloats = Atomic<Int>(0)
@@ -138,9 +142,12 @@ private final class StageRun: @unchecked Sendable {
       plan.isRecorded && (chunkCount >= Limits.replayedChunks || recording != nil) && chunkCount > 1
     // On the way back the first chunk will not do: it alone passes on the gradient of what is the same for all
     // rows. (As a part of a step, a stage with such gradients is not recorded.)
-    forwardPlans = ChunkPlans(recordingFrom: isRecorded ? 0 : nil, allForms: recording != nil)
+    let firstRows = grid?[0] ?? .none
+    forwardPlans = ChunkPlans(
+      recordingFrom: isRecorded ? 0 : nil, allForms: recording != nil, firstRows: firstRows)
     backwardPlans = ChunkPlans(
-      recordingFrom: !isRecorded ? nil : recording == nil ? 1 : 0, allForms: recording != nil)
+      recordingFrom: !isRecorded ? nil : recording == nil ? 1 : 0, allForms: recording != nil,
+      firstRows: firstRows)
     let (chunks, tasks) = (chunkCount, taskCount)
     let keepsTapes = parent != nil && !plan.isHot
     records = keepsTapes ? try Table(count: chunks, for: "a plate cut into \(chunks) chunks") { nil } : nil
@@ -196,9 +203,12 @@ private final class StageRun: @unchecked Sendable {
 
   /// Makes a plan of what a chunk has computed, with the gradients on its tape. Until then, other workers run
   /// the body on their chunks.
-  private func publish(_ made: Recording?, of chunk: Int, to plans: ChunkPlans, _ tape: Tape?) {
+  private func publish(
+    _ made: Recording?, of chunk: Int, to plans: ChunkPlans, _ tape: Tape?, keeping kept: [Tensor] = []
+  ) {
     guard let made else { return }
-    plans.add(ChunkPlan(made, of: rows(of: chunk), gradients: tape?.uniformGradients ?? []))
+    plans.add(
+      ChunkPlan(made, of: rows(of: chunk), gradients: tape?.uniformGradients ?? [], keeping: kept))
   }
 
   /// Notes, in the step's recording, that the operations from here on run on the stage's only chunk.
@@ -248,7 +258,8 @@ private final class StageRun: @unchecked Sendable {
       if context.hasOutgrown { throw ChunkOutgrown() }
       try context.throwFailure()
       try merge(outcome, chunk: chunk, context)
-      guard let tape else { return publish(made, of: chunk, to: forwardPlans, nil) }
+      let kept = chunk == 0 ? self.kept.withLock { $0 } : []
+      guard let tape else { return publish(made, of: chunk, to: forwardPlans, nil, keeping: kept) }
       if plan.isHot {
         for case .sum(let loss, true) in outcome.exports where loss.node >= 0 {
           tape.add(context.seed(from: Tensor(1), like: tape.form(of: loss.node)), to: loss.node)
@@ -262,7 +273,7 @@ private final class StageRun: @unchecked Sendable {
       {
         records?[chunk] = Record(tape: tape, exports: outcome.exports, scope: context.scope)
       }
-      publish(made, of: chunk, to: forwardPlans, plan.isHot ? tape : nil)
+      publish(made, of: chunk, to: forwardPlans, plan.isHot ? tape : nil, keeping: kept)
     }
     guard let merged = merged.withLock({ $0 }), let payload = payload.withLock({ $0.take() }) else {
       throw CoixError.illFormedProgram("a stage ran without any chunk")
@@ -273,7 +284,12 @@ private final class StageRun: @unchecked Sendable {
 
   /// Stores a chunk's exports at their rows, and its sums.
   private func merge(_ outcome: ChunkOutcome, chunk: Int, _ context: ExecutionContext) throws {
-    if chunk == 0 { payload.withLock { $0 = outcome.payload } }
+    if chunk == 0 {
+      payload.withLock { $0 = outcome.payload }
+      let uniform = outcome.exports.map { $0.isSum || $0.tensor.isBatched ? nil : $0.tensor.detached }
+      self.uniform.withLock { $0 = uniform }
+      if recording != nil { kept.withLock { $0 = outcome.kept + uniform.compactMap { $0 } } }
+    }
     // A tensor that was leaked from another chunk has other rows. No operation of this chunk need have
     // noticed it yet.
     for export in outcome.exports { _ = try (export.tensor.refusal("output") ?? export.tensor).validated() }
@@ -310,7 +326,7 @@ private final class StageRun: @unchecked Sendable {
           tensor.pointer, tensor.isBatched ? 0 : 1, merged.sums.pointer, merged.sumCount, nextSum
         ).run()
         nextSum += 1
-      } else if let target = destination.tensor, tensor.isBatched {
+      } else if let target = destination.rows {
         context.store(tensor, into: target.pointer)
       }
     }
@@ -331,27 +347,23 @@ private final class StageRun: @unchecked Sendable {
   private func destination(for export: ChunkOutcome.Export) throws -> Destination {
     let tensor = export.tensor
     var merged: Tensor?
-    if !export.isSum {
-      if tensor.isBatched, let rows = plan.rows?.count {
-        let (count, overflow) = rows.multipliedReportingOverflow(by: tensor.shape.elementCount)
-        let capacity = overflow ? Int.max : max(BufferPool.roundedCapacity(min(count, Int.max / 2)), 1)
-        let shape = Shape(rows).appending(tensor.shape)
-        guard shape.isValid else {
-          throw CoixError.shape(
-            operation: "merge", shapes: [tensor.shape], reason: "\(rows) rows of this shape are too many")
-        }
-        merged = Tensor(
-          storage: Storage(
-            adopting: try BufferPool.allocateChecked(capacity, for: "a site's values on the whole plate"),
-            capacity: capacity),
-          shape: shape)
-      } else {
-        merged = tensor.detached
+    if !export.isSum, tensor.isBatched, let rows = plan.rows?.count {
+      let (count, overflow) = rows.multipliedReportingOverflow(by: tensor.shape.elementCount)
+      let capacity = overflow ? Int.max : max(BufferPool.roundedCapacity(min(count, Int.max / 2)), 1)
+      let shape = Shape(rows).appending(tensor.shape)
+      guard shape.isValid else {
+        throw CoixError.shape(
+          operation: "merge", shapes: [tensor.shape], reason: "\(rows) rows of this shape are too many")
       }
+      merged = Tensor(
+        storage: Storage(
+          adopting: try BufferPool.allocateChecked(capacity, for: "a site's values on the whole plate"),
+          capacity: capacity),
+        shape: shape)
     }
     return Destination(
       shape: tensor.shape, isUniform: !tensor.isBatched, isSum: export.isSum,
-      isLoss: export.isLoss, isTracked: tensor.node >= 0, tensor: merged)
+      isLoss: export.isLoss, isTracked: tensor.node >= 0, rows: merged)
   }
 
   /// Notes the stage's chunks in the step's recording.
@@ -360,7 +372,11 @@ private final class StageRun: @unchecked Sendable {
     if !plan.isRecorded { recording.refuse() }
     for address in forwardPlans.decisions { recording.noteReading(address) }
     var writes: [UnsafeMutableRawPointer] = []
-    for tensor in merged.destinations.compactMap(\.tensor) {
+    for tensor in merged.destinations.compactMap(\.rows) {
+      recording.keep(tensor.storage)
+      writes.append(tensor.pointer)
+    }
+    for tensor in kept.withLock({ $0 }) where !tensor.isPoisoned && !recording.hasBuffer(at: tensor.pointer) {
       recording.keep(tensor.storage)
       writes.append(tensor.pointer)
     }
@@ -380,8 +396,9 @@ private final class StageRun: @unchecked Sendable {
   private func tracked(_ merged: Merged) -> [Tensor] {
     let destinations = merged.destinations
     var position = 0
-    let tensors = destinations.map { destination -> Tensor in
-      if let tensor = destination.tensor { return tensor }
+    let uniform = uniform.withLock { $0 }
+    let tensors = zip(destinations, uniform).map { destination, uniform -> Tensor in
+      if let tensor = destination.rows ?? uniform { return tensor }
       guard let total = Tensor(undefined: .scalar) else { return .outOfMemory }
       coix_op_sum_chunks(merged.sums.pointer, total.pointer, chunkCount, merged.sumCount, position).run()
       position += 1
