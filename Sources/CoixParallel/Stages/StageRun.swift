@@ -376,14 +376,19 @@ private final class StageRun: @unchecked Sendable {
       recording.keep(tensor.storage)
       writes.append(tensor.pointer)
     }
+    // A constant that the first chunk has made, such as a static property, others may read, too.
+    var own: [Range<UnsafeRawPointer>] = []
     for tensor in kept.withLock({ $0 }) where !tensor.isPoisoned && !recording.hasBuffer(at: tensor.pointer) {
       recording.keep(tensor.storage)
       writes.append(tensor.pointer)
+      own.append(
+        UnsafeRawPointer(tensor.pointer)..<UnsafeRawPointer(tensor.pointer + tensor.storage.capacity))
     }
+    let reads = forwardPlans.readings.filter { address in !own.contains { $0.contains(address) } }
     recording.keep(merged.sums.pointer, bytes: merged.sums.count * MemoryLayout<Double>.stride, merged.sums)
     writes.append(merged.sums.pointer)
     recording.append(
-      Recording.Call(reads: forwardPlans.readings, writes: writes) { [self] in
+      Recording.Call(reads: reads, writes: writes) { [self] in
         if plan.isHot { hotSums = try makeSums() }
         return try replayAll(forwardPlans, hotSums)
       })
