@@ -57,6 +57,33 @@ import Testing
     #expect(compiled.runCount == 3)
   }
 
+  /// What is the same for all rows leaves a chunk as it is: computed from arguments it is computed again, and
+  /// constants, also those that are made once for all programs, stay.
+  @Test(arguments: [1, 3], [100, 9_000])
+  func whatIsTheSameForAllRows(_ threads: Int, _ rows: Int) throws {
+    enum Shared { static let location = Tensor.zeros([2]) + 0.5 }
+    let options = EvaluationOptions(workers: try Workers(threads: threads))
+    let plate = Plate("particle", count: rows)
+    func run(_ scale: Tensor, _ key: PRNGKey) throws -> Tuple<Tensor, Tensor, Tensor> {
+      let first = Kernel { trace in
+        let x = trace.sample("x", from: Normal(Shared.location, exp(scale)).event(1))
+        return (x, exp(scale) * 2, Tensor(3))
+      }
+      let second = Kernel { (trace, x: Tensor, doubled: Tensor, three: Tensor) in
+        (trace.sample("y", from: Normal(x, doubled).event(1)), doubled * three, x)
+      }
+      let program = compose(plate(second), resample(plate(first)), suffix: false)
+      let output = try evaluate(program, seed: key, options: options)().output.values
+      return Tuple(output.0, output.1, output.2)
+    }
+    let compiled = compile(workers: options.workers, run)
+    for (seed, scale) in [0.1, -0.4, 0.3].enumerated() {
+      let own = try run(Tensor(Float(scale)), PRNGKey(seed: seed))
+      #expect(bits(own) == bits(try compiled(Tensor(Float(scale)), key: seed)))
+    }
+    #expect(compiled.runCount == 1)
+  }
+
   /// Operations outside of programs: arithmetic, reductions, draws, indices.
   @Test func operationsOutsideOfPrograms() throws {
     func body(_ x: Tensor, _ key: PRNGKey) throws -> Tensor {
