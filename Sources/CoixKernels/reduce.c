@@ -13,6 +13,7 @@ typedef struct {
   void (*reduce_columns)(coix_reduction op, const float *x, float *out, size_t n, size_t inner, size_t start, size_t end);
   void (*softmax_columns)(const float *x, float *y, size_t n, size_t inner, int logarithmic, size_t start, size_t end);
   void (*running_sums)(const float *x, float *y, size_t n, size_t inner, int backward);
+  void (*argmax)(const float *x, float *out, size_t n, size_t inner);
 } reduce_table;
 
 #define COIX_TEMPLATE "Copies/reduce_copy.h"
@@ -168,17 +169,7 @@ void coix_softmax(const float *x, float *y, size_t outer, size_t n, size_t inner
 }
 
 void coix_argmax(const float *x, float *out, size_t outer, size_t n, size_t inner) {
-  for (size_t o = 0; o < outer; o++) {
-    const float *row = x + o * n * inner;
-    for (size_t i = 0; i < inner; i++) {
-      size_t best = 0;
-      for (size_t k = 1; k < n; k++) {
-        float candidate = row[k * inner + i], leader = row[best * inner + i];
-        if (candidate > leader || (isnan(candidate) && !isnan(leader))) best = k;
-      }
-      out[o * inner + i] = (float)best;
-    }
-  }
+  for (size_t o = 0; o < outer; o++) kernels->argmax(x + o * n * inner, out + o * inner, n, inner);
 }
 
 void coix_cumsum(const float *x, float *y, size_t outer, size_t n, size_t inner, int backward) {

@@ -102,6 +102,26 @@ import Testing
     #expect(softmax == [0, 0.5, 0.5])
   }
 
+  /// As a plain loop has it, for columns that fill vectors and some that don't, with ties and NaNs.
+  @Test(arguments: [1, 5, 16, 37], [1, 2, 9])
+  func argmaxOfColumns(_ inner: Int, _ n: Int) {
+    var random = SplitMix(seed: 71)
+    let outer = 3
+    let x = (0..<outer * n * inner).map { _ -> Float in
+      Int.random(in: 0..<8, using: &random) == 0 ? .nan : Float(Int.random(in: -2..<3, using: &random))
+    }
+    let expected = (0..<outer * inner).map { column -> Float in
+      let (o, i) = column.quotientAndRemainder(dividingBy: inner)
+      var best = 0
+      for k in 1..<max(n, 1) {
+        let (candidate, leader) = (x[(o * n + k) * inner + i], x[(o * n + best) * inner + i])
+        if candidate > leader || (candidate.isNaN && !leader.isNaN) { best = k }
+      }
+      return Float(best)
+    }
+    #expect(output(outer * inner) { coix_argmax(x, $0, outer, n, inner) } == expected)
+  }
+
   @Test func argmaxTakesTheFirst() {
     // Three columns of four: a tie, a NaN, ascending.
     let x: [Float] = [1, 5, 0, 3, .nan, 1, 3, 9, 2, 0, .nan, 3]

@@ -197,7 +197,25 @@ static void COPY(running_sums)(const float *x, float *y, size_t n, size_t inner,
   if (i < inner) COPY(running_strip)(x + i, y + i, n, inner, backward, inner - i);
 }
 
+/// The first largest of up to sixteen columns; NaN counts as largest.
+INLINE void COPY(argmax_strip)(const float *x, float *out, size_t n, size_t inner, size_t lanes) {
+  v16 best = lanes == 16 ? v_load(x) : v_load_part(x, lanes), at = (v16)(0.0f);
+  for (size_t k = 1; k < n; k++) {
+    const v16 candidate = lanes == 16 ? v_load(x + k * inner) : v_load_part(x + k * inner, lanes);
+    const v16i leads = (candidate > best) | ((candidate != candidate) & (best == best));
+    best = leads ? candidate : best;
+    at = leads ? (v16)((float)k) : at;
+  }
+  COPY(put)(out, at, lanes);
+}
+
+static void COPY(argmax)(const float *x, float *out, size_t n, size_t inner) {
+  size_t i = 0;
+  for (; i + 16 <= inner; i += 16) COPY(argmax_strip)(x + i, out + i, n, inner, 16);
+  if (i < inner) COPY(argmax_strip)(x + i, out + i, n, inner, inner - i);
+}
+
 static const reduce_table COPY(table) = {
     COPY(sum), COPY(max), COPY(min), COPY(sum_exp), COPY(softmax), COPY(reduce_columns), COPY(softmax_columns),
-    COPY(running_sums),
+    COPY(running_sums), COPY(argmax),
 };
