@@ -86,6 +86,7 @@ public final class CompiledTraining<Rule: Optimizer, Data: TensorTree> {
     try Task.checkCancellation()
     let key = key.prngKey
     stepCount += 1
+    if CompilationContext.refuseWithin() { return try runEagerly(data, key) }
     guard let program, program.fitsBehindState(data.flattened) else { return try record(data, key) }
     let isChecked = checkedEvery.map(stepCount.isMultiple) ?? false
     let before = isChecked ? try currentState() : nil
@@ -117,10 +118,13 @@ public final class CompiledTraining<Rule: Optimizer, Data: TensorTree> {
   /// A step that does not go the recorded way: one that is skipped, for example.
   private func runEagerly(_ data: Data, _ key: PRNGKey) throws -> Float {
     var current = try currentState()
+    // An optimiser counts the steps that it skips, also the one at which it gives up.
+    defer {
+      state = current
+      failedInARow += 1
+      if failedInARow < Self.patience { program?.setState(current.flattened) } else { program = nil }
+    }
     let (value, _) = try advance(&current, data, key)
-    state = current
-    failedInARow += 1
-    if failedInARow < Self.patience { program?.setState(current.flattened) } else { program = nil }
     return value.scalar
   }
 
@@ -140,7 +144,8 @@ public final class CompiledTraining<Rule: Optimizer, Data: TensorTree> {
       return next.flattened + [value]
     }
     state = try next.replacingTensors(by: results)
-    if isTaken, let made {
+    // An optimiser may make its state at its first step.
+    if isTaken, let made, results.count == states.count + 1 {
       made.setState(results)
       program = made
     }

@@ -5,8 +5,9 @@ public final class CompiledFunction<Input: TensorTree, Output: TensorTree> {
   private let body: (Input, PRNGKey) throws -> Output
   private let workers: Workers
   private let checkedEvery: Int?
-  /// What has been recorded, each with the form of its results. The last one that was used comes first.
-  private var recorded: [(program: StepProgram, form: Output)] = []
+  /// What has been recorded, each with the names of its input's tensors and the form of its results. The last one
+  /// that was used comes first.
+  private var recorded: [(program: StepProgram, names: [String], form: Output)] = []
   private static var mostRecorded: Int { 8 }
   private var callCount = 0
   /// How often the function itself has run: for recordings, for checks, and where no recording holds.
@@ -24,9 +25,14 @@ public final class CompiledFunction<Input: TensorTree, Output: TensorTree> {
   ///   ``CoixError/illFormedProgram(_:)`` if a check finds that a recording does not give the function's numbers.
   public func callAsFunction(_ input: Input, key: some RandomSeed) throws -> Output {
     try Task.checkCancellation()
-    let (inputs, key) = (input.flattened, key.prngKey)
+    // Within another recording or a gradient, the function is a part of that.
+    guard ExecutionContext.current == nil else {
+      runCount += 1
+      return try body(input, key.prngKey)
+    }
+    let (inputs, names, key) = (input.flattened, input.namedTensors.map(\.name), key.prngKey)
     callCount += 1
-    if let index = recorded.firstIndex(where: { $0.program.fits(inputs) }) {
+    if let index = recorded.firstIndex(where: { $0.names == names && $0.program.fits(inputs) }) {
       let found = recorded[index]
       if index > 0 { recorded.swapAt(0, index) }
       if try found.program.run(inputs, keys: [key]) {
@@ -46,7 +52,7 @@ public final class CompiledFunction<Input: TensorTree, Output: TensorTree> {
     }
     guard let form else { throw CoixError.illFormedProgram("compile: the function was not called") }
     if let program {
-      recorded.insert((program, try form.mapTensors(\.detached)), at: 0)
+      recorded.insert((program, names, try form.mapTensors(\.detached)), at: 0)
       if recorded.count > Self.mostRecorded { recorded.removeLast() }
     }
     return try form.replacingTensors(by: results)
@@ -80,8 +86,9 @@ package func requireSameBits(_ replayed: [(name: String, tensor: Tensor)], _ own
 /// ```
 ///
 /// All that happens within is recorded: keys, evaluations with their stages and barriers, gradients, an
-/// optimiser's update. The arguments' numbers and the key may be others at each call; everything else that the
-/// function captures is a constant. A call with other shapes records anew. Where a recording cannot hold, the
+/// optimiser's update. The arguments' numbers and the key may be others at each call; everything else is a constant:
+/// what the function captures, and what of its input is no tensor, such as a number of layers. A call with other
+/// shapes records anew. Where a recording cannot hold, the
 /// function itself runs, each time: if it reads a tensor's numbers, to decide by them, if a resampling depends on
 /// the effective sample size, or if a gradient is infinite.
 ///

@@ -235,7 +235,9 @@ final class Tape {
       return
     }
     if sum.storage.isPlain, isKnownUniquelyReferenced(&sum.storage) {
-      coix_op_accumulate(sum.pointer, gradient.pointer, sum.bufferCount, Int32(sum.team)).run()
+      withExtendedLifetime(gradient) {
+        coix_op_accumulate(sum.pointer, gradient.pointer, sum.bufferCount, Int32(sum.team)).run()
+      }
     } else {
       sum = sum + gradient
     }

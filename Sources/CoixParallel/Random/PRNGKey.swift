@@ -5,16 +5,16 @@ import CoixKernels
 /// own numbers.
 public struct PRNGKey: Hashable, Sendable {
   /// The key's upper word.
-  public let word0: UInt32
+  public var word0: UInt32 { read.word0 }
   /// The key's lower word.
-  public let word1: UInt32
+  public var word1: UInt32 { read.word1 }
+  private let words: coix_key
   /// Where a recording keeps the key, if it is another one each time that the recording is replayed.
   private let place: Recording.KeyPlace
 
   /// A key from its two words.
   public init(word0: UInt32, word1: UInt32) {
-    self.word0 = word0
-    self.word1 = word1
+    words = coix_key(word0: word0, word1: word1)
     place = .none
   }
 
@@ -22,13 +22,13 @@ public struct PRNGKey: Hashable, Sendable {
   public init(seed: some RandomSeed) { self = seed.prngKey }
 
   private init(_ key: coix_key, place: Recording.KeyPlace) {
-    (word0, word1) = (key.word0, key.word1)
+    words = key
     self.place = place
   }
 
   /// The key for operations: its words, and where a recording keeps it.
   var source: coix_key_source {
-    var source = coix_key_source(words: coix_key(word0: word0, word1: word1), source: nil)
+    var source = coix_key_source(words: words, source: nil)
     if !place.isNone { source.source = UnsafePointer(address) }
     return source
   }
@@ -42,15 +42,21 @@ public struct PRNGKey: Hashable, Sendable {
   private func block(_ counter: UInt64) -> PRNGKey {
     guard address != nil,
       let new = ExecutionContext.withCurrent({ $0?.step?.derivedKey(of: place, counter) })
-    else { return PRNGKey(coix_threefry(coix_key(word0: word0, word1: word1), counter), place: .none) }
+    else { return PRNGKey(coix_threefry(words, counter), place: .none) }
     return PRNGKey(new.key, place: new.place)
   }
 
   /// The same key as an input of the recording that is on: another one each time.
   func asInput(of recording: Recording) -> (key: PRNGKey, address: UnsafeMutablePointer<coix_key>)? {
     guard let new = recording.makeKey() else { return nil }
-    new.address.pointee = coix_key(word0: word0, word1: word1)
+    new.address.pointee = words
     return (PRNGKey(new.address.pointee, place: new.place), new.address)
+  }
+
+  /// The words, as Swift code reads them: a recording must not be replayed with another key then.
+  private var read: coix_key {
+    if let address { ExecutionContext.current?.recording?.noteReading(address) }
+    return words
   }
 
   public static func == (a: PRNGKey, b: PRNGKey) -> Bool { a.word0 == b.word0 && a.word1 == b.word1 }

@@ -37,7 +37,8 @@ final class ChunkPlan: @unchecked Sendable {
   /// The addresses that the operations read beyond what the recording made: those that a step's own recording
   /// must know of.
   let readings: [UnsafeRawPointer]
-  /// The addresses of this kind that Swift code has read, and may have decided by.
+  /// The addresses of this kind that Swift code has read, or what it has read was computed from. It may have
+  /// decided by them.
   let decisions: [UnsafeRawPointer]
 
   /// The operations with the pointers of one arena.
@@ -88,8 +89,12 @@ final class ChunkPlan: @unchecked Sendable {
         parentNode: gradient.parentNode, shape: gradient.tensor.shape,
         position: offset.map { .arena(offset: $0) } ?? .fixed(gradient.tensor.pointer))
     }
-    owners = recording.owners + values.owners(of: isLive, layout, wanted: wanted)
-    decisions = recording.readings.filter { values.number(of: $0) < 0 }
+    owners =
+      recording.owners + values.foreign(recording.operands)
+      + values.owners(of: isLive, layout, wanted: wanted)
+    decisions =
+      recording.readings.filter { values.number(of: $0) < 0 }
+      + values.sources(of: recording.readings.map(values.number).filter { $0 >= 0 })
     readings = live.flatMap { index in
       let operation = recording.operations[index]
       return operation.withPointers { pointers in

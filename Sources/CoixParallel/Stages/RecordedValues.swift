@@ -248,6 +248,29 @@ struct RecordedValues {
     return isLive
   }
 
+  /// The memory from before the recording that some values were computed from.
+  func sources(of values: [Int]) -> [UnsafeRawPointer] {
+    var isNeeded = Array(repeating: false, count: buffers.count)
+    for value in values { isNeeded[value] = true }
+    var sources: [UnsafeRawPointer] = []
+    for index in operations.indices.reversed()
+    where written(by: index).contains(where: { $0.value >= 0 && isNeeded[$0.value] }) {
+      for place in read(by: index) where place.value >= 0 { isNeeded[place.value] = true }
+      operations[index].withPointers { pointers in
+        for (pointer, place) in zip(pointers, places(of: index)) where place.value < 0 {
+          if let pointer { sources.append(UnsafeRawPointer(pointer)) }
+        }
+      }
+    }
+    return sources
+  }
+
+  /// Those of some storages whose buffers were made before the recording, once each.
+  func foreign(_ storages: [Storage]) -> [AnyObject] {
+    var known = Set<ObjectIdentifier>()
+    return storages.filter { number(of: $0.pointer) < 0 && known.insert(ObjectIdentifier($0)).inserted }
+  }
+
   /// Where values lie in an arena. Values that are not needed at the same time share their places.
   struct Layout {
     /// By value, in bytes; nil for values that keep the address that they were recorded with.

@@ -31,6 +31,8 @@ final class Recording {
   private(set) var readings: [UnsafeRawPointer] = []
   /// What owns memory that the operations read and that was made before.
   private(set) var owners: [AnyObject] = []
+  /// The operands of operations, whose buffers were made before, or meanwhile.
+  private(set) var operands: [Storage] = []
   private var released: [UnsafeMutableRawPointer] = []
   /// Whether something was computed that neither operations nor calls say.
   private(set) var isRefused = false
@@ -64,6 +66,9 @@ final class Recording {
 
   /// Keeps what owns memory that an operation reads.
   func keep(owner: AnyObject) { owners.append(owner) }
+
+  /// Keeps an operand: whoever has it may let go of it before the recording is replayed.
+  func keep(operand: Storage) { operands.append(operand) }
 
   /// Notes that Swift code wrote a buffer, with numbers that are the same each time.
   func noteConstant(_ buffer: UnsafeMutableRawPointer) { constants.insert(buffer) }

@@ -145,7 +145,8 @@ package final class StepProgram {
     self.keys = keys
     calls = recording.calls
     owners =
-      recording.owners + values.owners(of: isLive, layout, wanted: wanted) + results.map(\.storage)
+      recording.owners + values.foreign(recording.operands)
+      + values.owners(of: isLive, layout, wanted: wanted) + results.map(\.storage)
       + recording.keyOwners
   }
 

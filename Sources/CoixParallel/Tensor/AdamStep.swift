@@ -45,11 +45,15 @@ package func adamStep(
   guard let newParameter = Tensor(undefined: parameter.shape), let first = Tensor(undefined: parameter.shape),
     let second = Tensor(undefined: parameter.shape)
   else { throw Storage.lastRefusal }
-  coix_op_adam(
-    parameter.pointer, gradient.pointer, firstMoment.pointer, secondMoment.pointer, rates.corrections.pointer,
-    newParameter.pointer, first.pointer, second.pointer, parameter.shape.elementCount, rates.beta1,
-    rates.beta2, rates.epsilon
-  ).run()
+  // What is replaced below lives until the operation has run.
+  withExtendedLifetime((parameter, firstMoment, secondMoment)) {
+    coix_op_adam(
+      parameter.pointer, gradient.pointer, firstMoment.pointer, secondMoment.pointer,
+      rates.corrections.pointer,
+      newParameter.pointer, first.pointer, second.pointer, parameter.shape.elementCount, rates.beta1,
+      rates.beta2, rates.epsilon
+    ).run()
+  }
   (parameter, firstMoment, secondMoment) = (newParameter, first, second)
 }
 

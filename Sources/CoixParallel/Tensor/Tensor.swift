@@ -280,6 +280,7 @@ extension Tensor: ExpressibleByFloatLiteral, ExpressibleByIntegerLiteral, Expres
 extension Tensor: CustomStringConvertible {
   public var description: String {
     if let failure { return "Tensor(failed: \(failure))" }
+    ExecutionContext.current?.recording?.noteReading(pointer)
     if isMapped { return "Tensor(shape: \(shape), mapped over plate \"\(storage.mapping?.plate ?? "")\")" }
     let count = shape.elementCount
     func listed(_ total: Int, _ number: (Int) -> Float) -> String {

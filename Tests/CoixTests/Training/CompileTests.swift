@@ -176,6 +176,103 @@ import Testing
     #expect(throws: CoixError.self) { try compiled(Tensor([1, 2]) + Tensor([1, 2, 3]), key: 1) }
   }
 
+  // MARK: What is not an argument
+
+  /// Within another recording, or a gradient, a compiled function is a part of that.
+  @Test func nestedFunctions() throws {
+    let inner = compile { (x: Tensor, _) in x * 2 }
+    #expect(try inner(1, key: 0).scalar == 2)
+    #expect(try valueWithGradient(at: Tensor(3)) { try inner($0, key: 0) }.gradient.scalar == 2)
+    let outer = compile { (x: Tensor, key: PRNGKey) in try inner(x, key: key) + 1 }
+    for x in [1, 5, 7] as [Float] { #expect(try outer(Tensor(x), key: 0).scalar == 2 * x + 1) }
+    let training = CompiledTraining(Tensor(1), by: SGD(learningRate: 0.25)) { x, _ in x.squared }
+    let stepping = compile { (_: Tensor, key: PRNGKey) in Tensor(try training.step(key: key)) }
+    #expect(try (0..<3).map { try stepping(0, key: $0).scalar } == [1, 0.25, 0.0625])
+  }
+
+  /// Numbers that a chunk's program reads, also those that are computed from arguments.
+  @Test(arguments: [20, 100])
+  func numbersThatProgramsRead(_ rows: Int) throws {
+    let plate = Plate("particle", count: rows, chunkRows: 16)
+    func total(_ count: Tensor, _ key: PRNGKey) throws -> Tensor {
+      let kernel: Kernel<Tuple<>, Tuple<Tensor>> = Kernel { trace in
+        var sum = trace.sample("x", from: Normal(0, 1))
+        for _ in 0..<Int((count * 2).scalar) { sum = sum + 1 }
+        return sum
+      }
+      let result = try evaluate(plate(kernel), seed: key)()
+      return result.output.values
+    }
+    let compiled = compile(total)
+    for (count, seed) in [(1, 1), (3, 2), (2, 3)] as [(Tensor, Int)] {
+      #expect(bits(try total(count, PRNGKey(seed: seed))) == bits(try compiled(count, key: seed)))
+    }
+    let printed = compile { (x: Tensor, _) in Tensor(Float("\(x)".count)) + x[0] }
+    #expect(try printed([1, 2], key: 0).scalar != printed([1, 2.125], key: 0).scalar)
+    let byKey = compile { (x: Tensor, key: PRNGKey) in key.word1 % 2 == 0 ? x : -x }
+    #expect(try (0..<4).map { try byKey(1, key: $0).scalar } == [1, -1, 1, -1])
+    let byEquality = compile { (x: Tensor, key: PRNGKey) in key == PRNGKey(seed: 2) ? x : -x }
+    #expect(try (0..<4).map { try byEquality(1, key: $0).scalar } == [-1, -1, 1, -1])
+  }
+
+  /// The same tensors in another structure are another input.
+  @Test func otherStructures() throws {
+    func sum(_ tensors: [Tensor]) -> Tensor { tensors.reduce(Tensor(0)) { $0 + $1 } }
+    let sums = compile { (x: Tuple<[Tensor], [Tensor]>, _) -> Tensor in
+      let (first, second) = x.values
+      return sum(first) * 10 + sum(second)
+    }
+    #expect(try sums(Tuple([1, 2], [3]), key: 0).scalar == 33)
+    #expect(try sums(Tuple([1], [2, 3]), key: 0).scalar == 15)
+    let named = compile { (x: [String: Tensor], _) in (x["a"] ?? 0) * 10 + (x["b"] ?? 0) }
+    #expect(try named(["a": 1], key: 0).scalar == 10)
+    #expect(try named(["b": 1], key: 0).scalar == 1)
+  }
+
+  /// A constant that was captured stays, even if its owner lets go of it.
+  @Test func capturedConstants() throws {
+    final class Box { var tensor = Tensor(repeating: 3, shape: [50]) }
+    let box = Box()
+    let compiled = compile { (x: Tensor, _) in (x * box.tensor).sum() }
+    #expect(try compiled(1, key: 0).scalar == 150)
+    box.tensor = 0
+    let others = (0..<100).map { Tensor(repeating: Float($0), shape: [50]) }
+    #expect(try compiled(2, key: 0).scalar == 300)
+    #expect(others.count == 100)
+  }
+
+  /// An optimiser that makes its state at its first step.
+  private struct Momentum: Optimizer {
+    var velocity: [Tensor] = []
+    var stepCount = 0
+    var skippedCount: Int { 0 }
+    var lastSkippedStep: SkippedStep? { nil }
+
+    mutating func update(_ parameters: inout Tensor, along gradient: Tensor) throws -> Bool {
+      let next = velocity.isEmpty ? gradient : velocity[0] * 0.5 + gradient
+      velocity = [next]
+      parameters = parameters - 0.125 * next
+      stepCount += 1
+      return true
+    }
+    mutating func noteStep() { stepCount += 1 }
+    mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
+      try visitor.visit("velocity", &velocity)
+    }
+  }
+
+  @Test func optimisersOfOnesOwn() throws {
+    var (x, momentum) = (Tensor(4), Momentum())
+    let training = CompiledTraining(x, by: momentum) { x, _ in x.squared }
+    for _ in 0..<6 {
+      let own = try valueWithGradient(at: x) { $0.squared }
+      _ = try momentum.update(&x, along: own.gradient)
+      #expect(try training.step(key: 0) == own.value)
+    }
+    #expect(bits(try training.parameters) == bits(x))
+    #expect(try training.optimizer.stepCount == 6)
+  }
+
   // MARK: Training
 
   /// As if each step were taken by itself: the autoencoder (one chunk), the annealed sampler of many stages, and
