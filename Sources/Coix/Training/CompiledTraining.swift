@@ -22,6 +22,8 @@ public final class CompiledTraining<Rule: Optimizer, Data: TensorTree> {
   private let workers: Workers
   private let checkedEvery: Int?
   private var program: StepProgram?
+  /// The names of the data's tensors when the program was recorded.
+  private var dataNames: [String] = []
   /// Parameters and optimiser. While there is a program, the numbers of their tensors are there, and not here.
   private var state: State
   private var stepCount = 0
@@ -68,12 +70,13 @@ public final class CompiledTraining<Rule: Optimizer, Data: TensorTree> {
   /// - Throws: `CoixError.memory(what:bytes:)`.
   public var optimizer: Rule { get throws { try currentState().optimizer } }
 
-  /// Goes on with another optimiser for the same parameters, for example one with another learning rate.
+  /// Goes on with another optimiser for the same parameters, for example one with another learning rate. The next
+  /// step is recorded anew.
   ///
   /// - Throws: `CoixError.memory(what:bytes:)`.
   public func setOptimizer(_ optimizer: Rule) throws {
     state = State(parameters: try parameters, optimizer: optimizer)
-    program?.setState(state.flattened)
+    program = nil
   }
 
   /// Takes a step.
@@ -87,10 +90,13 @@ public final class CompiledTraining<Rule: Optimizer, Data: TensorTree> {
     let key = key.prngKey
     stepCount += 1
     if CompilationContext.refuseWithin() { return try runEagerly(data, key) }
-    guard let program, program.fitsBehindState(data.flattened) else { return try record(data, key) }
+    let tensors = data.flattened
+    guard let program, program.fitsBehindState(tensors),
+      tensors.isEmpty || dataNames == data.namedTensors.map(\.name)
+    else { return try record(data, key) }
     let isChecked = checkedEvery.map(stepCount.isMultiple) ?? false
     let before = isChecked ? try currentState() : nil
-    guard try program.run(data.flattened, keys: [key]) else { return try runEagerly(data, key) }
+    guard try program.run(tensors, keys: [key]) else { return try runEagerly(data, key) }
     failedInARow = 0
     state.optimizer.noteStep()
     if var own = before {
@@ -148,6 +154,7 @@ public final class CompiledTraining<Rule: Optimizer, Data: TensorTree> {
     if isTaken, let made, results.count == states.count + 1 {
       made.setState(results)
       program = made
+      dataNames = data.namedTensors.map(\.name)
     }
     failedInARow = 0
     return results[results.count - 1].scalar

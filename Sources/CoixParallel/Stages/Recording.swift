@@ -53,6 +53,14 @@ final class Recording {
     calls.append(call)
   }
 
+  /// Lets go of everything. What replays the recording has what it needs; stages refer to the recording that they
+  /// were a part of, and it to them.
+  func finish() {
+    (operations, buffers, calls) = ([], [], [])
+    (constants, readings, owners, operands) = ([], [], [], [])
+    keyLock.withLock { (keys, derived) = ([], [:]) }
+  }
+
   /// Keeps a new buffer.
   func keep(_ address: UnsafeMutableRawPointer, bytes: Int, _ owner: AnyObject) {
     buffers.append(Buffer(address: address, bytes: bytes, owner: owner))
@@ -117,7 +125,8 @@ final class Recording {
 
   /// The address of a key; nil for a key of another step.
   func address(of place: KeyPlace) -> UnsafeMutablePointer<coix_key>? {
-    place.recording == id ? keyLock.withLock { keyAddress(place.number) } : nil
+    guard place.recording == id else { return nil }
+    return keyLock.withLock { Int(place.number) < keys.count ? keyAddress(place.number) : nil }
   }
 
   private func keyAddress(_ number: UInt32) -> UnsafeMutablePointer<coix_key> {

@@ -31,7 +31,7 @@ package final class StepProgram {
 
     /// nil for an input that cannot be one of a recording.
     init?(_ tensor: Tensor) {
-      guard !tensor.isBatched, !tensor.isPoisoned else { return nil }
+      guard !tensor.isBatched, !tensor.isPoisoned, tensor.storage.preimage == nil else { return nil }
       shape = tensor.shape
       let mapping = tensor.storage.mapping
       guard mapping?.index == nil, mapping?.axes ?? .all == .all else { return nil }
@@ -64,6 +64,7 @@ package final class StepProgram {
     let context = ExecutionContext(pool: pool, tape: nil, team: workers.team, isCaller: true)
     let recording = Recording()
     context.recording = recording
+    defer { recording.finish() }
     return try context.withCurrent {
       let own = try zip(inputs, forms).map { try ownCopy(of: $0, $1) }
       let ownKeys = keys.compactMap { $0.asInput(of: recording) }
@@ -71,6 +72,8 @@ package final class StepProgram {
       let results = try body(own, ownKeys.map(\.key)).map { try $0.validated().detached }
       try context.throwFailure()
       context.recording = nil
+      // Copies would lose what bijectors remember.
+      if results.contains(where: { $0.storage.preimage != nil }) { return (results, nil) }
       let program = StepProgram(
         recording, forms, own, stateCount: stateCount, keys: ownKeys.map(\.address), results)
       return (try results.map { try copy(of: $0.pointer, $0.shape) }, program)
@@ -100,12 +103,15 @@ package final class StepProgram {
     let varying = inputs.map { UnsafeRawPointer($0.pointer) } + keys.map { UnsafeRawPointer($0) }
     let values = RecordedValues(recording, variation: .inputs(varying))
     let addresses = Set(inputs.map(\.pointer))
+    let stateAddresses = Set(inputs.prefix(stateCount).map(\.pointer))
     guard values.areComplete, results.allSatisfy({ !$0.isBatched && !$0.isMapped }),
       results.count >= stateCount,
       // A new state that is another input as it came in would need an order of copies.
       zip(results, inputs).prefix(stateCount).allSatisfy({
         $0.shape == $1.shape && ($0.pointer == $1.pointer || !addresses.contains($0.pointer))
-      })
+      }),
+      // A result that is the old state would be overwritten.
+      !results.dropFirst(stateCount).contains(where: { stateAddresses.contains($0.pointer) })
     else { return nil }
     let wanted = results.map { values.number(of: $0.pointer) }
     let isLive = values.liveOperations(wanted: wanted)
@@ -125,7 +131,8 @@ package final class StepProgram {
     let lastGuard = live.last { recording.operations[$0].isGuard } ?? -1
     let positions = Dictionary(uniqueKeysWithValues: live.enumerated().map { ($1, $0) })
     for number in 0..<stateCount {
-      guard let (writer, pointer) = values.soleMention(of: wanted[number], in: isLive), writer > lastGuard,
+      guard wanted.count(where: { $0 == wanted[number] }) == 1,
+        let (writer, pointer) = values.soleMention(of: wanted[number], in: isLive), writer > lastGuard,
         recording.operations[writer].worksInPlace, let position = positions[writer],
         values.lastMention(of: values.number(of: inputs[number].pointer), in: isLive) ?? 0 <= writer
       else { continue }

@@ -377,6 +377,80 @@ import Testing
     #expect(runs.value == 3)
   }
 
+  /// The loss is that before the step, also where it is a parameter itself; and a state may be there twice.
+  @Test func lossesAndStatesThatAreOneTensor() throws {
+    let training = CompiledTraining(Tensor(1), by: SGD(learningRate: 0.25)) { x, _ in x }
+    #expect(try (0..<4).map { try training.step(key: $0) } == [1, 0.75, 0.5, 0.25])
+
+    struct Shadow: Optimizer {
+      var adam: Adam<Tensor>
+      var shadow: Tensor
+      var stepCount: Int { adam.stepCount }
+      var skippedCount: Int { adam.skippedCount }
+      var lastSkippedStep: SkippedStep? { adam.lastSkippedStep }
+
+      mutating func update(_ parameters: inout Tensor, along gradient: Tensor) throws -> Bool {
+        defer { shadow = parameters }
+        return try adam.update(&parameters, along: gradient)
+      }
+      mutating func noteStep() { adam.noteStep() }
+      mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
+        try visitor.visit("adam", &adam)
+        try visitor.visit("shadow", &shadow)
+      }
+    }
+    let start = Tensor([1, 2])
+    var (x, rule) = (start, Shadow(adam: Adam(for: start, learningRate: 0.1), shadow: start))
+    let shadowed = CompiledTraining(x, by: rule) { x, _ in x.squared.sum() }
+    for _ in 0..<4 {
+      let own = try valueWithGradient(at: x) { $0.squared.sum() }
+      _ = try rule.update(&x, along: own.gradient)
+      #expect(try shadowed.step(key: 0) == own.value)
+    }
+    #expect(bits(try shadowed.parameters) == bits(x))
+    #expect(bits(try shadowed.optimizer) == bits(rule))
+  }
+
+  @Test func anotherOptimiser() throws {
+    let start = Tensor([1, 2])
+    let training = CompiledTraining(start, by: Adam(for: start)) { x, _ in x.squared.sum() }
+    try training.step(key: 0)
+    try training.setOptimizer(Adam(for: Tensor(repeating: 1, shape: [3_000])))
+    #expect(throws: CoixError.self) { try training.step(key: 0) }
+    try training.setOptimizer(Adam(for: start, epsilon: -1))
+    #expect(throws: CoixError.self) { try training.step(key: 0) }
+  }
+
+  /// What bijectors remember of arguments and results counts.
+  @Test func memoriesOfBijectors() throws {
+    let tight = Normal(Tensor([0, -40, -40]), 1).event(1).transformed(by: Ordered())
+    let x = tight.sample(Draw(key: 5, shape: [3]))
+    let compiled = compile { (x: Tensor, _) in tight.logProb(of: x) }
+    #expect(try compiled(x, key: 0).scalar == tight.logProb(of: x).scalar)
+    let drawing = compile { (_: Tensor, key: PRNGKey) in tight.sample(Draw(key: key, shape: [3])) }
+    #expect(try tight.logProb(of: drawing(0, key: 5)).scalar == tight.logProb(of: x).scalar)
+  }
+
+  /// Recordings are let go of, with all that they kept.
+  @Test func recordingsAreReleased() throws {
+    final class Witness: Sendable {}
+    weak var witness: Witness?
+    do {
+      let kept = Witness()
+      witness = kept
+      let plate = Plate("particle", count: 200, chunkRows: 16)
+      let compiled = compile { (x: Tensor, key: PRNGKey) in
+        let kernel = Kernel { trace in
+          _ = kept
+          return trace.sample("z", from: Normal(x, 1))
+        }
+        return try evaluate(resample(plate(kernel)), seed: key)().metrics.logWeight
+      }
+      for seed in 0..<3 { _ = try compiled(0.5, key: seed) }
+    }
+    #expect(witness == nil)
+  }
+
   @Test func cancellation() async throws {
     let task = Task {
       let training = CompiledTraining(Tensor(1), by: SGD(learningRate: 0.1)) { x, _ in x.squared }
