@@ -250,7 +250,3 @@ size_t coix_execute(const coix_operation *operations, size_t count, const coix_p
   }
   return count;
 }
-
-void coix_copy_all(const float *const *sources, float *const *destinations, const size_t *counts, size_t count) {
-  for (size_t i = 0; i < count; i++) memcpy(destinations[i], sources[i], counts[i] * sizeof(float));
-}

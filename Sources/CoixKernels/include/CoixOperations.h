@@ -144,8 +144,6 @@ typedef struct {
 /// one.
 /// Returns how many operations have run: `count`, unless a guard stopped it.
 size_t coix_execute(const coix_operation *operations, size_t count, const coix_place *place);
-/// Copies counts[i] numbers from sources[i] to destinations[i], for i < count.
-void coix_copy_all(const float *const *sources, float *const *destinations, const size_t *counts, size_t count);
 
 /// How many pointers an operation of a kind writes, how many it reads, and its traits.
 int coix_operation_writes(uint16_t code);

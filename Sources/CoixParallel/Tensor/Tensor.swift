@@ -58,11 +58,6 @@ public struct Tensor: Sendable {
   /// The result of an operation if there is no memory for its output.
   static var outOfMemory: Tensor { Tensor(failure: Storage.lastRefusal) }
 
-  /// The result of `body`, or a poisoned tensor if `body` throws: it needs memory that is not available.
-  static func unlessRefused(_ body: () throws(CoixError) -> Tensor) -> Tensor {
-    do throws(CoixError) { return try body() } catch { return Tensor(failure: error) }
-  }
-
   /// A poisoned tensor whose error is not remembered for the evaluation yet, since the tensor may turn out
   /// not to be needed.
   package static func failed(_ failure: CoixError) -> Tensor {
