@@ -237,11 +237,11 @@ struct RecordedValues {
     for index in operations.indices.reversed() where !isRepeated[index] {
       let operation = operations[index]
       let leads =
-        operation.isGuard || (operationVaries[index] && operation.isEntry)
+        operation.isGuard || operation.isEntry
         || written(by: index).contains {
           $0.value >= 0 ? isNeeded[$0.value] : operation.isExport
         }
-      guard leads || operation.isEntry else { continue }
+      guard leads else { continue }
       isLive[index] = true
       for place in read(by: index) where place.value >= 0 { isNeeded[place.value] = true }
     }
