@@ -49,6 +49,16 @@ package enum Memory {
     #endif
   }
 
+  /// Gives a buffer's memory back to the system and keeps the addresses. What was there is lost.
+  static func discard(_ buffer: UnsafeMutableRawPointer, bytes: Int) {
+    #if os(Linux)
+      let start = buffer.alignedUp(toMultipleOf: pageBytes)
+      let end = (buffer + bytes).alignedDown(toMultipleOf: pageBytes)
+      // A refusal does no harm.
+      if start < end { _ = madvise(start, end - start, Int32(MADV_DONTNEED)) }
+    #endif
+  }
+
   private static let pageBytes = Int(sysconf(Int32(_SC_PAGESIZE)))
 
   /// Checks that there is memory for a Swift collection, before the collection is made: a collection that

@@ -3,11 +3,11 @@ import Foundation
 /// A buffer of plain numbers that are not a tensor: row numbers, sums in double.
 ///
 /// Making one throws if there is no memory; a Swift array would end the process.
-package final class Numbers<Element: BitwiseCopyable & Sendable>: @unchecked Sendable {
+package final class Numbers<Element: BitwiseCopyable & Sendable>: MemoryOwner, @unchecked Sendable {
   // @unchecked: written only by its maker before it is shared, or by workers each of which owns its elements.
 
   /// The numbers.
-  package let pointer: UnsafeMutablePointer<Element>
+  package var pointer: UnsafeMutablePointer<Element> { address.assumingMemoryBound(to: Element.self) }
   package let count: Int
 
   /// `count` numbers with undefined contents.
@@ -18,8 +18,9 @@ package final class Numbers<Element: BitwiseCopyable & Sendable>: @unchecked Sen
     guard let buffer = Memory.buffer(bytes: bytes) else {
       throw CoixError.memory(what: what(), bytes: bytes)
     }
-    pointer = buffer.bindMemory(to: Element.self, capacity: max(count, 1))
+    buffer.bindMemory(to: Element.self, capacity: max(count, 1))
     self.count = count
+    super.init(address: buffer)
     ExecutionContext.withCurrent { $0?.recording?.keep(pointer, bytes: bytes, self) }
   }
 

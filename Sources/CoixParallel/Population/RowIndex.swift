@@ -88,11 +88,13 @@ package final class RowIndex: Sendable {
     case .rows(let rows): return rows
     case .product(let factor, _):
       ExecutionContext.current?.rowWork.compositions += 1
-      let first = try factor.rows
-      let rows = try Numbers<Int32>(count: count, for: "the ancestors of \(count) rows")
-      coix_op_compose_rows(first.pointer, then.pointer, rows.pointer, count).run()
-      form.withLock { $0 = .rows(rows) }
-      return rows
+      return try ExecutionContext.asPartOfStep { () throws(CoixError) in
+        let first = try factor.rows
+        let rows = try Numbers<Int32>(count: count, for: "the ancestors of \(count) rows")
+        coix_op_compose_rows(first.pointer, then.pointer, rows.pointer, count).run()
+        form.withLock { $0 = .rows(rows) }
+        return rows
+      }
     }
   }
 

@@ -10,33 +10,77 @@ import Synchronization
 /// that are not needed at the same time share their place. Operations keep their order and their arguments, so
 /// that all bits are those of the recorded program.
 final class ChunkPlan: @unchecked Sendable {
-  // @unchecked: what changes is under a lock or atomic; the rest is written by `init` alone.
+  // @unchecked: what workers change is under a lock or atomic; the rest changes while none of them runs.
 
   /// A gradient that the operations compute, for a uniform tensor of the parent tape.
   struct Gradient {
     let parentNode: Int32
     let shape: Shape
-    fileprivate let position: Position
+    fileprivate let address: UnsafeMutableRawPointer
   }
 
-  /// Where a value is: in the arena, or at an address of its own.
-  fileprivate enum Position {
-    case arena(offset: Int)
-    case fixed(UnsafeMutableRawPointer)
+  /// What runs.
+  private struct Content {
+    /// What runs on each chunk.
+    var operations: RelocatableOperations
+    /// What is the same for all chunks. It has been computed; only where the stage is run again, with other
+    /// parameters, it is computed again first.
+    var preparations: [Operation]
+    /// For each gradient, where it is in the arena; nil for one that is the same for all chunks.
+    let gradientOffsets: [Int?]
+    /// The addresses that the operations read beyond what the recording made: those that a step's own recording
+    /// must know of.
+    let readings: [UnsafeRawPointer]
+    /// The values that are neither in the arena nor from before the recording.
+    let fixedValues: [Int]
+
+    /// - Parameters:
+    ///   - wanted: the values of the gradients, then others that must be there after the preparations.
+    ///   - isLive: by operation, whether it is needed.
+    init(_ recorded: [Operation], _ values: RecordedValues, _ isLive: [Bool], wanted: [Int], gradients: Int) {
+      let live = recorded.indices.filter { isLive[$0] }
+      let layout = values.layout(of: isLive.indices.map { isLive[$0] && values.varies($0) }, wanted: wanted)
+      operations = values.relocated(live.filter(values.varies), layout)
+      preparations = live.filter { !values.varies($0) }.map { recorded[$0] }
+      gradientOffsets = wanted.prefix(gradients).map { $0 >= 0 ? layout.offsets[$0] : nil }
+      fixedValues = values.fixedValues(of: isLive, layout, wanted: wanted)
+      readings = live.flatMap { index in
+        let operation = recorded[index]
+        return operation.withPointers { pointers in
+          zip(pointers, values.places(of: index)).dropFirst(operation.writes)
+            .compactMap { $1.value < 0 ? $0.map { UnsafeRawPointer($0) } : nil }
+        }
+      }
+    }
   }
 
   /// The rows of the chunk that was recorded.
   let rows: ChunkRows
-  private let operations: RelocatableOperations
-  /// What is the same for all chunks. It has been computed; only where the stage is run again, with other
-  /// parameters, it is computed again first.
-  private let preparations: [Operation]
-  let gradients: [Gradient]
+  private let recorded: [Operation]
+  private var values: RecordedValues
+  private let wanted: [Int]
+  private var content: Content
+  private var gradients: [Gradient]
   /// What the operations' fixed pointers point into.
-  private let owners: [AnyObject]
-  /// The addresses that the operations read beyond what the recording made: those that a step's own recording
-  /// must know of.
-  let readings: [UnsafeRawPointer]
+  private let owners: [MemoryOwner]
+  /// The addresses that the operations read and that were there before the chunk.
+  var readings: [UnsafeRawPointer] { content.readings }
+  /// Whether the operations that are the same for all chunks write to an address.
+  func prepares(_ address: UnsafeRawPointer) -> Bool {
+    content.preparations.contains { operation in
+      operation.withPointers { $0.prefix(operation.writes).contains { $0.map { $0 == address } ?? false } }
+    }
+  }
+
+  /// The addresses of this kind that they write.
+  var writes: Set<UnsafeRawPointer> {
+    Set(
+      recorded.indices.filter { recorded[$0].isExport }.flatMap { index in
+        recorded[index].withPointers { pointers in
+          pointers.prefix(recorded[index].writes).compactMap { $0.map { UnsafeRawPointer($0) } }
+        }
+      })
+  }
   /// The addresses of this kind that Swift code has read, or what it has read was computed from. It may have
   /// decided by them.
   let decisions: [UnsafeRawPointer]
@@ -71,45 +115,62 @@ final class ChunkPlan: @unchecked Sendable {
     _ recording: Recording, of rows: ChunkRows, gradients: [(parentNode: Int32, tensor: Tensor)],
     keeping kept: [Tensor] = []
   ) {
-    let values = RecordedValues(recording, variation: .rows)
+    var values = RecordedValues(recording, variation: .rows)
     guard values.areComplete else { return nil }
     let keptValues = kept.map { values.number(of: $0.pointer) }
     guard !keptValues.contains(where: { $0 >= 0 && values.isVarying($0) }) else { return nil }
-    let wanted: [Int] = gradients.map { values.number(of: $0.tensor.pointer) } + keptValues
+    wanted = gradients.map { values.number(of: $0.tensor.pointer) } + keptValues
     let isLive = values.liveOperations(wanted: wanted)
-    let live = recording.operations.indices.filter { isLive[$0] }
-    let varying = live.filter(values.varies)
-    let layout = values.layout(of: isLive.indices.map { isLive[$0] && values.varies($0) }, wanted: wanted)
-    self.rows = rows
-    operations = values.relocated(varying, layout)
-    preparations = live.filter { !values.varies($0) }.map { recording.operations[$0] }
-    self.gradients = zip(gradients, wanted).map { gradient, value in
-      let offset = value >= 0 ? layout.offsets[value] : nil
-      return Gradient(
-        parentNode: gradient.parentNode, shape: gradient.tensor.shape,
-        position: offset.map { .arena(offset: $0) } ?? .fixed(gradient.tensor.pointer))
-    }
-    owners =
-      recording.owners + values.foreign(recording.operands)
-      + values.owners(of: isLive, layout, wanted: wanted)
+    let content = Content(
+      recording.operations, values, isLive, wanted: wanted, gradients: gradients.count)
     decisions =
       recording.readings.filter { values.number(of: $0) < 0 }
       + values.sources(of: recording.readings.map(values.number).filter { $0 >= 0 })
-    readings = live.flatMap { index in
-      let operation = recording.operations[index]
-      return operation.withPointers { pointers in
-        zip(pointers, values.places(of: index)).dropFirst(operation.writes)
-          .compactMap { $1.value < 0 ? $0.map { UnsafeRawPointer($0) } : nil }
-      }
+    owners = recording.owners + content.fixedValues.map { recording.buffers[$0].owner }
+    self.rows = rows
+    self.gradients = gradients.map {
+      Gradient(
+        parentNode: $0.parentNode, shape: $0.tensor.shape, address: UnsafeMutableRawPointer($0.tensor.pointer)
+      )
     }
+    recorded = recording.operations
+    (self.values, self.content) = (values, content)
   }
+
+  // MARK: As a part of a step
+
+  /// Leaves out the exports that nobody needs, and what only they need.
+  ///
+  /// - Parameter isNeeded: whether an address that the operations write to is.
+  func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) {
+    let isLive = values.liveOperations(wanted: wanted, exports: isNeeded)
+    content = Content(recorded, values, isLive, wanted: wanted, gradients: gradients.count)
+    idle.withLock { $0 = [] }
+  }
+
+  /// Changes the pointers to what has moved.
+  ///
+  /// - Parameter target: the new address of an address; nil for what stays.
+  func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
+    content.operations.move(target)
+    for index in content.preparations.indices { content.preparations[index].movePointers(target) }
+    gradients = gradients.map {
+      Gradient(parentNode: $0.parentNode, shape: $0.shape, address: target($0.address) ?? $0.address)
+    }
+    idle.withLock { $0 = [] }
+  }
+
+  // MARK: Running
 
   /// Whether guards mostly have the expected outcomes.
   var pays: Bool { failures.load(ordering: .relaxed) <= successes.load(ordering: .relaxed) + 2 }
 
   /// Computes again what is the same for all chunks; returns false if a guard has another outcome than the
   /// recorded one.
-  func prepare() -> Bool { coix_execute(preparations, preparations.count, nil) == preparations.count }
+  func prepare() -> Bool {
+    let preparations = content.preparations
+    return coix_execute(preparations, preparations.count, nil) == preparations.count
+  }
 
   /// Runs the operations on the context's chunk, then calls `body` with the gradients' addresses.
   ///
@@ -118,7 +179,7 @@ final class ChunkPlan: @unchecked Sendable {
   func run(
     _ context: ExecutionContext, _ body: (Gradient, UnsafePointer<Float>) throws -> Void
   ) rethrows -> Bool {
-    guard let instance = idle.withLock({ $0.popLast() }) ?? Instance(operations) else { return false }
+    guard let instance = idle.withLock({ $0.popLast() }) ?? Instance(content.operations) else { return false }
     defer { idle.withLock { $0.append(instance) } }
     let count = instance.operations.count
     guard coix_execute(instance.operations, count, context.place) == count else {
@@ -126,12 +187,8 @@ final class ChunkPlan: @unchecked Sendable {
       return false
     }
     successes.add(1, ordering: .relaxed)
-    for gradient in gradients {
-      let address =
-        switch gradient.position {
-        case .arena(let offset): instance.arena + offset
-        case .fixed(let address): address
-        }
+    for (gradient, offset) in zip(gradients, content.gradientOffsets) {
+      let address = offset.map { instance.arena + $0 } ?? gradient.address
       try body(gradient, UnsafePointer(address.assumingMemoryBound(to: Float.self)))
     }
     return true

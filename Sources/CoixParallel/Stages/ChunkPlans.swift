@@ -52,6 +52,26 @@ final class ChunkPlans: Sendable {
   /// taken another way.
   func prepare() -> Bool { state.withLock { $0.plans }.allSatisfy { $0.prepare() } }
 
+  /// Whether any plan computes what is at an address once for all chunks.
+  func prepare(_ address: UnsafeRawPointer) -> Bool {
+    state.withLock { $0.plans }.contains { $0.prepares(address) }
+  }
+
+  /// Whether all plans write to all of these addresses.
+  func write(_ addresses: [UnsafeRawPointer]) -> Bool {
+    state.withLock { $0.plans }.allSatisfy { $0.writes.isSuperset(of: addresses) }
+  }
+
+  /// See ``ChunkPlan/narrow(_:)``.
+  func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) {
+    for plan in state.withLock({ $0.plans }) { plan.narrow(isNeeded) }
+  }
+
+  /// See ``ChunkPlan/move(_:)``.
+  func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
+    for plan in state.withLock({ $0.plans }) { plan.move(target) }
+  }
+
   /// The addresses that the plans read and that were there before the chunks.
   var readings: [UnsafeRawPointer] { state.withLock { $0.plans.flatMap(\.readings) } }
   /// Those of them that Swift code has read, and may have decided by.

@@ -187,6 +187,16 @@ package final class ExecutionContext {
     return try withExtendedLifetime(self) { try body() }
   }
 
+  /// Runs `body`, which computes something for all chunks, as a part of the step rather than of the chunk that
+  /// happens to need it first.
+  static func asPartOfStep<Result, Failure>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
+    guard let context = current, let step = context.step else { return try body() }
+    let recording = context.recording
+    context.recording = step
+    defer { context.recording = recording }
+    return try body()
+  }
+
   /// Whether this is the caller's context of a gradient computation rather than a worker's.
   package let isCaller: Bool
 

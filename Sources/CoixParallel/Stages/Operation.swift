@@ -50,6 +50,14 @@ extension coix_operation {
     }
   }
 
+  /// Changes those pointers for which `target` gives another address.
+  mutating func movePointers(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
+    let targets = withPointers { $0.map { $0.flatMap { target($0) } } }
+    for (number, address) in targets.enumerated() {
+      if let address { setPointer(number, to: address) }
+    }
+  }
+
   /// Whether it does nothing but write what it computes from what it reads.
   var isPure: Bool {
     traits & Int32(COIX_UPDATES.rawValue | COIX_EXPORTS.rawValue) == 0 && !isCall && !isEntry

@@ -21,13 +21,18 @@ struct RecordedValues {
   }
 
   private let operations: [Operation]
-  private let buffers: [Recording.Buffer]
+  /// By value, in bytes.
+  private let sizes: [Int]
   /// The values in the order of their addresses, which are kept beside them.
   private let order: [(address: UInt, value: Int)]
   /// For each operation, the places of its pointers: those that it writes, then those that it reads.
   private var allPlaces: [Place] = []
   private var firstPlaces: [Int] = []
   private var writeCounts: [Int] = []
+  /// The stages of many chunks, and for each the places of what it writes and then reads. It may read less when it
+  /// is known what is needed: see ``liveOperations(wanted:exports:)``.
+  private let stages: [StageReplay]
+  private var stagePlaces: [(writes: [Place], reads: [Place])] = []
   /// By operation: whether what it computes varies. By value: whether any operation that writes it is such an
   /// operation.
   private var operationVaries: [Bool]
@@ -43,14 +48,15 @@ struct RecordedValues {
 
   init(_ recording: Recording, variation: Variation) {
     operations = recording.operations
-    buffers = recording.buffers
+    sizes = recording.buffers.map(\.bytes)
+    stages = recording.stages
     order = recording.buffers.enumerated().map { (UInt(bitPattern: $1.address), $0) }.sorted { $0.0 < $1.0 }
     operationVaries = Array(repeating: false, count: operations.count)
-    valueVaries = Array(repeating: false, count: buffers.count)
-    isFixed = Array(repeating: false, count: buffers.count)
-    standIns = Array(buffers.indices)
+    valueVaries = Array(repeating: false, count: sizes.count)
+    isFixed = Array(repeating: false, count: sizes.count)
+    standIns = Array(sizes.indices)
     isRepeated = Array(repeating: false, count: operations.count)
-    findPlaces(recording.calls)
+    findPlaces()
     findVarying(variation)
     checkWrites(recording, variation)
     unifyEquals()
@@ -58,25 +64,18 @@ struct RecordedValues {
 
   // MARK: Places
 
-  private mutating func findPlaces(_ calls: [Recording.Call]) {
+  private mutating func findPlaces() {
     allPlaces.reserveCapacity(4 * operations.count)
     firstPlaces.reserveCapacity(operations.count + 1)
     writeCounts.reserveCapacity(operations.count)
+    for stage in stages {
+      stagePlaces.append((stage.writes.map { place(of: $0) }, stage.reads.map { place(of: $0) }))
+    }
     for operation in operations {
       firstPlaces.append(allPlaces.count)
-      if operation.isCall {
-        let call = calls[operation.callNumber]
-        writeCounts.append(call.writes.count)
-        for pointer in call.writes.map(UnsafeRawPointer.init) + call.reads {
-          let place = place(of: pointer)
-          if place.value >= 0 { isFixed[place.value] = true }
-          allPlaces.append(place)
-        }
-      } else {
-        writeCounts.append(operation.writes)
-        operation.withPointers { pointers in
-          for pointer in pointers { allPlaces.append(place(of: pointer)) }
-        }
+      writeCounts.append(operation.writes)
+      operation.withPointers { pointers in
+        for pointer in pointers { allPlaces.append(place(of: pointer)) }
       }
     }
     firstPlaces.append(allPlaces.count)
@@ -94,28 +93,41 @@ struct RecordedValues {
     guard low > 0 else { return .elsewhere }
     let found = order[low - 1]
     let offset = Int(address - found.address)
-    return offset < buffers[found.value].bytes ? Place(value: found.value, offset: offset) : .elsewhere
+    return offset < sizes[found.value] ? Place(value: found.value, offset: offset) : .elsewhere
   }
 
   /// The places of an operation's pointers: those that it writes, then those that it reads.
   func places(of operation: Int) -> ArraySlice<Place> {
-    allPlaces[firstPlaces[operation]..<firstPlaces[operation + 1]]
+    guard !operations[operation].isCall else {
+      let places = stagePlaces[operations[operation].callNumber]
+      return (places.writes + places.reads)[...]
+    }
+    return allPlaces[firstPlaces[operation]..<firstPlaces[operation + 1]]
   }
 
   private func written(by operation: Int) -> ArraySlice<Place> {
-    places(of: operation).prefix(writeCounts[operation])
+    operations[operation].isCall
+      ? stagePlaces[operations[operation].callNumber].writes[...]
+      : places(of: operation).prefix(writeCounts[operation])
   }
 
   private func read(by operation: Int) -> ArraySlice<Place> {
-    operations[operation].isUpdate
+    if operations[operation].isCall { return stagePlaces[operations[operation].callNumber].reads[...] }
+    return operations[operation].isUpdate
       ? places(of: operation) : places(of: operation).dropFirst(writeCounts[operation])
   }
 
   /// The number of the value at an address; -1 if there is none.
   func number(of pointer: UnsafeRawPointer) -> Int {
-    let value = place(of: pointer).value
-    return value < 0 ? value : standIns[value]
+    place(standingFor: pointer).value
   }
+
+  /// Where the numbers at an address are after equal values have been unified.
+  private func place(standingFor pointer: UnsafeRawPointer?) -> Place {
+    let place = place(of: pointer)
+    return place.value < 0 ? place : Place(value: standIns[place.value], offset: place.offset)
+  }
+
 
   // MARK: What varies
 
@@ -152,7 +164,7 @@ struct RecordedValues {
 
   private mutating func checkWrites(_ recording: Recording, _ variation: Variation) {
     areComplete = !recording.isRefused
-    var isWritten = buffers.map { recording.constants.contains($0.address) }
+    var isWritten = recording.buffers.map { recording.constants.contains($0.address) }
     if case .inputs(let addresses) = variation {
       for address in addresses {
         let value = number(of: address)
@@ -190,7 +202,7 @@ struct RecordedValues {
   /// Lets the first of several equal operations stand for the others.
   private mutating func unifyEquals() {
     // A value that is written once keeps its numbers.
-    var writers = Array(repeating: 0, count: buffers.count)
+    var writers = Array(repeating: 0, count: sizes.count)
     for index in operations.indices {
       for place in written(by: index) where place.value >= 0 { writers[place.value] += 1 }
     }
@@ -199,6 +211,10 @@ struct RecordedValues {
     for index in operations.indices {
       let operation = operations[index]
       if operation.isEntry { entry = index }
+      if operation.isCall {
+        unifyPlaces(ofStage: operation.callNumber)
+        continue
+      }
       let range = firstPlaces[index]..<firstPlaces[index + 1]
       for position in range where allPlaces[position].value >= 0 {
         let place = allPlaces[position]
@@ -226,31 +242,65 @@ struct RecordedValues {
     }
   }
 
+  private mutating func unifyPlaces(ofStage number: Int) {
+    let reads = stagePlaces[number].reads
+    stagePlaces[number].reads = reads.map { place in
+      place.value < 0 ? place : Place(value: standIns[place.value], offset: place.offset)
+    }
+  }
+
   // MARK: What is needed
 
   /// By operation: whether it leads to something that leaves the recording (an export, a value that is wanted),
   /// or decides whether it can be replayed.
-  func liveOperations(wanted: [Int]) -> [Bool] {
+  ///
+  /// Stages of many chunks no longer compute what is not needed.
+  ///
+  /// - Parameter isWanted: whether an export to an address is.
+  mutating func liveOperations(
+    wanted: [Int], exports isWanted: (UnsafeRawPointer) -> Bool = { _ in true }
+  ) -> [Bool] {
     var isLive = Array(repeating: false, count: operations.count)
-    var isNeeded = Array(repeating: false, count: buffers.count)
+    var isNeeded = Array(repeating: false, count: sizes.count)
     for value in wanted where value >= 0 { isNeeded[value] = true }
     for index in operations.indices.reversed() where !isRepeated[index] {
       let operation = operations[index]
       let leads =
         operation.isGuard || operation.isEntry
         || written(by: index).contains {
-          $0.value >= 0 ? isNeeded[$0.value] : operation.isExport
+          $0.value >= 0 && isNeeded[$0.value]
         }
+        || operation.isExport && exportedAddresses(of: index).contains(where: isWanted)
       guard leads else { continue }
       isLive[index] = true
+      if operation.isCall { narrow(stage: operation.callNumber, isNeeded) }
       for place in read(by: index) where place.value >= 0 { isNeeded[place.value] = true }
     }
     return isLive
   }
 
+  /// Where an operation writes to memory that was there before the recording.
+  private func exportedAddresses(of index: Int) -> [UnsafeRawPointer] {
+    operations[index].withPointers { pointers in
+      zip(pointers, written(by: index)).compactMap { $1.value < 0 ? $0.map { UnsafeRawPointer($0) } : nil }
+    }
+  }
+
+  /// Lets a stage compute only what is needed.
+  private mutating func narrow(stage number: Int, _ isNeeded: [Bool]) {
+    let stage = stages[number]
+    stage.narrow { address in
+      let value = self.number(of: address)
+      return value < 0 || isNeeded[value]
+    }
+    stagePlaces[number] = (
+      stage.writes.map { place(standingFor: $0) }, stage.reads.map { place(standingFor: $0) }
+    )
+  }
+
   /// The memory from before the recording that some values were computed from.
   func sources(of values: [Int]) -> [UnsafeRawPointer] {
-    var isNeeded = Array(repeating: false, count: buffers.count)
+    var isNeeded = Array(repeating: false, count: sizes.count)
     for value in values { isNeeded[value] = true }
     var sources: [UnsafeRawPointer] = []
     for index in operations.indices.reversed()
@@ -265,12 +315,6 @@ struct RecordedValues {
     return sources
   }
 
-  /// Those of some storages whose buffers were made before the recording, once each.
-  func foreign(_ storages: [Storage]) -> [AnyObject] {
-    var known = Set<ObjectIdentifier>()
-    return storages.filter { number(of: $0.pointer) < 0 && known.insert(ObjectIdentifier($0)).inserted }
-  }
-
   /// Where values lie in an arena. Values that are not needed at the same time share their places.
   struct Layout {
     /// By value, in bytes; nil for values that keep the address that they were recorded with.
@@ -280,12 +324,12 @@ struct RecordedValues {
 
   /// A layout for the values that the given operations write and read, and that vary.
   func layout(of isLive: [Bool], wanted: [Int]) -> Layout {
-    var lastUse = Array(repeating: -1, count: buffers.count)
+    var lastUse = Array(repeating: -1, count: sizes.count)
     for index in operations.indices where isLive[index] {
       for place in places(of: index) where place.value >= 0 { lastUse[place.value] = index }
     }
     for value in wanted where value >= 0 { lastUse[value] = operations.count }
-    var layout = Layout(offsets: Array(repeating: nil, count: buffers.count))
+    var layout = Layout(offsets: Array(repeating: nil, count: sizes.count))
     var free: [Range<Int>] = []
     for index in operations.indices where isLive[index] {
       for place in places(of: index)
@@ -304,7 +348,7 @@ struct RecordedValues {
   }
 
   /// A value's size in an arena, in whole cache lines.
-  private func size(_ value: Int) -> Int { (buffers[value].bytes + 63) / 64 * 64 }
+  private func size(_ value: Int) -> Int { (sizes[value] + 63) / 64 * 64 }
 
   /// The first free range of a size, or a new one at the end.
   private static func take(_ size: Int, from free: inout [Range<Int>], _ end: inout Int) -> Int {
@@ -352,14 +396,20 @@ struct RecordedValues {
     operations.indices.last { index in isLive[index] && places(of: index).contains { $0.value == value } }
   }
 
-  /// What owns the memory that the given operations need besides an arena.
-  func owners(of isLive: [Bool], _ layout: Layout, wanted: [Int]) -> [AnyObject] {
-    var isUsed = Array(repeating: false, count: buffers.count)
+  /// The values that the given operations need besides an arena.
+  func fixedValues(of isLive: [Bool], _ layout: Layout, wanted: [Int]) -> [Int] {
+    var isUsed = Array(repeating: false, count: sizes.count)
     for index in operations.indices where isLive[index] {
       for place in places(of: index) where place.value >= 0 { isUsed[place.value] = true }
     }
     for value in wanted where value >= 0 { isUsed[value] = true }
-    return buffers.indices.filter { isUsed[$0] && layout.offsets[$0] == nil }.map { buffers[$0].owner }
+    return sizes.indices.filter { isUsed[$0] && layout.offsets[$0] == nil }
+  }
+
+  /// Where the numbers at an address are in an arena; nil for those that keep their address.
+  func offset(of pointer: UnsafeRawPointer, in layout: Layout) -> Int? {
+    let place = place(standingFor: pointer)
+    return place.value < 0 ? nil : layout.offsets[place.value].map { $0 + place.offset }
   }
 
   /// Operations of the recording, and their pointers into the arena.
@@ -388,11 +438,18 @@ struct RelocatableOperations {
     let offset: Int
   }
 
-  var operations: [Operation] = []
-  var relocations: [Relocation] = []
+  fileprivate(set) var operations: [Operation] = []
+  fileprivate var relocations: [Relocation] = []
   let arenaBytes: Int
 
-  init(arenaBytes: Int) { self.arenaBytes = arenaBytes }
+  fileprivate init(arenaBytes: Int) { self.arenaBytes = arenaBytes }
+
+  /// Changes the pointers to what has moved.
+  ///
+  /// - Parameter target: the new address of an address; nil for what stays.
+  mutating func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
+    for index in operations.indices { operations[index].movePointers(target) }
+  }
 
   /// The operations with the pointers of an arena.
   func placed(in arena: UnsafeMutableRawPointer) -> [Operation] {

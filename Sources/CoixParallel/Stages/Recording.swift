@@ -11,72 +11,99 @@ final class Recording {
   struct Buffer {
     let address: UnsafeMutableRawPointer
     let bytes: Int
-    let owner: AnyObject
-  }
-
-  /// Something else than operations that happens within the recording, such as a stage of many chunks.
-  struct Call {
-    let reads: [UnsafeRawPointer]
-    let writes: [UnsafeMutableRawPointer]
-    /// Does it again; returns false if it can't be done as it was.
-    let body: () throws -> Bool
+    fileprivate(set) var owner: MemoryOwner
+    /// Whether the system has its memory back.
+    fileprivate var isDiscarded = false
   }
 
   private(set) var operations: [Operation] = []
   private(set) var buffers: [Buffer] = []
-  private(set) var calls: [Call] = []
+  /// The stages of many chunks, which stand between the operations.
+  private(set) var stages: [StageReplay] = []
   /// The buffers that were written by Swift code, whose numbers stay the same; and memory that Swift code has
   /// read, for numbers that must stay the same.
   private(set) var constants: Set<UnsafeMutableRawPointer> = []
   private(set) var readings: [UnsafeRawPointer] = []
   /// What owns memory that the operations read and that was made before.
-  private(set) var owners: [AnyObject] = []
-  /// The operands of operations, whose buffers were made before, or meanwhile.
-  private(set) var operands: [Storage] = []
+  var owners: [MemoryOwner] { Array(ownersByName.values) }
+  private var ownersByName: [ObjectIdentifier: MemoryOwner] = [:]
   private var released: [UnsafeMutableRawPointer] = []
-  /// Whether something was computed that neither operations nor calls say.
+  /// Whether something was computed that neither operations nor stages say.
   private(set) var isRefused = false
   /// The recording of the step that a recorded chunk is a part of.
   private let parent: Recording?
+  private let discardsUnread: Bool
+  /// Where the buffers start.
+  private var addresses: Set<UnsafeMutableRawPointer> = []
+  /// Held by whoever reads or changes what a step's chunks add to: its operations, buffers and keys.
+  private let lock = NSLock()
 
   deinit { for address in released { free(address) } }
 
-  init(parent: Recording? = nil) {
+  /// - Parameters:
+  ///   - parent: the recording of the step that a recorded chunk is a part of.
+  ///   - discardsUnread: whether the memory of large buffers is given back to the system as soon as nobody but
+  ///     the recording refers to them. What is the same each time must then be computed again.
+  init(parent: Recording? = nil, discardsUnread: Bool = false) {
     self.parent = parent
+    self.discardsUnread = discardsUnread
     id = Self.lastID.wrappingAdd(1, ordering: .relaxed).newValue
   }
 
-  func append(_ operation: Operation) { operations.append(operation) }
+  func append(_ operation: Operation) { lock.withLock { operations.append(operation) } }
 
-  func append(_ call: Call) {
-    operations.append(coix_op_call(calls.count))
-    calls.append(call)
+  func append(_ stage: StageReplay) {
+    operations.append(coix_op_call(stages.count))
+    stages.append(stage)
   }
 
   /// Lets go of everything. What replays the recording has what it needs; stages refer to the recording that they
   /// were a part of, and it to them.
   func finish() {
-    (operations, buffers, calls) = ([], [], [])
-    (constants, readings, owners, operands) = ([], [], [], [])
-    keyLock.withLock { (keys, derived) = ([], [:]) }
+    discardUnread()
+    (operations, buffers, stages) = ([], [], [])
+    (constants, readings, ownersByName, addresses) = ([], [], [:], [])
+    lock.withLock { (keys, derived) = ([], [:]) }
   }
 
   /// Keeps a new buffer.
-  func keep(_ address: UnsafeMutableRawPointer, bytes: Int, _ owner: AnyObject) {
-    buffers.append(Buffer(address: address, bytes: bytes, owner: owner))
+  func keep(_ address: UnsafeMutableRawPointer, bytes: Int, _ owner: MemoryOwner) {
+    lock.withLock { keepLocked(address, bytes: bytes, owner) }
   }
 
-  /// Whether a buffer that starts at an address is kept.
-  func hasBuffer(at address: UnsafeMutableRawPointer) -> Bool { buffers.contains { $0.address == address } }
+  private func keepLocked(_ address: UnsafeMutableRawPointer, bytes: Int, _ owner: MemoryOwner) {
+    buffers.append(Buffer(address: address, bytes: bytes, owner: owner))
+    addresses.insert(address)
+    if bytes >= Limits.discardedBytes { discardUnread() }
+  }
+
+  /// Gives the memory of large buffers that nobody else refers to any more back to the system, unless Swift code
+  /// wrote them. Their addresses stay taken.
+  private func discardUnread() {
+    guard discardsUnread else { return }
+    for index in buffers.indices
+    where buffers[index].bytes >= Limits.discardedBytes && !buffers[index].isDiscarded
+      && isKnownUniquelyReferenced(&buffers[index].owner) && !constants.contains(buffers[index].address)
+    {
+      Memory.discard(buffers[index].address, bytes: buffers[index].bytes)
+      buffers[index].isDiscarded = true
+    }
+  }
+
+  /// Whether a buffer that starts at an address is kept, here or by the step's recording.
+  func hasBuffer(at address: UnsafeMutableRawPointer) -> Bool {
+    lock.withLock { addresses.contains(address) } || parent?.hasBuffer(at: address) ?? false
+  }
 
   /// Keeps memory that somebody has released: if it were used again, one address would stand for two values.
   func keepReleased(_ address: UnsafeMutableRawPointer) { released.append(address) }
 
-  /// Keeps what owns memory that an operation reads.
-  func keep(owner: AnyObject) { owners.append(owner) }
-
-  /// Keeps an operand: whoever has it may let go of it before the recording is replayed.
-  func keep(operand: Storage) { operands.append(operand) }
+  /// Keeps what owns memory that an operation reads: whoever has it may let go of it before the recording is
+  /// replayed. (The buffers that were made meanwhile are kept anyway.)
+  func keep(owner: MemoryOwner) {
+    guard ownersByName[ObjectIdentifier(owner)] == nil, !hasBuffer(at: owner.address) else { return }
+    ownersByName[ObjectIdentifier(owner)] = owner
+  }
 
   /// Notes that Swift code wrote a buffer, with numbers that are the same each time.
   func noteConstant(_ buffer: UnsafeMutableRawPointer) { constants.insert(buffer) }
@@ -84,7 +111,7 @@ final class Recording {
   /// Notes that Swift code has read a number, and may have decided by it.
   func noteReading(_ address: UnsafeRawPointer) { readings.append(address) }
 
-  /// Notes that something was computed that neither operations nor calls say.
+  /// Notes that something was computed that neither operations nor stages say.
   func refuse() { isRefused = true }
 
   /// Keeps a tensor's buffer.
@@ -117,8 +144,6 @@ final class Recording {
   /// the step, too.
   private var keys: [Tensor] = []
   private var derived: [KeyOrigin: UInt32] = [:]
-  /// Held by whoever reads or makes keys; while a stage runs, workers do.
-  private let keyLock = NSLock()
 
   /// The step's recording.
   var step: Recording { parent ?? self }
@@ -126,7 +151,7 @@ final class Recording {
   /// The address of a key; nil for a key of another step.
   func address(of place: KeyPlace) -> UnsafeMutablePointer<coix_key>? {
     guard place.recording == id else { return nil }
-    return keyLock.withLock { Int(place.number) < keys.count ? keyAddress(place.number) : nil }
+    return lock.withLock { Int(place.number) < keys.count ? keyAddress(place.number) : nil }
   }
 
   private func keyAddress(_ number: UInt32) -> UnsafeMutablePointer<coix_key> {
@@ -134,11 +159,11 @@ final class Recording {
   }
 
   /// What owns the keys.
-  var keyOwners: [AnyObject] { keyLock.withLock { keys.map(\.storage) } }
+  var keyOwners: [MemoryOwner] { lock.withLock { keys.map(\.storage) } }
 
   /// A place for a new key, and its address; nil if there is no memory for it.
   func makeKey() -> (place: KeyPlace, address: UnsafeMutablePointer<coix_key>)? {
-    keyLock.withLock {
+    lock.withLock {
       makeKeyNumber().map { (KeyPlace(recording: id, number: $0), keyAddress($0)) }
     }
   }
@@ -150,14 +175,15 @@ final class Recording {
     context?.recording = nil
     defer { context?.recording = recording }
     guard let key = Tensor(undefined: [2]) else { return nil }
-    keep(key.storage)
+    keepLocked(
+      key.pointer, bytes: key.storage.capacity * MemoryLayout<Float>.stride, key.storage)
     keys.append(key)
     return UInt32(keys.count - 1)
   }
 
   /// The place of the key that block `counter` of a key is, and the key; nil if there is no memory for it.
   func derivedKey(of place: KeyPlace, _ counter: UInt64) -> (place: KeyPlace, key: coix_key)? {
-    keyLock.withLock {
+    lock.withLock {
       let origin = KeyOrigin(number: place.number, counter: counter)
       if let known = derived[origin] {
         return (KeyPlace(recording: id, number: known), keyAddress(known).pointee)
@@ -166,7 +192,7 @@ final class Recording {
       derived[origin] = number
       let derive = coix_op_threefry(keyAddress(place.number), counter, keyAddress(number))
       coix_execute([derive], 1, nil)
-      append(derive)
+      operations.append(derive)
       return (KeyPlace(recording: id, number: number), keyAddress(number).pointee)
     }
   }

@@ -97,13 +97,10 @@ private final class StageRun: @unchecked Sendable {
   }
 
   private let plan: StagePlan
-  /// How the plate is cut; nil outside of plates.
-  private let grid: ChunkGrid?
+  private let tasks: ChunkTasks
   private let parent: Tape?
   private let body: @Sendable (ExecutionContext) throws -> ChunkOutcome
-  private let chunkCount: Int
-  private let chunksPerTask: Int
-  private let taskCount: Int
+  private var chunkCount: Int { tasks.chunkCount }
   private let merged = Mutex<Merged?>(nil)
   /// The first chunk's payload.
   private let payload = Mutex<(any Sendable)?>(nil)
@@ -115,14 +112,14 @@ private final class StageRun: @unchecked Sendable {
   private let records: Table<Record?>?
   private let keptFloats = Atomic<Int>(0)
   /// [task]: the gradients of the parent's uniform tensors that a hot stage took.
-  private var hotSums: Table<GradientSums>?
-  /// The same of the way back after the barrier.
-  private var coldSums: Table<GradientSums>?
+  private let hotSums: Table<GradientSums>?
   /// What is recorded of chunks, so that others can run without the body.
   private let forwardPlans: ChunkPlans
   private let backwardPlans: ChunkPlans
   /// The recording of the step that the stage is a part of.
   private let recording: Recording?
+  /// The forward pass in that recording.
+  private var forwardReplay: StageReplay?
   /// Whether the stage's only chunk is a part of that recording.
   private var isPartOfRecording: Bool { recording != nil && chunkCount == 1 }
 
@@ -131,44 +128,27 @@ private final class StageRun: @unchecked Sendable {
     body: @escaping @Sendable (ExecutionContext) throws -> ChunkOutcome
   ) throws(CoixError) {
     self.plan = plan
-    self.grid = grid
     self.parent = parent
     self.body = body
-    chunkCount = grid?.chunkCount ?? 1
-    chunksPerTask = (chunkCount + Limits.tasks - 1) / Limits.tasks
-    taskCount = (chunkCount + chunksPerTask - 1) / chunksPerTask
+    tasks = ChunkTasks(grid: grid, workers: plan.workers)
     recording = ExecutionContext.current?.recording
+    let chunks = tasks.chunkCount
     let isRecorded =
-      plan.isRecorded && (chunkCount >= Limits.replayedChunks || recording != nil) && chunkCount > 1
+      plan.isRecorded && (chunks >= Limits.replayedChunks || recording != nil) && chunks > 1
     // On the way back the first chunk will not do: it alone passes on the gradient of what is the same for all
     // rows. (As a part of a step, a stage with such gradients is not recorded.)
-    let firstRows = grid?[0] ?? .none
+    let firstRows = tasks.rows(of: 0)
     forwardPlans = ChunkPlans(
       recordingFrom: isRecorded ? 0 : nil, allForms: recording != nil, firstRows: firstRows)
     backwardPlans = ChunkPlans(
       recordingFrom: !isRecorded ? nil : recording == nil ? 1 : 0, allForms: recording != nil,
       firstRows: firstRows)
-    let (chunks, tasks) = (chunkCount, taskCount)
     let keepsTapes = parent != nil && !plan.isHot
     records = keepsTapes ? try Table(count: chunks, for: "a plate cut into \(chunks) chunks") { nil } : nil
-    hotSums =
-      plan.isHot ? try Table(count: tasks, for: "the gradients of \(tasks) tasks") { GradientSums() } : nil
+    hotSums = plan.isHot ? try tasks.makeSums() : nil
   }
 
-  private func rows(of chunk: Int) -> ChunkRows { grid?[chunk] ?? .none }
-
-  /// Runs `work` on each chunk; a task's chunks in order, on one worker.
-  private func forEachChunk(_ work: @Sendable (_ chunk: Int, _ task: Int, ExecutionContext) throws -> Void)
-    throws
-  {
-    try plan.workers.run(tasks: taskCount) { task, context, shouldStop in
-      context.step = recording
-      for chunk in task * chunksPerTask..<min((task + 1) * chunksPerTask, chunkCount) {
-        if shouldStop() { return }
-        try work(chunk, task, context)
-      }
-    }
-  }
+  private func rows(of chunk: Int) -> ChunkRows { tasks.rows(of: chunk) }
 
   /// A chunk's results; exports that vary over some of the plates only are expanded to all of the chunk's
   /// rows.
@@ -179,15 +159,6 @@ private final class StageRun: @unchecked Sendable {
   }
 
   // MARK: Recording and running again
-
-  /// Runs a plan on a chunk, if there is one for it; returns whether it has run.
-  private func replay(
-    _ plans: ChunkPlans, _ chunk: Int, _ context: ExecutionContext, _ sums: GradientSums?
-  ) throws -> Bool {
-    guard let plan = plans.plan(for: rows(of: chunk)) else { return false }
-    context.take(rows(of: chunk), chunk)
-    return try plan.run(context) { try sums?.add($0, at: $1) }
-  }
 
   /// Starts a recording of a chunk, if it is to be recorded; a stage's only chunk goes into the step's own.
   private func startRecording(_ plans: ChunkPlans, _ chunk: Int, _ context: ExecutionContext) -> Recording? {
@@ -220,17 +191,6 @@ private final class StageRun: @unchecked Sendable {
     recording.append(coix_op_enter(place.pointer))
   }
 
-  /// Runs all chunks by plans, for a step that is replayed; returns false if a chunk has none, or takes another
-  /// way than the recorded one.
-  private func replayAll(_ plans: ChunkPlans, _ sums: Table<GradientSums>?) throws -> Bool {
-    guard plans.prepare() else { return false }
-    let isReplayed = Atomic<Bool>(true)
-    try forEachChunk { chunk, task, context in
-      if try !replay(plans, chunk, context, sums?[task]) { isReplayed.store(false, ordering: .relaxed) }
-    }
-    return isReplayed.load(ordering: .relaxed)
-  }
-
   /// Makes memory that the stage's chunks write, and that outlives them.
   private func outsideOfChunk<Made>(_ context: ExecutionContext, _ make: () throws -> Made) rethrows -> Made {
     guard !isPartOfRecording else { return try make() }
@@ -243,8 +203,8 @@ private final class StageRun: @unchecked Sendable {
   // MARK: Forward
 
   func forward() throws -> StageResult {
-    try forEachChunk { chunk, task, context in
-      if try replay(forwardPlans, chunk, context, hotSums?[task]) { return }
+    try tasks.forEachChunk(of: recording) { [self] chunk, task, context in
+      if try tasks.replay(forwardPlans, chunk, context, hotSums?[task]) { return }
       let made = startRecording(forwardPlans, chunk, context)
       defer { context.recording = nil }
       // In a hot stage, a chunk's tape goes back to the pool and is used again. In other stages it may be
@@ -378,20 +338,18 @@ private final class StageRun: @unchecked Sendable {
     }
     // A constant that the first chunk has made, such as a static property, others may read, too.
     var own: [Range<UnsafeRawPointer>] = []
-    for tensor in kept.withLock({ $0 }) where !tensor.isPoisoned && !recording.hasBuffer(at: tensor.pointer) {
+    for tensor in kept.withLock({ $0 })
+    where forwardPlans.prepare(tensor.pointer) && !recording.hasBuffer(at: tensor.pointer) {
       recording.keep(tensor.storage)
       writes.append(tensor.pointer)
       own.append(
         UnsafeRawPointer(tensor.pointer)..<UnsafeRawPointer(tensor.pointer + tensor.storage.capacity))
     }
-    let reads = forwardPlans.readings.filter { address in !own.contains { $0.contains(address) } }
     recording.keep(merged.sums.pointer, bytes: merged.sums.count * MemoryLayout<Double>.stride, merged.sums)
     writes.append(merged.sums.pointer)
-    recording.append(
-      Recording.Call(reads: reads, writes: writes) { [self] in
-        if plan.isHot { hotSums = try makeSums() }
-        return try replayAll(forwardPlans, hotSums)
-      })
+    let replay = StageReplay(forwardPlans, on: tasks, results: writes, constants: own)
+    recording.append(replay)
+    forwardReplay = replay
   }
 
   // MARK: Backward
@@ -426,20 +384,23 @@ private final class StageRun: @unchecked Sendable {
     var seeds: [Tensor?] = outputs.map { tape.gradient(of: $0) }
     let loss = merged.withLock { $0?.destinations.firstIndex(where: \.isLoss) }
     if hotSums != nil, let loss, let upstream = seeds[loss] {
-      try deliver({ [self] in hotSums }, scaledBy: upstream, to: tape)
+      try deliver(hotSums, of: forwardReplay, scaledBy: upstream, to: tape)
       seeds[loss] = nil
     }
     guard seeds.contains(where: { $0 != nil }) else { return }
     let given = seeds
-    let sums = try makeSums()
-    coldSums = sums
+    let sums = try tasks.makeSums()
     let rowGradients = RowGradients(rows: plan.rows?.count ?? 0)
     let passesOnUniform = merged.withLock { merged in
       zip(merged?.destinations ?? [], given).contains { $0.passesOnUniform && $1 != nil }
     }
-    try forEachChunk { chunk, task, context in
+    try tasks.forEachChunk(of: recording) { [self] chunk, task, context in
       let isSpecial = chunk == 0 && passesOnUniform
-      if !isSpecial, records?[chunk] == nil, try replay(backwardPlans, chunk, context, sums[task]) { return }
+      if !isSpecial, records?[chunk] == nil,
+        try tasks.replay(backwardPlans, chunk, context, sums[task])
+      {
+        return
+      }
       let made = isSpecial && !isPartOfRecording ? nil : startRecording(backwardPlans, chunk, context)
       defer { context.recording = nil }
       // A stage's only chunk has been recorded, if it is kept.
@@ -462,34 +423,18 @@ private final class StageRun: @unchecked Sendable {
       try rowGradients.store(record.tape, context) { try outsideOfChunk(context, $0) }
       publish(made, of: chunk, to: backwardPlans, record.tape)
     }
-    noteBackward(rowGradients, given.compactMap { $0 }, passesOnUniform)
-    try deliver({ [self] in coldSums }, scaledBy: nil, to: tape)
+    let replay = noteBackward(rowGradients, passesOnUniform)
+    try deliver(sums, of: replay, scaledBy: nil, to: tape)
     rowGradients.deliver(to: tape, team: plan.workers.team)
-  }
-
-  private func makeSums() throws(CoixError) -> Table<GradientSums> {
-    try Table(count: taskCount, for: "the gradients of \(taskCount) tasks") { GradientSums() }
   }
 
   /// Adds the sums of all tasks to the parent's gradients, multiplied by a number if there is one.
   private func deliver(
-    _ sums: @escaping () -> Table<GradientSums>?, scaledBy factor: Tensor?, to tape: Tape
+    _ sums: Table<GradientSums>?, of replay: StageReplay?, scaledBy factor: Tensor?, to tape: Tape
   ) throws {
-    guard let table = sums() else { return }
-    let team = plan.workers.team
-    let totals = try GradientSums.totals(of: table, team: team)
-    if let recording, !isPartOfRecording {
-      recording.append(
-        Recording.Call(reads: [], writes: totals.map { UnsafeMutableRawPointer($0.tensor.pointer) }) {
-          guard let table = sums() else { return false }
-          let again = try GradientSums.totals(of: table, team: team)
-          guard again.map(\.parentNode) == totals.map(\.parentNode) else { return false }
-          for (old, new) in zip(totals, again) {
-            old.tensor.pointer.update(from: new.tensor.pointer, count: new.tensor.shape.elementCount)
-          }
-          return true
-        })
-    }
+    guard let sums else { return }
+    let totals = try GradientSums.totals(of: sums, team: plan.workers.team)
+    replay?.deliver(totals)
     let isOne = factor.map { coix_op_is_within($0.pointer, 1, 1, 1).holds() } ?? true
     for (node, total) in totals {
       if let factor, !isOne { tape.add(total * factor.detached, to: node) } else { tape.add(total, to: node) }
@@ -497,20 +442,19 @@ private final class StageRun: @unchecked Sendable {
   }
 
   /// Notes the stage's way back in the step's recording.
-  private func noteBackward(_ rowGradients: RowGradients, _ seeds: [Tensor], _ passesOnUniform: Bool) {
-    guard let recording, !isPartOfRecording else { return }
-    if passesOnUniform { recording.refuse() }
-    for address in backwardPlans.decisions { recording.noteReading(address) }
+  private func noteBackward(_ rowGradients: RowGradients, _ passesOnUniform: Bool) -> StageReplay? {
+    guard let recording, !isPartOfRecording else { return nil }
     let collected = rowGradients.tensors
+    // Where a chunk does not read a tensor, the gradients of its rows are zero, and no plan writes them.
+    if passesOnUniform || !backwardPlans.write(collected.map { UnsafeRawPointer($0.pointer) }) {
+      recording.refuse()
+    }
+    for address in backwardPlans.decisions { recording.noteReading(address) }
     for tensor in collected { recording.keep(tensor.storage) }
-    recording.append(
-      Recording.Call(
-        reads: backwardPlans.readings + seeds.map { UnsafeRawPointer($0.pointer) },
-        writes: collected.map { UnsafeMutableRawPointer($0.pointer) }
-      ) { [self] in
-        coldSums = try makeSums()
-        return try replayAll(backwardPlans, coldSums)
-      })
+    let replay = StageReplay(
+      backwardPlans, on: tasks, results: collected.map { UnsafeMutableRawPointer($0.pointer) })
+    recording.append(replay)
+    return replay
   }
 
   /// A chunk's tape, recorded by running the chunk again.

@@ -14,9 +14,9 @@ package final class StepProgram {
   }
 
   private let operations: [Operation]
-  private let calls: [Recording.Call]
+  private let stages: [StageReplay]
   private let arena: UnsafeMutableRawPointer
-  private let owners: [AnyObject]
+  private let owners: [MemoryOwner]
   private let forms: [InputForm]
   private let inputs: [Tensor]
   private let keys: [UnsafeMutablePointer<coix_key>]
@@ -62,7 +62,7 @@ package final class StepProgram {
     let pool = BufferPool.borrow()
     defer { BufferPool.handBack(pool) }
     let context = ExecutionContext(pool: pool, tape: nil, team: workers.team, isCaller: true)
-    let recording = Recording()
+    let recording = Recording(discardsUnread: true)
     context.recording = recording
     defer { recording.finish() }
     return try context.withCurrent {
@@ -101,7 +101,7 @@ package final class StepProgram {
     keys: [UnsafeMutablePointer<coix_key>], _ results: [Tensor]
   ) {
     let varying = inputs.map { UnsafeRawPointer($0.pointer) } + keys.map { UnsafeRawPointer($0) }
-    let values = RecordedValues(recording, variation: .inputs(varying))
+    var values = RecordedValues(recording, variation: .inputs(varying))
     let addresses = Set(inputs.map(\.pointer))
     let stateAddresses = Set(inputs.prefix(stateCount).map(\.pointer))
     guard values.areComplete, results.allSatisfy({ !$0.isBatched && !$0.isMapped }),
@@ -118,6 +118,11 @@ package final class StepProgram {
     let live = recording.operations.indices.filter {
       isLive[$0] && (values.varies($0) || recording.operations[$0].isEntry)
     }
+    // What is the same each time, whose memory the recording may have given back.
+    let constant = recording.operations.indices.filter {
+      isLive[$0] && (!values.varies($0) || recording.operations[$0].isEntry)
+    }.map { recording.operations[$0] }
+    guard coix_execute(constant, constant.count, nil) == constant.count else { return nil }
     let layout = values.layout(of: isLive.indices.map { isLive[$0] && values.varies($0) }, wanted: wanted)
     let relocatable = values.relocated(live, layout)
     guard let arena = Memory.buffer(bytes: layout.bytes) else { return nil }
@@ -150,11 +155,14 @@ package final class StepProgram {
     self.inputs = inputs
     self.stateCount = stateCount
     self.keys = keys
-    calls = recording.calls
+    stages = recording.stages
+    for stage in stages {
+      stage.move { address in values.offset(of: address, in: layout).map { arena + $0 } }
+    }
     owners =
-      recording.owners + values.foreign(recording.operands)
-      + values.owners(of: isLive, layout, wanted: wanted) + results.map(\.storage)
-      + recording.keyOwners
+      recording.owners + recording.keyOwners
+      + values.fixedValues(of: isLive, layout, wanted: wanted).map { recording.buffers[$0].owner }
+      + results.map(\.storage).filter { !recording.hasBuffer(at: $0.address) }
   }
 
   deinit { free(arena) }
@@ -201,7 +209,7 @@ package final class StepProgram {
       while true {
         next += coix_execute(first + next, operations.count - next, nil)
         if next == operations.count { return true }
-        guard first[next].isCall, try calls[first[next].callNumber].body() else { return false }
+        guard first[next].isCall, try stages[first[next].callNumber].run() else { return false }
         next += 1
       }
     }

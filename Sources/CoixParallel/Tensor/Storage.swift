@@ -6,9 +6,9 @@ import Synchronization
 ///
 /// Buffers come from the current worker's ``BufferPool`` where there is one and go back to the pool of
 /// whichever worker drops the last reference.
-final class Storage: @unchecked Sendable {
+final class Storage: MemoryOwner, @unchecked Sendable {
   // @unchecked: the buffer is written only by its maker, before it is shared.
-  let pointer: UnsafeMutablePointer<Float>
+  var pointer: UnsafeMutablePointer<Float> { address.assumingMemoryBound(to: Float.self) }
   /// In floats; a multiple of `COIX_LANES`.
   let capacity: Int
   /// What only few storages have. It is kept in an object of its own, so that the many other storages are
@@ -51,8 +51,8 @@ final class Storage: @unchecked Sendable {
       return nil
     }
     self.capacity = capacity
-    pointer = buffer
     rarity = nil
+    super.init(address: buffer)
     noteWhereRecorded(isEmpty: count == 0)
   }
 
@@ -67,16 +67,16 @@ final class Storage: @unchecked Sendable {
   /// Another storage's buffer, seen as rows of a plate (or, without a mapping, as a plain buffer).
   init(viewing other: Storage, mapping: PlateMapping?, preimage: Preimage? = nil) {
     capacity = other.capacity
-    pointer = other.pointer
     rarity = Rarity(mapping: mapping, preimage: preimage, owner: other.rarity?.owner ?? other)
+    super.init(address: other.address)
   }
 
   /// A buffer of exactly `capacity` floats that was allocated elsewhere by
   /// ``BufferPool/allocateChecked(_:for:)``.
   init(adopting pointer: UnsafeMutablePointer<Float>, capacity: Int) {
-    self.pointer = pointer
     self.capacity = capacity
     rarity = nil
+    super.init(address: pointer)
     noteWhereRecorded()
   }
 
@@ -92,8 +92,8 @@ final class Storage: @unchecked Sendable {
   /// The storage of a poisoned tensor: NaNs, which all such storages share.
   init(failure: CoixError) {
     capacity = Int(COIX_LANES)
-    pointer = Self.poison
     rarity = Rarity(failure: failure)
+    super.init(address: Self.poison)
   }
 
   /// `COIX_LANES` NaNs.

@@ -6,7 +6,7 @@ extension Tensor {
   /// The poisoned result of an operation that cannot use this operand; nil if it can.
   @inline(__always)
   func refusal(_ operation: @autoclosure () -> String) -> Tensor? {
-    ExecutionContext.withCurrent { $0?.recording?.keep(operand: storage) }
+    ExecutionContext.withCurrent { $0?.recording?.keep(owner: storage) }
     if storage.isPlain && (stride == 0 || scope == ExecutionContext.current?.scope) { return nil }
     return refused(operation())
   }

@@ -208,6 +208,68 @@ import Testing
     }
   }
 
+  /// Values that stages hand on unread, gathered by several resamplings: the row numbers are multiplied when a
+  /// chunk reads them for the first time, and are needed on the way back, too.
+  @Test func valuesFromSeveralStepsBefore() throws {
+    let runs = try runs([Tensor(0.5), Tensor(2)]) { scale, key in
+      try valueWithGradient(at: scale) { scale in
+        let first = Kernel { (trace) in trace.sample("start", from: Normal(0, scale)) }
+        let next = Kernel { (trace, start: Tensor) in
+          _ = trace.sample("x", from: Normal(0, 1))
+          return start
+        }
+        let target = Model { (trace) in
+          let start = trace.sample("start", from: Normal(1, 1))
+          _ = trace.sample("x", from: Normal(start, 1))
+          return start
+        }
+        let prior = Model { (trace) in trace.sample("start", from: Normal(0.5, 1)) }
+        let q = resample(propose(Self.plate(prior), Self.plate(first), loss: .iwae))
+        let twice = resample(propose(Self.plate(target), compose(Self.plate(next), q), loss: .iwae))
+        let last = compose(Self.plate(Kernel { (trace, start: Tensor) in start * scale }), twice)
+        let result = try evaluate(last, seed: key)()
+        return try result.metrics.loss + result.output.values.squared.sum()
+      }.gradient
+    }
+    #expect(runs == 1)
+  }
+
+  /// Large tensors that are the same each time: their memory is not kept while the function is recorded.
+  @Test func largeConstants() throws {
+    let captured = Draw(key: 5, shape: [40_000]).normal()
+    let runs = try runs([Tensor(0.5), Tensor(2)]) { x, _ in
+      let made = exp(captured) + Tensor.zeros([40_000])
+      let written = Tensor((0..<40_000).map { Float($0 % 7) })
+      return [(made * x).sum(), x * made[17], (written * x).sum(), made]
+    }
+    #expect(runs == 1)
+  }
+
+  /// Particles whose sites nobody reads behind their stage, and weights that everybody reads.
+  @Test func whatIsReadLater() throws {
+    let plate = Plate("particle", count: 9_000)
+    let model = Model { (trace) in
+      let x = trace.sample("x", from: Normal(0, 1))
+      let y = trace.sample("y", from: Normal(x, 1))
+      trace.observe("z", 1, from: Normal(x + y, 1))
+      return x
+    }
+    let kernel = Kernel { (trace, x: Tensor) in trace.sample("u", from: Normal(x, 1)) }
+    let runs = try runs([Tensor(1), Tensor(2)]) { scale, key in
+      let program = compose(plate(kernel), resample(propose(plate(model), plate(Self.guess(scale)))))
+      let result = try evaluate(program, seed: key)()
+      return [try result.metrics.logZ, result.output.values.sum()]
+    }
+    #expect(runs == 1)
+  }
+
+  private static func guess(_ scale: Tensor) -> Kernel<Tuple<>, Tuple<Tensor>> {
+    Kernel { trace in
+      let x = trace.sample("x", from: Normal(0, scale))
+      return trace.sample("y", from: Normal(x, scale))
+    }
+  }
+
   /// Nested plates with data of the inner one.
   @Test func nestedPlates() throws {
     let (particles, instances) = (Plate("particle", count: 18, chunkRows: 64), Plate("instance", count: 40))

@@ -140,6 +140,53 @@ import Testing
     }
   }
 
+  // MARK: As a part of a step
+
+  /// Exports that nobody needs are left out, with what only they need, and so are the addresses that this reads.
+  @Test func exportsThatNobodyNeeds() throws {
+    let (value, other) = (list.value(), list.value())
+    list.load(value)
+    list.sum(value)
+    let unread = Storage.made(128)
+    list.append(coix_op_load_rows(unread.pointer, nil, other.pointer, 16, 2, 0))
+    list.store(other)
+    let plan = try plan()
+    #expect(plan.readings == [list.source.address, unread.address].map { UnsafeRawPointer($0) })
+    #expect(plan.writes == Set([list.target.address, list.sums.address].map { UnsafeRawPointer($0) }))
+    list.clear()
+    plan.narrow { $0 != UnsafeRawPointer(list.target.pointer) }
+    #expect(plan.readings == [UnsafeRawPointer(list.source.address)])
+    for chunk in 0..<4 { #expect(run(plan, chunk)) }
+    #expect((0..<128).allSatisfy { list.target.pointer[$0] == 99 }, "nothing is stored")
+    #expect((0..<4).allSatisfy { list.sums.doubles[$0] != 0 })
+  }
+
+  /// What a plan reads and writes may move, also what it computes once for all chunks.
+  @Test func memoryThatMoves() throws {
+    let (constant, value, sum) = (list.value(), list.value(), list.value())
+    list.append(coix_op_copy(list.source.pointer, 0, 1, constant.pointer, 0, 1, 32))
+    list.load(value)
+    list.add(value, constant, to: sum)
+    list.store(sum)
+    let expected = list.runAll()
+    let plan = try plan()
+    for chunk in 0..<4 { #expect(run(plan, chunk)) }
+    let source = Storage.made(128)
+    source.pointer.update(from: list.source.pointer, count: 128)
+    list.source.pointer.update(repeating: 7, count: 128)
+    list.clear()
+    plan.move { $0 == UnsafeRawPointer(list.source.pointer) ? source.address : nil }
+    #expect(plan.prepare())
+    for chunk in 0..<4 { #expect(run(plan, chunk)) }
+    #expect(list.exported == expected)
+    let target = Storage.made(128)
+    list.clear()
+    plan.move { $0 == UnsafeRawPointer(list.target.pointer) ? target.address : nil }
+    for chunk in 0..<4 { #expect(run(plan, chunk)) }
+    #expect((0..<128).map { target.pointer[$0].bitPattern } == Array(expected.prefix(128)))
+    #expect((0..<128).allSatisfy { list.target.pointer[$0] == 99 })
+  }
+
   // MARK: Memory
 
   /// Without memory for an arena, the program runs.

@@ -9,7 +9,7 @@ import Testing
   private let list = RecordedOperations()
 
   private func liveOperations(wanted: [Storage] = []) -> [Bool] {
-    let values = RecordedValues(list.recording, variation: .rows)
+    var values = RecordedValues(list.recording, variation: .rows)
     let isLive = values.liveOperations(wanted: wanted.map { values.number(of: $0.pointer) })
     return isLive.indices.map { isLive[$0] && values.varies($0) }
   }
@@ -24,7 +24,7 @@ import Testing
     list.add(b, c, to: d)
     list.sine(b, to: e)
     #expect(liveOperations(wanted: [d, e]) == [false, false, true, true, false])
-    let values = RecordedValues(list.recording, variation: .rows)
+    var values = RecordedValues(list.recording, variation: .rows)
     let layout = values.layout(
       of: liveOperations(wanted: [d, e]), wanted: [d, e].map { values.number(of: $0.pointer) })
     #expect(layout.offsets.map { $0 == nil } == [true, true, false, false, true])
@@ -54,7 +54,7 @@ import Testing
     list.sine(c, to: d)
     list.add(b, d, to: e)
     #expect(liveOperations(wanted: [e]) == [true, true, false, false, true])
-    let values = RecordedValues(list.recording, variation: .rows)
+    var values = RecordedValues(list.recording, variation: .rows)
     #expect(values.number(of: d.pointer) == values.number(of: b.pointer))
     #expect(values.places(of: 4).map(\.value) == [4, 1, 1])
 
@@ -64,7 +64,7 @@ import Testing
     other.load(g)
     other.accumulate(f, into: g)
     other.add(f, g, to: h)
-    let unequal = RecordedValues(other.recording, variation: .rows)
+    var unequal = RecordedValues(other.recording, variation: .rows)
     #expect(unequal.liveOperations(wanted: [unequal.number(of: h.pointer)]) == [true, true, true, true])
   }
 
@@ -106,6 +106,29 @@ import Testing
     list.sine(b, to: c)
     list.append(coix_op_is_zero(c.pointer, 32))
     #expect(liveOperations() == [false, false, true, true, true])
+  }
+
+  /// The memory of a large buffer goes back to the system when nobody else refers to it, unless Swift code has
+  /// written its numbers: these could not be computed again.
+  @Test func memoryThatNobodyReads() {
+    let recording = Recording(discardsUnread: true)
+    let count = 2 * Limits.discardedBytes / MemoryLayout<Float>.stride
+    let context = ExecutionContext(pool: nil, tape: nil, team: 1)
+    context.recording = recording
+    context.withCurrent {
+      let addresses = (0..<3).map { index in
+        let storage = Storage.made(count)
+        storage.pointer.update(repeating: 5, count: count)
+        if index == 1 { recording.noteConstant(storage.address) }
+        return storage.pointer
+      }
+      let kept = Storage.made(count)
+      kept.pointer.update(repeating: 5, count: count)
+      _ = Storage.made(count)
+      #expect(addresses.map { $0[count / 2] } == [0, 5, 0] && kept.pointer[count / 2] == 5)
+      #expect(recording.buffers.count == 5 && recording.hasBuffer(at: addresses[0]))
+    }
+    context.recording = nil
   }
 
   // MARK: What is known
@@ -191,7 +214,7 @@ import Testing
         try tape.pullBack()
       }
     }
-    let values = RecordedValues(recording, variation: .rows)
+    var values = RecordedValues(recording, variation: .rows)
     #expect(values.areComplete || example.isGuarded)
     let operations = recording.operations
     let varies = operations.indices.map(values.varies)
@@ -213,7 +236,7 @@ import Testing
     var random = SplitMix(seed: UInt64(seed))
     let list = RandomOperations(&random)
     let recording = list.operations.recording
-    let values = RecordedValues(recording, variation: .rows)
+    var values = RecordedValues(recording, variation: .rows)
     let wanted = list.wanted.map { values.number(of: $0.pointer) }
     let isNeeded = values.liveOperations(wanted: wanted)
     let isLive = isNeeded.indices.map { isNeeded[$0] && values.varies($0) }
