@@ -12,7 +12,7 @@ enum FirstResult {
   /// too short.
   static func json() throws -> String {
     let data = try PointData.moons(particles, key: 0)
-    let logZ = try VAE(key: 0).metrics(data, workers: .standard).logZ.scalar
+    let logZ = try VAE(key: 0).metrics(data, key: 0, workers: .standard).logZ.scalar
     guard let seconds = secondsSinceStart else {
       throw CoixError.file(path: "/proc/self/stat", reason: "does not tell when this process was started")
     }

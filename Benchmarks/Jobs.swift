@@ -1,20 +1,49 @@
 import Coix
 import ExampleModels
 
-/// An evaluation; the result is its metrics.
+/// An evaluation.
 struct EvaluationJob: Job {
-  private let evaluate: () throws -> Metrics
-  private(set) var metrics: Metrics?
+  private let compute: () throws -> Summary
+  private(set) var result: Summary?
 
-  init(_ evaluate: @escaping () throws -> Metrics) { self.evaluate = evaluate }
+  /// What the evaluation gives.
+  struct Summary: TensorTree {
+    var logWeight: Tensor
+    var ess: Tensor?
+    var logZ: Tensor?
+    var output: [Tensor]
 
-  mutating func run() throws { metrics = try evaluate() }
+    /// Those metrics that have been computed, and an output.
+    init(_ metrics: Metrics, output: [Tensor] = []) {
+      logWeight = metrics.logWeight
+      ess = try? metrics.ess
+      logZ = try? metrics.logZ
+      self.output = output
+    }
 
-  func addResult(to digest: inout Digest) throws {
-    digest.add(metrics?.logWeight)
-    digest.add(try? metrics?.ess)
-    digest.add(try? metrics?.logZ)
+    mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
+      try visitor.visit("logWeight", &logWeight)
+      try visitor.visit("ess", &ess)
+      try visitor.visit("logZ", &logZ)
+      try visitor.visit("output", &output)
+    }
   }
+
+  /// An evaluation that is recorded the first time and replayed afterwards: the peers compile theirs, too.
+  init(compiledFor workers: Workers, evaluate: @escaping (PRNGKey) throws -> Summary) {
+    let evaluation = compile(workers: workers) { (_: Tuple<>, key) in try evaluate(key) }
+    compute = { try evaluation(Tuple(), key: 0) }
+  }
+
+  /// An evaluation that runs the program each time, as its peer does.
+  init(evaluate: @escaping (PRNGKey) throws -> Summary) { compute = { try evaluate(0) } }
+
+  mutating func run() throws {
+    result = nil  // its memory can be had again
+    result = try compute()
+  }
+
+  func addResult(to digest: inout Digest) { digest.add(result) }
 }
 
 /// A loss and its gradient, recorded the first time and replayed afterwards: the peers compile theirs, too.

@@ -16,7 +16,10 @@ struct AnnealWorkload: Workload {
       }
       switch mode {
       case .forward:
-        return EvaluationJob { try evaluate(sampler.inference(plate), seed: 0, options: options)().metrics }
+        return EvaluationJob(compiledFor: workers) { key in
+          EvaluationJob.Summary(
+            try evaluate(sampler.inference(plate), seed: key, options: options)().metrics)
+        }
       case .gradient:
         return GradientJob(at: sampler, workers: workers) { try loss($0, seed: $1) }
       case .train:

@@ -12,11 +12,11 @@ struct FilterWorkload: Workload {
     let particles = Plate("particle", count: count)
     return { workers in
       let options = EvaluationOptions(workers: workers, keep: .metrics)
-      return EvaluationJob {
+      return EvaluationJob { key in
         let filter = foriLoop(1..<Self.steps, initial: particles(Self.first)) { step, q in
           compose(particles(Self.next(step)), resample(q))
         }
-        return try evaluate(filter, seed: 0, options: options)().metrics
+        return EvaluationJob.Summary(try evaluate(filter, seed: key, options: options)().metrics)
       }
     }
   }

@@ -10,7 +10,10 @@ struct ImportanceWorkload: Workload {
     let program = Plate("particle", count: particles)(Self.model)
     return { workers in
       let options = EvaluationOptions(workers: workers, keep: .output)
-      return EvaluationJob { try evaluate(program, seed: 0, options: options)().metrics }
+      return EvaluationJob(compiledFor: workers) { key in
+        let result = try evaluate(program, seed: key, options: options)()
+        return EvaluationJob.Summary(result.metrics, output: result.output.flattened)
+      }
     }
   }
 

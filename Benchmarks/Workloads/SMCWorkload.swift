@@ -14,7 +14,9 @@ struct SMCWorkload: Workload {
       func run(_ dynamics: Dynamics, _ key: PRNGKey) throws -> Metrics {
         try evaluate(dynamics.filter(observations, plate), seed: key, options: options)().metrics
       }
-      guard mode == .gradient else { return EvaluationJob { try run(Dynamics(), 0) } }
+      guard mode == .gradient else {
+        return EvaluationJob(compiledFor: workers) { EvaluationJob.Summary(try run(Dynamics(), $0)) }
+      }
       return GradientJob(at: Dynamics(), workers: workers) { try run($0, $1).loss }
     }
   }

@@ -43,12 +43,14 @@ extension VAE {
     guard mode == .forward else {
       return GradientJob(at: self, workers: workers) { try $0.loss(data, key: $1, workers: workers) }
     }
-    return EvaluationJob { try metrics(data, workers: workers) }
+    return EvaluationJob(compiledFor: workers) {
+      EvaluationJob.Summary(try metrics(data, key: $0, workers: workers))
+    }
   }
 
-  func metrics(_ data: Tensor, workers: Workers) throws -> Metrics {
+  func metrics(_ data: Tensor, key: PRNGKey, workers: Workers) throws -> Metrics {
     let plate = VAE.plate(data.shape[0])
     let options = EvaluationOptions(workers: workers, keep: .metrics)
-    return try evaluate(inference(plate), seed: 0, options: options)(plate.mapped(data)).metrics
+    return try evaluate(inference(plate), seed: key, options: options)(plate.mapped(data)).metrics
   }
 }
