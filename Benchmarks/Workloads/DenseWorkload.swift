@@ -17,7 +17,9 @@ struct DenseWorkload: Workload {
         let (inputs, targets) = (plate.mapped(inputs), plate.mapped(targets))
         return try evaluate(program, seed: 0, options: options)(inputs, targets).metrics
       }
-      guard mode == .gradient else { return EvaluationJob(compiledFor: workers) { _ in EvaluationJob.Summary(try run(network)) } }
+      guard mode == .gradient else {
+        return EvaluationJob(compiledFor: workers) { _ in EvaluationJob.Summary(try run(network)) }
+      }
       return GradientJob(at: network, workers: workers) { network, _ in try run(network).loss }
     }
   }

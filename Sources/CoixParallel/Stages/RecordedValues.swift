@@ -128,7 +128,6 @@ struct RecordedValues {
     return place.value < 0 ? place : Place(value: standIns[place.value], offset: place.offset)
   }
 
-
   // MARK: What varies
 
   private mutating func findVarying(_ variation: Variation) {
