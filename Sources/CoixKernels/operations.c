@@ -1,6 +1,6 @@
 // Runs lists of operations.
 
-#include "CoixKernels.h"
+#include "internal.h"
 
 #include <math.h>
 
@@ -241,12 +241,15 @@ static int run(const coix_operation *op, const coix_place *place) {
 }
 
 size_t coix_execute(const coix_operation *operations, size_t count, const coix_place *place) {
+  coix_regions.began = 0; // of a kernel that was called by itself
   for (size_t i = 0; i < count; i++) {
     if (operations[i].code == COIX_OP_ENTER) {
       place = operations[i].pointers[0];
-    } else if (!run(&operations[i], place)) {
-      return i;
+      continue;
     }
+    const int holds = run(&operations[i], place);
+    if (coix_regions.began) coix_end_region();
+    if (!holds) return i;
   }
   return count;
 }

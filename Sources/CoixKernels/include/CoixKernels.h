@@ -10,7 +10,7 @@
 // parallel region at all; workers always pass 1. Results never depend on `team`: teams split outputs,
 // or sums by blocks whose borders depend on the size alone.
 //
-// Nothing here allocates, keeps state or traps. Nullable pointers are marked.
+// Nothing here allocates or traps, or keeps state but for the clock of CoixThread.h. Nullable pointers are marked.
 
 #ifndef COIX_KERNELS_H
 #define COIX_KERNELS_H
@@ -34,7 +34,7 @@ int coix_has_openmp(void);
 /// Whether the kernels were compiled with optimisation.
 int coix_is_optimised(void);
 
-// MARK: - Thread slot (CoixThread.h, machine.c)
+// MARK: - Thread slot and clock (CoixThread.h, machine.c)
 
 #include "CoixThread.h"
 
