@@ -375,14 +375,14 @@ void coix_fold_rows(const float *source, size_t rows, float *destination, size_t
 /// destination[r, e] = source[index[r], e]; row-major, r < count.
 void coix_gather_rows(const float *source, const int32_t *index, float *destination,
                       size_t count, size_t elements, int team);
-/// destination[index[r], e] += source[r, e] in ascending order of r for each target; sums of more than 64 rows are in double.
-/// destination: [targets, elements], zeroed by the caller. `order` and `offsets` come from coix_sort_rows. Each target row is
-/// owned by one thread.
+/// destination[t, e] = the sum of source[r, e] over the rows with index[r] == t, in ascending order; sums of more than 64 rows
+/// are in double. destination: [targets, elements]. `order` and `offsets` come from coix_sort_rows. Each target row is owned by
+/// one thread.
 void coix_scatter_add_rows(const float *source, const int32_t *order, const int32_t *offsets, float *destination,
                            size_t targets, size_t elements, int team);
 /// The same for an ascending index, whose rows are in the order of their targets already.
-void coix_scatter_add_runs(const float *source, const int32_t *index, float *destination, size_t count, size_t elements,
-                           int team);
+void coix_scatter_add_runs(const float *source, const int32_t *index, float *destination, size_t targets, size_t count,
+                           size_t elements, int team);
 /// Whether an index ascends (it may stay the same from row to row).
 int coix_ascends(const int32_t *index, size_t count);
 /// Stable counting sort of rows by target: order[offsets[t] ..< offsets[t + 1]] are the rows r with index[r] == t, ascending.

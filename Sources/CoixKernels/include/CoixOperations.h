@@ -94,9 +94,9 @@ typedef enum {
   OP(COIX_OP_NUMBER_ROWS, 1, 0, COIX_UPDATES) \
   OP(COIX_OP_COMPOSE_ROWS, 1, 2, 0) \
   OP(COIX_OP_ASCENDS, 0, 1, COIX_GUARDS) \
-  OP(COIX_OP_SCATTER_RUNS, 1, 2, COIX_UPDATES) \
+  OP(COIX_OP_SCATTER_RUNS, 1, 2, 0) \
   OP(COIX_OP_SORT_ROWS, 2, 1, 0) \
-  OP(COIX_OP_SCATTER_ROWS, 1, 3, COIX_UPDATES) \
+  OP(COIX_OP_SCATTER_ROWS, 1, 3, 0) \
   OP(COIX_OP_ADAM_CORRECTIONS, 1, 2, 0) \
   OP(COIX_OP_ADAM, 3, 5, 0) \
   OP(COIX_OP_IS_WITHIN, 0, 1, COIX_GUARDS) \
@@ -490,10 +490,10 @@ COIX_MAKE coix_op_compose_rows(const int32_t *first, const int32_t *then, int32_
 COIX_MAKE coix_op_ascends(const int32_t *index, size_t count) {
   return (coix_operation){COIX_OP_ASCENDS, 1, 1, COIX_POINTERS((void *)index), COIX_SIZES(count)};
 }
-COIX_MAKE coix_op_scatter_add_runs(const float *source, const int32_t *index, float *destination, size_t count,
-                                   size_t elements, int team) {
+COIX_MAKE coix_op_scatter_add_runs(const float *source, const int32_t *index, float *destination, size_t targets,
+                                   size_t count, size_t elements, int team) {
   return (coix_operation){COIX_OP_SCATTER_RUNS, 0, team, COIX_POINTERS(destination, (void *)source, (void *)index),
-                          COIX_SIZES(count, elements)};
+                          COIX_SIZES(targets, count, elements)};
 }
 COIX_MAKE coix_op_sort_rows(const int32_t *index, size_t count, size_t targets, int32_t *order, int32_t *offsets) {
   return (coix_operation){COIX_OP_SORT_ROWS, 0, 1, COIX_POINTERS(order, offsets, (void *)index), COIX_SIZES(count, targets)};
