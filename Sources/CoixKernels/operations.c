@@ -138,6 +138,7 @@ static int run(const coix_operation *op, const coix_place *place) {
     case COIX_OP_TRANSPOSE: coix_store_rows(p[1], p[0], 0, s[0], s[0], s[1]); break;
     case COIX_OP_REDUCE: coix_reduce(op->variant, p[1], p[0], s[0], s[1], s[2], team); break;
     case COIX_OP_SOFTMAX: coix_softmax(p[1], p[0], s[0], s[1], s[2], op->variant, team); break;
+    case COIX_OP_LOGSUMEXP_BACKWARD: coix_logsumexp_backward(p[1], p[2], p[0], s[0], s[1], s[2], team); break;
     case COIX_OP_ARGMAX: coix_argmax(p[1], p[0], s[0], s[1], s[2]); break;
     case COIX_OP_CUMSUM: coix_cumsum(p[1], p[0], s[0], s[1], s[2], op->variant); break;
     case COIX_OP_CATEGORY_BOUNDS: coix_category_bounds(p[1], p[2], p[0], s[0], s[1], s[2]); break;

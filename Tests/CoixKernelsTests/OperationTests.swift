@@ -90,6 +90,10 @@ import Testing
       "softmax", COIX_OP_SOFTMAX, outputs: [160], inputs: [160],
       { coix_op_softmax($1[0], $0[0], 2, 5, 16, 1, 1) }, { coix_softmax($1[0], $0[0], 2, 5, 16, 1, 1) }),
     Example(
+      "log-sum-exp, backward", COIX_OP_LOGSUMEXP_BACKWARD, outputs: [160], inputs: [160, 32],
+      { coix_op_logsumexp_backward($1[0], $1[1], $0[0], 2, 5, 16, 1) },
+      { coix_logsumexp_backward($1[0], $1[1], $0[0], 2, 5, 16, 1) }),
+    Example(
       "argmax", COIX_OP_ARGMAX, outputs: [32], inputs: [160], { coix_op_argmax($1[0], $0[0], 2, 5, 16) },
       { coix_argmax($1[0], $0[0], 2, 5, 16) }),
     Example(

@@ -173,6 +173,8 @@ void coix_reduce(coix_reduction op, const float *x, float *out, size_t outer, si
 
 /// y[o, k, i] = softmax over k of x (logarithmic != 0: log-softmax).
 void coix_softmax(const float *x, float *y, size_t outer, size_t n, size_t inner, int logarithmic, int team);
+/// dx[o, k, i] = gradient[o, i] * softmax over k of x: the backward pass of LOGSUMEXP. 0 where x is -inf, or the gradient 0.
+void coix_logsumexp_backward(const float *x, const float *gradient, float *dx, size_t outer, size_t n, size_t inner, int team);
 
 /// out[o, i] = index (as float) of the first largest x[o, k, i] over k; NaN counts as largest.
 void coix_argmax(const float *x, float *out, size_t outer, size_t n, size_t inner);

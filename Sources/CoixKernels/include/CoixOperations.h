@@ -42,6 +42,7 @@ typedef enum {
   OP(COIX_OP_TRANSPOSE, 1, 1, 0) \
   OP(COIX_OP_REDUCE, 1, 1, 0) \
   OP(COIX_OP_SOFTMAX, 1, 1, 0) \
+  OP(COIX_OP_LOGSUMEXP_BACKWARD, 1, 2, 0) \
   OP(COIX_OP_ARGMAX, 1, 1, 0) \
   OP(COIX_OP_CUMSUM, 1, 1, 0) \
   OP(COIX_OP_CATEGORY_BOUNDS, 1, 2, 0) \
@@ -196,6 +197,11 @@ COIX_MAKE coix_op_reduce(coix_reduction op, const float *x, float *out, size_t o
 }
 COIX_MAKE coix_op_softmax(const float *x, float *y, size_t outer, size_t n, size_t inner, int logarithmic, int team) {
   return (coix_operation){COIX_OP_SOFTMAX, (uint16_t)logarithmic, team, COIX_POINTERS(y, (void *)x),
+                          COIX_SIZES(outer, n, inner)};
+}
+COIX_MAKE coix_op_logsumexp_backward(const float *x, const float *gradient, float *dx, size_t outer, size_t n, size_t inner,
+                                     int team) {
+  return (coix_operation){COIX_OP_LOGSUMEXP_BACKWARD, 0, team, COIX_POINTERS(dx, (void *)x, (void *)gradient),
                           COIX_SIZES(outer, n, inner)};
 }
 COIX_MAKE coix_op_argmax(const float *x, float *out, size_t outer, size_t n, size_t inner) {
