@@ -91,12 +91,12 @@ static void sum_chunks(const coix_operation *op) {
   *(float *)op->pointers[0] = (float)total;
 }
 
-static void number_rows(int32_t *index, size_t count, size_t columns) {
-  for (size_t r = 0; r < count; r++) index[r] = index[r] * (int32_t)columns + (int32_t)(r % columns);
+static void number_rows(int32_t *index, size_t count, size_t columns, int team) {
+  COIX_FOR(r, count, coix_team_for((double)count, team), index[r] = index[r] * (int32_t)columns + (int32_t)(r % columns));
 }
 
-static void compose_rows(const int32_t *first, const int32_t *then, int32_t *out, size_t count) {
-  for (size_t r = 0; r < count; r++) out[r] = first[then[r]];
+static void compose_rows(const int32_t *first, const int32_t *then, int32_t *out, size_t count, int team) {
+  COIX_FOR(r, count, coix_team_for(2.0 * (double)count, team), out[r] = first[then[r]]);
 }
 
 static void adam_corrections(const coix_operation *op) {
@@ -224,8 +224,8 @@ static int run(const coix_operation *op, const coix_place *place) {
     case COIX_OP_WEIGHT_SUMMARY: coix_weight_summary(p[2], p[3], p[4], p[0], p[1], s[0], s[1]); break;
     case COIX_OP_RESAMPLE:
       return (coix_resample(s[3], p[2], p[3], p[1], p[0], s[0], s[1], s[2], team) == 0) == op->variant;
-    case COIX_OP_NUMBER_ROWS: number_rows(p[0], s[0], s[1]); break;
-    case COIX_OP_COMPOSE_ROWS: compose_rows(p[1], p[2], p[0], s[0]); break;
+    case COIX_OP_NUMBER_ROWS: number_rows(p[0], s[0], s[1], team); break;
+    case COIX_OP_COMPOSE_ROWS: compose_rows(p[1], p[2], p[0], s[0], team); break;
     case COIX_OP_ASCENDS: return coix_ascends(p[0], s[0]) == op->variant;
     case COIX_OP_SCATTER_RUNS: coix_scatter_add_runs(p[1], p[2], p[0], s[0], s[1], s[2], team); break;
     case COIX_OP_SORT_ROWS: coix_sort_rows(p[2], s[0], s[1], p[0], p[1]); break;

@@ -305,7 +305,7 @@ import Testing
       { coix_scatter_table($1[0], indices($1[1]), doubles($0[1]), $0[0], 4, 2, 16) }),
     Example(
       "compose rows", COIX_OP_COMPOSE_ROWS, outputs: [16], inputs: [4, 16],
-      { coix_op_compose_rows(positions($1[0]), indices($1[1]), positions($0[0]), 16) },
+      { coix_op_compose_rows(positions($1[0]), indices($1[1]), positions($0[0]), 16, 1) },
       { outputs, inputs in
         for row in 0..<16 { positions(outputs[0])[row] = positions(inputs[0])[Int(indices(inputs[1])[row])] }
       }),
@@ -495,7 +495,7 @@ import Testing
   @Test func rowsOfAnIndex() {
     var index: [Int32] = [0, 0, 2, 3, 3, 3]
     let count = index.count
-    #expect(coix_execute([coix_op_number_rows(&index, count, 2)], 1, nil) == 1)
+    #expect(coix_execute([coix_op_number_rows(&index, count, 2, 1)], 1, nil) == 1)
     #expect(index == [0, 1, 4, 7, 6, 7])
     let ascending: [Int32] = [0, 0, 2, 3, 3, 3]
     let gradient: [Float] = [1, 2, 3, 4, 5, 6]

@@ -485,12 +485,12 @@ COIX_MAKE coix_op_resample(coix_resampling_scheme scheme, const float *log_weigh
                           COIX_SIZES(n, columns, count, (size_t)scheme)};
 }
 /// index[r] = index[r] * columns + r % columns: from rows of a column to rows of all columns.
-COIX_MAKE coix_op_number_rows(int32_t *index, size_t count, size_t columns) {
-  return (coix_operation){COIX_OP_NUMBER_ROWS, 0, 1, COIX_POINTERS(index), COIX_SIZES(count, columns)};
+COIX_MAKE coix_op_number_rows(int32_t *index, size_t count, size_t columns, int team) {
+  return (coix_operation){COIX_OP_NUMBER_ROWS, 0, team, COIX_POINTERS(index), COIX_SIZES(count, columns)};
 }
 /// out[r] = first[then[r]].
-COIX_MAKE coix_op_compose_rows(const int32_t *first, const int32_t *then, int32_t *out, size_t count) {
-  return (coix_operation){COIX_OP_COMPOSE_ROWS, 0, 1, COIX_POINTERS(out, (void *)first, (void *)then), COIX_SIZES(count)};
+COIX_MAKE coix_op_compose_rows(const int32_t *first, const int32_t *then, int32_t *out, size_t count, int team) {
+  return (coix_operation){COIX_OP_COMPOSE_ROWS, 0, team, COIX_POINTERS(out, (void *)first, (void *)then), COIX_SIZES(count)};
 }
 /// A guard: whether the index ascends.
 COIX_MAKE coix_op_ascends(const int32_t *index, size_t count) {
