@@ -389,7 +389,7 @@ private final class StageRun: @unchecked Sendable {
     writes.append(merged.sums.pointer)
     recording.append(
       Recording.Call(reads: reads, writes: writes) { [self] in
-        if plan.isHot { hotSums = try makeSums() }
+        hotSums?.clear()
         return try replayAll(forwardPlans, hotSums)
       })
   }
@@ -482,12 +482,7 @@ private final class StageRun: @unchecked Sendable {
       recording.append(
         Recording.Call(reads: [], writes: totals.map { UnsafeMutableRawPointer($0.tensor.pointer) }) {
           guard let table = sums() else { return false }
-          let again = try GradientSums.totals(of: table, team: team)
-          guard again.map(\.parentNode) == totals.map(\.parentNode) else { return false }
-          for (old, new) in zip(totals, again) {
-            old.tensor.pointer.update(from: new.tensor.pointer, count: new.tensor.shape.elementCount)
-          }
-          return true
+          return GradientSums.addUp(table, to: totals, team: team)
         })
     }
     let isOne = factor.map { coix_op_is_within($0.pointer, 1, 1, 1).holds() } ?? true
@@ -508,7 +503,7 @@ private final class StageRun: @unchecked Sendable {
         reads: backwardPlans.readings + seeds.map { UnsafeRawPointer($0.pointer) },
         writes: collected.map { UnsafeMutableRawPointer($0.pointer) }
       ) { [self] in
-        coldSums = try makeSums()
+        coldSums?.clear()
         return try replayAll(backwardPlans, coldSums)
       })
   }
