@@ -517,6 +517,41 @@ import Testing
     #expect(sums == [3, 0, 3, 15, 0])
   }
 
+  /// Elementwise operations that follow each other run block by block, unless one needs another one's other elements:
+  /// the same bits as one after the other, by any team.
+  @Test(arguments: [1, 2, 3] as [Int32]) func elementwiseOperationsInARow(team: Int32) {
+    let count = 40_007
+    var random = SplitMix(seed: 54)
+    let start = random.floats(4 * count, in: 0.25...2)
+    func results(together: Bool) -> [Float] {
+      output(4 * count) { memory in
+        for (index, number) in start.enumerated() { memory[index] = number }
+        let (a, b, c, d) = (memory, memory + count, memory + 2 * count, memory + 3 * count)
+        let list = [
+          coix_op_unary(COIX_LOG, a, b, count, team),
+          // A number for all elements.
+          coix_op_binary(COIX_MULTIPLY, b, 0, 1, d, 0, 0, c, 1, count, team),
+          coix_op_accumulate(c, b, count, team),
+          // Written where the first one reads.
+          coix_op_unary_backward(COIX_TANH_OP, b, b, c, a, count, team),
+          coix_op_copy(a, 0, 1, b, count, 1, count),
+          // Reads what is written before, one element on.
+          coix_op_select(a, 0, 1, b + 1, 0, 1, d, 0, 1, c, 1, count - 1, team),
+          coix_op_binary(COIX_ADD, b + 1, 0, 1, c, 0, 1, b, 1, count - 1, team),
+          // In two rows, of a number for each, or of one for both.
+          coix_op_binary(COIX_SUBTRACT, b, 20_000, 1, c, 1, 0, a, 2, 20_000, team),
+          coix_op_binary(COIX_DIVIDE, a, 20_000, 1, d, 0, 0, b, 2, 20_000, team),
+          coix_op_fill(c, 0.5, 40_000, team),
+          // The number for all elements is written on the way.
+          coix_op_binary(COIX_MULTIPLY, a, 0, 1, c, 0, 0, d, 1, 40_000, team),
+        ]
+        if together { #expect(coix_execute(list, list.count, nil) == list.count) }
+        for operation in list where !together { #expect(coix_execute([operation], 1, nil) == 1) }
+      }
+    }
+    #expect(sameBits(results(together: true), results(together: false)))
+  }
+
   /// Behind an entry, operations run on another chunk's rows.
   @Test func entriesChangeTheRows() {
     var (first, second) = (Self.place, Self.place)

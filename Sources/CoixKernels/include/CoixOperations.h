@@ -141,8 +141,8 @@ typedef struct {
   uint64_t *scratch;
 } coix_place;
 
-/// Runs operations one after the other. `place` may be NULL outside of plates. Stops at a guard whose outcome is not the expected
-/// one.
+/// Runs operations one after the other, or, where elementwise ones on as many elements follow each other, those block by block.
+/// `place` may be NULL outside of plates. Stops at a guard whose outcome is not the expected one.
 /// Returns how many operations have run: `count`, unless a guard stopped it.
 size_t coix_execute(const coix_operation *operations, size_t count, const coix_place *place);
 
