@@ -11,10 +11,12 @@ public struct Bench: ParsableCommand {
     abstract: "Time the runtime's workloads at several thread counts.",
     discussion: """
       Prints the median over the repeats, the rate, the speed-up over one thread (if that was measured), \
-      the efficiency (speed-up for each thread), the share of the time outside of parallel regions, peak memory, and a hash \
-      of the result's bits: the same in all rows of a mode. With --counters also a step's heap \
-      allocations, those of them that were made while parallel regions ran, and its instructions, where the machine tells. In \
-      mode train times are those of a step, and a particle is, with vae, a point of the batch.
+      the efficiency (speed-up for each thread), the serial share of the time, peak memory, and a hash of the result's bits: the \
+      same in all rows of a mode. Serial is the time in which one thread alone works: neither do workers share chunks, nor does \
+      a team share what is done to all particles at once. What more threads would share is not serial, so that one thread has a \
+      share, too. With --counters also a step's heap allocations, those of them that were made while parallel regions ran, and \
+      its instructions, where the machine tells. In mode train times are those of a step, and a particle is, with vae, a point \
+      of the batch.
       """)
 
   @Option(help: ArgumentHelp("What to run: \(Workloads.names). (default: all)", valueName: "name"))

@@ -12,7 +12,7 @@ struct Measurement: Encodable, Sendable {
   let minSeconds: Double
   let particlesPerSecond: Double
   let peakMemoryMB: Double?
-  /// The share of the wall time that was spent outside of parallel regions.
+  /// The share of the wall time in which one thread alone works: outside of ``Workers/regionSeconds``.
   let serialShare: Double
   /// A hash of the first runs' results.
   let digest: String
@@ -52,7 +52,7 @@ extension Workload {
 
     let runs = max(1, Int((0.05 / max(once, 1e-6)).rounded()))
     let repeats = repeats ?? (once > 1 ? 3 : 7)
-    let regionsBefore = workers.regionSeconds
+    let regionsBefore = Workers.regionSeconds
     let timings = try (0..<repeats).map { _ in try seconds { for _ in 0..<runs { try job.run() } } }
     let total = timings.reduce(0, +)
     let sorted = timings.map { $0 / Double(runs) }.sorted()
@@ -61,7 +61,7 @@ extension Workload {
       workload: name, mode: mode.rawValue, particles: particles, threads: workers.threads,
       medianSeconds: median, minSeconds: sorted[0], particlesPerSecond: Double(particles) / median,
       peakMemoryMB: PeakMemory.megabytes,
-      serialShare: min(max(1 - (workers.regionSeconds - regionsBefore) / total, 0), 1),
+      serialShare: min(max(1 - (Workers.regionSeconds - regionsBefore) / total, 0), 1),
       digest: digest.description,
       // After the timings, which counting would disturb.
       counters: try counters?.counts(steps: runs) { try job.run() })

@@ -12,15 +12,19 @@
 /// The instruction set to run with. Safe to call from constructors.
 int coix_level(void);
 
-/// A team that is about to be used; 1 without OpenMP.
-int coix_wake(int team);
+/// A team that is about to be used; 1 without OpenMP. Until coix_end_region the thread is in a parallel region, be it of a team
+/// of 1: more threads would share the work.
+int coix_begin_region(int team);
+
+/// Ends the thread's parallel region, if it is in one. Who calls a kernel with a team sees to it: coix_execute, mostly.
+void coix_end_region(void);
 
 /// The threads to use for `nanoseconds` of work when the caller allows `team`: 1 for anything so small that
 /// waking threads would cost more than it saves. If the result is more than 1, idle OpenMP threads are told
 /// not to spin.
 static inline int coix_team_for(double nanoseconds, int team) {
   // Waking a second thread costs about 50 microseconds; below twice that a team gains nothing.
-  return team <= 1 || nanoseconds < 1e5 ? 1 : coix_wake(team);
+  return nanoseconds < 1e5 ? 1 : coix_begin_region(team);
 }
 
 /// Runs a statement for each i < count, divided among `team` threads. A single thread enters no parallel region: workers must

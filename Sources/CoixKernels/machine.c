@@ -1,11 +1,15 @@
-// The choice of instruction set, what was compiled in, and the thread's slot.
+// The choice of instruction set, what was compiled in, the thread's slot and clock.
+
+#define _POSIX_C_SOURCE 199309L // for clock_gettime
 
 #include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 _Thread_local void *coix_thread_slot = 0;
+_Thread_local coix_region_clock coix_regions = {0, 0};
 
 #ifdef _OPENMP
 extern void kmp_set_blocktime(int);
@@ -60,12 +64,26 @@ int coix_is_optimised(void) {
 #endif
 }
 
-int coix_wake(int team) {
+/// Nanoseconds since some moment; never 0.
+static uint64_t now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec + 1;
+}
+
+int coix_begin_region(int team) {
 #ifdef _OPENMP
-  kmp_set_blocktime(0);
+  if (!coix_regions.began) coix_regions.began = now();
+  if (team > 1) kmp_set_blocktime(0);
   return team;
 #else
   (void)team;
   return 1;
 #endif
+}
+
+void coix_end_region(void) {
+  if (!coix_regions.began) return;
+  coix_regions.nanoseconds += now() - coix_regions.began;
+  coix_regions.began = 0;
 }

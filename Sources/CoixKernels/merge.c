@@ -35,6 +35,7 @@ void coix_merge_double(const coix_part *parts, size_t part_count, float *out, si
   }
   COIX_FOR(b, coix_blocks(count, BLOCK), coix_team_for(0.5 * (double)count * (double)part_count, team),
            merge_block(parts, part_count, out, b * BLOCK, coix_min(BLOCK, count - b * BLOCK)));
+  coix_end_region(); // it is no operation
 }
 
 double coix_sum_double(const float *x, size_t count) {

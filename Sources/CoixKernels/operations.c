@@ -1,6 +1,6 @@
 // Runs lists of operations.
 
-#include "CoixKernels.h"
+#include "internal.h"
 
 #include <math.h>
 
@@ -91,12 +91,12 @@ static void sum_chunks(const coix_operation *op) {
   *(float *)op->pointers[0] = (float)total;
 }
 
-static void number_rows(int32_t *index, size_t count, size_t columns) {
-  for (size_t r = 0; r < count; r++) index[r] = index[r] * (int32_t)columns + (int32_t)(r % columns);
+static void number_rows(int32_t *index, size_t count, size_t columns, int team) {
+  COIX_FOR(r, count, coix_team_for((double)count, team), index[r] = index[r] * (int32_t)columns + (int32_t)(r % columns));
 }
 
-static void compose_rows(const int32_t *first, const int32_t *then, int32_t *out, size_t count) {
-  for (size_t r = 0; r < count; r++) out[r] = first[then[r]];
+static void compose_rows(const int32_t *first, const int32_t *then, int32_t *out, size_t count, int team) {
+  COIX_FOR(r, count, coix_team_for(2.0 * (double)count, team), out[r] = first[then[r]]);
 }
 
 static void adam_corrections(const coix_operation *op) {
@@ -138,6 +138,7 @@ static int run(const coix_operation *op, const coix_place *place) {
     case COIX_OP_TRANSPOSE: coix_store_rows(p[1], p[0], 0, s[0], s[0], s[1]); break;
     case COIX_OP_REDUCE: coix_reduce(op->variant, p[1], p[0], s[0], s[1], s[2], team); break;
     case COIX_OP_SOFTMAX: coix_softmax(p[1], p[0], s[0], s[1], s[2], op->variant, team); break;
+    case COIX_OP_LOGSUMEXP_BACKWARD: coix_logsumexp_backward(p[1], p[2], p[0], s[0], s[1], s[2], team); break;
     case COIX_OP_ARGMAX: coix_argmax(p[1], p[0], s[0], s[1], s[2]); break;
     case COIX_OP_CUMSUM: coix_cumsum(p[1], p[0], s[0], s[1], s[2], op->variant); break;
     case COIX_OP_CATEGORY_BOUNDS: coix_category_bounds(p[1], p[2], p[0], s[0], s[1], s[2]); break;
@@ -223,10 +224,10 @@ static int run(const coix_operation *op, const coix_place *place) {
     case COIX_OP_WEIGHT_SUMMARY: coix_weight_summary(p[2], p[3], p[4], p[0], p[1], s[0], s[1]); break;
     case COIX_OP_RESAMPLE:
       return (coix_resample(s[3], p[2], p[3], p[1], p[0], s[0], s[1], s[2], team) == 0) == op->variant;
-    case COIX_OP_NUMBER_ROWS: number_rows(p[0], s[0], s[1]); break;
-    case COIX_OP_COMPOSE_ROWS: compose_rows(p[1], p[2], p[0], s[0]); break;
+    case COIX_OP_NUMBER_ROWS: number_rows(p[0], s[0], s[1], team); break;
+    case COIX_OP_COMPOSE_ROWS: compose_rows(p[1], p[2], p[0], s[0], team); break;
     case COIX_OP_ASCENDS: return coix_ascends(p[0], s[0]) == op->variant;
-    case COIX_OP_SCATTER_RUNS: coix_scatter_add_runs(p[1], p[2], p[0], s[0], s[1], team); break;
+    case COIX_OP_SCATTER_RUNS: coix_scatter_add_runs(p[1], p[2], p[0], s[0], s[1], s[2], team); break;
     case COIX_OP_SORT_ROWS: coix_sort_rows(p[2], s[0], s[1], p[0], p[1]); break;
     case COIX_OP_SCATTER_ROWS: coix_scatter_add_rows(p[1], p[2], p[3], p[0], s[0], s[1], team); break;
     case COIX_OP_ADAM_CORRECTIONS: adam_corrections(op); break;
@@ -240,13 +241,115 @@ static int run(const coix_operation *op, const coix_place *place) {
   return 1;
 }
 
-size_t coix_execute(const coix_operation *operations, size_t count, const coix_place *place) {
-  for (size_t i = 0; i < count; i++) {
-    if (operations[i].code == COIX_OP_ENTER) {
-      place = operations[i].pointers[0];
-    } else if (!run(&operations[i], place)) {
-      return i;
+// MARK: Elementwise operations that follow each other
+
+/// Elements that are taken at a time, so that what one operation writes is in cache when the next one reads it.
+#define BLOCK ((size_t)4096)
+/// Operations on fewer elements run one after the other.
+#define LEAST_ELEMENTS (4 * BLOCK)
+/// The most operations that run together.
+#define MOST_TOGETHER ((size_t)16)
+
+/// An operation on `count` elements that computes each from the same element of its operands, or from the only number there,
+/// where the stride is 0.
+typedef struct {
+  const coix_operation *operation;
+  size_t count;
+  int pointers;
+  size_t strides[4];
+} elementwise;
+
+/// Whether an operation is elementwise, and works on many elements.
+static int is_elementwise(const coix_operation *op, elementwise *out) {
+  const size_t *s = op->sizes;
+  if (s[0] < LEAST_ELEMENTS && s[0] * s[1] < LEAST_ELEMENTS) return 0; // most are told at once
+  size_t outer = 1, rows = s[0];
+  int pointers = 0, operands = 0; // of strides, behind the sizes
+  switch (op->code) {
+    case COIX_OP_FILL: pointers = 1; break;
+    case COIX_OP_UNARY:
+    case COIX_OP_ACCUMULATE: pointers = 2; break;
+    case COIX_OP_UNARY_BACKWARD: pointers = 4; break;
+    case COIX_OP_COPY: operands = s[0] == 1; break;
+    case COIX_OP_BINARY: operands = 2; break;
+    case COIX_OP_SELECT: operands = 3; break;
+    default: return 0;
+  }
+  if (operands > 0) {
+    pointers = 1 + operands;
+    outer = s[0];
+    rows = s[1];
+  }
+  *out = (elementwise){op, outer * rows, pointers, {1, 1, 1, 1}};
+  for (int k = 1; k <= operands; k++) {
+    const size_t outer_stride = s[2 * k], row_stride = s[2 * k + 1];
+    const int follow = outer == 1 || outer_stride == rows * row_stride; // the rows follow each other without gaps
+    if (!follow || row_stride > 1) return 0;
+    out->strides[k] = row_stride;
+  }
+  return pointers > 0 && out->count >= LEAST_ELEMENTS;
+}
+
+/// Whether blocks of two operations on as many elements depend on each other only where they are the same: what either writes
+/// lies where the other has the same elements, or apart from the other's.
+static int are_together(const elementwise *a, const elementwise *b) {
+  for (int i = 0; i < a->pointers; i++)
+    for (int k = 0; k < b->pointers; k++) {
+      if (i > 0 && k > 0) continue; // both are read
+      const uintptr_t p = (uintptr_t)a->operation->pointers[i], q = (uintptr_t)b->operation->pointers[k];
+      if (p == q && a->strides[i] == b->strides[k]) continue;
+      const size_t p_count = a->strides[i] ? a->count : 1, q_count = b->strides[k] ? b->count : 1;
+      if (p < q + q_count * sizeof(float) && q < p + p_count * sizeof(float)) return 0;
     }
+  return 1;
+}
+
+/// Runs an operation on elements [start, start + count).
+static void run_block(const elementwise *e, size_t start, size_t count) {
+  coix_operation part = *e->operation;
+  const int has_strides = part.code == COIX_OP_COPY || part.code == COIX_OP_BINARY || part.code == COIX_OP_SELECT;
+  part.team = 1;
+  part.sizes[0] = has_strides ? 1 : count;
+  if (has_strides) part.sizes[1] = count;
+  for (int k = 0; k < e->pointers; k++) part.pointers[k] = (float *)part.pointers[k] + start * e->strides[k];
+  run(&part, NULL);
+}
+
+/// Runs the elementwise operations that a list starts with block by block, if there are several. Returns how many have run.
+static size_t run_together(const coix_operation *operations, size_t count) {
+  elementwise list[MOST_TOGETHER];
+  size_t length = 0;
+  int team = 1;
+  for (; length < coix_min(count, MOST_TOGETHER); length++) {
+    if (!is_elementwise(operations + length, list + length) || list[length].count != list[0].count) break;
+    size_t k = 0;
+    while (k < length && are_together(list + k, list + length)) k++;
+    if (k < length) break;
+    team = operations[length].team > team ? operations[length].team : team;
+  }
+  if (length < 2) return 0;
+  const size_t elements = list[0].count;
+  // Roughly what an elementwise operation takes.
+  const int threads = coix_team_for(0.3 * (double)length * (double)elements, team);
+  COIX_FOR(b, coix_blocks(elements, BLOCK), threads, {
+    const size_t start = b * BLOCK;
+    for (size_t k = 0; k < length; k++) run_block(list + k, start, coix_min(BLOCK, elements - start));
+  });
+  return length;
+}
+
+size_t coix_execute(const coix_operation *operations, size_t count, const coix_place *place) {
+  coix_regions.began = 0; // of a kernel that was called by itself
+  for (size_t i = 0; i < count;) {
+    if (operations[i].code == COIX_OP_ENTER) {
+      place = operations[i++].pointers[0];
+      continue;
+    }
+    const size_t together = run_together(operations + i, count - i);
+    const int holds = together > 0 || run(&operations[i], place);
+    if (coix_regions.began) coix_end_region();
+    if (!holds) return i;
+    i += coix_max(together, 1);
   }
   return count;
 }

@@ -10,6 +10,7 @@ typedef struct {
   float (*min)(const float *x, size_t n);
   double (*sum_exp)(const float *x, size_t n, float shift);
   void (*softmax)(const float *x, float *y, size_t n, float shift, float factor, int logarithmic);
+  void (*seed)(const float *x, const float *gradient, size_t stride, float *y, size_t count);
   void (*reduce_columns)(coix_reduction op, const float *x, float *out, size_t n, size_t inner, size_t start, size_t end);
   void (*softmax_columns)(const float *x, float *y, size_t n, size_t inner, int logarithmic, size_t start, size_t end);
   void (*running_sums)(const float *x, float *y, size_t n, size_t inner, int backward);
@@ -95,11 +96,24 @@ static float reduce_row(coix_reduction op, const float *x, size_t n, int team) {
   return NAN;
 }
 
-static void softmax_row(const float *x, float *y, size_t n, int logarithmic, int team) {
+/// With a gradient of log-sum-exp, the gradient of x.
+static void softmax_row(const float *x, const float *gradient, float *y, size_t n, int logarithmic, int team) {
   float m = row_max(x, n, team);
   double sum = row_sum_exp(x, n, m, team);
   float factor = logarithmic ? (float)log(sum) : (float)(1.0 / sum);
-  FOR_ROW_BLOCKS(0.8, kernels->softmax(x + start, y + start, length, m, factor, logarithmic));
+  FOR_ROW_BLOCKS(0.8, {
+    kernels->softmax(x + start, y + start, length, m, factor, logarithmic);
+    if (gradient) kernels->seed(x + start, gradient, 0, y + start, length);
+  });
+}
+
+/// The softmax of columns [start, end), or, with a gradient of log-sum-exp, the gradient of x.
+static void softmax_columns(const float *x, const float *gradient, float *y, size_t n, size_t inner, int logarithmic,
+                            size_t start, size_t end) {
+  kernels->softmax_columns(x, y, n, inner, logarithmic, start, end);
+  if (!gradient) return;
+  for (size_t k = 0; k < n; k++)
+    kernels->seed(x + k * inner + start, gradient + start, 1, y + k * inner + start, end - start);
 }
 
 // MARK: The kernels
@@ -142,30 +156,33 @@ void coix_reduce(coix_reduction op, const float *x, float *out, size_t outer, si
   }
 }
 
-void coix_softmax(const float *x, float *y, size_t outer, size_t n, size_t inner, int logarithmic, int team) {
+/// The softmax, or, with a gradient of log-sum-exp, [outer, inner], the gradient of x.
+static void softmax(const float *x, const float *gradient, float *y, size_t outer, size_t n, size_t inner, int logarithmic,
+                    int team) {
   if (n == 0) return;
   int threads = coix_team_for((double)outer * (double)n * (double)inner * 1.5, team);
+#define GRADIENT(o) (gradient ? gradient + (o) * inner : NULL)
   if (inner == 1) {
-    if (threads <= 1 || outer < 2 * (size_t)threads) {
-      for (size_t o = 0; o < outer; o++) softmax_row(x + o * n, y + o * n, n, logarithmic, team);
-      return;
-    }
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (size_t o = 0; o < outer; o++) softmax_row(x + o * n, y + o * n, n, logarithmic, 1);
+    const int within = threads <= 1 || outer < 2 * (size_t)threads; // the threads share each row
+    COIX_FOR(o, outer, within ? 1 : threads,
+             softmax_row(x + o * n, GRADIENT(o), y + o * n, n, logarithmic, within ? team : 1));
     return;
   }
-  if (threads <= 1) {
-    for (size_t o = 0; o < outer; o++)
-      kernels->softmax_columns(x + o * n * inner, y + o * n * inner, n, inner, logarithmic, 0, inner);
-    return;
-  }
-  size_t strips = coix_blocks(inner, STRIP);
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (size_t task = 0; task < outer * strips; task++) {
-    size_t o = task / strips, start = task % strips * STRIP;
-    kernels->softmax_columns(x + o * n * inner, y + o * n * inner, n, inner, logarithmic, start,
-                             coix_min(start + STRIP, inner));
-  }
+  const size_t strip = threads <= 1 ? inner : STRIP, strips = coix_blocks(inner, strip);
+  COIX_FOR(task, outer * strips, threads, {
+    const size_t o = task / strips, start = task % strips * strip;
+    softmax_columns(x + o * n * inner, GRADIENT(o), y + o * n * inner, n, inner, logarithmic, start,
+                    coix_min(start + strip, inner));
+  });
+#undef GRADIENT
+}
+
+void coix_softmax(const float *x, float *y, size_t outer, size_t n, size_t inner, int logarithmic, int team) {
+  softmax(x, NULL, y, outer, n, inner, logarithmic, team);
+}
+
+void coix_logsumexp_backward(const float *x, const float *gradient, float *dx, size_t outer, size_t n, size_t inner, int team) {
+  softmax(x, gradient, dx, outer, n, inner, 0, team);
 }
 
 void coix_argmax(const float *x, float *out, size_t outer, size_t n, size_t inner) {

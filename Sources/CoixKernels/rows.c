@@ -200,6 +200,7 @@ void coix_gather_rows(const float *source, const int32_t *index, float *destinat
 /// Adds up the rows of targets [begin, end).
 static void scatter_block(const float *source, const int32_t *order, const int32_t *offsets, float *destination,
                           size_t begin, size_t end, size_t elements) {
+  memset(destination + begin * elements, 0, (end - begin) * elements * sizeof(float));
   for (size_t t = begin; t < end; t++) {
     const int32_t first = offsets[t], last = offsets[t + 1];
     float *to = destination + t * elements;
@@ -242,64 +243,73 @@ static void sum_long_run(const float *source, float *to, size_t first, size_t la
   }
 }
 
+typedef float v4 __attribute__((ext_vector_type(4)));
+typedef int32_t v4i __attribute__((ext_vector_type(4)));
+
 /// Adds up the runs of rows of one target that start in [begin, end). Each row stores its run's sum so far: how long runs are
-/// cannot be foretold, and a wrong guess would cost more than a store.
+/// cannot be foretold, and a wrong guess would cost more than a store. For the same reason a row's number is compared with the
+/// one before it in a vector, which compilers make no branch of. `elements`, at most 4, is a compile-time constant.
 static inline void scatter_runs(const float *source, const int32_t *index, float *destination, size_t begin, size_t end,
-                                size_t count, size_t elements, float *sum) {
+                                size_t count, const size_t elements) {
   size_t r = begin;
   while (r > 0 && r < end && index[r] == index[r - 1]) r++; // a run that started before
-  size_t first = r;
-  for (; r < count; r++) {
-    const bool continues = r > first && index[r] == index[r - 1];
+  v4 sum = (v4)(0.0f), row = (v4)(0.0f);
+  v4i before = (v4i)(-1);
+  for (size_t first = r; r < count; r++) {
+    const int32_t target = index[r];
+    const int continues = r > first && target == index[r - 1];
     if (r >= end && !continues) break;
-    first = r - ((r - first) & (size_t)-(ptrdiff_t)continues);
-    float *to = destination + (size_t)index[r] * elements;
-    const int32_t keep = -(int32_t)continues; // all bits, or none
-    for (size_t e = 0; e < elements; e++) {
-      int32_t before;
-      memcpy(&before, &sum[e], sizeof before);
-      before &= keep;
-      memcpy(&sum[e], &before, sizeof before);
-      sum[e] += source[r * elements + e];
-      to[e] = sum[e];
-    }
+    first = continues ? first : r;
+    for (size_t e = 0; e < elements; e++) row[e] = source[r * elements + e];
+    sum = (v4)((v4i)sum & ((v4i)(target) == before)) + row;
+    before = (v4i)(target);
+    float *to = destination + (size_t)target * elements;
+    for (size_t e = 0; e < elements; e++) to[e] = sum[e];
     if (r - first == SHORT_SUM) {
-      while (r + 1 < count && index[r + 1] == index[first]) r++;
+      while (r + 1 < count && index[r + 1] == target) r++;
       sum_long_run(source, to, first, r + 1, elements);
       first = r + 1;
     }
   }
 }
 
-static void scatter_runs_block(const float *source, const int32_t *index, float *destination, size_t begin, size_t end,
-                               size_t count, size_t elements) {
-  float sum[4] = {0};
-  switch (elements) {
-    case 1: scatter_runs(source, index, destination, begin, end, count, 1, sum); break;
-    case 2: scatter_runs(source, index, destination, begin, end, count, 2, sum); break;
-    case 3: scatter_runs(source, index, destination, begin, end, count, 3, sum); break;
-    case 4: scatter_runs(source, index, destination, begin, end, count, 4, sum); break;
-    default:
-      for (size_t r = begin; r < count; r++) {
-        size_t first = r;
-        if (r > 0 && index[r] == index[r - 1]) continue;
-        if (r >= end) break;
-        float *to = destination + (size_t)index[r] * elements;
-        while (r + 1 < count && index[r + 1] == index[first]) r++;
-        if (r - first >= SHORT_SUM) {
-          sum_long_run(source, to, first, r + 1, elements);
-          continue;
-        }
-        for (size_t k = first; k <= r; k++)
-          for (size_t e = 0; e < elements; e++) to[e] += source[k * elements + e];
-      }
+/// Adds up the runs of rows of one target that start in [begin, end), of any number of elements.
+static void scatter_wide_runs(const float *source, const int32_t *index, float *destination, size_t begin, size_t end,
+                              size_t count, size_t elements) {
+  for (size_t r = begin; r < count; r++) {
+    const size_t first = r;
+    if (r > 0 && index[r] == index[r - 1]) continue;
+    if (r >= end) break;
+    float *to = destination + (size_t)index[r] * elements;
+    while (r + 1 < count && index[r + 1] == index[first]) r++;
+    if (r - first >= SHORT_SUM) {
+      sum_long_run(source, to, first, r + 1, elements);
+      continue;
+    }
+    for (size_t k = first; k <= r; k++)
+      for (size_t e = 0; e < elements; e++) to[e] += source[k * elements + e];
   }
 }
 
-void coix_scatter_add_runs(const float *source, const int32_t *index, float *destination, size_t count, size_t elements,
-                           int team) {
-  COIX_FOR(b, coix_blocks(count, BLOCK), coix_team_for((double)count * (2.0 + 0.5 * (double)elements), team),
-           scatter_runs_block(source, index, destination, b * BLOCK, coix_min(count, (b + 1) * BLOCK), count, elements));
+/// Rows [begin, end): the sums of the runs that start there, and zeros for the targets between theirs, or after the last row's.
+static void scatter_runs_block(const float *source, const int32_t *index, float *destination, size_t targets, size_t begin,
+                               size_t end, size_t count, size_t elements) {
+  const size_t from = begin > 0 ? (size_t)index[begin - 1] + 1 : 0, to = end < count ? (size_t)index[end - 1] + 1 : targets;
+  memset(destination + from * elements, 0, (to - from) * elements * sizeof(float));
+  switch (elements) {
+    case 1: scatter_runs(source, index, destination, begin, end, count, 1); break;
+    case 2: scatter_runs(source, index, destination, begin, end, count, 2); break;
+    case 3: scatter_runs(source, index, destination, begin, end, count, 3); break;
+    case 4: scatter_runs(source, index, destination, begin, end, count, 4); break;
+    default: scatter_wide_runs(source, index, destination, begin, end, count, elements);
+  }
+}
+
+void coix_scatter_add_runs(const float *source, const int32_t *index, float *destination, size_t targets, size_t count,
+                           size_t elements, int team) {
+  // Without rows there is a block, too, of zeros.
+  COIX_FOR(b, coix_max(coix_blocks(count, BLOCK), 1), coix_team_for((double)count * (2.0 + 0.5 * (double)elements), team),
+           scatter_runs_block(source, index, destination, targets, b * BLOCK, coix_min(count, (b + 1) * BLOCK), count, elements));
 }
 
 int coix_ascends(const int32_t *index, size_t count) {

@@ -55,9 +55,4 @@ enum Limits {
   static let unaskedBytes = 1 << 20
   /// Empty tapes that a worker keeps.
   static let pooledTapes = 4
-
-  // MARK: Teams
-
-  /// From this many elements on, several OpenMP threads share the work on a tensor.
-  static let teamElements = 1 << 16
 }

@@ -90,6 +90,10 @@ import Testing
       "softmax", COIX_OP_SOFTMAX, outputs: [160], inputs: [160],
       { coix_op_softmax($1[0], $0[0], 2, 5, 16, 1, 1) }, { coix_softmax($1[0], $0[0], 2, 5, 16, 1, 1) }),
     Example(
+      "log-sum-exp, backward", COIX_OP_LOGSUMEXP_BACKWARD, outputs: [160], inputs: [160, 32],
+      { coix_op_logsumexp_backward($1[0], $1[1], $0[0], 2, 5, 16, 1) },
+      { coix_logsumexp_backward($1[0], $1[1], $0[0], 2, 5, 16, 1) }),
+    Example(
       "argmax", COIX_OP_ARGMAX, outputs: [32], inputs: [160], { coix_op_argmax($1[0], $0[0], 2, 5, 16) },
       { coix_argmax($1[0], $0[0], 2, 5, 16) }),
     Example(
@@ -301,7 +305,7 @@ import Testing
       { coix_scatter_table($1[0], indices($1[1]), doubles($0[1]), $0[0], 4, 2, 16) }),
     Example(
       "compose rows", COIX_OP_COMPOSE_ROWS, outputs: [16], inputs: [4, 16],
-      { coix_op_compose_rows(positions($1[0]), indices($1[1]), positions($0[0]), 16) },
+      { coix_op_compose_rows(positions($1[0]), indices($1[1]), positions($0[0]), 16, 1) },
       { outputs, inputs in
         for row in 0..<16 { positions(outputs[0])[row] = positions(inputs[0])[Int(indices(inputs[1])[row])] }
       }),
@@ -491,7 +495,7 @@ import Testing
   @Test func rowsOfAnIndex() {
     var index: [Int32] = [0, 0, 2, 3, 3, 3]
     let count = index.count
-    #expect(coix_execute([coix_op_number_rows(&index, count, 2)], 1, nil) == 1)
+    #expect(coix_execute([coix_op_number_rows(&index, count, 2, 1)], 1, nil) == 1)
     #expect(index == [0, 1, 4, 7, 6, 7])
     let ascending: [Int32] = [0, 0, 2, 3, 3, 3]
     let gradient: [Float] = [1, 2, 3, 4, 5, 6]
@@ -501,7 +505,7 @@ import Testing
         #expect(coix_execute([coix_op_ascends(ascending.baseAddress, count)], 1, nil) == 1)
         gradient.withUnsafeBufferPointer { gradient in
           let scatter = coix_op_scatter_add_runs(
-            gradient.baseAddress, ascending.baseAddress, out, count, 1, 1)
+            gradient.baseAddress, ascending.baseAddress, out, 5, count, 1, 1)
           #expect(coix_execute([scatter], 1, nil) == 1)
         }
       }
@@ -510,7 +514,42 @@ import Testing
     index.withUnsafeBufferPointer { index in
       #expect(coix_execute([coix_op_ascends(index.baseAddress, count)], 1, nil) == 0)
     }
-    #expect(sums == [3, 0.5, 3, 15, 0.5], "written where there are rows")
+    #expect(sums == [3, 0, 3, 15, 0])
+  }
+
+  /// Elementwise operations that follow each other run block by block, unless one needs another one's other elements:
+  /// the same bits as one after the other, by any team.
+  @Test(arguments: [1, 2, 3] as [Int32]) func elementwiseOperationsInARow(team: Int32) {
+    let count = 40_007
+    var random = SplitMix(seed: 54)
+    let start = random.floats(4 * count, in: 0.25...2)
+    func results(together: Bool) -> [Float] {
+      output(4 * count) { memory in
+        for (index, number) in start.enumerated() { memory[index] = number }
+        let (a, b, c, d) = (memory, memory + count, memory + 2 * count, memory + 3 * count)
+        let list = [
+          coix_op_unary(COIX_LOG, a, b, count, team),
+          // A number for all elements.
+          coix_op_binary(COIX_MULTIPLY, b, 0, 1, d, 0, 0, c, 1, count, team),
+          coix_op_accumulate(c, b, count, team),
+          // Written where the first one reads.
+          coix_op_unary_backward(COIX_TANH_OP, b, b, c, a, count, team),
+          coix_op_copy(a, 0, 1, b, count, 1, count),
+          // Reads what is written before, one element on.
+          coix_op_select(a, 0, 1, b + 1, 0, 1, d, 0, 1, c, 1, count - 1, team),
+          coix_op_binary(COIX_ADD, b + 1, 0, 1, c, 0, 1, b, 1, count - 1, team),
+          // In two rows, of a number for each, or of one for both.
+          coix_op_binary(COIX_SUBTRACT, b, 20_000, 1, c, 1, 0, a, 2, 20_000, team),
+          coix_op_binary(COIX_DIVIDE, a, 20_000, 1, d, 0, 0, b, 2, 20_000, team),
+          coix_op_fill(c, 0.5, 40_000, team),
+          // The number for all elements is written on the way.
+          coix_op_binary(COIX_MULTIPLY, a, 0, 1, c, 0, 0, d, 1, 40_000, team),
+        ]
+        if together { #expect(coix_execute(list, list.count, nil) == list.count) }
+        for operation in list where !together { #expect(coix_execute([operation], 1, nil) == 1) }
+      }
+    }
+    #expect(sameBits(results(together: true), results(together: false)))
   }
 
   /// Behind an entry, operations run on another chunk's rows.

@@ -119,7 +119,7 @@ import Testing
       }
       for team: Int32 in [1, 2, 3] {
         let sums = output(want.count) { out in
-          coix_fill(out, 0, want.count, 1)
+          coix_fill(out, .nan, want.count, 1)
           coix_scatter_add_rows(gradient, order, offsets, out, targets, elements, team)
         }
         #expect(sameBits(sums, want))
@@ -139,13 +139,13 @@ import Testing
       coix_sort_rows(index, count, targets, &order, &sorted)
       let gradient = random.floats(count * elements)
       let want = output(targets * elements) { out in
-        coix_fill(out, 0, targets * elements, 1)
+        coix_fill(out, .nan, targets * elements, 1)
         coix_scatter_add_rows(gradient, order, sorted, out, targets, elements, 1)
       }
       for team: Int32 in [1, 2, 3] {
         let sums = output(targets * elements) { out in
-          coix_fill(out, 0, targets * elements, 1)
-          coix_scatter_add_runs(gradient, index, out, count, elements, team)
+          coix_fill(out, .nan, targets * elements, 1)
+          coix_scatter_add_runs(gradient, index, out, targets, count, elements, team)
         }
         #expect(sameBits(sums, want))
       }
@@ -173,13 +173,13 @@ import Testing
     var (order, offsets) = ([Int32](repeating: -1, count: count), [Int32](repeating: -1, count: targets + 1))
     coix_sort_rows(index, count, targets, &order, &offsets)
     let want = output(targets * elements) { out in
-      coix_fill(out, 0, targets * elements, 1)
+      coix_fill(out, .nan, targets * elements, 1)
       coix_scatter_add_rows(source, order, offsets, out, targets, elements, 1)
     }
     for team: Int32 in [1, 2, 3] {
       let sums = output(targets * elements) { out in
-        coix_fill(out, 0, targets * elements, 1)
-        coix_scatter_add_runs(source, index, out, count, elements, team)
+        coix_fill(out, .nan, targets * elements, 1)
+        coix_scatter_add_runs(source, index, out, targets, count, elements, team)
       }
       #expect(sameBits(sums, want))
     }

@@ -70,6 +70,20 @@ static void COPY(softmax)(const float *x, float *y, size_t n, float shift, float
   if (i < n) v_store_part(y + i, v_exp(v_load_part(x + i, n - i) - shift) * factor, n - i);
 }
 
+/// y = gradient * y, as COIX_SEED_MULTIPLY has it, and 0 where x is -inf: from the softmax of x to the gradient of x.
+static void COPY(seed)(const float *x, const float *gradient, size_t stride, float *y, size_t count) {
+  for (size_t i = 0; i < count; i += 16) {
+    const size_t lanes = coix_min(16, count - i);
+    const v16 at = lanes == 16 ? v_load(x + i) : v_load_part(x + i, lanes);
+    const v16 g = lanes == 16 ? v_operand(gradient, stride, i) : v_operand_part(gradient, stride, i, lanes);
+    const v16 slope = at == -INFINITY ? (v16)(0.0f) : lanes == 16 ? v_load(y + i) : v_load_part(y + i, lanes);
+    v16 product = g * slope;
+    product = ((g == 0.0f) & (product != product)) ? (v16)(0.0f) : product;
+    if (lanes == 16) v_store(y + i, product);
+    else v_store_part(y + i, product, lanes);
+  }
+}
+
 // MARK: Columns
 
 /// The first sixteen columns of row k, or the first `lanes` of them if there are no more.
@@ -216,6 +230,6 @@ static void COPY(argmax)(const float *x, float *out, size_t n, size_t inner) {
 }
 
 static const reduce_table COPY(table) = {
-    COPY(sum), COPY(max), COPY(min), COPY(sum_exp), COPY(softmax), COPY(reduce_columns), COPY(softmax_columns),
+    COPY(sum), COPY(max), COPY(min), COPY(sum_exp), COPY(softmax), COPY(seed), COPY(reduce_columns), COPY(softmax_columns),
     COPY(running_sums), COPY(argmax),
 };

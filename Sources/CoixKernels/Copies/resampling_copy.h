@@ -50,22 +50,30 @@ INLINE size_t COPY(write_runs)(int32_t *index, int32_t row, const int32_t *ends,
   return at;
 }
 
+/// Rows whose runs' ends are computed before the runs are written, so that neither waits for the other.
+#define RUNS ((size_t)512)
+
 /// Assigns the positions from `at` on, below `limit`, to the rows of a block that starts at `row`. `before` is the sum of all
 /// weights before the block.
 static void COPY(even_runs)(const float *x, size_t n, float greatest, double before, even_positions p, size_t at, size_t limit,
                             int32_t row, int32_t *index) {
   const v16d per_weight = (v16d)(p.per_weight), offset = (v16d)(p.offset), count = (v16d)((double)limit);
   double sum = 0.0;
-  int32_t ends[16];
-  for (size_t j = 0; j < n && at < limit; j += 16) {
-    const size_t rows = coix_min(16, n - j);
-    v16 w = rows < 16 ? v_load_part(x + j, rows) : v_load(x + j);
-    v16d bound = before + (sum + COPY(scan)(v_wide_exp(v_widen(w) - (double)greatest)));
-    sum = bound[15] - before;
-    v16d within = __builtin_elementwise_min(v_wide_fma(bound, per_weight, offset), count);
-    v16i end = __builtin_convertvector(__builtin_elementwise_max(within, (v16d)((double)at)), v16i);
-    memcpy(ends, &end, sizeof ends);
-    at = COPY(write_runs)(index, row + (int32_t)j, ends, rows, at, limit);
+  v16i end = (v16i)((int32_t)at);
+  int32_t ends[RUNS];
+  for (size_t start = 0; start < n && at < limit; start += RUNS) {
+    const size_t stop = coix_min(start + RUNS, n);
+    for (size_t j = start; j < stop; j += 16) {
+      v16 w = stop - j < 16 ? v_load_part(x + j, stop - j) : v_load(x + j);
+      v16d bound = before + (sum + COPY(scan)(v_wide_exp(v_widen(w) - (double)greatest)));
+      sum = bound[15] - before;
+      v16d within = v_wide_fma(bound, per_weight, offset);
+      within = within < count ? within : count;
+      end = __builtin_elementwise_max(__builtin_convertvector(within, v16i), (v16i)(end[15]));
+      memcpy(ends + (j - start), &end, sizeof end);
+    }
+    for (size_t j = start; j < stop; j += 16)
+      at = COPY(write_runs)(index, row + (int32_t)j, ends + (j - start), coix_min(16, stop - j), at, limit);
   }
   if (at == limit) return;
   // The last row with a positive weight takes the positions that rounding has left over.

@@ -10,7 +10,7 @@
 // parallel region at all; workers always pass 1. Results never depend on `team`: teams split outputs,
 // or sums by blocks whose borders depend on the size alone.
 //
-// Nothing here allocates, keeps state or traps. Nullable pointers are marked.
+// Nothing here allocates or traps, or keeps state but for the clock of CoixThread.h. Nullable pointers are marked.
 
 #ifndef COIX_KERNELS_H
 #define COIX_KERNELS_H
@@ -34,7 +34,7 @@ int coix_has_openmp(void);
 /// Whether the kernels were compiled with optimisation.
 int coix_is_optimised(void);
 
-// MARK: - Thread slot (CoixThread.h, machine.c)
+// MARK: - Thread slot and clock (CoixThread.h, machine.c)
 
 #include "CoixThread.h"
 
@@ -173,6 +173,8 @@ void coix_reduce(coix_reduction op, const float *x, float *out, size_t outer, si
 
 /// y[o, k, i] = softmax over k of x (logarithmic != 0: log-softmax).
 void coix_softmax(const float *x, float *y, size_t outer, size_t n, size_t inner, int logarithmic, int team);
+/// dx[o, k, i] = gradient[o, i] * softmax over k of x: the backward pass of LOGSUMEXP. 0 where x is -inf, or the gradient 0.
+void coix_logsumexp_backward(const float *x, const float *gradient, float *dx, size_t outer, size_t n, size_t inner, int team);
 
 /// out[o, i] = index (as float) of the first largest x[o, k, i] over k; NaN counts as largest.
 void coix_argmax(const float *x, float *out, size_t outer, size_t n, size_t inner);
@@ -375,14 +377,14 @@ void coix_fold_rows(const float *source, size_t rows, float *destination, size_t
 /// destination[r, e] = source[index[r], e]; row-major, r < count.
 void coix_gather_rows(const float *source, const int32_t *index, float *destination,
                       size_t count, size_t elements, int team);
-/// destination[index[r], e] += source[r, e] in ascending order of r for each target; sums of more than 64 rows are in double.
-/// destination: [targets, elements], zeroed by the caller. `order` and `offsets` come from coix_sort_rows. Each target row is
-/// owned by one thread.
+/// destination[t, e] = the sum of source[r, e] over the rows with index[r] == t, in ascending order; sums of more than 64 rows
+/// are in double. destination: [targets, elements]. `order` and `offsets` come from coix_sort_rows. Each target row is owned by
+/// one thread.
 void coix_scatter_add_rows(const float *source, const int32_t *order, const int32_t *offsets, float *destination,
                            size_t targets, size_t elements, int team);
 /// The same for an ascending index, whose rows are in the order of their targets already.
-void coix_scatter_add_runs(const float *source, const int32_t *index, float *destination, size_t count, size_t elements,
-                           int team);
+void coix_scatter_add_runs(const float *source, const int32_t *index, float *destination, size_t targets, size_t count,
+                           size_t elements, int team);
 /// Whether an index ascends (it may stay the same from row to row).
 int coix_ascends(const int32_t *index, size_t count);
 /// Stable counting sort of rows by target: order[offsets[t] ..< offsets[t + 1]] are the rows r with index[r] == t, ascending.

@@ -42,6 +42,7 @@ typedef enum {
   OP(COIX_OP_TRANSPOSE, 1, 1, 0) \
   OP(COIX_OP_REDUCE, 1, 1, 0) \
   OP(COIX_OP_SOFTMAX, 1, 1, 0) \
+  OP(COIX_OP_LOGSUMEXP_BACKWARD, 1, 2, 0) \
   OP(COIX_OP_ARGMAX, 1, 1, 0) \
   OP(COIX_OP_CUMSUM, 1, 1, 0) \
   OP(COIX_OP_CATEGORY_BOUNDS, 1, 2, 0) \
@@ -94,9 +95,9 @@ typedef enum {
   OP(COIX_OP_NUMBER_ROWS, 1, 0, COIX_UPDATES) \
   OP(COIX_OP_COMPOSE_ROWS, 1, 2, 0) \
   OP(COIX_OP_ASCENDS, 0, 1, COIX_GUARDS) \
-  OP(COIX_OP_SCATTER_RUNS, 1, 2, COIX_UPDATES) \
+  OP(COIX_OP_SCATTER_RUNS, 1, 2, 0) \
   OP(COIX_OP_SORT_ROWS, 2, 1, 0) \
-  OP(COIX_OP_SCATTER_ROWS, 1, 3, COIX_UPDATES) \
+  OP(COIX_OP_SCATTER_ROWS, 1, 3, 0) \
   OP(COIX_OP_ADAM_CORRECTIONS, 1, 2, 0) \
   OP(COIX_OP_ADAM, 3, 5, 0) \
   OP(COIX_OP_IS_WITHIN, 0, 1, COIX_GUARDS) \
@@ -140,8 +141,8 @@ typedef struct {
   uint64_t *scratch;
 } coix_place;
 
-/// Runs operations one after the other. `place` may be NULL outside of plates. Stops at a guard whose outcome is not the expected
-/// one.
+/// Runs operations one after the other, or, where elementwise ones on as many elements follow each other, those block by block.
+/// `place` may be NULL outside of plates. Stops at a guard whose outcome is not the expected one.
 /// Returns how many operations have run: `count`, unless a guard stopped it.
 size_t coix_execute(const coix_operation *operations, size_t count, const coix_place *place);
 
@@ -196,6 +197,11 @@ COIX_MAKE coix_op_reduce(coix_reduction op, const float *x, float *out, size_t o
 }
 COIX_MAKE coix_op_softmax(const float *x, float *y, size_t outer, size_t n, size_t inner, int logarithmic, int team) {
   return (coix_operation){COIX_OP_SOFTMAX, (uint16_t)logarithmic, team, COIX_POINTERS(y, (void *)x),
+                          COIX_SIZES(outer, n, inner)};
+}
+COIX_MAKE coix_op_logsumexp_backward(const float *x, const float *gradient, float *dx, size_t outer, size_t n, size_t inner,
+                                     int team) {
+  return (coix_operation){COIX_OP_LOGSUMEXP_BACKWARD, 0, team, COIX_POINTERS(dx, (void *)x, (void *)gradient),
                           COIX_SIZES(outer, n, inner)};
 }
 COIX_MAKE coix_op_argmax(const float *x, float *out, size_t outer, size_t n, size_t inner) {
@@ -479,21 +485,21 @@ COIX_MAKE coix_op_resample(coix_resampling_scheme scheme, const float *log_weigh
                           COIX_SIZES(n, columns, count, (size_t)scheme)};
 }
 /// index[r] = index[r] * columns + r % columns: from rows of a column to rows of all columns.
-COIX_MAKE coix_op_number_rows(int32_t *index, size_t count, size_t columns) {
-  return (coix_operation){COIX_OP_NUMBER_ROWS, 0, 1, COIX_POINTERS(index), COIX_SIZES(count, columns)};
+COIX_MAKE coix_op_number_rows(int32_t *index, size_t count, size_t columns, int team) {
+  return (coix_operation){COIX_OP_NUMBER_ROWS, 0, team, COIX_POINTERS(index), COIX_SIZES(count, columns)};
 }
 /// out[r] = first[then[r]].
-COIX_MAKE coix_op_compose_rows(const int32_t *first, const int32_t *then, int32_t *out, size_t count) {
-  return (coix_operation){COIX_OP_COMPOSE_ROWS, 0, 1, COIX_POINTERS(out, (void *)first, (void *)then), COIX_SIZES(count)};
+COIX_MAKE coix_op_compose_rows(const int32_t *first, const int32_t *then, int32_t *out, size_t count, int team) {
+  return (coix_operation){COIX_OP_COMPOSE_ROWS, 0, team, COIX_POINTERS(out, (void *)first, (void *)then), COIX_SIZES(count)};
 }
 /// A guard: whether the index ascends.
 COIX_MAKE coix_op_ascends(const int32_t *index, size_t count) {
   return (coix_operation){COIX_OP_ASCENDS, 1, 1, COIX_POINTERS((void *)index), COIX_SIZES(count)};
 }
-COIX_MAKE coix_op_scatter_add_runs(const float *source, const int32_t *index, float *destination, size_t count,
-                                   size_t elements, int team) {
+COIX_MAKE coix_op_scatter_add_runs(const float *source, const int32_t *index, float *destination, size_t targets,
+                                   size_t count, size_t elements, int team) {
   return (coix_operation){COIX_OP_SCATTER_RUNS, 0, team, COIX_POINTERS(destination, (void *)source, (void *)index),
-                          COIX_SIZES(count, elements)};
+                          COIX_SIZES(targets, count, elements)};
 }
 COIX_MAKE coix_op_sort_rows(const int32_t *index, size_t count, size_t targets, int32_t *order, int32_t *offsets) {
   return (coix_operation){COIX_OP_SORT_ROWS, 0, 1, COIX_POINTERS(order, offsets, (void *)index), COIX_SIZES(count, targets)};

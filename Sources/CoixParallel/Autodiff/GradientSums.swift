@@ -10,27 +10,48 @@ final class GradientSums: @unchecked Sendable {
 
   private struct Sum {
     let node: Int32
-    let first: Tensor
-    /// The sums in double; nil until a second chunk adds its gradient.
+    /// How many chunks it has a gradient from.
+    var chunks = 0
+    /// The first chunk's gradient, and whether it lies in memory of this sum's own.
+    var first: Tensor
+    var isOwn: Bool
+    /// The sums in double, from the second chunk on. The memory is kept for further runs.
     var values: Numbers<Double>?
-    var isDelivered = false
 
+    /// Adds a gradient to that of the first chunk.
     mutating func add(_ gradient: UnsafePointer<Float>) throws(CoixError) {
-      coix_accumulate_double(try inDouble().pointer, gradient, first.shape.elementCount)
+      let sums = try inDouble()
+      coix_accumulate_double(sums.pointer, gradient, sums.count)
+      chunks += 1
     }
 
     /// The sums so far.
-    mutating func inDouble() throws(CoixError) -> Numbers<Double> {
-      if let values { return values }
+    private mutating func inDouble() throws(CoixError) -> Numbers<Double> {
+      if chunks > 1, let values { return values }
       let count = first.shape.elementCount
-      let made = try Numbers<Double>(count: count, for: "the gradient of \(count) numbers, summed in double")
-      for index in 0..<count { made[index] = Double(first.pointer[index]) }
-      values = made
-      return made
+      if values == nil {
+        values = try Numbers(count: count, for: "the gradient of \(count) numbers, summed in double")
+      }
+      guard let values else { throw Storage.lastRefusal }
+      for index in 0..<count { values.pointer[index] = Double(first.pointer[index]) }
+      return values
     }
   }
 
   private var sums: [Sum] = []
+
+  /// Where the sum over all tasks goes, for a node of the parent.
+  struct Total {
+    let parentNode: Int32
+    var address: UnsafeMutablePointer<Float>
+    let count: Int
+
+    init(_ parentNode: Int32, in tensor: Tensor) {
+      self.parentNode = parentNode
+      address = tensor.pointer
+      count = tensor.shape.elementCount
+    }
+  }
 
   /// Adds the gradients of those of a chunk's leaves that are the same for all rows.
   ///
@@ -38,10 +59,10 @@ final class GradientSums: @unchecked Sendable {
   func add(_ tape: Tape) throws(CoixError) {
     if sums.isEmpty { sums.reserveCapacity(tape.leaves.count) }
     for (node, gradient) in tape.uniformGradients {
-      if let position = sums.firstIndex(where: { $0.node == node }) {
+      if let position = position(of: node) {
         try sums[position].add(gradient.pointer)
       } else {
-        sums.append(Sum(node: node, first: gradient))
+        sums.append(Sum(node: node, chunks: 1, first: gradient, isOwn: false))
       }
     }
   }
@@ -50,12 +71,23 @@ final class GradientSums: @unchecked Sendable {
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)``.
   func add(_ gradient: ChunkPlan.Gradient, at address: UnsafePointer<Float>) throws(CoixError) {
-    if let position = sums.firstIndex(where: { $0.node == gradient.parentNode }) {
-      return try sums[position].add(address)
+    let known = position(of: gradient.parentNode)
+    if let known, sums[known].chunks > 0 { return try sums[known].add(address) }
+    if known.map({ sums[$0].isOwn }) != true {
+      guard let own = Tensor(undefined: gradient.shape) else { throw Storage.lastRefusal }
+      let sum = Sum(node: gradient.parentNode, first: own, isOwn: true)
+      if let known { sums[known] = sum } else { sums.append(sum) }
     }
-    guard let first = Tensor(undefined: gradient.shape) else { throw Storage.lastRefusal }
-    first.pointer.update(from: address, count: gradient.shape.elementCount)
-    sums.append(Sum(node: gradient.parentNode, first: first))
+    let position = known ?? sums.count - 1
+    sums[position].first.pointer.update(from: address, count: gradient.shape.elementCount)
+    sums[position].chunks = 1
+  }
+
+  private func position(of node: Int32) -> Int? { sums.firstIndex { $0.node == node } }
+
+  /// Forgets all gradients, but keeps the memory for those of another run.
+  func clear() {
+    for position in sums.indices { sums[position].chunks = 0 }
   }
 
   /// The sums of all tasks, in the tasks' order, by the parent's nodes.
@@ -64,35 +96,57 @@ final class GradientSums: @unchecked Sendable {
   static func totals(of tasks: Table<GradientSums>, team: Int) throws(CoixError)
     -> [(parentNode: Int32, tensor: Tensor)]
   {
+    if tasks.count == 1, tasks[0].sums.allSatisfy({ $0.chunks == 1 }) {
+      return tasks[0].sums.map { ($0.node, $0.first) }
+    }
+    // All tasks mostly have the same nodes in the same order.
     var totals: [(parentNode: Int32, tensor: Tensor)] = []
-    // All tasks mostly have the same nodes in the same order. The first task that has a node delivers the sum
-    // of all tasks for it.
     for task in 0..<tasks.count {
-      let own = tasks[task]
-      for position in own.sums.indices where !own.sums[position].isDelivered {
-        let node = own.sums[position].node
-        var total = own.sums[position].first
-        if tasks.count > 1 || own.sums[position].values != nil {
-          let parts = (task..<tasks.count).compactMap { tasks[$0].take(node, near: position) }
-          guard let sum = Tensor(undefined: total.shape) else { throw Storage.lastRefusal }
-          total = sum
-          coix_merge_double(parts, parts.count, total.pointer, total.shape.elementCount, Int32(team))
-        }
-        totals.append((node, total))
+      for (position, sum) in tasks[task].sums.enumerated() where sum.chunks > 0 {
+        let isNear = position < totals.count && totals[position].parentNode == sum.node
+        if isNear || totals.contains(where: { $0.parentNode == sum.node }) { continue }
+        guard let total = Tensor(undefined: sum.first.shape) else { throw Storage.lastRefusal }
+        totals.append((sum.node, total))
       }
     }
+    addUp(tasks, to: totals.map { Total($0.parentNode, in: $0.tensor) }, team: team)
     return totals
   }
 
-  /// This task's sums for a node, which are marked as delivered; nil if the task has none. The node is looked
-  /// for at `position` first.
-  private func take(_ node: Int32, near position: Int) -> coix_part? {
+  /// Overwrites the totals of an earlier run by those of this one; returns false if they are not for the same
+  /// nodes.
+  @discardableResult
+  static func addUp(_ tasks: Table<GradientSums>, to totals: [Total], team: Int) -> Bool {
+    var parts: [coix_part] = []
+    parts.reserveCapacity(tasks.count)
+    var missing = (0..<tasks.count).reduce(0) { $0 + tasks[$1].sums.count { $0.chunks > 0 } }
+    for (position, total) in totals.enumerated() {
+      parts.removeAll(keepingCapacity: true)
+      for task in 0..<tasks.count {
+        if let part = tasks[task].part(of: total.parentNode, near: position) { parts.append(part) }
+      }
+      if parts.isEmpty { return false }
+      missing -= parts.count
+      coix_merge_double(parts, parts.count, total.address, total.count, Int32(team))
+    }
+    return missing == 0
+  }
+
+  /// This task's sums for a node, nil if the task has none. The node is looked for at `position` first.
+  private func part(of node: Int32, near position: Int) -> coix_part? {
     let isNear = position < sums.count && sums[position].node == node
-    guard let found = isNear ? position : sums.firstIndex(where: { $0.node == node }) else { return nil }
-    sums[found].isDelivered = true
+    guard let found = isNear ? position : self.position(of: node), sums[found].chunks > 0 else { return nil }
     let sum = sums[found]
     return coix_part(
-      sums: sum.values.map { UnsafePointer($0.pointer) }, numbers: UnsafePointer(sum.first.pointer))
+      sums: sum.chunks > 1 ? sum.values.map { UnsafePointer($0.pointer) } : nil,
+      numbers: UnsafePointer(sum.first.pointer))
+  }
+}
+
+extension Table where Element == GradientSums {
+  /// Forgets the gradients of all tasks.
+  func clear() {
+    for task in 0..<count { self[task].clear() }
   }
 }
 

@@ -78,16 +78,16 @@ extension ResamplingScheme {
     let index = try Numbers<Int32>(count: rows, for: "resampling \(rows) rows")
     let positions = try Numbers<Double>(count: sortsPositions ? rows : 0, for: "resampling \(rows) rows")
     let random = try randomNumbers(key: key, count: count, instances: instances).validated()
+    let team = Int32(population.workers.team)
     let isResampled = coix_op_resample(
       kernel, logWeights.pointer, random.pointer, sortsPositions ? positions.pointer : nil, index.pointer,
-      particles, instances,
-      count, Int32(population.workers.team)
+      particles, instances, count, team
     ).holds()
     if !isResampled {
       _ = try LogWeights(logWeights, of: population).moments()
       throw CoixError.weights(instance: RowLocation(row: 0), reason: "the weights cannot be resampled")
     }
-    if instances > 1 { coix_op_number_rows(index.pointer, rows, instances).run() }
+    if instances > 1 { coix_op_number_rows(index.pointer, rows, instances, team).run() }
     return index
   }
 }

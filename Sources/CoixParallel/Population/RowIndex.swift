@@ -87,11 +87,13 @@ package final class RowIndex: Sendable {
     switch form.withLock({ $0 }) {
     case .rows(let rows): return rows
     case .product(let factor, _):
-      ExecutionContext.current?.rowWork.compositions += 1
+      let context = ExecutionContext.current
+      context?.rowWork.compositions += 1
+      let team = context?.team ?? Workers.standard.team
       return try ExecutionContext.asPartOfStep { () throws(CoixError) in
         let first = try factor.rows
         let rows = try Numbers<Int32>(count: count, for: "the ancestors of \(count) rows")
-        coix_op_compose_rows(first.pointer, then.pointer, rows.pointer, count).run()
+        coix_op_compose_rows(first.pointer, then.pointer, rows.pointer, count, Int32(team)).run()
         form.withLock { $0 = .rows(rows) }
         return rows
       }

@@ -10,14 +10,15 @@ struct RowScatter: Sendable {
   /// `[rows, event...]`.
   func callAsFunction(_ gradient: Tensor, team: Int) -> Tensor {
     let event = gradient.shape.dropping(1)
-    let result = Tensor.zeros(Shape(targets).appending(event))
-    guard gradient.failure == nil, !result.isPoisoned else { return result }
+    guard gradient.failure == nil else { return gradient }
+    guard let result = Tensor(undefined: Shape(targets).appending(event)) else { return .outOfMemory }
     do throws(CoixError) {
       let rows = try index.rows
       switch try index.arrangement(targets: targets) {
       case .ascending:
         coix_op_scatter_add_runs(
-          gradient.pointer, rows.pointer, result.pointer, rows.count, event.elementCount, Int32(team)
+          gradient.pointer, rows.pointer, result.pointer, targets, rows.count, event.elementCount,
+          Int32(team)
         ).run()
       case .sorted(let order, let offsets):
         coix_op_scatter_add_rows(

@@ -258,10 +258,9 @@ public struct Draw: Sendable {
     Tensor.mismatch("Draw", [shape], "not a legal shape, or one with other axes than strides")
   }
 
-  /// How many threads fill the draw: in a plate one, the chunk's worker; outside of plates the caller's team,
-  /// if the draw is large.
+  /// How many threads may fill the draw: in a plate one, the chunk's worker; outside of plates the caller's
+  /// team.
   var team: Int32 {
-    guard shape.elementCount >= Limits.teamElements else { return 1 }
     let context = ExecutionContext.current
     return context?.stride ?? 0 > 0 ? 1 : Int32(context?.team ?? Workers.standard.team)
   }

@@ -10,13 +10,9 @@ final class StageReplay {
   /// What the chunks write, and what is the same for all of them and others read.
   private var results: [UnsafeMutableRawPointer]
   /// Where the gradients of the parent's uniform tensors go, summed over all chunks.
-  private var totals: [Total] = []
-
-  private struct Total {
-    let parentNode: Int32
-    var address: UnsafeMutablePointer<Float>
-    let count: Int
-  }
+  private var totals: [GradientSums.Total] = []
+  /// [task]: what these sums are made of; nil if nobody needs them.
+  private var sums: Table<GradientSums>?
 
   init(
     _ plans: ChunkPlans, on tasks: ChunkTasks, results: [UnsafeMutableRawPointer],
@@ -29,10 +25,11 @@ final class StageReplay {
   }
 
   /// Has a run sum up the gradients, too, and put them where these tensors are.
-  func deliver(_ totals: [(parentNode: Int32, tensor: Tensor)]) {
-    self.totals = totals.map {
-      Total(parentNode: $0.parentNode, address: $0.tensor.pointer, count: $0.tensor.shape.elementCount)
-    }
+  ///
+  /// - Parameter sums: those of the first run, whose memory further runs use.
+  func deliver(_ sums: Table<GradientSums>, to totals: [(parentNode: Int32, tensor: Tensor)]) {
+    self.sums = sums
+    self.totals = totals.map { GradientSums.Total($0.parentNode, in: $0.tensor) }
   }
 
   /// The addresses in a step's memory that a run reads, and those that it writes.
@@ -67,8 +64,8 @@ final class StageReplay {
   /// Runs the plans on all chunks; returns false if a chunk has none, or takes another way than the recorded one.
   func run() throws -> Bool {
     guard plans.prepare() else { return false }
-    let sums = totals.isEmpty ? nil : try tasks.makeSums()
-    let (tasks, plans) = (tasks, plans)
+    sums?.clear()
+    let (tasks, plans, sums) = (tasks, plans, sums)
     let isReplayed = Atomic<Bool>(true)
     try tasks.forEachChunk { chunk, task, context in
       if try !tasks.replay(plans, chunk, context, sums?[task]) {
@@ -76,16 +73,6 @@ final class StageReplay {
       }
     }
     guard isReplayed.load(ordering: .relaxed) else { return false }
-    return try sums.map(takeTotals) ?? true
-  }
-
-  /// Returns false if the gradients are others than those that were recorded.
-  private func takeTotals(of sums: Table<GradientSums>) throws -> Bool {
-    let found = try GradientSums.totals(of: sums, team: tasks.workers.team)
-    guard found.map(\.parentNode) == totals.map(\.parentNode) else { return false }
-    for (total, found) in zip(totals, found) {
-      total.address.update(from: found.tensor.pointer, count: total.count)
-    }
-    return true
+    return sums.map { GradientSums.addUp($0, to: totals, team: tasks.workers.team) } ?? true
   }
 }

@@ -434,7 +434,7 @@ private final class StageRun: @unchecked Sendable {
   ) throws {
     guard let sums else { return }
     let totals = try GradientSums.totals(of: sums, team: plan.workers.team)
-    replay?.deliver(totals)
+    replay?.deliver(sums, to: totals)
     let isOne = factor.map { coix_op_is_within($0.pointer, 1, 1, 1).holds() } ?? true
     for (node, total) in totals {
       if let factor, !isOne { tape.add(total * factor.detached, to: node) } else { tape.add(total, to: node) }

@@ -1,3 +1,4 @@
+import CoixKernels
 import Dispatch
 import Foundation
 import Synchronization
@@ -14,7 +15,6 @@ public final class Workers: Sendable {
   /// A fixed shuffle of the tasks' order, for tests; nil takes them in order.
   let shuffleSeed: UInt64?
 
-  private let regionNanoseconds = Atomic<Int>(0)
   /// Parallel regions that run at the moment, of all workers of the process.
   private static let running = Atomic<Int>(0)
 
@@ -43,9 +43,10 @@ public final class Workers: Sendable {
     self.shuffleSeed = shuffleSeed
   }
 
-  /// Wall time spent within parallel regions so far, in seconds: what remains of an evaluation's time is
-  /// serial.
-  public var regionSeconds: Double { Double(regionNanoseconds.load(ordering: .relaxed)) * 1e-9 }
+  /// Wall time that the calling thread has spent within parallel regions so far, in seconds: while workers
+  /// took several tasks, or a team of OpenMP threads shared a kernel's work. Work that would be shared if there
+  /// were more threads counts, too. What remains of an evaluation's time is serial: one thread alone works.
+  public static var regionSeconds: Double { Double(coix_get_region_nanoseconds()) * 1e-9 }
 
   /// Whether a parallel region runs at the moment, of any workers. Asking allocates nothing, so that an
   /// allocator may ask.
@@ -66,7 +67,13 @@ public final class Workers: Sendable {
     Self.running.add(1, ordering: .relaxed)
     defer { Self.running.subtract(1, ordering: .relaxed) }
     let start = DispatchTime.now().uptimeNanoseconds
-    defer { regionNanoseconds.add(Int(DispatchTime.now().uptimeNanoseconds - start), ordering: .relaxed) }
+    let regionsBefore = coix_get_region_nanoseconds()
+    defer {
+      // Regions within this one, of the caller's own tasks, don't count twice.
+      if tasks > 1 {
+        coix_set_region_nanoseconds(regionsBefore + DispatchTime.now().uptimeNanoseconds - start)
+      }
+    }
     let order = taskOrder(tasks)
     let next = Atomic<Int>(0)
     let isCancelled = Atomic<Bool>(false)

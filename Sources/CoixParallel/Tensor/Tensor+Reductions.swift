@@ -134,14 +134,19 @@ extension Tensor {
         from: self,
         withOutput: { y in
           { gradient in
-            // The gradient uses the softmax itself rather than exp(x - y), whose relative error would be the
+            // The kernel uses the softmax itself rather than exp(x - y), whose relative error would be the
             // rounding error of y. Where all elements are -inf, it is 0, not NaN.
-            guard let weight = Tensor(undefined: x.shape, like: x) else { return .outOfMemory }
-            coix_op_softmax(
-              x.pointer, weight.pointer, layout.outer, layout.count, layout.inner, 0, Int32(x.team)
+            guard let slope = Tensor(undefined: x.shape, like: x) else { return .outOfMemory }
+            // A gradient that all rows share is first spread over them.
+            let isSpread = gradient.stride == x.stride
+            let seed = isSpread ? gradient.detached : select(1, gradient.detached, y.detached)
+            coix_op_logsumexp_backward(
+              x.pointer, seed.pointer, slope.pointer, layout.outer, layout.count, layout.inner, Int32(x.team)
             ).run()
-            let slope = weight.differentiated { exp(x.subtracting(y, layout)) }
-            return gradient.repeated(layout, to: x.shape).seed(times: select(x .== -.infinity, 0, slope))
+            return slope.differentiated {
+              let softmax = exp(x.subtracting(y, layout))
+              return gradient.repeated(layout, to: x.shape).seed(times: select(x .== -.infinity, 0, softmax))
+            }
           }
         })
     default:

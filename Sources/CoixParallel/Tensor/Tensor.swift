@@ -90,8 +90,7 @@ public struct Tensor: Sendable {
   var rowCount: Int { Swift.max(stride, 1) }
   /// OpenMP threads for an operation on this tensor.
   var team: Int {
-    stride == 0 && shape.elementCount >= Limits.teamElements
-      ? ExecutionContext.current?.team ?? Workers.standard.team : 1
+    stride == 0 ? ExecutionContext.current?.team ?? Workers.standard.team : 1
   }
 
   /// This tensor as the output of a node.

@@ -1,3 +1,5 @@
+import CoixKernels
+import Foundation
 import Synchronization
 import Testing
 
@@ -27,6 +29,24 @@ import Testing
       let runs = Mutex([Int](repeating: 0, count: tasks))
       try workers.run(tasks: tasks) { task, _, _ in runs.withLock { $0[task] += 1 } }
       #expect(runs.withLock { $0 } == [Int](repeating: 1, count: tasks), "\(tasks) tasks")
+    }
+  }
+
+  /// What workers or a team share is in a region, be it by one thread; a single task, or a small tensor, is not.
+  @Test(arguments: [1, 2]) func workThatIsSharedIsInRegions(_ threads: Int) throws {
+    let workers = try Workers(threads: threads)
+    func seconds(_ work: () throws -> Void) rethrows -> Double {
+      let before = Workers.regionSeconds
+      try work()
+      return Workers.regionSeconds - before
+    }
+    func run(tasks: Int) throws { try workers.run(tasks: tasks) { _, _, _ in usleep(2_000) } }
+    #expect(try seconds { try run(tasks: 1) } == 0)
+    #expect(try (0.002..<60).contains(seconds { try run(tasks: 4) }))
+    ExecutionContext.caller(team: workers.team).withCurrent {
+      let (small, large) = (Tensor.zeros([100]), Tensor.zeros([1 << 20]))
+      #expect(seconds { _ = exp(small) } == 0)
+      if coix_has_openmp() == 1 { #expect(seconds { _ = exp(large) } > 0) }
     }
   }
 
