@@ -117,16 +117,15 @@ INLINE void COPY(slope_rows)(const float *g_, const float *x_, size_t xr, const 
   v16 z = (LOAD(x_, xr, __VA_ARGS__) - LOAD(loc_, lr, __VA_ARGS__)) * r;                           \
   v16 h = g * r;                                                                                   \
   v16 d = h * z, slope = v_fma(d, z, -h);                                                          \
-  if (__builtin_reduce_or((g == 0.0f) | !(v_abs(slope) < INFINITY))) {                             \
-    d = g == 0.0f ? (v16)(0.0f) : d;                                                               \
-    slope = g == 0.0f ? (v16)(0.0f) : slope;                                                       \
+  d = g == 0.0f ? (v16)(0.0f) : d;                                                                 \
+  slope = g == 0.0f ? (v16)(0.0f) : slope;                                                         \
+  if (__builtin_reduce_or(!(v_abs(slope) < INFINITY)))                                             \
     for (size_t l = 0; l < coix_min(16, rows - i); l++) /* what may have overflowed on the way */  \
       if (!(fabsf(slope[l]) < INFINITY)) {                                                         \
         const double s = scale_[sr * (i + l)], w = ((double)x_[xr * (i + l)] - (double)loc_[lr * (i + l)]) / s; \
         d[l] = (float)((double)g[l] * w / s);                                                      \
         slope[l] = (float)((double)g[l] * (w * w - 1.0) / s);                                      \
-      }                                                                                            \
-  }
+      }
   for (; i + 16 <= rows; i += 16) {
     SLOPE(v_operand, v_store, i)
     if (dx) v_store(dx + i, -d);
