@@ -10,10 +10,17 @@ typedef struct {
 } normal_operand;
 
 typedef struct {
-  void (*density)(normal_operand x, normal_operand loc, normal_operand scale, float *out, size_t elements, size_t rows);
+  void (*density)(normal_operand x, normal_operand loc, normal_operand scale, float *out, size_t groups, size_t elements,
+                  size_t rows);
   void (*slope)(const float *g, normal_operand x, normal_operand loc, normal_operand scale, float *dx, float *dloc,
-                float *dscale, size_t elements, size_t rows);
+                float *dscale, size_t groups, size_t elements, size_t rows);
 } normal_table;
+
+/// The operand from an element on.
+static inline normal_operand at_element(normal_operand q, size_t element) {
+  q.data += element * q.element_stride;
+  return q;
+}
 
 /// The log-density of elements [0, count) of one row, summed, in double. A NaN among the values (not the parameters) counts as a
 /// value outside of the support: the log-density is -inf.
@@ -33,20 +40,12 @@ static double normal_row(normal_operand x, normal_operand loc, normal_operand sc
 #include "copies.h"
 COIX_CHOOSE(normal_table, kernels)
 
-/// The operand at the first element of group g.
-static inline normal_operand at_group(const float *data, size_t element_stride, size_t row_stride, size_t g, size_t elements) {
-  return (normal_operand){data + g * elements * element_stride, element_stride, row_stride};
-}
-
 void coix_normal_log_density(const float *x, size_t x_element_stride, size_t x_row_stride,
                              const float *loc, size_t loc_element_stride, size_t loc_row_stride,
                              const float *scale, size_t scale_element_stride, size_t scale_row_stride,
                              float *out, size_t groups, size_t elements, size_t rows) {
-  for (size_t g = 0; g < groups; g++)
-    kernels->density(at_group(x, x_element_stride, x_row_stride, g, elements),
-                     at_group(loc, loc_element_stride, loc_row_stride, g, elements),
-                     at_group(scale, scale_element_stride, scale_row_stride, g, elements),
-                     out + g * rows, elements, rows);
+  kernels->density((normal_operand){x, x_element_stride, x_row_stride}, (normal_operand){loc, loc_element_stride, loc_row_stride},
+                   (normal_operand){scale, scale_element_stride, scale_row_stride}, out, groups, elements, rows);
 }
 
 void coix_normal_log_density_backward(const float *g,
@@ -55,11 +54,6 @@ void coix_normal_log_density_backward(const float *g,
                              const float *scale, size_t scale_element_stride, size_t scale_row_stride,
                              float *dx, float *dloc, float *dscale,
                              size_t groups, size_t elements, size_t rows) {
-  const size_t size = elements * rows;
-  for (size_t k = 0; k < groups; k++)
-    kernels->slope(g + k * rows, at_group(x, x_element_stride, x_row_stride, k, elements),
-                   at_group(loc, loc_element_stride, loc_row_stride, k, elements),
-                   at_group(scale, scale_element_stride, scale_row_stride, k, elements),
-                   dx ? dx + k * size : NULL, dloc ? dloc + k * size : NULL, dscale ? dscale + k * size : NULL,
-                   elements, rows);
+  kernels->slope(g, (normal_operand){x, x_element_stride, x_row_stride}, (normal_operand){loc, loc_element_stride, loc_row_stride},
+                 (normal_operand){scale, scale_element_stride, scale_row_stride}, dx, dloc, dscale, groups, elements, rows);
 }

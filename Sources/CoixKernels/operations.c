@@ -120,6 +120,12 @@ static void adam(const coix_operation *op) {
             corrections[1]);
 }
 
+static int is_within(const coix_operation *op) {
+  for (int k = 0; k < COIX_OPERATION_POINTERS && op->pointers[k]; k++)
+    if (!coix_is_within(op->pointers[k], op->numbers[0], op->numbers[1], op->sizes[k])) return 0;
+  return 1;
+}
+
 /// Runs one operation; returns 0 for a guard whose outcome is not the expected one.
 static int run(const coix_operation *op, const coix_place *place) {
   void *const *p = op->pointers;
@@ -232,7 +238,7 @@ static int run(const coix_operation *op, const coix_place *place) {
     case COIX_OP_SCATTER_ROWS: coix_scatter_add_rows(p[1], p[2], p[3], p[0], s[0], s[1], team); break;
     case COIX_OP_ADAM_CORRECTIONS: adam_corrections(op); break;
     case COIX_OP_ADAM: adam(op); break;
-    case COIX_OP_IS_WITHIN: return coix_is_within(p[0], op->numbers[0], op->numbers[1], s[0]) == op->variant;
+    case COIX_OP_IS_WITHIN: return is_within(op) == op->variant;
     case COIX_OP_IS_ZERO: return coix_is_zero(p[0], s[0]) == op->variant;
     case COIX_OP_CALL: return 0;
     case COIX_OP_ENTER:

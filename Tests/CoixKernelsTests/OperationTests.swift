@@ -392,6 +392,9 @@ import Testing
       { _, _ in }
     ),
     Example(
+      "are within", COIX_OP_IS_WITHIN, outputs: [], inputs: [33, 7],
+      { coix_op_and_within(coix_op_is_within($1[0], 0, 2, 33), $1[1], 7) }, { _, _ in }),
+    Example(
       "is zero", COIX_OP_IS_ZERO, outputs: [], inputs: [33], in: 0...0, { coix_op_is_zero($1[0], 33) },
       { _, _ in }),
   ]
@@ -603,6 +606,7 @@ import Testing
         x[1] = .nan
         #expect(coix_execute([coix_op_is_within(x, -9, 9, 3), fill], 2, nil) == 0)
         #expect(coix_execute([coix_op_is_within(x, 0, 0, 1), fill], 2, nil) == 2)
+        #expect(coix_execute([coix_op_and_within(coix_op_is_within(x, 0, 0, 1), x, 3), fill], 2, nil) == 0)
         #expect(coix_execute([], 0, nil) == 0)
       }
     }

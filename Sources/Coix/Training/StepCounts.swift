@@ -58,7 +58,7 @@ extension TensorTree {
   func obstacle(
     in tensors: [Tensor], for parameters: Self, limit: Float = .greatestFiniteMagnitude
   ) -> SkippedStep? {
-    guard tensors.contains(where: { $0.firstNumber(above: limit) != nil }) else { return nil }
+    if tensors.areWithin(-limit...limit) { return nil }
     if let broken = parameters.firstNumber() {
       return SkippedStep(cause: .parameter, name: broken.name, value: broken.value)
     }

@@ -38,10 +38,30 @@ static __attribute__((noinline)) void COPY(unpad)(COPY(narrow_part) p, const COP
   for (size_t i = 0; p.dx && i < xs; i++) memcpy(p.dx + i * p.rows, tail->dx[i], lanes * sizeof(float));
 }
 
-INLINE void COPY(add_sum)(float *to, const vn *sum, int more) {
-  v16 lanes;
-  memcpy(&lanes, sum, sizeof lanes);
-  *to = v_sum(lanes) + (more ? *to : 0.0f);
+/// The sums of the lanes of four vectors, each added like v_sum.
+typedef float COPY(v4) __attribute__((ext_vector_type(4)));
+INLINE COPY(v4) COPY(four_sums)(v16 a, v16 b, v16 c, v16 d) {
+#define HALVES(a, b)                                                                               \
+  (__builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23)           \
+   + __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))
+  const v16 x = HALVES(a, b), y = HALVES(c, d);
+#undef HALVES
+  v16 s = __builtin_shufflevector(x, y, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27)
+          + __builtin_shufflevector(x, y, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+  s += __builtin_shufflevector(s, s, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+  s += __builtin_shufflevector(s, s, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+  return __builtin_shufflevector(s, s, 0, 4, 8, 12);
+}
+
+/// Writes the sums of the lanes of `count` vectors of sixteen, each to a place of its own; adds them if there are `more` there.
+INLINE void COPY(add_sums)(float *const *to, const vn lanes[][UNITS], const int count, int more) {
+  UNROLL for (int t = 0; t < count; t += 4) {
+    v16 v[4];
+    UNROLL for (int i = 0; i < 4; i++) memcpy(&v[i], lanes[t + i < count ? t + i : t], sizeof v[i]);
+    const COPY(v4) sums = COPY(four_sums)(v[0], v[1], v[2], v[3]);
+    UNROLL for (int i = 0; i < 4; i++)
+      if (t + i < count) *to[t + i] = sums[i] + (more ? *to[t + i] : 0.0f);
+  }
 }
 
 // MARK: Few inputs
@@ -74,7 +94,7 @@ INLINE void COPY(narrow_in_step)(const int ni, const int no, const int relu, con
 /// The gradient for `ni` inputs and `no` outputs from o on, rows [start, start + count).
 INLINE void COPY(narrow_in_tile)(const int ni, const int no, const int relu, const int with_dx, const int with_dkernel,
                                  const dense_narrow *n, size_t o, size_t start, size_t count, const int first) {
-  vn k[4][2], dk_lanes[4][2][UNITS], db_lanes[2][UNITS];
+  vn k[4][2], sums[5 * 2][UNITS];
   UNROLL for (int j = 0; j < no; j++)
     UNROLL for (int i = 0; i < ni; i++) k[i][j] = (vn)(with_dx ? n->kernel[(size_t)i * n->out + o + (size_t)j] : 0.0f);
   const COPY(narrow_part) p = {with_dkernel ? n->x + start : 0, relu ? n->y + o * n->stride + start : 0,
@@ -100,17 +120,19 @@ INLINE void COPY(narrow_in_tile)(const int ni, const int no, const int relu, con
       COPY(narrow_in_step)(ni, no, relu, with_dx, with_dkernel, p, r + lanes, first, k, dk, db);
     if (whole < count) COPY(narrow_in_step)(ni, no, relu, with_dx, with_dkernel, padded, lanes, first, k, dk, db);
     UNROLL for (int j = 0; j < no; j++) {
-      db_lanes[j][u] = db[j];
-      UNROLL for (int i = 0; i < ni; i++) dk_lanes[i][j][u] = dk[i][j];
+      UNROLL for (int i = 0; i < ni; i++) sums[i * no + j][u] = dk[i][j];
+      sums[ni * no + j][u] = db[j];
     }
   }
   if (whole < count) COPY(unpad)(rest, &tail, ni, count - whole);
   if (!with_dkernel) return;
+  float *to[5 * 2];
   UNROLL for (int j = 0; j < no; j++) {
-    const size_t at = o + (size_t)j;
-    if (n->dbias) COPY(add_sum)(n->dbias + at, db_lanes[j], start > 0);
-    UNROLL for (int i = 0; i < ni; i++) COPY(add_sum)(n->dkernel + (size_t)i * n->out + at, dk_lanes[i][j], start > 0);
+    UNROLL for (int i = 0; i < ni; i++) to[i * no + j] = n->dkernel + (size_t)i * n->out + o + (size_t)j;
+    if (n->dbias) to[ni * no + j] = n->dbias + o + (size_t)j;
   }
+  if (n->dbias) COPY(add_sums)(to, sums, (ni + 1) * no, start > 0);
+  else COPY(add_sums)(to, sums, ni * no, start > 0);
 }
 
 INLINE void COPY(narrow_in_all)(const int ni, const int relu, const int with_dx, const int with_dkernel,
@@ -173,7 +195,7 @@ INLINE void COPY(narrow_out_step)(const int no, const int ni, const int with_dx,
 /// The gradient for `no` outputs and `ni` inputs from i0 on, rows [start, start + count).
 INLINE void COPY(narrow_out_tile)(const int no, const int ni, const int with_dx, const int with_dkernel,
                                   const dense_narrow *n, size_t i0, size_t start, size_t count) {
-  vn k[2][4], dk_lanes[2][4][UNITS];
+  vn k[2][4], sums[2 * 4][UNITS];
   UNROLL for (int i = 0; i < ni; i++)
     UNROLL for (int j = 0; j < no; j++)
       k[i][j] = (vn)(with_dx ? n->kernel[(i0 + (size_t)i) * n->out + (size_t)j] : 0.0f);
@@ -194,13 +216,13 @@ INLINE void COPY(narrow_out_tile)(const int no, const int ni, const int with_dx,
     for (size_t r = 0; r < whole; r += 16) COPY(narrow_out_step)(no, ni, with_dx, with_dkernel, p, r + lanes, k, dk);
     if (whole < count) COPY(narrow_out_step)(no, ni, with_dx, with_dkernel, padded, lanes, k, dk);
     UNROLL for (int i = 0; i < ni; i++)
-      UNROLL for (int j = 0; j < no; j++) dk_lanes[i][j][u] = dk[i][j];
+      UNROLL for (int j = 0; j < no; j++) sums[i * no + j][u] = dk[i][j];
   }
   if (whole < count) COPY(unpad)(rest, &tail, ni, count - whole);
   if (!with_dkernel) return;
-  UNROLL for (int i = 0; i < ni; i++)
-    UNROLL for (int j = 0; j < no; j++)
-      COPY(add_sum)(n->dkernel + (i0 + (size_t)i) * n->out + (size_t)j, dk_lanes[i][j], start > 0);
+  float *to[2 * 4];
+  UNROLL for (int s = 0; s < ni * no; s++) to[s] = n->dkernel + i0 * n->out + (size_t)s;
+  COPY(add_sums)(to, sums, ni * no, start > 0);
 }
 
 INLINE void COPY(narrow_out_all)(const int no, const int with_dx, const int with_dkernel, const dense_narrow *n,

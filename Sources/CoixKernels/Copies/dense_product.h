@@ -25,6 +25,8 @@
 // tile of a after the other; it takes half of a first-level cache.
 #define PANEL (BLOCK_K * 64)
 #define GROUP (BLOCK_K * 16)
+// Up to so many terms are few.
+#define FEW_K 8
 // From so many terms on, a tile takes long enough that what it and its successors need can be fetched meanwhile.
 #define FAR_K 96
 // Fetching x pays where it is large, thus far away, and where each line is used often: from so many multiply-adds on.
@@ -47,14 +49,15 @@ typedef struct {
   int flags;
 } COPY(strips);
 
-/// y[j, r] (+)= sum_k a[k * mr + j] x[k, r] for j < mr, on every strip of w registers. With FIRST, y starts from `bias`
+/// y[j, r] (+)= sum_k a[k * a_k + j] x[k, r] for j < mr, on every strip of w registers. With FIRST, y starts from `bias`
 /// (nullable).
-INLINE void COPY(tile)(const int mr, const int w, const float *packed, const float *bias, const COPY(strips) *s) {
+INLINE void COPY(tile)(const int mr, const int w, const float *block, size_t a_k, const float *bias,
+                       const COPY(strips) *s) {
   const size_t ks = s->ks, x_k = s->x_k, y_m = s->y_m;
   float start[8];
   UNROLL for (int j = 0; j < mr; j++) start[j] = bias ? bias[j] : 0.0f;
   for (size_t strip = 0; strip < s->strips; strip++) {
-    const float *a = packed, *x = s->x + strip * s->x_strip;
+    const float *a = block, *x = s->x + strip * s->x_strip;
     float *y = s->y + strip * (size_t)(w * COIX_NATIVE);
     vn sum[8][8];
     UNROLL for (int j = 0; j < mr; j++)
@@ -63,7 +66,7 @@ INLINE void COPY(tile)(const int mr, const int w, const float *packed, const flo
       for (int j = 0; j < mr; j++)
         FETCH(y + (size_t)j * y_m, (size_t)(w * COIX_NATIVE), 1, 3);
     _Pragma("clang loop unroll_count(2)")
-    for (size_t k = 0; k < ks; k++, a += mr, x += x_k) {
+    for (size_t k = 0; k < ks; k++, a += a_k, x += x_k) {
       vn row[8];
       UNROLL for (int v = 0; v < w; v++) row[v] = *(const vn_memory *)(x + v * COIX_NATIVE);
       UNROLL for (int j = 0; j < mr; j++) {
@@ -89,18 +92,20 @@ INLINE void COPY(tile)(const int mr, const int w, const float *packed, const flo
 }
 
 #define TILE(mr, w)                                                                                \
-  static void COPY(tile_##mr##_##w)(const float *packed, const float *bias, const COPY(strips) *s) { \
-    COPY(tile)(mr, w, packed, bias, s);                                                            \
+  static void COPY(tile_##mr##_##w)(const float *a, size_t a_k, const float *bias, const COPY(strips) *s) { \
+    COPY(tile)(mr, w, a, a_k, bias, s);                                                            \
   }
-typedef void (*COPY(tile_function))(const float *packed, const float *bias, const COPY(strips) *s);
+typedef void (*COPY(tile_function))(const float *a, size_t a_k, const float *bias, const COPY(strips) *s);
 
-// Tile functions by mr: tiles that are sixteen rows wide, tiles of the usual width, and wider tiles for products with at
-// most three rows of a.
+// Tile functions by mr: tiles that are sixteen rows wide, tiles of the usual width, wider tiles for products with at
+// most three rows of a, and tiles between these for what is left of the rows.
 #if COIX_NATIVE == 16
 TILE(1, 1) TILE(2, 1) TILE(3, 1) TILE(4, 1) TILE(5, 1) TILE(6, 1) TILE(7, 1) TILE(8, 1)
 TILE(1, 2) TILE(2, 2) TILE(3, 2) TILE(4, 2) TILE(5, 2) TILE(6, 2) TILE(7, 2) TILE(8, 2)
+TILE(1, 3) TILE(2, 3) TILE(3, 3) TILE(4, 3) TILE(5, 3) TILE(6, 3) TILE(7, 3) TILE(8, 3)
 TILE(1, 8) TILE(2, 4) TILE(3, 4)
 #define T(mr, w) COPY(tile_##mr##_##w)
+static const COPY(tile_function) COPY(middle_tiles)[] = {0, T(1, 3), T(2, 3), T(3, 3), T(4, 3), T(5, 3), T(6, 3), T(7, 3), T(8, 3)};
 static const COPY(tile_function) COPY(unit_tiles)[] = {0, T(1, 1), T(2, 1), T(3, 1), T(4, 1), T(5, 1), T(6, 1), T(7, 1), T(8, 1)};
 static const COPY(tile_function) COPY(usual_tiles)[] = {0, T(1, 2), T(2, 2), T(3, 2), T(4, 2), T(5, 2), T(6, 2), T(7, 2), T(8, 2)};
 static const COPY(tile_function) COPY(wide_tiles)[] = {0, T(1, 8), T(2, 4), T(3, 4)};
@@ -225,19 +230,20 @@ INLINE void COPY(ask)(COPY(ahead) *ahead) {
     FETCH(ahead->x, ahead->length, 0, 2);
 }
 
-/// Multiplies all tiles of a packed block of `ms` rows of a with the strips `s`. If `count` < `width`, s has a
-/// single strip, of which only `count` columns exist.
-static void COPY(meet)(const COPY(tile_function) *tiles, const float *packed, size_t ms, const float *bias,
+/// Multiplies all tiles of a block of `ms` rows of a with the strips `s`. The block's columns lie a_k floats apart; it is packed
+/// tile by tile if a_k is 0. If `count` < `width`, s has a single strip, of which only `count` columns exist.
+static void COPY(meet)(const COPY(tile_function) *tiles, const float *a, size_t a_k, size_t ms, const float *bias,
                        COPY(strips) s, size_t count, size_t width, COPY(ahead) *ahead) {
   size_t tile_count = coix_blocks(ms, MOST_MR);
   float *y = s.y;
   for (size_t t = 0; t < tile_count; t++) {
     size_t m = COPY(tile_start)(t, tile_count, ms), mr = COPY(tile_start)(t + 1, tile_count, ms) - m;
-    const float *start = bias ? bias + m : 0;
+    const float *tile = a_k ? a + m : a + m * s.ks, *start = bias ? bias + m : 0;
+    const size_t tile_k = a_k ? a_k : mr;
     s.y = y + m * s.y_m;
     COPY(ask)(ahead);
     if (count == width) {
-      tiles[mr](packed + m * s.ks, start, &s);
+      tiles[mr](tile, tile_k, start, &s);
       continue;
     }
     float part[MOST_MR * MOST_STRIP];
@@ -246,13 +252,13 @@ static void COPY(meet)(const COPY(tile_function) *tiles, const float *packed, si
     q.y_m = width;
     memset(part, 0, sizeof part);
     for (size_t j = 0; j < mr && !(s.flags & FIRST); j++) memcpy(part + j * width, s.y + j * s.y_m, count * sizeof *part);
-    tiles[mr](packed + m * s.ks, start, &q);
+    tiles[mr](tile, tile_k, start, &q);
     for (size_t j = 0; j < mr; j++) memcpy(s.y + j * s.y_m, part + j * width, count * sizeof *part);
   }
 }
 
-/// Multiplies one packed block of a with all columns of x.
-static void COPY(block)(const dense_product *p, const float *packed, size_t ms, const float *bias, const float *x,
+/// Multiplies one block of a (see meet) with all columns of x.
+static void COPY(block)(const dense_product *p, const float *a, size_t a_k, size_t ms, const float *bias, const float *x,
                         size_t ks, float *y, int flags, int last) {
   _Alignas(64) float panel[PANEL];
   size_t r = 0;
@@ -261,6 +267,9 @@ static void COPY(block)(const dense_product *p, const float *packed, size_t ms, 
     const COPY(tile_function) *tiles = UNIT_TILES;
     size_t width = 16, left = p->rows - r;
     if (ms <= 3 && left >= COPY(wide_strip)[ms]) tiles = COPY(wide_tiles), width = COPY(wide_strip)[ms];
+#if COIX_NATIVE == 16
+    else if (left >= 48 && (ms <= 3 || left < 64)) tiles = COPY(middle_tiles), width = 48;
+#endif
     else if (left >= USUAL_STRIP) tiles = COPY(usual_tiles), width = USUAL_STRIP;
     size_t fit = PANEL / (width * coix_max(ks, 1)), group = coix_max(1, GROUP / (width * coix_max(ks, 1)));
     size_t strips = coix_min(fit, coix_max(1, left / width)), count = coix_min(strips * width, left);
@@ -282,7 +291,7 @@ static void COPY(block)(const dense_product *p, const float *packed, size_t ms, 
       s.x = from + g * s.x_strip;
       s.y = y + r + g * width;
       s.strips = coix_min(group, strips - g);
-      COPY(meet)(tiles, packed, ms, bias, s, coix_min(width, left), width, &ahead);
+      COPY(meet)(tiles, a, a_k, ms, bias, s, coix_min(width, left), width, &ahead);
     }
     if (last && p->activation > COIX_RELU)
       for (size_t m = 0; m < ms; m++) COPY(activate)(p->activation, y + m * p->y_m + r, count);
@@ -299,17 +308,23 @@ static void COPY(product)(const dense_product *p) {
     int flags = (kb == 0 ? FIRST : 0) | (last && p->activation == COIX_RELU ? RELU_AT_END : 0);
     for (size_t mb = 0; mb < m_blocks; mb++) {
       size_t m0 = COPY(tile_start)(mb, m_blocks, p->ms), ms = COPY(tile_start)(mb + 1, m_blocks, p->ms) - m0;
+      const float *a = p->a + m0 * p->a_m + k0 * p->a_k;
       size_t tile_count = coix_blocks(ms, MOST_MR);
-      for (size_t t = 0; t < tile_count; t++) {
+      // Columns of a that are no longer than a tile, or few, are read where they are: packing them would take as long as
+      // multiplying them.
+      const int in_place = p->a_m == 1 && (p->a_k <= MOST_MR || ks <= FEW_K);
+      for (size_t t = 0; t < tile_count && !in_place; t++) {
         size_t m = COPY(tile_start)(t, tile_count, ms), mr = COPY(tile_start)(t + 1, tile_count, ms) - m;
-        COPY(pack_tile)(p->a + (m0 + m) * p->a_m + k0 * p->a_k, p->a_m, p->a_k, mr, ks, packed + m * ks);
+        COPY(pack_tile)(a + m * p->a_m, p->a_m, p->a_k, mr, ks, packed + m * ks);
       }
-      COPY(block)(p, packed, ms, p->bias ? p->bias + m0 : 0, p->x + k0 * p->x_k, ks, p->y + m0 * p->y_m, flags, last);
+      COPY(block)(p, in_place ? a : packed, in_place ? p->a_k : 0, ms, p->bias ? p->bias + m0 : 0, p->x + k0 * p->x_k, ks,
+                  p->y + m0 * p->y_m, flags, last);
     }
   }
 }
 #undef PANEL
 #undef GROUP
+#undef FEW_K
 #undef FAR_K
 #undef FAR_WORK
 #undef FETCH

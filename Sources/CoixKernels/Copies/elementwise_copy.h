@@ -162,6 +162,8 @@ static int64_t COPY(first_above)(const float *x, size_t count, uint32_t limit) {
     for (int j = 0; j < 64; j += 16) any |= (v_bits(v_load(x + i + j)) & 0x7fffffffu) >= limit;
     if (__builtin_reduce_or(any)) break;
   }
+  for (; i + 16 <= count; i += 16)
+    if (__builtin_reduce_or((v_bits(v_load(x + i)) & 0x7fffffffu) >= limit)) break;
   for (; i < count; i++) {
     uint32_t bits;
     memcpy(&bits, x + i, 4);

@@ -9,12 +9,20 @@ INLINE void v_store(float *p, v16 v) { *(v16_memory *)p = v; }
 /// The first n < 16 floats. The other lanes repeat the first one, so that they raise no floating-point exceptions of their
 /// own.
 INLINE v16 v_load_part(const float *p, size_t n) {
+#if COIX_NATIVE == 16
+  return _mm512_mask_loadu_ps(_mm512_set1_ps(p[0]), (__mmask16)((1u << n) - 1), p);
+#else
   v16 v = (v16)(p[0]);
   for (size_t i = 1; i < n; i++) v[i] = p[i];
   return v;
+#endif
 }
 INLINE void v_store_part(float *p, v16 v, size_t n) {
+#if COIX_NATIVE == 16
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
+#else
   for (size_t i = 0; i < n; i++) p[i] = v[i];
+#endif
 }
 
 /// An operand that varies along the row (stride 1) or is one value for all of it (stride 0).

@@ -100,7 +100,7 @@ typedef enum {
   OP(COIX_OP_SCATTER_ROWS, 1, 3, 0) \
   OP(COIX_OP_ADAM_CORRECTIONS, 1, 2, 0) \
   OP(COIX_OP_ADAM, 3, 5, 0) \
-  OP(COIX_OP_IS_WITHIN, 0, 1, COIX_GUARDS) \
+  OP(COIX_OP_IS_WITHIN, 0, COIX_OPERATION_POINTERS, COIX_GUARDS) \
   OP(COIX_OP_IS_ZERO, 0, 1, COIX_GUARDS) \
   OP(COIX_OP_ENTER, 0, 1, 0) \
   OP(COIX_OP_CALL, 0, 0, COIX_GUARDS)
@@ -530,6 +530,14 @@ COIX_MAKE coix_op_adam(const float *parameter, const float *gradient, const floa
 /// Whether all numbers are at least `low` and at most `high`; NaN is not.
 COIX_MAKE coix_op_is_within(const float *x, float low, float high, size_t count) {
   return (coix_operation){COIX_OP_IS_WITHIN, 1, 1, .numbers = {low, high}, COIX_POINTERS((void *)x), COIX_SIZES(count)};
+}
+/// The same of the numbers of another array, too; COIX_OPERATION_POINTERS arrays at most.
+COIX_MAKE coix_op_and_within(coix_operation is_within, const float *x, size_t count) {
+  size_t k = 0;
+  while (is_within.pointers[k]) k++;
+  is_within.pointers[k] = (void *)x;
+  is_within.sizes[k] = count;
+  return is_within;
 }
 /// Whether all numbers are 0.
 COIX_MAKE coix_op_is_zero(const float *x, size_t count) {

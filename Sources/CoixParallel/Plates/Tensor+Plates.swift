@@ -1,6 +1,19 @@
 import CoixKernels
 
+extension [Tensor] {
+  /// Whether all numbers of these tensors are in a range; false if some cannot be read here. To what records the chunk, this is
+  /// an operation, or several if there are many tensors.
+  package func areWithin(_ range: ClosedRange<Float>) -> Bool {
+    allSatisfy { !$0.isPoisoned && !$0.isMapped } && Operation.areWithin(range, map(\.numbers))
+  }
+}
+
 extension Tensor {
+  /// The numbers, of all rows.
+  var numbers: UnsafeBufferPointer<Float> {
+    UnsafeBufferPointer(start: pointer, count: shape.elementCount * rowCount)
+  }
+
   /// A tensor over a plate's rows, `[rows, event...]`, as programs of the plate read it: with its event
   /// shape.
   ///
@@ -86,11 +99,7 @@ extension Tensor {
 
   /// Whether all numbers are in a range; false for a tensor whose numbers cannot be read here. To what records
   /// the chunk, this is an operation.
-  package func isWithin(_ range: ClosedRange<Float>) -> Bool {
-    guard !isPoisoned, !isMapped else { return false }
-    let count = shape.elementCount * rowCount
-    return coix_op_is_within(pointer, range.lowerBound, range.upperBound, count).holds()
-  }
+  package func isWithin(_ range: ClosedRange<Float>) -> Bool { [self].areWithin(range) }
 
   /// The first row (counted in the plate; 0 for a uniform tensor) with an element for which `predicate`
   /// holds, and the element.

@@ -29,6 +29,20 @@ extension coix_operation {
     return holds
   }
 
+  /// Whether all numbers of some arrays are in a range. A guard reads as many arrays as an operation has pointers.
+  static func areWithin(_ range: ClosedRange<Float>, _ arrays: [UnsafeBufferPointer<Float>]) -> Bool {
+    var rest = arrays[...]
+    while let first = rest.popFirst() {
+      var check = coix_op_is_within(first.baseAddress, range.lowerBound, range.upperBound, first.count)
+      for _ in 1..<COIX_OPERATION_POINTERS {
+        guard let next = rest.popFirst() else { break }
+        check = coix_op_and_within(check, next.baseAddress, next.count)
+      }
+      guard check.holds() else { return false }
+    }
+    return true
+  }
+
   /// What the operation writes and reads: the pointers in this order, absent ones included.
   func withPointers<Result>(_ body: (UnsafeBufferPointer<UnsafeMutableRawPointer?>) -> Result) -> Result {
     withUnsafePointer(to: self) { operation in

@@ -7,7 +7,7 @@ import CoixKernels
 
 extension Tensor {
   /// Whether any element, of any row, is infinite or NaN.
-  var hasNonfinite: Bool { containsNonfinite(pointer, shape.elementCount * rowCount) }
+  var hasNonfinite: Bool { !Operation.areWithin(finite, [numbers]) }
 
   /// 1 where any element along an axis, which stays with size 1, is not 0; else 0.
   func anyNonzero(axis: Int) -> Tensor { (detached .!= 0).max(axis: axis, keepingAxes: true) }
@@ -16,9 +16,8 @@ extension Tensor {
   func zeroed(unless counts: Tensor) -> Tensor { select(counts, self, 0) }
 }
 
-private func containsNonfinite(_ numbers: UnsafePointer<Float>, _ count: Int) -> Bool {
-  !coix_op_is_within(numbers, -.greatestFiniteMagnitude, .greatestFiniteMagnitude, count).holds()
-}
+/// All finite numbers.
+private let finite = -Float.greatestFiniteMagnitude ... .greatestFiniteMagnitude
 
 /// The operands and the gradients of a dense layer: see `coix_dense_backward`.
 struct LayerGradients {
@@ -38,9 +37,10 @@ struct LayerGradients {
   func fill() {
     run()
     let numbers = inputs * outputs
-    let isKernelSlopeSound = dkernel.map { !containsNonfinite($0, numbers) } ?? true
-    let isKernelSound = dx == nil || !containsNonfinite(kernel, numbers)
-    if isKernelSlopeSound && isKernelSound { return }
+    var kernels: [UnsafeBufferPointer<Float>] = []
+    if let dkernel { kernels.append(UnsafeBufferPointer(start: dkernel, count: numbers)) }
+    if dx != nil { kernels.append(UnsafeBufferPointer(start: kernel, count: numbers)) }
+    if Operation.areWithin(finite, kernels) { return }
     // Inputs are set to 0 in rows whose gradients are all 0, and the kernel for outputs whose gradients are
     // all 0.
     guard let countedX = Tensor(undefined: [inputs, rows]),
