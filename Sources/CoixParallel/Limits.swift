@@ -47,6 +47,8 @@ enum Limits {
   /// The largest mapped buffer, in bytes, that is kept when it is released outside of evaluations. One is
   /// kept: the last.
   static let spareBytes = 64 << 20
+  /// Up to so many bytes, constants of a recording are compared with each other.
+  static let comparedBytes = 256
   /// From this many bytes on, a buffer that only a recording still refers to is given back to the system.
   static let discardedBytes = 64 << 10
   /// The largest buffer, in floats, that counts towards the chunk's budget although a caller chose its size.

@@ -41,7 +41,7 @@ final class ChunkPlan: @unchecked Sendable {
       let live = recorded.indices.filter { isLive[$0] }
       let layout = values.layout(of: isLive.indices.map { isLive[$0] && values.varies($0) }, wanted: wanted)
       operations = values.relocated(live.filter(values.varies), layout)
-      preparations = live.filter { !values.varies($0) }.map { recorded[$0] }
+      preparations = live.filter { !values.varies($0) }.map(values.operation)
       gradientOffsets = wanted.prefix(gradients).map { $0 >= 0 ? layout.offsets[$0] : nil }
       fixedValues = values.fixedValues(of: isLive, layout, wanted: wanted)
       readings = live.flatMap { index in
@@ -115,7 +115,8 @@ final class ChunkPlan: @unchecked Sendable {
     _ recording: Recording, of rows: ChunkRows, gradients: [(parentNode: Int32, tensor: Tensor)],
     keeping kept: [Tensor] = []
   ) {
-    var values = RecordedValues(recording, variation: .rows)
+    var values = RecordedValues(
+      recording, variation: .rows, pinned: kept.map { UnsafeRawPointer($0.pointer) })
     guard values.areComplete else { return nil }
     let keptValues = kept.map { values.number(of: $0.pointer) }
     guard !keptValues.contains(where: { $0 >= 0 && values.isVarying($0) }) else { return nil }
@@ -130,8 +131,7 @@ final class ChunkPlan: @unchecked Sendable {
     self.rows = rows
     self.gradients = gradients.map {
       Gradient(
-        parentNode: $0.parentNode, shape: $0.tensor.shape, address: UnsafeMutableRawPointer($0.tensor.pointer)
-      )
+        parentNode: $0.parentNode, shape: $0.tensor.shape, address: values.address(of: $0.tensor.pointer))
     }
     recorded = recording.operations
     (self.values, self.content) = (values, content)

@@ -1,4 +1,5 @@
 import CoixKernels
+import Foundation
 
 /// The values of a recording: which operations write and read them, and what follows from that.
 ///
@@ -21,7 +22,8 @@ struct RecordedValues {
   }
 
   private let operations: [Operation]
-  /// By value, in bytes.
+  /// By value: where it was recorded, and its size in bytes.
+  private let addresses: [UnsafeMutableRawPointer]
   private let sizes: [Int]
   /// The values in the order of their addresses, which are kept beside them.
   private let order: [(address: UInt, value: Int)]
@@ -46,8 +48,10 @@ struct RecordedValues {
   /// Whether the operations say all that was computed.
   private(set) var areComplete = true
 
-  init(_ recording: Recording, variation: Variation) {
+  /// - Parameter pinned: what must stay at its address, whatever else has the same numbers.
+  init(_ recording: Recording, variation: Variation, pinned: [UnsafeRawPointer] = []) {
     operations = recording.operations
+    addresses = recording.buffers.map(\.address)
     sizes = recording.buffers.map(\.bytes)
     stages = recording.stages
     order = recording.buffers.enumerated().map { (UInt(bitPattern: $1.address), $0) }.sorted { $0.0 < $1.0 }
@@ -59,7 +63,11 @@ struct RecordedValues {
     findPlaces()
     findVarying(variation)
     checkWrites(recording, variation)
-    unifyEquals()
+    for address in pinned {
+      let value = number(of: address)
+      if value >= 0 { isFixed[value] = true }
+    }
+    unifyEquals(recording)
   }
 
   // MARK: Places
@@ -163,7 +171,7 @@ struct RecordedValues {
 
   private mutating func checkWrites(_ recording: Recording, _ variation: Variation) {
     areComplete = !recording.isRefused
-    var isWritten = recording.buffers.map { recording.constants.contains($0.address) }
+    var isWritten = addresses.map { recording.constants[$0] != nil }
     if case .inputs(let addresses) = variation {
       for address in addresses {
         let value = number(of: address)
@@ -198,13 +206,14 @@ struct RecordedValues {
     let places: [Int]
   }
 
-  /// Lets the first of several equal operations stand for the others.
-  private mutating func unifyEquals() {
-    // A value that is written once keeps its numbers.
-    var writers = Array(repeating: 0, count: sizes.count)
+  /// Lets the first of several equal constants or operations stand for the others.
+  private mutating func unifyEquals(_ recording: Recording) {
+    // A value that is written once, by Swift code or by an operation, keeps its numbers.
+    var writers = addresses.map { recording.constants[$0] == nil ? 0 : 1 }
     for index in operations.indices {
       for place in written(by: index) where place.value >= 0 { writers[place.value] += 1 }
     }
+    unifyConstants(recording) { writers[$0] == 1 }
     var known: [Computation: Int] = [:]
     var entry = 0
     for index in operations.indices {
@@ -219,7 +228,7 @@ struct RecordedValues {
         let place = allPlaces[position]
         allPlaces[position] = Place(value: standIns[place.value], offset: place.offset)
       }
-      guard operation.isPure, operationVaries[index],
+      guard operation.isPure,
         places(of: index).allSatisfy({ $0.value < 0 || writers[$0.value] <= 1 }),
         written(by: index).allSatisfy({ $0.value < 0 || ($0.offset == 0 && !isFixed[$0.value]) })
       else { continue }
@@ -238,6 +247,18 @@ struct RecordedValues {
       for (own, other) in zip(written(by: index), written(by: first)) where own.value >= 0 {
         standIns[own.value] = other.value
       }
+    }
+  }
+
+  /// Small numbers that Swift code has written, such as a program's literals, are often the same.
+  private mutating func unifyConstants(_ recording: Recording, where mayBeUnified: (Int) -> Bool) {
+    var known: [Data: Int] = [:]
+    for value in addresses.indices where !isFixed[value] && mayBeUnified(value) {
+      guard let bytes = recording.constants[addresses[value]], (1...Limits.comparedBytes).contains(bytes) else {
+        continue
+      }
+      let numbers = Data(bytes: addresses[value], count: min(bytes, sizes[value]))
+      if let first = known[numbers] { standIns[value] = first } else { known[numbers] = value }
     }
   }
 
@@ -411,6 +432,25 @@ struct RecordedValues {
     return place.value < 0 ? nil : layout.offsets[place.value].map { $0 + place.offset }
   }
 
+  /// Where the numbers at an address are that keep their address.
+  func address(of pointer: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
+    address(of: place(standingFor: pointer)) ?? pointer
+  }
+
+  private func address(of place: Place) -> UnsafeMutableRawPointer? {
+    place.value < 0 ? nil : addresses[place.value] + place.offset
+  }
+
+  /// An operation of the recording, which reads what stands for its operands.
+  func operation(_ index: Int) -> Operation {
+    var operation = operations[index]
+    guard !operation.isCall else { return operation }
+    for (pointer, place) in places(of: index).enumerated() {
+      if let address = address(of: place) { operation.setPointer(pointer, to: address) }
+    }
+    return operation
+  }
+
   /// Operations of the recording, and their pointers into the arena.
   func relocated(_ numbers: [Int], _ layout: Layout) -> RelocatableOperations {
     var result = RelocatableOperations(arenaBytes: layout.bytes)
@@ -422,7 +462,7 @@ struct RecordedValues {
             .init(operation: result.operations.count, pointer: pointer, offset: offset + place.offset))
         }
       }
-      result.operations.append(operations[index])
+      result.operations.append(operation(index))
     }
     return result
   }

@@ -20,9 +20,9 @@ final class Recording {
   private(set) var buffers: [Buffer] = []
   /// The stages of many chunks, which stand between the operations.
   private(set) var stages: [StageReplay] = []
-  /// The buffers that were written by Swift code, whose numbers stay the same; and memory that Swift code has
-  /// read, for numbers that must stay the same.
-  private(set) var constants: Set<UnsafeMutableRawPointer> = []
+  /// The buffers that were written by Swift code, whose numbers stay the same, and how many bytes it wrote; and
+  /// memory that Swift code has read, for numbers that must stay the same.
+  private(set) var constants: [UnsafeMutableRawPointer: Int] = [:]
   private(set) var readings: [UnsafeRawPointer] = []
   /// What owns memory that the operations read and that was made before.
   var owners: [MemoryOwner] { Array(ownersByName.values) }
@@ -62,7 +62,7 @@ final class Recording {
   func finish() {
     discardUnread()
     (operations, buffers, stages) = ([], [], [])
-    (constants, readings, ownersByName, addresses) = ([], [], [:], [])
+    (constants, readings, ownersByName, addresses) = ([:], [], [:], [])
     lock.withLock { (keys, derived) = ([], [:]) }
   }
 
@@ -83,7 +83,7 @@ final class Recording {
     guard discardsUnread else { return }
     for index in buffers.indices
     where buffers[index].bytes >= Limits.discardedBytes && !buffers[index].isDiscarded
-      && isKnownUniquelyReferenced(&buffers[index].owner) && !constants.contains(buffers[index].address)
+      && isKnownUniquelyReferenced(&buffers[index].owner) && constants[buffers[index].address] == nil
     {
       Memory.discard(buffers[index].address, bytes: buffers[index].bytes)
       buffers[index].isDiscarded = true
@@ -105,8 +105,10 @@ final class Recording {
     ownersByName[ObjectIdentifier(owner)] = owner
   }
 
-  /// Notes that Swift code wrote a buffer, with numbers that are the same each time.
-  func noteConstant(_ buffer: UnsafeMutableRawPointer) { constants.insert(buffer) }
+  /// Notes that Swift code wrote the first bytes of a buffer, with numbers that are the same each time.
+  func noteConstant(_ buffer: UnsafeMutableRawPointer, bytes: Int) {
+    constants[buffer] = max(bytes, constants[buffer] ?? 0)
+  }
 
   /// Notes that Swift code has read a number, and may have decided by it.
   func noteReading(_ address: UnsafeRawPointer) { readings.append(address) }

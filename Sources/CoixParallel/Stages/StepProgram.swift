@@ -121,7 +121,7 @@ package final class StepProgram {
     // What is the same each time, whose memory the recording may have given back.
     let constant = recording.operations.indices.filter {
       isLive[$0] && (!values.varies($0) || recording.operations[$0].isEntry)
-    }.map { recording.operations[$0] }
+    }.map(values.operation)
     guard coix_execute(constant, constant.count, nil) == constant.count else { return nil }
     let layout = values.layout(of: isLive.indices.map { isLive[$0] && values.varies($0) }, wanted: wanted)
     let relocatable = values.relocated(live, layout)
@@ -129,8 +129,8 @@ package final class StepProgram {
     var operations = relocatable.placed(in: arena)
     var outputs = zip(results, wanted).map { result, value in
       let offset = value >= 0 ? layout.offsets[value] : nil
-      let pointer = offset.map { (arena + $0).assumingMemoryBound(to: Float.self) } ?? result.pointer
-      return Output(pointer: pointer, shape: result.shape)
+      let address = offset.map { arena + $0 } ?? values.address(of: result.pointer)
+      return Output(pointer: address.assumingMemoryBound(to: Float.self), shape: result.shape)
     }
     // An optimiser's step that comes last writes the new state in the place of the old one.
     let lastGuard = live.last { recording.operations[$0].isGuard } ?? -1

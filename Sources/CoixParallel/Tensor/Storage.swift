@@ -85,7 +85,7 @@ final class Storage: MemoryOwner, @unchecked Sendable {
     ExecutionContext.withCurrent { context in
       guard let recording = context?.recording else { return }
       recording.keep(self)
-      if isEmpty { recording.noteConstant(pointer) }
+      if isEmpty { recording.noteConstant(pointer, bytes: 0) }
     }
   }
 

@@ -199,7 +199,10 @@ public struct Tensor: Sendable {
   /// records the chunk they are constants.
   func write(_ body: (UnsafeMutablePointer<Float>) -> Void) {
     body(pointer)
-    ExecutionContext.withCurrent { $0?.recording?.noteConstant(pointer) }
+    ExecutionContext.withCurrent { context in
+      let count = shape.elementCount * Swift.max(stride, 1)
+      context?.recording?.noteConstant(pointer, bytes: count * MemoryLayout<Float>.stride)
+    }
   }
 
   // MARK: Reading tensors

@@ -119,7 +119,7 @@ import Testing
       let addresses = (0..<3).map { index in
         let storage = Storage.made(count)
         storage.pointer.update(repeating: 5, count: count)
-        if index == 1 { recording.noteConstant(storage.address) }
+        if index == 1 { recording.noteConstant(storage.address, bytes: 0) }
         return storage.pointer
       }
       let kept = Storage.made(count)
@@ -138,7 +138,7 @@ import Testing
     list.sine(a, to: b)
     #expect(!RecordedValues(list.recording, variation: .rows).areComplete)
     #expect(ChunkPlan(list.recording, of: list.grid[0], gradients: []) == nil)
-    list.recording.noteConstant(a.pointer)
+    list.recording.noteConstant(a.pointer, bytes: 0)
     #expect(RecordedValues(list.recording, variation: .rows).areComplete)
     #expect(ChunkPlan(list.recording, of: list.grid[0], gradients: []) != nil)
   }
