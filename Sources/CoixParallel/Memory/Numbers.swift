@@ -43,7 +43,9 @@ package final class Numbers<Element: BitwiseCopyable & Sendable>: MemoryOwner, @
   /// they are constants.
   func write(_ body: (UnsafeMutablePointer<Element>) -> Void) {
     body(pointer)
-    ExecutionContext.withCurrent { $0?.recording?.noteConstant(pointer, bytes: count * MemoryLayout<Element>.stride) }
+    ExecutionContext.withCurrent {
+      $0?.recording?.noteConstant(pointer, bytes: count * MemoryLayout<Element>.stride)
+    }
   }
 
   package subscript(index: Int) -> Element {

@@ -254,7 +254,8 @@ struct RecordedValues {
   private mutating func unifyConstants(_ recording: Recording, where mayBeUnified: (Int) -> Bool) {
     var known: [Data: Int] = [:]
     for value in addresses.indices where !isFixed[value] && mayBeUnified(value) {
-      guard let bytes = recording.constants[addresses[value]], (1...Limits.comparedBytes).contains(bytes) else {
+      guard let bytes = recording.constants[addresses[value]], (1...Limits.comparedBytes).contains(bytes)
+      else {
         continue
       }
       let numbers = Data(bytes: addresses[value], count: min(bytes, sizes[value]))
@@ -426,17 +427,22 @@ struct RecordedValues {
     return sizes.indices.filter { isUsed[$0] && layout.offsets[$0] == nil }
   }
 
-  /// Where the numbers at an address are in an arena; nil for those that keep their address.
-  func offset(of pointer: UnsafeRawPointer, in layout: Layout) -> Int? {
+  /// Where the numbers at an address are to be found: in an arena with some layout, or where they were recorded;
+  /// nil for memory from before the recording.
+  func address(
+    of pointer: UnsafeRawPointer, _ layout: Layout, in arena: UnsafeMutableRawPointer
+  ) -> UnsafeMutableRawPointer? {
     let place = place(standingFor: pointer)
-    return place.value < 0 ? nil : layout.offsets[place.value].map { $0 + place.offset }
+    guard place.value >= 0, let offset = layout.offsets[place.value] else { return address(of: place) }
+    return arena + offset + place.offset
   }
 
-  /// Where the numbers at an address are that keep their address.
+  /// Where the numbers at an address are that are not in an arena.
   func address(of pointer: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
     address(of: place(standingFor: pointer)) ?? pointer
   }
 
+  /// Where a value was recorded.
   private func address(of place: Place) -> UnsafeMutableRawPointer? {
     place.value < 0 ? nil : addresses[place.value] + place.offset
   }

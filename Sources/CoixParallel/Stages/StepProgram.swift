@@ -127,9 +127,9 @@ package final class StepProgram {
     let relocatable = values.relocated(live, layout)
     guard let arena = Memory.buffer(bytes: layout.bytes) else { return nil }
     var operations = relocatable.placed(in: arena)
-    var outputs = zip(results, wanted).map { result, value in
-      let offset = value >= 0 ? layout.offsets[value] : nil
-      let address = offset.map { arena + $0 } ?? values.address(of: result.pointer)
+    var outputs = results.map { result in
+      let address =
+        values.address(of: result.pointer, layout, in: arena) ?? UnsafeMutableRawPointer(result.pointer)
       return Output(pointer: address.assumingMemoryBound(to: Float.self), shape: result.shape)
     }
     // An optimiser's step that comes last writes the new state in the place of the old one.
@@ -157,7 +157,7 @@ package final class StepProgram {
     self.keys = keys
     stages = recording.stages
     for stage in stages {
-      stage.move { address in values.offset(of: address, in: layout).map { arena + $0 } }
+      stage.move { values.address(of: $0, layout, in: arena) }
     }
     owners =
       recording.owners + recording.keyOwners
