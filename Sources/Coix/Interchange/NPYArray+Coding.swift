@@ -1,19 +1,13 @@
-/// The types of numbers that `.npy` files hold, as NumPy names them without the order of their bytes.
-private enum ElementType: String, CaseIterable {
-  case b1, i1, i2, i4, i8, u1, u2, u4, u8, f2, f4, f8
+/// The types of numbers, as NumPy names them without the order of their bytes.
+private let typeNames: KeyValuePairs<String, ElementType> = [
+  "b1": .bool, "i1": .int8, "i2": .int16, "i4": .int32, "i8": .int64, "u1": .uint8, "u2": .uint16,
+  "u4": .uint32, "u8": .uint64, "f2": .float16, "f4": .float32, "f8": .float64,
+]
 
-  var size: Int {
-    switch self {
-    case .b1, .i1, .u1: 1
-    case .i2, .u2, .f2: 2
-    case .i4, .u4, .f4: 4
-    case .i8, .u8, .f8: 8
-    }
-  }
-
+extension ElementType {
   /// - Throws: ``MalformedFile`` for a type that is not supported, with advice what to do instead.
-  init(_ name: Substring, of text: String) throws {
-    if let type = ElementType(rawValue: String(name)) {
+  fileprivate init(_ name: Substring, of text: String) throws {
+    if let (_, type) = typeNames.first(where: { $0.key == name }) {
       self = type
       return
     }
@@ -25,7 +19,7 @@ private enum ElementType: String, CaseIterable {
       case "M", "m": "dates and times (\(text)) are not supported; save numbers"
       default:
         "the element type '\(text)' is not supported; "
-          + Self.allCases.map(\.rawValue).joined(separator: ", ") + " are"
+          + typeNames.map(\.key).joined(separator: ", ") + " are"
       }
     throw MalformedFile(problem)
   }
@@ -68,36 +62,12 @@ extension NPYArray {
       throw MalformedFile("\(reader.rest.count) bytes follow after the array")
     }
 
-    func numbers<Bits: FixedWidthInteger, Number>(
-      _ bits: Bits.Type, _ number: (Bits) -> Number
-    ) throws -> [Number] {
-      // The array takes its memory twice if the order has to be changed.
-      try SystemMemory.require(
-        2 * count * MemoryLayout<Number>.stride, for: "the array of shape \(header.shape)")
-      let numbers = data.withUnsafeBytes { buffer in
-        (0..<count).map { index in
-          let bits = buffer.loadUnaligned(fromByteOffset: index * MemoryLayout<Bits>.size, as: Bits.self)
-          return number(isBigEndian ? Bits(bigEndian: bits) : Bits(littleEndian: bits))
-        }
-      }
-      return header.isFortranOrder ? numbers.rowMajor(fromFortranOrder: header.shape) : numbers
-    }
-    let scalars: Scalars =
-      switch type {
-      case .b1: .bool(try numbers(UInt8.self) { $0 != 0 })
-      case .i1: .int32(try numbers(Int8.self) { Int32($0) })
-      case .i2: .int32(try numbers(Int16.self) { Int32($0) })
-      case .i4: .int32(try numbers(Int32.self) { $0 })
-      case .i8: .int64(try numbers(Int64.self) { $0 })
-      case .u1: .int32(try numbers(UInt8.self) { Int32($0) })
-      case .u2: .int32(try numbers(UInt16.self) { Int32($0) })
-      case .u4: .int64(try numbers(UInt32.self) { Int64($0) })
-      case .u8: .uint64(try numbers(UInt64.self) { $0 })
-      case .f2: .float32(try numbers(UInt16.self) { Float(Float16(bitPattern: $0)) })
-      case .f4: .float32(try numbers(UInt32.self) { Float(bitPattern: $0) })
-      case .f8: .float64(try numbers(UInt64.self) { Double(bitPattern: $0) })
-      }
-    self.init(checkedShape: header.shape, scalars: scalars)
+    // The array takes its memory twice if the order has to be changed.
+    try SystemMemory.require(2 * count * type.widenedSize, for: "the array of shape \(header.shape)")
+    let scalars = try type.scalars(of: data, isBigEndian: isBigEndian)
+    self.init(
+      checkedShape: header.shape,
+      scalars: header.isFortranOrder ? scalars.rowMajor(fromFortranOrder: header.shape) : scalars)
   }
 
   /// The bytes of a `.npy` file.
@@ -105,14 +75,14 @@ extension NPYArray {
   /// - Throws: ``MalformedFile`` if there is not enough memory.
   func encoded() throws -> [UInt8] {
     try SystemMemory.require(3 * 8 * scalars.count, for: "the array of shape \(shape)")
-    let (type, data): (String, [UInt8]) =
+    let type =
       switch scalars {
-      case .float32(let scalars): ("<f4", scalars.bytes(\.bitPattern.littleEndian))
-      case .float64(let scalars): ("<f8", scalars.bytes(\.bitPattern.littleEndian))
-      case .int32(let scalars): ("<i4", scalars.bytes(\.littleEndian))
-      case .int64(let scalars): ("<i8", scalars.bytes(\.littleEndian))
-      case .uint64(let scalars): ("<u8", scalars.bytes(\.littleEndian))
-      case .bool(let scalars): ("|b1", scalars.map { $0 ? 1 : 0 })
+      case .float32: "<f4"
+      case .float64: "<f8"
+      case .int32: "<i4"
+      case .int64: "<i8"
+      case .uint64: "<u8"
+      case .bool: "|b1"
       }
     let sizes = shape.map { "\($0)," }.joined(separator: " ")
     let tuple = shape.count == 1 ? sizes : String(sizes.dropLast())
@@ -126,16 +96,25 @@ extension NPYArray {
     bytes += header
     bytes += [UInt8](repeating: 0x20, count: length - header.count - 1)
     bytes.append(0x0A)
-    return bytes + data
+    return bytes + scalars.bytes
+  }
+}
+
+extension NPYArray.Scalars {
+  /// The numbers of an array in Fortran order, in row-major order.
+  fileprivate func rowMajor(fromFortranOrder shape: [Int]) -> Self {
+    switch self {
+    case .float32(let scalars): .float32(scalars.rowMajor(fromFortranOrder: shape))
+    case .float64(let scalars): .float64(scalars.rowMajor(fromFortranOrder: shape))
+    case .int32(let scalars): .int32(scalars.rowMajor(fromFortranOrder: shape))
+    case .int64(let scalars): .int64(scalars.rowMajor(fromFortranOrder: shape))
+    case .uint64(let scalars): .uint64(scalars.rowMajor(fromFortranOrder: shape))
+    case .bool(let scalars): .bool(scalars.rowMajor(fromFortranOrder: shape))
+    }
   }
 }
 
 extension Array {
-  /// The bytes of each element's bits.
-  fileprivate func bytes<Bits>(_ bits: (Element) -> Bits) -> [UInt8] {
-    map(bits).withUnsafeBytes { [UInt8]($0) }
-  }
-
   /// The elements of an array in Fortran order (first axis fastest), in row-major order.
   fileprivate func rowMajor(fromFortranOrder shape: [Int]) -> [Element] {
     // Axes of size 1 make no difference, nor does the order of fewer than two elements. With more, the

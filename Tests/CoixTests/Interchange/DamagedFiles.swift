@@ -61,3 +61,8 @@ func bytes(base64 text: String) throws -> [UInt8] {
 func npy(_ header: String, _ data: [UInt8] = []) -> [UInt8] {
   [0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(header.utf8.count), 0] + Array(header.utf8) + data
 }
+
+/// A safetensors file with a given header.
+func safetensors(_ header: some Collection<UInt8>, _ data: [UInt8] = []) -> [UInt8] {
+  withUnsafeBytes(of: UInt64(header.count).littleEndian) { Array($0) } + header + data
+}

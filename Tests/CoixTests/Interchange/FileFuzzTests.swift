@@ -39,6 +39,39 @@ import Testing
     }
   }
 
+  /// With and without a header's length that fits after mutations.
+  @Test(arguments: [false, true]) func safetensors(repaired: Bool) throws {
+    let files = try SafetensorsFiles()
+    let mutator = FileMutator(
+      samples: files.files.map(\.bytes) + files.refused.map(\.bytes) + files.flax.map(\.bytes),
+      tokens: [
+        "{", "}", "[", "]", ",", ":", "\"", "\\", "\\u", "\\ud83d", "\"__metadata__\":",
+        "\"__metadata__\":{},", "\"a\":", "{\"a\":",
+        "\"dtype\":", "\"shape\":", "\"data_offsets\":", "\"F32\"", "\"BOOL\"", "\"U64\"", "\"F8_E5M2\"",
+        "\"a\":\"b\",",
+        "0", "1", "-1", "1.0", "1e9", "4611686018427387904", "99999999999999999999", "[]", "[0]", "[1,1]",
+        "[0,4]", "null",
+        " ", "\n", "../",
+      ],
+      seed: repaired ? 5 : 6, repair: { if repaired { Self.repairLength(&$0) } })
+    func read(_ path: String) throws -> String {
+      let file = try SafetensorsFile(contentsOf: path)
+      return file.arrays.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value.bits)" }.joined(
+        separator: "\n")
+        + "\(file.metadata.sorted { $0.key < $1.key })"
+    }
+    try fuzz(mutator, "a.safetensors", runs: fuzzRuns(1_000), read: read) {
+      try SafetensorsFile(contentsOf: $0).write(to: $1)
+    }
+  }
+
+  /// Lets a safetensors file's header end after the last brace, and the blanks that follow it.
+  private static func repairLength(_ bytes: inout [UInt8]) {
+    guard let brace = bytes.lastIndex(of: UInt8(ascii: "}")), brace >= 8 else { return }
+    let length = brace - 7 + bytes[(brace + 1)...].prefix { $0 == UInt8(ascii: " ") }.count
+    for offset in 0..<8 { bytes[offset] = UInt8(truncatingIfNeeded: length >> (8 * offset)) }
+  }
+
   private static let csvSamples = [
     "x,y\n1,2\n3,4.5\n", "# a comment\r\n\"x\",\"y, \"\"z\"\"\"\r\n 1 , 2e3\r\n\"3\",-.5\r\n",
     "1 2  3\n 4\t5 6 \n",

@@ -9,11 +9,15 @@ struct FileMutator {
   private let samples: [[UInt8]]
   /// What means something in a file of this kind.
   private let tokens: [[UInt8]]
+  /// Makes up for what a mutation breaks beyond what it changes, such as a length before a text.
+  private let repair: (inout [UInt8]) -> Void
   private var random: SplitMix
 
-  init(samples: [Data], tokens: [String], seed: UInt64) {
+  init(samples: [Data], tokens: [String], seed: UInt64, repair: @escaping (inout [UInt8]) -> Void = { _ in })
+  {
     self.samples = samples.map { Array($0) }
     self.tokens = tokens.map { Array($0.utf8) }
+    self.repair = repair
     random = SplitMix(seed: seed)
   }
 
@@ -25,6 +29,7 @@ struct FileMutator {
     }
     var bytes = samples.randomElement(using: &random) ?? []
     for _ in 0..<Int.random(in: 0...3, using: &random) { mutate(&bytes) }
+    repair(&bytes)
     return bytes
   }
 

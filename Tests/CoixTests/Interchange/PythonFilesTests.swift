@@ -114,7 +114,7 @@ import Testing
 
 extension NPYArray.Scalars {
   /// The type, and the numbers: floating point as bits, truth as 0 and 1.
-  fileprivate var described: (type: String, numbers: [String]) {
+  var described: (type: String, numbers: [String]) {
     switch self {
     case .float32(let scalars): ("float32", scalars.map { "\($0.bitPattern)" })
     case .float64(let scalars): ("float64", scalars.map { "\($0.bitPattern)" })
