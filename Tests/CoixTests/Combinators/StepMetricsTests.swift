@@ -46,6 +46,36 @@ import Testing
     }
   }
 
+  /// A filter as one first writes it: each step takes the same few operations on rows, and keeps nothing of the
+  /// steps before.
+  @Test func aFilterOfTenThousandSteps() throws {
+    let plate = Plate("particle", count: 1_000)
+    let first = Kernel { (trace) in trace.sample("x0", from: Normal(0, 1)) }
+    func filter(_ steps: Int) -> Inference<Tuple<>, Tuple<Tensor>> {
+      foriLoop(1..<steps, initial: Inference(plate(first))) { step, q in
+        let next = Model { (trace, x: Tensor) in
+          let moved = trace.sample("x\(step)", from: Normal(0.9 * x, 0.5))
+          trace.observe("y\(step)", Tensor(Float(step % 7) / 7), from: Normal(moved, 1))
+          return moved
+        }
+        return compose(plate(next), resample(q))
+      }
+    }
+    func work(_ steps: Int) throws -> RowWork {
+      let context = ExecutionContext.caller(team: 1)
+      let options = EvaluationOptions(keep: .metrics)
+      let logZ = try context.withCurrent {
+        try evaluate(filter(steps), seed: 1, options: options)().metrics.logWeight.mean()
+      }
+      #expect(logZ.scalar.isFinite)
+      return context.rowWork
+    }
+    let (some, many) = (try work(100), try work(10_000))
+    #expect(some.compositions == 0 && many.compositions == 0)
+    #expect(some.gathers == many.gathers && many.gathers <= 3)
+    #expect(many.views <= 101 * some.views)
+  }
+
   /// Sites that join one after another, and are read only at the end.
   @Test func pathsAreFoundWithOneCompositionAStep() throws {
     let first = Kernel { (trace, x: Tensor) in trace.sample("x0", from: Delta(x)) }
