@@ -59,7 +59,8 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
       try counts.skip(obstacle, by: "Adam")
       return false
     }
-    let rates = try AdamRates(steps: steps, rate: rate, beta1: beta1, beta2: beta2, epsilon: epsilon)
+    let rates = try AdamRates(
+      steps: steps, rate: rate, beta1: beta1, beta2: beta2, epsilon: epsilon, weightDecay: 0)
     try parameters.update(with: gradients, "Adam") { parameter, gradient, position in
       try adamStep(&parameter, gradient, &firstMoments[position], &secondMoments[position], rates)
     }
