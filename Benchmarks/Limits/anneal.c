@@ -192,7 +192,7 @@ static void adam(training *t) {
   const int step = ++t->step;
   const float c1 = 1 - (float)pow((double)0.9f, step), c2 = 1 - (float)pow((double)0.999f, step);
   coix_adam((float *)&t->p, (const float *)&t->gradient, (float *)&t->first_moment, (float *)&t->second_moment, PARAMETER_COUNT, 1e-3f,
-            0.9, 0.999, 1e-8f, c1, c2);
+            0, 0.9, 0.999, 1e-8f, c1, c2);
 }
 
 #define PART(name)                                                                                  \

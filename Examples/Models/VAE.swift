@@ -106,8 +106,8 @@ public final class VAETraining {
     self.batch = batch
     self.key = key
     self.workers = workers
-    training = CompiledTraining(vae, by: Adam(for: vae, learningRate: learningRate), workers: workers) {
-      vae, key in
+    let adam = Adam(for: vae, learningRate: .constant(learningRate))
+    training = CompiledTraining(vae, by: adam, workers: workers) { vae, key in
       let (batchKey, lossKey) = key.split()
       return try vae.loss(data.sampledRows(batch, key: batchKey), key: lossKey, workers: workers)
     }

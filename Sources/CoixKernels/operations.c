@@ -103,7 +103,10 @@ static void adam_corrections(const coix_operation *op) {
   float *out = op->pointers[0];
   const double step = (double)*(const float *)op->pointers[1] + 1;
   for (int k = 0; k < 2; k++) out[k] = 1 - (float)pow((double)op->numbers[k], step);
+  float weight_decay;
+  memcpy(&weight_decay, &op->sizes[0], sizeof weight_decay);
   out[2] = *(const float *)op->pointers[2];
+  out[3] = out[2] * weight_decay;
 }
 
 static void adam(const coix_operation *op) {
@@ -116,8 +119,8 @@ static void adam(const coix_operation *op) {
   if (p[0] != p[3]) memcpy(p[0], p[3], bytes);
   if (p[1] != p[5]) memcpy(p[1], p[5], bytes);
   if (p[2] != p[6]) memcpy(p[2], p[6], bytes);
-  coix_adam(p[0], p[4], p[1], p[2], op->sizes[0], corrections[2], beta1, beta2, op->numbers[0], corrections[0],
-            corrections[1]);
+  coix_adam(p[0], p[4], p[1], p[2], op->sizes[0], corrections[2], corrections[3], beta1, beta2, op->numbers[0],
+            corrections[0], corrections[1]);
 }
 
 static int is_within(const coix_operation *op) {

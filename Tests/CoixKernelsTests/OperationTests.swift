@@ -361,16 +361,17 @@ import Testing
       },
       { _ = coix_resample(COIX_MULTINOMIAL, $1[0], $1[1], doubles($0[1]), positions($0[0]), 16, 3, 20, 1) }),
     Example(
-      "adam corrections", COIX_OP_ADAM_CORRECTIONS, outputs: [3], inputs: [1, 1],
-      { coix_op_adam_corrections($1[0], $1[1], 0.9, 0.75, $0[0]) },
+      "adam corrections", COIX_OP_ADAM_CORRECTIONS, outputs: [4], inputs: [1, 1],
+      { coix_op_adam_corrections($1[0], $1[1], 0.9, 0.75, 0.3, $0[0]) },
       { outputs, inputs in
         let step = Double(inputs[0].pointee) + 1
         outputs[0][0] = 1 - Float(pow(Double(Float(0.9)), step))
         outputs[0][1] = 1 - Float(pow(0.75, step))
         outputs[0][2] = inputs[1].pointee
+        outputs[0][3] = inputs[1].pointee * 0.3
       }),
     Example(
-      "adam", COIX_OP_ADAM, outputs: [33, 33, 33], inputs: [33, 33, 33, 33, 3],
+      "adam", COIX_OP_ADAM, outputs: [33, 33, 33], inputs: [33, 33, 33, 33, 4],
       {
         coix_op_adam(
           $1[0], $1[1], $1[2], $1[3], $1[4], $0[0], $0[1], $0[2], 33, 0.9, 0.999, 1e-8)
@@ -378,8 +379,8 @@ import Testing
       { outputs, inputs in
         for (output, input) in zip(outputs, [0, 2, 3]) { output.update(from: inputs[input], count: 33) }
         coix_adam(
-          outputs[0], inputs[1], outputs[1], outputs[2], 33, inputs[4][2], 0.9, 0.999, 1e-8, inputs[4][0],
-          inputs[4][1])
+          outputs[0], inputs[1], outputs[1], outputs[2], 33, inputs[4][2], inputs[4][3], 0.9, 0.999, 1e-8,
+          inputs[4][0], inputs[4][1])
       }),
   ]
 

@@ -1,88 +1,78 @@
 import CoixParallel
 
-/// Adam: steps scaled by running moments of the gradient.
+/// Adam: steps scaled by running moments of the gradient; `optax.adam`.
 ///
 /// Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1.
 public struct Adam<Parameters: TensorTree>: Optimizer {
-  /// The step size α: finite, and not negative.
-  public var learningRate: Float {
-    get { rate.scalar }
-    set { rate = Tensor(newValue) }
-  }
-  private var rate: Tensor
+  private var state: OptimizerState
   /// The decay of the first moment, β₁, from 0 to less than 1.
   public let beta1: Double
   /// The decay of the second moment, β₂, from 0 to less than 1.
   public let beta2: Double
   /// The number ε that keeps the quotient finite: positive and finite.
   public let epsilon: Float
-  private var counts = StepCounts()
-  public var stepCount: Int { counts.taken }
-  public var skippedCount: Int { counts.skipped }
-  public var lastSkippedStep: SkippedStep? { counts.lastSkipped }
-  private var firstMoments: [Tensor]
-  private var secondMoments: [Tensor]
-  /// How many steps have been taken, as a number that corrects the moments. (Beyond 2^24 it stays there, where
-  /// there is nothing left to correct.)
-  private var steps = Tensor(0)
-
-  /// The greatest magnitude of a gradient. Its square, and the mean of such squares, is finite with room for
-  /// rounding. An infinite second moment would never become finite again, and its parameter would never move.
-  private static var greatestGradient: Float { 1e19 }
+  /// What a parameter loses of itself in a step of rate 1: see ``AdamW``.
+  let weightDecay: Float
 
   /// Adam for parameters of the given structure.
   ///
   /// If a setting is outside of its domain, the first update throws.
+  ///
+  /// - Parameters:
+  ///   - parameters: what will be moved.
+  ///   - learningRate: the step size α: finite, and not negative.
+  ///   - beta1: the decay of the first moment, β₁, from 0 to less than 1.
+  ///   - beta2: the decay of the second moment, β₂, from 0 to less than 1.
+  ///   - epsilon: the number ε that keeps the quotient finite: positive and finite.
   public init(
-    for parameters: Parameters, learningRate: Float = 1e-3, beta1: Double = 0.9, beta2: Double = 0.999,
+    for parameters: Parameters, learningRate: Schedule = 1e-3, beta1: Double = 0.9, beta2: Double = 0.999,
     epsilon: Float = 1e-8
   ) {
-    rate = Tensor(learningRate)
-    self.beta1 = beta1
-    self.beta2 = beta2
-    self.epsilon = epsilon
-    firstMoments = parameters.namedTensors.map { .zeros($0.tensor.shape) }
-    secondMoments = firstMoments
+    self.init("Adam", for: parameters, learningRate, beta1, beta2, epsilon, weightDecay: 0)
+  }
+
+  /// Adam under the given name, with decoupled weight decay.
+  init(
+    _ name: String, for parameters: Parameters, _ learningRate: Schedule, _ beta1: Double, _ beta2: Double,
+    _ epsilon: Float, weightDecay: Float
+  ) {
+    state = OptimizerState(name, learningRate, for: parameters) { Moments(first: $0, second: $0) }
+    (self.beta1, self.beta2, self.epsilon, self.weightDecay) = (beta1, beta2, epsilon, weightDecay)
   }
 
   @discardableResult
   public mutating func update(_ parameters: inout Parameters, along gradient: Parameters) throws -> Bool {
-    try requireSettings()
-    let gradients = try gradient.flattened.map { try $0.validated() }
-    guard gradients.count == firstMoments.count,
-      gradients.indices.allSatisfy({ gradients[$0].shape == firstMoments[$0].shape })
-    else {
-      throw CoixError.shape(
-        operation: "Adam", shapes: gradients.map(\.shape), reason: "not what the optimiser was made for")
+    let name = state.optimizer
+    try requireDecay(beta1, "beta1", in: name)
+    try requireDecay(beta2, "beta2", in: name)
+    try require(epsilon > 0 && epsilon.isFinite, of: epsilon, "epsilon", "positive and finite", in: name)
+    try require(
+      weightDecay >= 0 && weightDecay.isFinite, of: weightDecay, "the weight decay",
+      "finite and not negative",
+      in: name)
+    return try state.step(
+      &parameters, along: gradient, limit: OptimizerState.greatestSquaredGradient, staysFinite: true
+    ) { [beta1, beta2, epsilon, weightDecay] parameters, moments, step in
+      let rates = try AdamRates(
+        steps: step.number, rate: step.rate, beta1: beta1, beta2: beta2, epsilon: epsilon,
+        weightDecay: weightDecay)
+      try parameters.update(with: step.gradients, name) { parameter, gradient, position in
+        try adamStep(
+          &parameter, gradient, &moments.first[position], &moments.second[position], rates)
+      }
     }
-    if let obstacle = gradient.obstacle(in: gradients, for: parameters, limit: Self.greatestGradient) {
-      try counts.skip(obstacle, by: "Adam")
-      return false
-    }
-    let rates = try AdamRates(steps: steps, rate: rate, beta1: beta1, beta2: beta2, epsilon: epsilon)
-    try parameters.update(with: gradients, "Adam") { parameter, gradient, position in
-      try adamStep(&parameter, gradient, &firstMoments[position], &secondMoments[position], rates)
-    }
-    steps += 1
-    counts.take()
-    return true
   }
 
-  public mutating func noteStep() { counts.take() }
-
+  /// The step size α: finite, and not negative.
+  public var learningRate: Schedule {
+    get { state.learningRate }
+    set { state.learningRate = newValue }
+  }
+  public var stepCount: Int { state.counts.taken }
+  public var skippedCount: Int { state.counts.skipped }
+  public var lastSkippedStep: SkippedStep? { state.counts.lastSkipped }
+  public mutating func noteStep() { state.noteStep() }
   public mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
-    try visitor.visit("learningRate", &rate)
-    try visitor.visit("steps", &steps)
-    try visitor.visit("firstMoments", &firstMoments)
-    try visitor.visit("secondMoments", &secondMoments)
-  }
-
-  private func requireSettings() throws {
-    try requireLearningRate(rate, in: "Adam")
-    for (name, beta) in [("beta1", beta1), ("beta2", beta2)] {
-      // β must be less than 1 in single precision, too, where 1 - β must not be 0.
-      try require(beta >= 0 && Float(beta) < 1, of: beta, name, "at least 0 and less than 1", in: "Adam")
-    }
-    try require(epsilon > 0 && epsilon.isFinite, of: epsilon, "epsilon", "positive and finite", in: "Adam")
+    try state.visitTensors(&visitor)
   }
 }

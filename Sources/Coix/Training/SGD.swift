@@ -1,53 +1,68 @@
 import CoixParallel
 
-/// Gradient descent: p ← p - rate · g.
+/// Gradient descent, with momentum if asked for: `optax.sgd`.
+///
+/// ```
+/// v ← g + momentum * v
+/// p ← p - rate * v                    or, by Nesterov,  p ← p - rate * (g + momentum * v)
+/// ```
+///
+/// Without momentum v is the gradient g. Sutskever, Martens, Dahl and Hinton, "On the importance of initialization and
+/// momentum in deep learning", 2013.
 public struct SGD<Parameters: TensorTree>: Optimizer {
-  /// The step size: finite, and not negative.
-  public var learningRate: Float {
-    get { rate.scalar }
-    set { rate = Tensor(newValue) }
-  }
-  private var rate: Tensor
-  private var counts = StepCounts()
-  public var stepCount: Int { counts.taken }
-  public var skippedCount: Int { counts.skipped }
-  public var lastSkippedStep: SkippedStep? { counts.lastSkipped }
+  private var state: OptimizerState
+  /// The decay of earlier gradients, from 0 to less than 1; nil without momentum.
+  public let momentum: Double?
+  /// Whether the momentum is Nesterov's.
+  public let nesterov: Bool
 
-  /// Gradient descent with a fixed step size.
-  public init(learningRate: Float) { rate = Tensor(learningRate) }
+  /// Gradient descent without momentum, for parameters of any structure.
+  ///
+  /// - Parameter learningRate: the step size: finite, and not negative.
+  public init(learningRate: Schedule) {
+    state = OptimizerState("SGD", learningRate)
+    (momentum, nesterov) = (nil, false)
+  }
+
+  /// Gradient descent for parameters of the given structure.
+  ///
+  /// If a setting is outside of its domain, the first update throws.
+  ///
+  /// - Parameters:
+  ///   - parameters: what will be moved.
+  ///   - learningRate: the step size: finite, and not negative.
+  ///   - momentum: the decay of earlier gradients, from 0 to less than 1; nil for no momentum.
+  ///   - nesterov: whether the momentum is Nesterov's.
+  public init(
+    for parameters: Parameters, learningRate: Schedule, momentum: Double? = nil, nesterov: Bool = false
+  ) {
+    state = OptimizerState("SGD", learningRate, for: parameters) { zeros in
+      Moments(velocities: momentum == nil ? [] : zeros)
+    }
+    (self.momentum, self.nesterov) = (momentum, nesterov)
+  }
 
   @discardableResult
   public mutating func update(_ parameters: inout Parameters, along gradient: Parameters) throws -> Bool {
-    try requireLearningRate(rate, in: "SGD")
-    let rate = rate
-    var moved = parameters
-    let gradients = try gradient.flattened.map { try $0.validated() }
-    try moved.update(with: gradients, "SGD") { parameter, gradient, _ in
-      parameter = parameter - rate * gradient
+    try requireDecay(momentum ?? 0, "momentum", in: "SGD")
+    return try state.step(&parameters, along: gradient) { [momentum, nesterov] parameters, moments, step in
+      try parameters.update(with: step.gradients, "SGD") { parameter, gradient, position in
+        parameter -=
+          step.rate * moments.accelerated(gradient, at: position, by: momentum, nesterov: nesterov)
+      }
     }
-    if let obstacle = gradient.obstacle(in: gradients, for: parameters) ?? moved.obstacle(after: parameters) {
-      try counts.skip(obstacle, by: "SGD")
-      return false
-    }
-    parameters = moved
-    counts.take()
-    return true
   }
 
-  public mutating func noteStep() { counts.take() }
-
+  /// The step size: finite, and not negative.
+  public var learningRate: Schedule {
+    get { state.learningRate }
+    set { state.learningRate = newValue }
+  }
+  public var stepCount: Int { state.counts.taken }
+  public var skippedCount: Int { state.counts.skipped }
+  public var lastSkippedStep: SkippedStep? { state.counts.lastSkipped }
+  public mutating func noteStep() { state.noteStep() }
   public mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
-    try visitor.visit("learningRate", &rate)
-  }
-}
-
-extension TensorTree {
-  /// Why a step that gives these parameters must be skipped; nil if they are finite.
-  fileprivate func obstacle(after parameters: Self) -> SkippedStep? {
-    guard !isFinite, let broken = firstNumber() else { return nil }
-    if let before = parameters.firstNumber() {
-      return SkippedStep(cause: .parameter, name: before.name, value: before.value)
-    }
-    return SkippedStep(cause: .result, name: broken.name, value: broken.value)
+    try state.visitTensors(&visitor)
   }
 }

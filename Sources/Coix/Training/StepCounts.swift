@@ -31,10 +31,18 @@ struct StepCounts: Sendable {
   }
 }
 
-/// Throws unless a learning rate, one number, is finite and not negative.
+/// Throws unless a learning rate is one number, finite and not negative.
 func requireLearningRate(_ rate: Tensor, in optimizer: String) throws {
+  try require(
+    rate.shape == .scalar, of: rate.shape, "the learning rate", "one number of shape []", in: optimizer)
   if rate.isWithin(0...Float.greatestFiniteMagnitude) { return }
   try require(false, of: rate.scalar, "the learning rate", "finite and not negative", in: optimizer)
+}
+
+/// Throws unless a decay is at least 0 and less than 1: in single precision, too, where 1 - decay must not be 0.
+func requireDecay(_ decay: Double, _ setting: String, in optimizer: String) throws {
+  try require(
+    decay >= 0 && Float(decay) < 1, of: decay, setting, "at least 0 and less than 1", in: optimizer)
 }
 
 /// Throws unless a setting of an optimiser meets its requirement.
@@ -65,6 +73,17 @@ extension TensorTree {
     return firstNumber(above: limit).map {
       SkippedStep(cause: $0.value.isFinite ? .squaredGradient : .gradient, name: $0.name, value: $0.value)
     }
+  }
+
+  /// Why a step that gives these parameters must be skipped; nil if they are finite.
+  func obstacle(after parameters: Self) throws -> SkippedStep? {
+    let finite = -Float.greatestFiniteMagnitude...Float.greatestFiniteMagnitude
+    if try flattened.map({ try $0.validated() }).areWithin(finite) { return nil }
+    guard let broken = firstNumber() else { return nil }
+    if let before = parameters.firstNumber() {
+      return SkippedStep(cause: .parameter, name: before.name, value: before.value)
+    }
+    return SkippedStep(cause: .result, name: broken.name, value: broken.value)
   }
 
   /// The first number that is NaN or of greater magnitude than a limit, and the name of its tensor.

@@ -430,10 +430,11 @@ int64_t coix_resample(coix_resampling_scheme scheme, const float *log_weight, co
 // MARK: - Optimisers (optimiser.c)
 
 /// One step of Adam (Kingma and Ba, 2015, algorithm 1), in place. correction1 = 1 - beta1^t, correction2 = 1 - beta2^t:
-/// m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; p -= rate * (m / correction1) / (sqrt(v / correction2) + epsilon).
+/// m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
+/// p -= rate * (m / correction1) / (sqrt(v / correction2) + epsilon) + decay * p.
 /// 1 - beta is taken in double: in float it would be off by 1e-5 for 0.999.
 void coix_adam(float *parameter, const float *gradient, float *first_moment, float *second_moment, size_t count,
-               float rate, double beta1, double beta2, float epsilon, float correction1, float correction2);
+               float rate, float decay, double beta1, double beta2, float epsilon, float correction1, float correction2);
 
 // MARK: - Sums across chunks (merge.c)
 

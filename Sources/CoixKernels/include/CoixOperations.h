@@ -510,10 +510,14 @@ COIX_MAKE coix_op_scatter_add_rows(const float *source, const int32_t *order, co
                           COIX_POINTERS(destination, (void *)source, (void *)order, (void *)offsets),
                           COIX_SIZES(targets, elements)};
 }
-/// out[0 ..< 3] = 1 - beta1^t, 1 - beta2^t, and the learning rate, t = *steps + 1: see coix_adam.
-COIX_MAKE coix_op_adam_corrections(const float *steps, const float *rate, float beta1, float beta2, float *out) {
-  return (coix_operation){COIX_OP_ADAM_CORRECTIONS, 0, 1, .numbers = {beta1, beta2},
-                          COIX_POINTERS(out, (void *)steps, (void *)rate)};
+/// out[0 ..< 4] = 1 - beta1^t, 1 - beta2^t, the learning rate, and its product with the weight decay, t = *steps + 1: see
+/// coix_adam.
+COIX_MAKE coix_op_adam_corrections(const float *steps, const float *rate, float beta1, float beta2, float weight_decay,
+                                   float *out) {
+  coix_operation made = {COIX_OP_ADAM_CORRECTIONS, 0, 1, .numbers = {beta1, beta2},
+                         COIX_POINTERS(out, (void *)steps, (void *)rate)};
+  memcpy(&made.sizes[0], &weight_decay, sizeof weight_decay);
+  return made;
 }
 /// One step of Adam to new memory, with the corrections above.
 COIX_MAKE coix_op_adam(const float *parameter, const float *gradient, const float *first_moment, const float *second_moment,

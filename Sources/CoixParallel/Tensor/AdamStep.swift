@@ -12,7 +12,8 @@ extension Tensor {
   }
 }
 
-/// What a step of Adam needs besides its tensors: the corrections of its moments, and the learning rate.
+/// What a step of Adam needs besides its tensors: the corrections of its moments, the learning rate, and the weight
+/// decay.
 package struct AdamRates {
   fileprivate let corrections: Tensor
   fileprivate let beta1, beta2: Double
@@ -21,15 +22,17 @@ package struct AdamRates {
   /// - Parameters:
   ///   - steps: how many steps have been taken before, one number.
   ///   - rate: the learning rate, one number.
+  ///   - weightDecay: how much of itself a parameter loses in a step of rate 1.
   /// - Throws: ``CoixError/memory(what:bytes:)``.
   package init(
-    steps: Tensor, rate: Tensor, beta1: Double, beta2: Double, epsilon: Float
+    steps: Tensor, rate: Tensor, beta1: Double, beta2: Double, epsilon: Float, weightDecay: Float
   ) throws(CoixError) {
-    guard let corrections = Tensor(undefined: [3]) else { throw Storage.lastRefusal }
+    guard let corrections = Tensor(undefined: [4]) else { throw Storage.lastRefusal }
     // Powers of betas in single precision, as in optax: for the first steps, double precision would change the
     // fifth digit.
-    coix_op_adam_corrections(steps.pointer, rate.pointer, Float(beta1), Float(beta2), corrections.pointer)
-      .run()
+    coix_op_adam_corrections(
+      steps.pointer, rate.pointer, Float(beta1), Float(beta2), weightDecay, corrections.pointer
+    ).run()
     self.corrections = corrections
     (self.beta1, self.beta2, self.epsilon) = (beta1, beta2, epsilon)
   }

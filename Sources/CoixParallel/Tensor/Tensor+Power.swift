@@ -20,8 +20,8 @@ public func pow(_ base: Tensor, _ exponent: Tensor) -> Tensor {
 }
 
 extension Tensor {
-  /// ``pow(_:_:)-(Tensor,Tensor)`` by the kernel for all exponents.
-  fileprivate static func power(_ base: Tensor, _ exponent: Tensor) -> Tensor {
+  /// ``pow(_:_:)-(Tensor,Tensor)`` by the kernel for all exponents, which reads no number.
+  package static func power(_ base: Tensor, _ exponent: Tensor) -> Tensor {
     if differInRows(base, exponent) { return power(base.inAllRows, exponent.inAllRows) }
     let result = binary(COIX_POWER, base, exponent, "pow")
     guard let tape = Tape.recording(base, exponent) else { return result }

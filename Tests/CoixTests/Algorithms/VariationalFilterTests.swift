@@ -113,10 +113,9 @@ import Testing
     steps: Int, workers: Workers = .standard, chunkRows: Int? = nil
   ) throws -> Proposals {
     var proposals = Proposals.bootstrap
-    let rates: (first: Double, last: Double) = (0.1, 0.003)
-    var adam = Adam(for: proposals, beta2: 0.9)
+    var adam = Adam(
+      for: proposals, learningRate: .exponentialDecay(from: 0.1, by: 0.03, every: steps), beta2: 0.9)
     for step in 0..<steps {
-      adam.learningRate = Float(rates.first * pow(rates.last / rates.first, Double(step) / Double(steps)))
       let gradient = try gradient(
         at: proposals, seed: PRNGKey(seed: 0).folded(in: step), workers: workers, chunkRows: chunkRows)
       try adam.update(&proposals, along: gradient)

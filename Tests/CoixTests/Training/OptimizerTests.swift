@@ -258,6 +258,10 @@ import Testing
     }
     try check(Adam(for: Self.start), "Adam")
     try check(SGD<Pair>(learningRate: 0.1), "SGD")
+    try check(SGD(for: Self.start, learningRate: 0.1, momentum: 0.9), "SGD")
+    try check(AdamW(for: Self.start), "AdamW")
+    try check(RMSProp(for: Self.start, learningRate: 0.1, centered: true, momentum: 0.9), "RMSProp")
+    try check(Adam(for: Self.start).clipped(toGlobalNorm: 1), "Adam")
   }
 
   /// One NaN row in the data: the loss is no number, and the error says what stands in the way.
@@ -286,8 +290,8 @@ import Testing
   @Test(arguments: [Float.nan, .infinity, -.infinity, -0.1])
   func learningRatesOutsideOfTheirDomain(_ rate: Float) throws {
     var parameters = Self.start
-    var adam = Adam(for: parameters, learningRate: rate)
-    var sgd = SGD<Pair>(learningRate: rate)
+    var adam = Adam(for: parameters, learningRate: .constant(rate))
+    var sgd = SGD<Pair>(learningRate: .constant(rate))
     #expect(
       message { try adam.update(&parameters, along: Self.gradient(1)) }
         == "Adam: the learning rate must be finite and not negative, is \(rate)")
@@ -323,7 +327,97 @@ import Testing
     }
   }
 
+  @Test func settingsOutsideOfTheirDomains() throws {
+    func complaint<Rule: Optimizer<Pair>>(_ rule: Rule) -> String? {
+      var (parameters, rule) = (Self.start, rule)
+      defer { #expect(parameters == Self.start && rule.stepCount == 0 && rule.skippedCount == 0) }
+      return message { try rule.update(&parameters, along: Self.gradient(1)) }
+    }
+    let start = Self.start
+    for decay in [1, -0.1, .nan, .infinity, 1 - 1e-12] {
+      let reason = "must be at least 0 and less than 1, is \(decay)"
+      #expect(complaint(SGD(for: start, learningRate: 1, momentum: decay)) == "SGD: momentum \(reason)")
+      #expect(complaint(AdamW(for: start, beta1: decay)) == "AdamW: beta1 \(reason)")
+      #expect(complaint(AdamW(for: start, beta2: decay)) == "AdamW: beta2 \(reason)")
+      #expect(complaint(RMSProp(for: start, learningRate: 1, decay: decay)) == "RMSProp: decay \(reason)")
+      #expect(
+        complaint(RMSProp(for: start, learningRate: 1, momentum: decay)) == "RMSProp: momentum \(reason)")
+    }
+    for number in [-1, .nan, .infinity] as [Float] {
+      let rate = Schedule.constant(number)
+      let reason = "must be finite and not negative, is \(number)"
+      #expect(complaint(AdamW(for: start, learningRate: rate)) == "AdamW: the learning rate \(reason)")
+      #expect(complaint(RMSProp(for: start, learningRate: rate)) == "RMSProp: the learning rate \(reason)")
+      #expect(complaint(AdamW(for: start, weightDecay: number)) == "AdamW: the weight decay \(reason)")
+      #expect(
+        complaint(RMSProp(for: start, learningRate: 1, initialScale: number))
+          == "RMSProp: the initial scale \(reason)")
+      #expect(
+        complaint(RMSProp(for: start, learningRate: 1, epsilon: number))
+          == "RMSProp: epsilon must be positive and finite, is \(number)")
+    }
+  }
+
+  // MARK: State
+
+  @Test func tensorsOfTheStateHaveNames() {
+    func names(_ rule: some Optimizer<Pair>) -> [String] { rule.namedTensors.map(\.name) }
+    func moments(_ name: String) -> [String] { ["\(name).0", "\(name).1"] }
+    let (start, head) = (Self.start, ["learningRate", "steps"])
+    #expect(names(SGD(for: start, learningRate: 1)) == head)
+    #expect(names(SGD(for: start, learningRate: 1, momentum: 0.9)) == head + moments("velocities"))
+    #expect(names(Adam(for: start)) == head + moments("firstMoments") + moments("secondMoments"))
+    #expect(names(AdamW(for: start)) == names(Adam(for: start)))
+    #expect(names(RMSProp(for: start, learningRate: 1)) == head + moments("secondMoments"))
+    #expect(
+      names(RMSProp(for: start, learningRate: 1, centered: true, momentum: 0.9))
+        == head + moments("firstMoments") + moments("secondMoments") + moments("velocities"))
+  }
+
+  /// A step that is skipped for its result leaves velocities alone, too.
+  @Test func velocitiesOfSkippedSteps() throws {
+    var (x, undisturbed) = (Tensor(0), Tensor(0))
+    var sgd = SGD(for: x, learningRate: 0.1, momentum: 0.5)
+    var undisturbedSGD = sgd
+    for step in 0..<6 {
+      #expect(try sgd.update(&x, along: -1e38) == true)
+      try undisturbedSGD.update(&undisturbed, along: -1e38)
+      if step % 2 == 1 { #expect(try !sgd.update(&x, along: -3.4e38)) }
+    }
+    #expect(sgd.lastSkippedStep?.cause == .result && sgd.skippedCount == 3)
+    #expect(x.scalar == undisturbed.scalar)
+  }
+
+  /// The running variance of gradients that stay the same is 0, and never less.
+  @Test func centeredRMSPropWithoutVariance() throws {
+    var x = Tensor(0)
+    var rule = RMSProp(for: x, learningRate: 1e-3, centered: true)
+    for _ in 0..<500 { #expect(try rule.update(&x, along: 1000)) }
+    #expect(x.scalar < 0 && x.isFinite)
+  }
+
   // MARK: Other structures
+
+  @Test func treesOfAnotherStructureForEveryRule() throws {
+    let (two, three): ([Tensor], [Tensor]) = ([[1, 2]], [[1, 2, .nan]])
+    func check<Rule: Optimizer<[Tensor]>>(_ rule: Rule, _ name: String) {
+      for (parameters, gradient, reason) in [
+        (two, three, "not what the optimiser was made for (shapes [3])"),
+        (two, [], "not what the optimiser was made for (shapes )"),
+        (three, two, "parameters, gradient and optimiser are of different structures (shapes [3], [2])"),
+      ] {
+        var (parameters, rule) = (parameters, rule)
+        #expect(message { try rule.update(&parameters, along: gradient) } == "\(name): \(reason)")
+        #expect(rule.stepCount == 0 && rule.skippedCount == 0)
+      }
+    }
+    check(SGD(for: two, learningRate: 1), "SGD")
+    check(SGD(for: two, learningRate: 1, momentum: 0.9), "SGD")
+    check(Adam(for: two), "Adam")
+    check(AdamW(for: two), "AdamW")
+    check(RMSProp(for: two, learningRate: 1), "RMSProp")
+    check(AdamW(for: two).clipped(toGlobalNorm: 1), "AdamW")
+  }
 
   @Test func treesOfAnotherStructure() throws {
     func adam(_ made: [Tensor], _ parameters: [Tensor], _ gradient: [Tensor]) -> String? {
