@@ -189,11 +189,15 @@ import Testing
 
   // MARK: Memory
 
+  // nonisolated(unsafe): one test uses it.
+  nonisolated(unsafe) private static var neverReleased: [Storage] = []
+
   /// Without memory for an arena, the program runs.
   @Test func anArenaThatCannotBeHad() throws {
     // More than can be addressed, and above all other memory. Nobody touches it: it is never released.
     let address = try #require(UnsafeMutablePointer<Float>(bitPattern: 1 << 60))
-    let huge = Unmanaged.passRetained(Storage(adopting: address, capacity: 1 << 46)).takeUnretainedValue()
+    let huge = Storage(adopting: address, capacity: 1 << 46)
+    Self.neverReleased.append(huge)
     list.recording.keep(huge)
     list.load(huge)
     list.store(huge)
