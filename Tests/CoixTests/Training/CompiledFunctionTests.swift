@@ -245,6 +245,27 @@ import Testing
     #expect(runs == 1)
   }
 
+  /// Matrices of zeros and ones, by themselves and within a plate's programs.
+  @Test func matricesOfZerosAndOnes() throws {
+    let plate = Plate("particle", count: 100, chunkRows: 16)
+    let runs = try runs([Tensor(0.5), Tensor(2)]) { x, key in
+      let normal = MultivariateNormal(.zeros([3]), choleskyFactor: Tensor.lowerTriangle(3) * x)
+      let kernel = Kernel { trace in
+        trace.sample("z", from: normal) + matmul(Tensor.identity(3), Tensor([1, 2, 3])) * x
+      }
+      let output = try evaluate(plate(kernel), seed: key)().output.values
+      return [Tensor.identity(4), Tensor.lowerTriangle(4), Tensor.identity(200) * x, output]
+    }
+    #expect(runs == 1)
+  }
+
+  /// Weights that are the same each time, some of which are replaced.
+  @Test func smoothedWeights() throws {
+    let logWeights = Tensor((0..<1_000).map { 3 * log(Float($0 % 37) + 0.5) })
+    let runs = try runs([Tensor(0.5), Tensor(2)]) { x, _ in try paretoSmoothed(logWeights) * x }
+    #expect(runs == 1)
+  }
+
   /// Particles whose sites nobody reads behind their stage, and weights that everybody reads.
   @Test func whatIsReadLater() throws {
     let plate = Plate("particle", count: 9_000)
