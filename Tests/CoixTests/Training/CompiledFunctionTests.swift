@@ -266,6 +266,23 @@ import Testing
     #expect(runs == 1)
   }
 
+  /// Results that are mapped over a plate stay mapped, with all of their rows.
+  @Test func mappedResults() throws {
+    let plate = Self.plate
+    let points = plate.mapped(Draw(key: 7, shape: [100]).normal())
+    let kernel = Kernel { (_, x: Tensor) in x + 1 }
+    func used(_ data: Tensor) throws -> [Float] {
+      try evaluate(plate(kernel), seed: 1)(data).output.values.scalars
+    }
+    let identity = compile { (x: Tensor, _) in x }
+    let mapping = compile { (x: Tensor, _) in plate.mapped(x * 2) }
+    let rows = Tensor((0..<100).map(Float.init))
+    for _ in 0..<3 {
+      #expect(try used(identity(points, key: 1)) == used(points))
+      #expect(try used(mapping(rows, key: 1)) == used(plate.mapped(rows * 2)))
+    }
+  }
+
   /// Particles whose sites nobody reads behind their stage, and weights that everybody reads.
   @Test func whatIsReadLater() throws {
     let plate = Plate("particle", count: 9_000)
