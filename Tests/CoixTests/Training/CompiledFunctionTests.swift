@@ -234,6 +234,38 @@ import Testing
     #expect(runs == 1)
   }
 
+  /// Several workers that need the same product of row numbers at once, in chunks that are recorded: lists of so
+  /// many rows that their memory is given back as soon as nobody refers to them.
+  @Test func rowNumbersForSeveralWorkers() throws {
+    let options = EvaluationOptions(workers: try Workers(threads: 3))
+    let plate = Plate("particle", count: 20_000)
+    func body(_ scale: Tensor, _ key: PRNGKey) throws -> [Tensor] {
+      let start = Model { trace in
+        let x = trace.sample("x", from: Normal(0, scale))
+        trace.observe("y", 1, from: Normal(x, 1))
+        return x
+      }
+      let next = Model { (trace, x: Tensor) in
+        let u = trace.sample("u", from: Normal(0, 1))
+        trace.observe("v", 0.5, from: Normal(u, 1))
+        return x
+      }
+      let filtered = (0..<4).reduce(resample(plate(start))) { q, _ in resample(compose(plate(next), q)) }
+      let last = compose(plate(Kernel { (_, x: Tensor) in x * scale }), filtered)
+      let output = try evaluate(last, seed: key, options: options)().output.values
+      return [output]
+    }
+    for run in 0..<10 {
+      let compiled = compile(workers: options.workers, body)
+      for scale: Tensor in [0.5, 2] {
+        var (own, found) = (Bits(), Bits())
+        own.addTree("output", try body(scale, PRNGKey(seed: run)))
+        found.addTree("output", try compiled(scale, key: run))
+        #expect(found.differences(from: own) == [])
+      }
+    }
+  }
+
   /// Large tensors that are the same each time: their memory is not kept while the function is recorded.
   @Test func largeConstants() throws {
     let captured = Draw(key: 5, shape: [40_000]).normal()
