@@ -80,11 +80,15 @@ package struct LogWeights {
     _ replacements: (_ instance: Int) throws -> [(particle: Int, logWeight: Double)]
   ) throws -> Tensor {
     let (instances, source) = (population.instances, try tensor.validated())
-    // Adding 0 makes a new tensor, whose numbers may be overwritten.
-    let result = try (source.detached + Tensor(0)).validated()
-    for instance in 0..<instances {
-      for (particle, logWeight) in try replacements(instance) {
-        result.pointer[particle * instances + instance] = Float(logWeight)
+    let replaced = try (0..<instances).map(replacements)
+    guard let result = Tensor(undefined: source.shape) else { throw Storage.lastRefusal }
+    ExecutionContext.current?.recording?.noteReading(source.pointer)
+    result.write { numbers in
+      numbers.update(from: source.pointer, count: source.shape.elementCount)
+      for (instance, replacements) in replaced.enumerated() {
+        for (particle, logWeight) in replacements {
+          numbers[particle * instances + instance] = Float(logWeight)
+        }
       }
     }
     return result

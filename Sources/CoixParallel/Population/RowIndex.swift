@@ -94,8 +94,13 @@ package final class RowIndex: Sendable {
         let first = try factor.rows
         let rows = try Numbers<Int32>(count: count, for: "the ancestors of \(count) rows")
         coix_op_compose_rows(first.pointer, then.pointer, rows.pointer, count, Int32(team)).run()
-        form.withLock { $0 = .rows(rows) }
-        return rows
+        // Several workers may have computed it. All of them go on with the same numbers, which this index keeps:
+        // what is recorded refers to them by their address.
+        return form.withLock {
+          if case .rows(let known) = $0 { return known }
+          $0 = .rows(rows)
+          return rows
+        }
       }
     }
   }

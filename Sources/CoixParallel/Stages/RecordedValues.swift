@@ -171,7 +171,8 @@ struct RecordedValues {
 
   private mutating func checkWrites(_ recording: Recording, _ variation: Variation) {
     areComplete = !recording.isRefused
-    var isWritten = addresses.map { recording.constants[$0] != nil }
+    let constantBytes = addresses.map { recording.constants[$0] }
+    var isWritten = constantBytes.map { $0 != nil }
     if case .inputs(let addresses) = variation {
       for address in addresses {
         let value = number(of: address)
@@ -183,6 +184,8 @@ struct RecordedValues {
       for (position, place) in written(by: index).enumerated() {
         if place.value >= 0 {
           isWritten[place.value] = true
+          // The operation would overwrite, or change once more, what Swift code has written.
+          if let bytes = constantBytes[place.value], bytes > 0 { areComplete = false }
         } else if !operations[index].isExport && !operations[index].isCall
           && operations[index].withPointers({ $0[position] != nil })
         {

@@ -72,8 +72,8 @@ package final class StepProgram {
       let results = try body(own, ownKeys.map(\.key)).map { try $0.validated().detached }
       try context.throwFailure()
       context.recording = nil
-      // Copies would lose what bijectors remember.
-      if results.contains(where: { $0.storage.preimage != nil }) { return (results, nil) }
+      // Copies would lose what bijectors remember, and all rows but the first of what is mapped over a plate.
+      if results.contains(where: { $0.storage.preimage != nil || $0.isMapped }) { return (results, nil) }
       let program = StepProgram(
         recording, forms, own, stateCount: stateCount, keys: ownKeys.map(\.address), results)
       return (try results.map { try copy(of: $0.pointer, $0.shape) }, program)
@@ -104,7 +104,7 @@ package final class StepProgram {
     var values = RecordedValues(recording, variation: .inputs(varying))
     let addresses = Set(inputs.map(\.pointer))
     let stateAddresses = Set(inputs.prefix(stateCount).map(\.pointer))
-    guard values.areComplete, results.allSatisfy({ !$0.isBatched && !$0.isMapped }),
+    guard values.areComplete, results.allSatisfy({ !$0.isBatched }),
       results.count >= stateCount,
       // A new state that is another input as it came in would need an order of copies.
       zip(results, inputs).prefix(stateCount).allSatisfy({

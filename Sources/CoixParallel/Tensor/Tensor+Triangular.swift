@@ -149,11 +149,13 @@ extension Tensor {
   public static func lowerTriangle(_ size: Int) -> Tensor { matrix(size) { $0 >= $1 } }
 
   private static func matrix(_ size: Int, _ isOne: (_ row: Int, _ column: Int) -> Bool) -> Tensor {
-    let result = zeros([size, size])
-    guard !result.isPoisoned else { return result }
+    let shape: Shape = [size, size]
+    guard shape.isValid else { return zeros(shape) }
+    if let refusal = refusal("Tensor", toMake: shape, rows: 1) { return refusal }
+    guard let result = Tensor(undefined: shape) else { return .outOfMemory }
     result.write { numbers in
       for row in 0..<size {
-        for column in 0..<size where isOne(row, column) { numbers[row * size + column] = 1 }
+        for column in 0..<size { numbers[row * size + column] = isOne(row, column) ? 1 : 0 }
       }
     }
     return result

@@ -234,6 +234,38 @@ import Testing
     #expect(runs == 1)
   }
 
+  /// Several workers that need the same product of row numbers at once, in chunks that are recorded: lists of so
+  /// many rows that their memory is given back as soon as nobody refers to them.
+  @Test func rowNumbersForSeveralWorkers() throws {
+    let options = EvaluationOptions(workers: try Workers(threads: 3))
+    let plate = Plate("particle", count: 20_000)
+    func body(_ scale: Tensor, _ key: PRNGKey) throws -> [Tensor] {
+      let start = Model { trace in
+        let x = trace.sample("x", from: Normal(0, scale))
+        trace.observe("y", 1, from: Normal(x, 1))
+        return x
+      }
+      let next = Model { (trace, x: Tensor) in
+        let u = trace.sample("u", from: Normal(0, 1))
+        trace.observe("v", 0.5, from: Normal(u, 1))
+        return x
+      }
+      let filtered = (0..<4).reduce(resample(plate(start))) { q, _ in resample(compose(plate(next), q)) }
+      let last = compose(plate(Kernel { (_, x: Tensor) in x * scale }), filtered)
+      let output = try evaluate(last, seed: key, options: options)().output.values
+      return [output]
+    }
+    for run in 0..<10 {
+      let compiled = compile(workers: options.workers, body)
+      for scale: Tensor in [0.5, 2] {
+        var (own, found) = (Bits(), Bits())
+        own.addTree("output", try body(scale, PRNGKey(seed: run)))
+        found.addTree("output", try compiled(scale, key: run))
+        #expect(found.differences(from: own) == [])
+      }
+    }
+  }
+
   /// Large tensors that are the same each time: their memory is not kept while the function is recorded.
   @Test func largeConstants() throws {
     let captured = Draw(key: 5, shape: [40_000]).normal()
@@ -243,6 +275,44 @@ import Testing
       return [(made * x).sum(), x * made[17], (written * x).sum(), made]
     }
     #expect(runs == 1)
+  }
+
+  /// Matrices of zeros and ones, by themselves and within a plate's programs.
+  @Test func matricesOfZerosAndOnes() throws {
+    let plate = Plate("particle", count: 100, chunkRows: 16)
+    let runs = try runs([Tensor(0.5), Tensor(2)]) { x, key in
+      let normal = MultivariateNormal(.zeros([3]), choleskyFactor: Tensor.lowerTriangle(3) * x)
+      let kernel = Kernel { trace in
+        trace.sample("z", from: normal) + matmul(Tensor.identity(3), Tensor([1, 2, 3])) * x
+      }
+      let output = try evaluate(plate(kernel), seed: key)().output.values
+      return [Tensor.identity(4), Tensor.lowerTriangle(4), Tensor.identity(200) * x, output]
+    }
+    #expect(runs == 1)
+  }
+
+  /// Weights that are the same each time, some of which are replaced.
+  @Test func smoothedWeights() throws {
+    let logWeights = Tensor((0..<1_000).map { 3 * log(Float($0 % 37) + 0.5) })
+    let runs = try runs([Tensor(0.5), Tensor(2)]) { x, _ in try paretoSmoothed(logWeights) * x }
+    #expect(runs == 1)
+  }
+
+  /// Results that are mapped over a plate stay mapped, with all of their rows.
+  @Test func mappedResults() throws {
+    let plate = Self.plate
+    let points = plate.mapped(Draw(key: 7, shape: [100]).normal())
+    let kernel = Kernel { (_, x: Tensor) in x + 1 }
+    func used(_ data: Tensor) throws -> [Float] {
+      try evaluate(plate(kernel), seed: 1)(data).output.values.scalars
+    }
+    let identity = compile { (x: Tensor, _) in x }
+    let mapping = compile { (x: Tensor, _) in plate.mapped(x * 2) }
+    let rows = Tensor((0..<100).map(Float.init))
+    for _ in 0..<3 {
+      #expect(try used(identity(points, key: 1)) == used(points))
+      #expect(try used(mapping(rows, key: 1)) == used(plate.mapped(rows * 2)))
+    }
   }
 
   /// Particles whose sites nobody reads behind their stage, and weights that everybody reads.
