@@ -74,7 +74,9 @@ final class Recording {
   private func keepLocked(_ address: UnsafeMutableRawPointer, bytes: Int, _ owner: MemoryOwner) {
     buffers.append(Buffer(address: address, bytes: bytes, owner: owner))
     addresses.insert(address)
-    if bytes >= Limits.discardedBytes { discardUnread() }
+    // Not while workers run: their plans know what they read by its address alone.
+    let isCaller = ExecutionContext.withCurrent { $0?.isCaller ?? true }
+    if bytes >= Limits.discardedBytes && isCaller { discardUnread() }
   }
 
   /// Gives the memory of large buffers that nobody else refers to any more back to the system, unless Swift code

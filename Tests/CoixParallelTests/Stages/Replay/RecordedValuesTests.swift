@@ -113,7 +113,7 @@ import Testing
   @Test func memoryThatNobodyReads() {
     let recording = Recording(discardsUnread: true)
     let count = 2 * Limits.discardedBytes / MemoryLayout<Float>.stride
-    let context = ExecutionContext(pool: nil, tape: nil, team: 1)
+    let context = ExecutionContext.caller(team: 1)
     context.recording = recording
     context.withCurrent {
       let addresses = (0..<3).map { index in
