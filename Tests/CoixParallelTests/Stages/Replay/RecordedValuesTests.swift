@@ -24,7 +24,7 @@ import Testing
     list.add(b, c, to: d)
     list.sine(b, to: e)
     #expect(liveOperations(wanted: [d, e]) == [false, false, true, true, false])
-    var values = RecordedValues(list.recording, variation: .rows)
+    let values = RecordedValues(list.recording, variation: .rows)
     let layout = values.layout(
       of: liveOperations(wanted: [d, e]), wanted: [d, e].map { values.number(of: $0.pointer) })
     #expect(layout.offsets.map { $0 == nil } == [true, true, false, false, true])
@@ -54,7 +54,7 @@ import Testing
     list.sine(c, to: d)
     list.add(b, d, to: e)
     #expect(liveOperations(wanted: [e]) == [true, true, false, false, true])
-    var values = RecordedValues(list.recording, variation: .rows)
+    let values = RecordedValues(list.recording, variation: .rows)
     #expect(values.number(of: d.pointer) == values.number(of: b.pointer))
     #expect(values.places(of: 4).map(\.value) == [4, 1, 1])
 
@@ -214,7 +214,7 @@ import Testing
         try tape.pullBack()
       }
     }
-    var values = RecordedValues(recording, variation: .rows)
+    let values = RecordedValues(recording, variation: .rows)
     #expect(values.areComplete || example.isGuarded)
     let operations = recording.operations
     let varies = operations.indices.map(values.varies)
