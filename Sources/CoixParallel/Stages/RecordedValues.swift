@@ -339,33 +339,24 @@ struct RecordedValues {
     return sources
   }
 
-  /// Where values lie in an arena. Values that are not needed at the same time share their places.
-  struct Layout {
-    /// By value, in bytes; nil for values that keep the address that they were recorded with.
-    var offsets: [Int?]
-    var bytes = 0
-  }
-
   /// A layout for the values that the given operations write and read, and that vary.
-  func layout(of isLive: [Bool], wanted: [Int]) -> Layout {
+  func layout(of isLive: [Bool], wanted: [Int]) -> ArenaLayout {
     var lastUse = Array(repeating: -1, count: sizes.count)
     for index in operations.indices where isLive[index] {
       for place in places(of: index) where place.value >= 0 { lastUse[place.value] = index }
     }
     for value in wanted where value >= 0 { lastUse[value] = operations.count }
-    var layout = Layout(offsets: Array(repeating: nil, count: sizes.count))
-    var free: [Range<Int>] = []
+    var layout = ArenaLayout(values: sizes.count)
     for index in operations.indices where isLive[index] {
       for place in places(of: index)
       where place.value >= 0 && valueVaries[place.value] && !isFixed[place.value]
         && layout.offsets[place.value] == nil
       {
-        layout.offsets[place.value] = Self.take(size(place.value), from: &free, &layout.bytes)
+        layout.take(size(place.value), for: place.value)
       }
       for place in places(of: index) where place.value >= 0 && lastUse[place.value] == index {
-        guard let offset = layout.offsets[place.value] else { continue }
         lastUse[place.value] = -1
-        Self.give(offset..<offset + size(place.value), to: &free)
+        layout.give(size(place.value), of: place.value)
       }
     }
     return layout
@@ -373,34 +364,6 @@ struct RecordedValues {
 
   /// A value's size in an arena, in whole cache lines.
   private func size(_ value: Int) -> Int { (sizes[value] + 63) / 64 * 64 }
-
-  /// The first free range of a size, or a new one at the end.
-  private static func take(_ size: Int, from free: inout [Range<Int>], _ end: inout Int) -> Int {
-    if let index = free.firstIndex(where: { $0.count >= size }) {
-      let start = free[index].lowerBound
-      if free[index].count == size {
-        free.remove(at: index)
-      } else {
-        free[index] = start + size..<free[index].upperBound
-      }
-      return start
-    }
-    defer { end += size }
-    return end
-  }
-
-  /// Makes a range free; ranges that touch become one.
-  private static func give(_ range: Range<Int>, to free: inout [Range<Int>]) {
-    var index = free.firstIndex { $0.lowerBound > range.lowerBound } ?? free.count
-    free.insert(range, at: index)
-    if index + 1 < free.count, free[index].upperBound == free[index + 1].lowerBound {
-      free[index] = free[index].lowerBound..<free.remove(at: index + 1).upperBound
-    }
-    if index > 0, free[index - 1].upperBound == free[index].lowerBound {
-      index -= 1
-      free[index] = free[index].lowerBound..<free.remove(at: index + 1).upperBound
-    }
-  }
 
   /// The only operation that writes a value, and the number of its pointer to it; nil if there are several, or
   /// some other of the given operations reads the value.
@@ -421,7 +384,7 @@ struct RecordedValues {
   }
 
   /// The values that the given operations need besides an arena.
-  func fixedValues(of isLive: [Bool], _ layout: Layout, wanted: [Int]) -> [Int] {
+  func fixedValues(of isLive: [Bool], _ layout: ArenaLayout, wanted: [Int]) -> [Int] {
     var isUsed = Array(repeating: false, count: sizes.count)
     for index in operations.indices where isLive[index] {
       for place in places(of: index) where place.value >= 0 { isUsed[place.value] = true }
@@ -433,7 +396,7 @@ struct RecordedValues {
   /// Where the numbers at an address are to be found: in an arena with some layout, or where they were recorded;
   /// nil for memory from before the recording.
   func address(
-    of pointer: UnsafeRawPointer, _ layout: Layout, in arena: UnsafeMutableRawPointer
+    of pointer: UnsafeRawPointer, _ layout: ArenaLayout, in arena: UnsafeMutableRawPointer
   ) -> UnsafeMutableRawPointer? {
     let place = place(standingFor: pointer)
     guard place.value >= 0, let offset = layout.offsets[place.value] else { return address(of: place) }
@@ -461,50 +424,15 @@ struct RecordedValues {
   }
 
   /// Operations of the recording, and their pointers into the arena.
-  func relocated(_ numbers: [Int], _ layout: Layout) -> RelocatableOperations {
+  func relocated(_ numbers: [Int], _ layout: ArenaLayout) -> RelocatableOperations {
     var result = RelocatableOperations(arenaBytes: layout.bytes)
     for index in numbers {
-      if !operations[index].isCall {
-        for (pointer, place) in places(of: index).enumerated() where place.value >= 0 {
-          guard let offset = layout.offsets[place.value] else { continue }
-          result.relocations.append(
-            .init(operation: result.operations.count, pointer: pointer, offset: offset + place.offset))
-        }
+      let places = operations[index].isCall ? [] : places(of: index)
+      let offsets = places.enumerated().compactMap { pointer, place in
+        (place.value < 0 ? nil : layout.offsets[place.value]).map { (pointer, $0 + place.offset) }
       }
-      result.operations.append(operation(index))
+      result.append(operation(index), offsets)
     }
     return result
-  }
-}
-
-/// Operations some of whose pointers are offsets into an arena that is yet to be made.
-struct RelocatableOperations {
-  /// A pointer of an operation into the arena; the offset is in bytes.
-  struct Relocation {
-    let operation: Int
-    let pointer: Int
-    let offset: Int
-  }
-
-  fileprivate(set) var operations: [Operation] = []
-  fileprivate var relocations: [Relocation] = []
-  let arenaBytes: Int
-
-  fileprivate init(arenaBytes: Int) { self.arenaBytes = arenaBytes }
-
-  /// Changes the pointers to what has moved.
-  ///
-  /// - Parameter target: the new address of an address; nil for what stays.
-  mutating func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
-    for index in operations.indices { operations[index].movePointers(target) }
-  }
-
-  /// The operations with the pointers of an arena.
-  func placed(in arena: UnsafeMutableRawPointer) -> [Operation] {
-    var placed = operations
-    for relocation in relocations {
-      placed[relocation.operation].setPointer(relocation.pointer, to: arena + relocation.offset)
-    }
-    return placed
   }
 }

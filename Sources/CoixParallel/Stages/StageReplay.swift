@@ -6,7 +6,7 @@ final class StageReplay {
   private let tasks: ChunkTasks
   private let plans: ChunkPlans
   /// The memory of constants that the plans' preparations write, for all plans.
-  private var constants: [Range<UnsafeRawPointer>]
+  private let constants: [Range<UnsafeRawPointer>]
   /// What the chunks write, and what is the same for all of them and others read.
   private var results: [UnsafeMutableRawPointer]
   /// Where the gradients of the parent's uniform tensors go, summed over all chunks.
@@ -48,17 +48,15 @@ final class StageReplay {
     results.removeAll { !isNeeded($0) }
   }
 
-  /// Changes the addresses of what has moved.
+  /// Changes the addresses of what has moved, for the runs to come.
   ///
   /// - Parameter target: the new address of an address; nil for what stays.
   func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
     plans.move(target)
-    results = results.map { target($0) ?? $0 }
     for index in totals.indices {
       guard let address = target(totals[index].address) else { continue }
       totals[index].address = address.assumingMemoryBound(to: Float.self)
     }
-    constants = []
   }
 
   /// Runs the plans on all chunks; returns false if a chunk has none, or takes another way than the recorded one.
