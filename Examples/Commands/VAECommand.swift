@@ -84,7 +84,7 @@ public struct VAECommand: ParsableCommand {
       } else {
         try PointData.twoMoons(train: train ?? 10_000, test: test ?? 3_000, noise: noise ?? 0.1, seed: seed)
       }
-    if let out { try makeFolder(out) }
+    if let out { try ResultFolder.make(out) }
     let results = try run(on: points, workers, console)
     let testCount = points.test.shape[0]
     for (time, reconstruction) in [("before", results.before), ("after", results.after)] {
@@ -117,15 +117,6 @@ public struct VAECommand: ParsableCommand {
       if step % 10 == 0 { console.say("Iteration \(step): Loss \(format(loss, "%.4f"))") }
       console.progress(step + 1, of: steps, "loss \(format(loss, "%.4f"))")
     }
-  }
-
-  private func makeFolder(_ path: String) throws {
-    // Why it failed shows in what is there now.
-    try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    var isFolder: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue,
-      FileManager.default.isWritableFile(atPath: path)
-    else { throw CoixError.file(path: path, reason: "is not a folder that can be made and written to") }
   }
 
   private func format(_ number: Float, _ format: String) -> String { String(format: format, Double(number)) }

@@ -1,0 +1,155 @@
+import Coix
+import Foundation
+
+/// What an experiment needs to know of a mixture beyond its programs.
+public protocol GibbsExperimentModel: GibbsMixture {
+  /// The settings of coix's example: points of a training set and of a test set, Adam's step size, and steps.
+  static var published: (trainPoints: Int, testPoints: Int, learningRate: Float, steps: Int) { get }
+  /// How many steps take a minute or two.
+  static var shortSteps: Int { get }
+
+  /// A sampler with random networks.
+  init(key: PRNGKey)
+  /// Generated sets.
+  ///
+  /// - Throws: `CoixError.argument(_:)`, `CoixError.memory(what:bytes:)`.
+  static func sets(_ count: Int, points: Int, key: PRNGKey) throws -> PointSets
+}
+
+/// Amortized population Gibbs sampling on generated sets of points: test sets are inferred, the proposals are
+/// trained on other sets, and the test sets are inferred again.
+public struct GibbsExperiment<Mixture: GibbsExperimentModel>: Sendable {
+  /// Steps of training.
+  public var steps = Mixture.shortSteps
+  /// Sets in a step's batch.
+  public var batch = 20
+  /// Particles of a set.
+  public var particles = 10
+  /// Sweeps after the first proposals.
+  public var sweeps = 5
+  /// Adam's step size.
+  public var learningRate = Mixture.published.learningRate
+  /// Sets to train on, each with as many points as in coix's example.
+  public var trainCount = 20_000
+  /// Sets to test with, each with as many points as in coix's example.
+  public var testCount = 20
+  /// What data, parameters, batches and variables are drawn from.
+  public var seed = 0
+
+  /// The settings of coix's example, but for fewer steps.
+  public init() {}
+
+  /// Looks through the settings.
+  ///
+  /// - Throws: `CoixError.argument(_:)` for one outside of its domain.
+  public func validate() throws {
+    func require(_ value: Int, atLeast least: Int = 1, _ name: String) throws {
+      guard value >= least else {
+        throw CoixError.argument("the \(name) must be at least \(least), is \(value)")
+      }
+      guard value <= Int32.max else {
+        throw CoixError.argument("the \(name) must be at most \(Int32.max), is \(value)")
+      }
+    }
+    try require(steps, "number of steps")
+    try require(batch, "batch size")
+    try require(particles, "number of particles")
+    try require(sweeps, atLeast: 0, "number of sweeps")
+    try require(trainCount, "number of training sets")
+    try require(testCount, "number of test sets")
+    guard learningRate > 0, learningRate.isFinite else {
+      throw CoixError.argument("the learning rate must be positive and finite, is \(learningRate)")
+    }
+  }
+
+  /// Runs the experiment.
+  ///
+  /// `onStep` is called after each step of training with its number, its loss, and how many updates have been
+  /// skipped so far.
+  ///
+  /// - Throws: as ``validate()``; what evaluations throw.
+  public func run(
+    workers: Workers = .standard,
+    onStep: (_ step: Int, _ loss: Float, _ skippedCount: Int) -> Void = { _, _, _ in }
+  ) throws -> GibbsResults<Mixture> {
+    try validate()
+    let keys = PRNGKey(seed: seed).split(into: 5)
+    let train = try Mixture.sets(trainCount, points: Mixture.published.trainPoints, key: keys[0])
+    let test = try Mixture.sets(testCount, points: Mixture.published.testPoints, key: keys[1])
+    func infer(_ mixture: Mixture) throws -> GibbsInference {
+      try GibbsInference(
+        of: test, by: mixture, particles: particles, sweeps: sweeps, key: keys[2], workers: workers)
+    }
+    let initial = Mixture(key: keys[3])
+    let before = try infer(initial)
+    let adam = Adam(for: initial, learningRate: .constant(learningRate))
+    let training = CompiledTraining(initial, by: adam, workers: workers) { mixture, key in
+      let (batchKey, lossKey) = key.split()
+      let batch = train.points.sampledRows(batch, key: batchKey)
+      return try mixture.loss(of: batch, particles: particles, sweeps: sweeps, key: lossKey, workers: workers)
+    }
+    var losses: [Float] = []
+    let clock = ContinuousClock()
+    var start = clock.now
+    for step in 1...steps {
+      losses.append(try training.step(key: keys[4].folded(in: step)))
+      onStep(step, losses[step - 1], try training.optimizer.skippedCount)
+      if step == 1, steps > 1 { start = clock.now }  // The first step is recorded.
+    }
+    let seconds = (clock.now - start) / Double(max(steps - 1, 1)) / .seconds(1)
+    let trained = try training.parameters
+    return GibbsResults(
+      experiment: self, test: test, losses: losses, mixture: trained,
+      skippedCount: try training.optimizer.skippedCount, secondsPerStep: seconds, before: before,
+      after: try infer(trained))
+  }
+}
+
+extension GibbsMixture {
+  /// The loss of a batch of sets, `[sets, points, 2]`, for each set.
+  ///
+  /// - Throws: what the evaluation throws.
+  public func loss(
+    of batch: Tensor, particles: Int, sweeps: Int, key: PRNGKey, workers: Workers = .standard
+  ) throws -> Tensor {
+    let (particles, sets) = (Plate("particle", count: particles), Plate("set", count: batch.shape[0]))
+    let options = EvaluationOptions(workers: workers, keep: .metrics)
+    let program = try inference(particles: particles, sets: sets, sweeps: sweeps)
+    let result = try evaluate(program, seed: key, options: options)(sets.mapped(batch))
+    return try result.metrics.loss / Float(batch.shape[0])
+  }
+}
+
+/// Test sets, inferred.
+public struct GibbsInference: Sendable {
+  /// The log joint density of variables and points after 0, 1, 2, … sweeps: the mean over particles and sets.
+  public let logDensity: [Float]
+  /// For each set one particle's variables after all sweeps, drawn by its weight: `[sets, …]` by the names of the
+  /// sites.
+  public let variables: [String: Tensor]
+  /// The share of points whose cluster was found; see ``PointSets/accuracy(of:clusterCount:)``.
+  public let accuracy: Float
+
+  /// - Throws: what the evaluations throw.
+  init<Mixture: GibbsMixture>(
+    of test: PointSets, by mixture: Mixture, particles: Int, sweeps: Int, key: PRNGKey, workers: Workers
+  ) throws {
+    let count = test.points.shape[0]
+    let (particles, sets) = (Plate("particle", count: particles), Plate("set", count: count))
+    func sampler(_ sweeps: Int) throws -> Inference<Tuple<Tensor>, Mixture.State> {
+      try mixture.inference(particles: particles, sets: sets, sweeps: sweeps)
+    }
+    // Each sweep has its own key, so that a run of fewer sweeps is the beginning of a longer one.
+    let options = EvaluationOptions(workers: workers, keep: .metrics)
+    logDensity = try (0...sweeps).map { sweeps in
+      let result = try evaluate(sampler(sweeps), seed: key, options: options)(sets.mapped(test.points))
+      return try result.metrics.logDensity.scalar / Float(count)
+    }
+    let drawn = try evaluate(
+      resample(sampler(sweeps), count: .one), seed: key, options: EvaluationOptions(workers: workers))(
+        sets.mapped(test.points))
+    variables = Dictionary(
+      uniqueKeysWithValues: drawn.trace.sites.filter { !$0.isObserved }.map { ($0.name, $0.value) })
+    accuracy = variables["c"].map { test.accuracy(of: $0, clusterCount: Mixture.clusterCount) } ?? 0
+  }
+}
