@@ -87,8 +87,9 @@ import examples
 
   private func digests<Mixture>(_ experiment: GibbsExperiment<Mixture>) throws -> [String] {
     var experiment = experiment
-    (experiment.steps, experiment.batch, experiment.particles) = (2, 6, 40)
-    (experiment.trainCount, experiment.testCount) = (30, 3)
+    // 256 rows, which are cut into chunks.
+    (experiment.steps, experiment.batch, experiment.particles, experiment.sweeps) = (2, 64, 4, 1)
+    (experiment.trainCount, experiment.testCount) = (100, 1)
     return try [1, 2, 3, 16].map { threads in
       try experiment.run(workers: Workers(threads: threads)).digest.description
     }

@@ -17,7 +17,9 @@ import Testing
     }
     let suffixed = try gradient {
       let firstSweep = compose($0.firstClusters, $0.firstParameters)
-      let program = rws(particles(sets($0.target)), particles(sets(firstSweep)))
+      let program = try apgs(
+        particles(sets($0.target)), initial: particles(sets(firstSweep)),
+        kernels: $0.kernels.map { particles(sets($0)) }, sweeps: 0)
       return try evaluate(program, seed: 1)(sets.mapped(points)).metrics.loss
     }
     return zip(own.namedTensors, suffixed.namedTensors).map { (own: $0.0, suffixed: $0.1.tensor) }
