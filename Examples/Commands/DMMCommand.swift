@@ -15,13 +15,17 @@ public struct DMMCommand: ParsableCommand {
       --full takes 30,000 steps, as coix's example does: FULL_TIME on one core. The same seed gives the same numbers on any \
       number of threads.
 
-      Example: examples dmm --out out/dmm && scripts/plot-dmm out/dmm
+      An example: examples dmm --out out/dmm && scripts/plot-dmm out/dmm
       """)
 
   @OptionGroup var options: GibbsOptions
+  @OptionGroup(title: "Training and results")
+  var training: TrainingArguments
 
   public init() {}
 
-  public func validate() throws { try options.validate(DMMExperiment.self) }
-  public func run() throws { try options.run(DMMExperiment.self) }
+  private var experiment: DMMExperiment { options.experiment(seed: training.seed) }
+
+  public func validate() throws { try options.validate(experiment) }
+  public func run() throws { try options.run(experiment, training) }
 }

@@ -15,13 +15,17 @@ public struct GMMCommand: ParsableCommand {
       --full takes 200,000 steps, as coix's example does: FULL_TIME on one core. The same seed gives the same numbers on any \
       number of threads.
 
-      Example: examples gmm --out out/gmm && scripts/plot-gmm out/gmm
+      An example: examples gmm --out out/gmm && scripts/plot-gmm out/gmm
       """)
 
   @OptionGroup var options: GibbsOptions
+  @OptionGroup(title: "Training and results")
+  var training: TrainingArguments
 
   public init() {}
 
-  public func validate() throws { try options.validate(GMMExperiment.self) }
-  public func run() throws { try options.run(GMMExperiment.self) }
+  private var experiment: GMMExperiment { options.experiment(seed: training.seed) }
+
+  public func validate() throws { try options.validate(experiment) }
+  public func run() throws { try options.run(experiment, training) }
 }

@@ -22,26 +22,12 @@ struct GibbsOptions: ParsableArguments {
   var train = 20_000
   @Option(parsing: .unconditional, help: "Sets to test with.")
   var test = 20
-  @Option(parsing: .unconditional, help: "Seed of data, parameters and draws.")
-  var seed = 0
-  @Option(parsing: .unconditional, help: "Threads; may exceed the cores. (default: one for each core)")
-  var threads: Int?
-
-  @Option(
-    help: ArgumentHelp("A folder for the results: .npy, .npz, .json.", valueName: "dir"),
-    completion: .directory)
-  var out: String?
-  @Flag(help: "Print a hash of all results' bits.")
-  var digest = false
-  @Flag(name: .shortAndLong, help: "Print nothing but errors and the digest.")
-  var quiet = false
 
   init() {}
 
-  func validate<Mixture>(_ type: GibbsExperiment<Mixture>.Type) throws {
+  func validate<Mixture>(_ experiment: GibbsExperiment<Mixture>) throws {
     do {
-      _ = try workers()
-      try experiment(type).validate()
+      try experiment.validate()
     } catch let error as CoixError {
       throw ValidationError(error.description)
     }
@@ -50,26 +36,7 @@ struct GibbsOptions: ParsableArguments {
     }
   }
 
-  func run<Mixture>(_ type: GibbsExperiment<Mixture>.Type) throws {
-    let console = Console(quiet: quiet)
-    if let out { try ResultFolder.make(out) }
-    let results = try train(experiment(type), try workers(), console)
-    for (time, inference) in [("before", results.before), ("after", results.after)] {
-      let densities = inference.logDensity.map { format($0, "%.1f") }.joined(separator: "  ")
-      console.say("Test sets \(time) training, log joint density after 0, 1, … sweeps: \(densities)")
-      console.say(
-        "Test sets \(time) training, points in the right cluster: \(format(100 * inference.accuracy, "%.1f")) %"
-      )
-    }
-    console.say("A step took \(format(Float(1000 * results.secondsPerStep), "%.1f")) ms")
-    if let out {
-      try results.write(to: out)
-      console.say("Wrote \(GibbsResults<Mixture>.fileNames.joined(separator: ", ")) to \(out)")
-    }
-    if digest { console.answer("digest: \(results.digest)") }
-  }
-
-  private func experiment<Mixture>(_: GibbsExperiment<Mixture>.Type) -> GibbsExperiment<Mixture> {
+  func experiment<Mixture>(seed: Int) -> GibbsExperiment<Mixture> {
     var result = GibbsExperiment<Mixture>()
     if full { result.steps = Mixture.published.steps }
     if let steps { result.steps = steps }
@@ -79,33 +46,25 @@ struct GibbsOptions: ParsableArguments {
     return result
   }
 
-  private func workers() throws -> Workers {
-    try threads.map { try Workers(threads: $0) } ?? .standard
-  }
-
-  /// Runs the experiment; says what the losses are and what was skipped, whether it comes to an end or fails.
-  private func train<Mixture>(
-    _ experiment: GibbsExperiment<Mixture>, _ workers: Workers, _ console: Console
-  ) throws -> GibbsResults<Mixture> {
-    let steps = experiment.steps
-    var skipped = 0
-    var sum: Float = 0
-    defer {
-      console.clearProgress()
-      if skipped > 0 {
-        console.say("Skipped \(skipped) of \(steps) updates: their gradients were not finite")
-      }
+  /// Runs an experiment, and says what was inferred before and after training.
+  func run<Mixture>(_ experiment: GibbsExperiment<Mixture>, _ training: TrainingArguments) throws {
+    let console = training.console
+    let results = try experiment.run(options: training.options())
+    if results.skippedCount > 0 {
+      console.say("Skipped \(results.skippedCount) updates: their gradients were not finite")
     }
-    return try experiment.run(workers: workers) { step, loss, skippedCount in
-      skipped = skippedCount
-      sum += loss
-      if step.isMultiple(of: 100) {
-        console.say("Step \(step): mean loss of 100 steps \(format(sum / 100, "%.3f"))")
-        sum = 0
-      }
-      console.progress(step, of: steps, "loss \(format(loss, "%.3f"))")
+    for (time, inference) in [("before", results.before), ("after", results.after)] {
+      let densities = inference.logDensity.map { String(format: "%.1f", $0) }.joined(separator: ", ")
+      console.say("Test sets \(time) training: log joint density after each sweep \(densities)")
+      console.say(String(format: "  points in the right cluster: %.1f %%", 100 * inference.accuracy))
     }
+    if let seconds = results.secondsPerStep {
+      console.say(String(format: "A step took %.1f ms", 1000 * seconds))
+    }
+    if let out = training.out {
+      try results.write(to: out)
+      console.say("Wrote \(GibbsResults<Mixture>.fileNames.joined(separator: ", ")) to \(out)")
+    }
+    if training.digest { console.answer("digest: \(results.digest)") }
   }
-
-  private func format(_ number: Float, _ format: String) -> String { String(format: format, Double(number)) }
 }

@@ -1,5 +1,4 @@
 import Coix
-import Foundation
 
 /// What an experiment needs to know of a mixture beyond its programs.
 public protocol GibbsExperimentModel: GibbsMixture {
@@ -64,17 +63,12 @@ public struct GibbsExperiment<Mixture: GibbsExperimentModel>: Sendable {
 
   /// Runs the experiment.
   ///
-  /// `onStep` is called after each step of training with its number, its loss, and how many updates have been
-  /// skipped so far.
-  ///
-  /// - Throws: as ``validate()``; what evaluations throw.
-  public func run(
-    workers: Workers = .standard,
-    onStep: (_ step: Int, _ loss: Float, _ skippedCount: Int) -> Void = { _, _, _ in }
-  ) throws -> GibbsResults<Mixture> {
+  /// - Throws: as ``validate()``; what evaluations throw; ``Interrupted``.
+  public func run(options: TrainingOptions = TrainingOptions()) throws -> GibbsResults<Mixture> {
     try validate()
+    let workers = options.workers
     let keys = PRNGKey(seed: seed).split(into: 5)
-    let train = try Mixture.sets(trainCount, points: Mixture.published.trainPoints, key: keys[0])
+    let sets = try Mixture.sets(trainCount, points: Mixture.published.trainPoints, key: keys[0])
     let test = try Mixture.sets(testCount, points: Mixture.published.testPoints, key: keys[1])
     func infer(_ mixture: Mixture) throws -> GibbsInference {
       try GibbsInference(
@@ -82,26 +76,20 @@ public struct GibbsExperiment<Mixture: GibbsExperimentModel>: Sendable {
     }
     let initial = Mixture(key: keys[3])
     let before = try infer(initial)
-    let adam = Adam(for: initial, learningRate: .constant(learningRate))
-    let training = CompiledTraining(initial, by: adam, workers: workers) { mixture, key in
-      let (batchKey, lossKey) = key.split()
-      let batch = train.points.sampledRows(batch, key: batchKey)
-      return try mixture.loss(of: batch, particles: particles, sweeps: sweeps, key: lossKey, workers: workers)
-    }
     var losses: [Float] = []
-    let clock = ContinuousClock()
-    var start = clock.now
-    for step in 1...steps {
-      losses.append(try training.step(key: keys[4].folded(in: step)))
-      onStep(step, losses[step - 1], try training.optimizer.skippedCount)
-      if step == 1, steps > 1 { start = clock.now }  // The first step is recorded.
-    }
-    let seconds = (clock.now - start) / Double(max(steps - 1, 1)) / .seconds(1)
-    let trained = try training.parameters
+    let training = try train(
+      initial, by: Adam(for: initial, learningRate: .constant(learningRate)),
+      on: Batches(of: sets.points, size: batch, last: .dropped), steps: steps, seed: keys[4],
+      options: options,
+      onStep: { losses.append($0.loss) },
+      loss: { [particles, sweeps] mixture, batch, key in
+        try mixture.loss(of: batch, particles: particles, sweeps: sweeps, key: key, workers: workers)
+      }
+    ).uninterrupted()
     return GibbsResults(
-      experiment: self, test: test, losses: losses, mixture: trained,
-      skippedCount: try training.optimizer.skippedCount, secondsPerStep: seconds, before: before,
-      after: try infer(trained))
+      experiment: self, test: test, losses: losses, mixture: training.parameters,
+      skippedCount: training.optimizer.skippedCount, secondsPerStep: training.secondsPerStep, before: before,
+      after: try infer(training.parameters))
   }
 }
 

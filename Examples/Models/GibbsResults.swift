@@ -6,14 +6,14 @@ public struct GibbsResults<Mixture: GibbsExperimentModel>: Sendable {
   public let experiment: GibbsExperiment<Mixture>
   /// The test sets.
   public let test: PointSets
-  /// The loss of each step's batch, before the step.
+  /// The loss of the batch of each step of this run, before the step.
   public let losses: [Float]
   /// The trained sampler.
   public let mixture: Mixture
   /// The updates that were skipped because their gradient was not finite.
   public let skippedCount: Int
-  /// The time of a step of training, the mean over all but the first.
-  public let secondsPerStep: Double
+  /// The time of a step of training, the mean over all but the first of this run; nil if there was no other.
+  public let secondsPerStep: Double?
   /// The test sets before training.
   public let before: GibbsInference
   /// The test sets after training.
@@ -80,8 +80,8 @@ public struct GibbsSummary: Codable, Equatable, Sendable {
   public let trainCount: Int
   public let testCount: Int
   public let skippedUpdates: Int
-  /// The mean over all steps but the first.
-  public let secondsPerStep: Double
+  /// The mean over all steps but the first of this run.
+  public let secondsPerStep: Double?
   public let lossFirst: Float?
   public let lossLast: Float?
   /// The log joint density after 0, 1, 2, … sweeps, the mean over particles and test sets.
