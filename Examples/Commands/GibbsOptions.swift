@@ -20,6 +20,8 @@ struct GibbsOptions: ParsableArguments {
   var learningRate: Float?
   @Option(parsing: .unconditional, help: "Sets to train on.")
   var train = 20_000
+  @Option(parsing: .unconditional, help: "Points of a training set. (default: as in coix's example)")
+  var points: Int?
   @Option(parsing: .unconditional, help: "Sets to test with.")
   var test = 20
 
@@ -41,6 +43,7 @@ struct GibbsOptions: ParsableArguments {
     if full { result.steps = Mixture.published.steps }
     if let steps { result.steps = steps }
     if let learningRate { result.learningRate = learningRate }
+    if let points { result.points = points }
     (result.batch, result.particles, result.sweeps) = (batch, particles, sweeps)
     (result.trainCount, result.testCount, result.seed) = (train, test, seed)
     return result

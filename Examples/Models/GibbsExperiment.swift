@@ -28,8 +28,10 @@ public struct GibbsExperiment<Mixture: GibbsExperimentModel>: Sendable {
   public var sweeps = 5
   /// Adam's step size.
   public var learningRate = Mixture.published.learningRate
-  /// Sets to train on, each with as many points as in coix's example.
+  /// Sets to train on.
   public var trainCount = 20_000
+  /// Points of a set to train on.
+  public var points = Mixture.published.trainPoints
   /// Sets to test with, each with as many points as in coix's example.
   public var testCount = 20
   /// What data, parameters, batches and variables are drawn from.
@@ -55,6 +57,7 @@ public struct GibbsExperiment<Mixture: GibbsExperimentModel>: Sendable {
     try require(particles, "number of particles")
     try require(sweeps, atLeast: 0, "number of sweeps")
     try require(trainCount, "number of training sets")
+    try require(points, "number of points")
     try require(testCount, "number of test sets")
     guard learningRate > 0, learningRate.isFinite else {
       throw CoixError.argument("the learning rate must be positive and finite, is \(learningRate)")
@@ -68,7 +71,7 @@ public struct GibbsExperiment<Mixture: GibbsExperimentModel>: Sendable {
     try validate()
     let workers = options.workers
     let keys = PRNGKey(seed: seed).split(into: 5)
-    let sets = try Mixture.sets(trainCount, points: Mixture.published.trainPoints, key: keys[0])
+    let sets = try Mixture.sets(trainCount, points: points, key: keys[0])
     let test = try Mixture.sets(testCount, points: Mixture.published.testPoints, key: keys[1])
     func infer(_ mixture: Mixture) throws -> GibbsInference {
       try GibbsInference(

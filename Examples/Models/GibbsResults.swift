@@ -61,7 +61,8 @@ public struct GibbsResults<Mixture: GibbsExperimentModel>: Sendable {
     GibbsSummary(
       steps: experiment.steps, batch: experiment.batch, particles: experiment.particles,
       sweeps: experiment.sweeps, learningRate: experiment.learningRate, seed: experiment.seed,
-      trainCount: experiment.trainCount, testCount: experiment.testCount, skippedUpdates: skippedCount,
+      trainCount: experiment.trainCount, points: experiment.points, testCount: experiment.testCount,
+      skippedUpdates: skippedCount,
       secondsPerStep: secondsPerStep, lossFirst: losses.first?.ifFinite, lossLast: losses.last?.ifFinite,
       logDensity: BeforeAndAfter(
         before: before.logDensity.map(\.ifFinite), after: after.logDensity.map(\.ifFinite)),
@@ -78,6 +79,7 @@ public struct GibbsSummary: Codable, Equatable, Sendable {
   public let learningRate: Float
   public let seed: Int
   public let trainCount: Int
+  public let points: Int
   public let testCount: Int
   public let skippedUpdates: Int
   /// The mean over all steps but the first of this run.

@@ -38,6 +38,7 @@ import examples
       (["--learning-rate", "0"], "the learning rate must be positive and finite, is 0.0"),
       (["--learning-rate", "nan"], "the learning rate must be positive and finite, is nan"),
       (["--train", "0"], "the number of training sets must be at least 1, is 0"),
+      (["--points", "0"], "the number of points must be at least 1, is 0"),
       (["--test", "-3"], "the number of test sets must be at least 1, is -3"),
       (["--train", "2147483647"], "making 2147483647 sets of"),
       (["--full", "--steps", "10"], "leave --steps out, or --full"),
