@@ -89,16 +89,19 @@ def draw(folder, picture, count, outlines):
     axes.set(title="Loss of a set" + (f", mean of {window} steps" if window > 1 else ""), xlabel="training step")
 
     axes = panels["density"]
+    densities = {time: np.array(summary["logDensity"][time], float) for time in ("before", "after")}
     for time, colour in (("before", BEFORE), ("after", AFTER)):
-        density = np.array(summary["logDensity"][time], float)
         share = 100 * summary["accuracy"][time]
-        axes.plot(density, "o-", color=colour, markersize=4, label=f"{time} training ({share:.0f} % of points right)")
+        label = f"{time} training ({share:.0f} % of points right)"
+        axes.plot(densities[time], "o-", color=colour, markersize=4, label=label)
     axes.set(title="Log joint density of a test set", xlabel="sweep", xticks=range(summary["sweeps"] + 1))
-    axes.set_yscale("symlog", linthresh=100)
-    axes.legend(frameon=False, loc="center right")
+    sizes = np.abs(np.concatenate(list(densities.values())))
+    if sizes.max() > 20 * sizes.min():
+        axes.set_yscale("symlog", linthresh=100)
+    axes.legend(frameon=False)
     for name in ("loss", "density"):
         panels[name].grid(axis="y", color="#e5e5e5")
-    figure.savefig(picture, dpi=110)
+    figure.savefig(picture, dpi=90)
 
 
 def main(example, description, count, outlines_of):

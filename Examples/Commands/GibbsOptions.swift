@@ -8,7 +8,7 @@ struct GibbsOptions: ParsableArguments {
   // Numbers are taken unconditionally: a negative one is a value, not the name of another flag.
   @Option(parsing: .unconditional, help: "Steps of training. (default: a minute's worth or two)")
   var steps: Int?
-  @Flag(help: "As many steps as coix's example.")
+  @Flag(help: "The setting of coix's example.")
   var full = false
   @Option(parsing: .unconditional, help: "Sets in a batch.")
   var batch = 20
@@ -20,7 +20,8 @@ struct GibbsOptions: ParsableArguments {
   var learningRate: Float?
   @Option(parsing: .unconditional, help: "Sets to train on.")
   var train = 20_000
-  @Option(parsing: .unconditional, help: "Points of a training set. (default: as in coix's example)")
+  @Option(
+    parsing: .unconditional, help: "Points of a training set. (default: 60; on rings 40, or 200 with --full)")
   var points: Int?
   @Option(parsing: .unconditional, help: "Sets to test with.")
   var test = 20
@@ -39,8 +40,7 @@ struct GibbsOptions: ParsableArguments {
   }
 
   func experiment<Mixture>(seed: Int) -> GibbsExperiment<Mixture> {
-    var result = GibbsExperiment<Mixture>()
-    if full { result.steps = Mixture.published.steps }
+    var result = GibbsExperiment<Mixture>(full: full)
     if let steps { result.steps = steps }
     if let learningRate { result.learningRate = learningRate }
     if let points { result.points = points }

@@ -4,8 +4,8 @@ import Coix
 public typealias DMMExperiment = GibbsExperiment<DMM>
 
 extension DMM: GibbsExperimentModel {
-  public static let published = (trainPoints: 200, testPoints: 600, learningRate: Float(1e-3), steps: 30_000)
-  public static let shortSteps = 500
+  public static let published = (points: 200, testPoints: 600, learningRate: Float(1e-3), steps: 30_000)
+  public static let short = (points: 40, steps: 1_500)
 
   public static func sets(_ count: Int, points: Int, key: PRNGKey) throws -> PointSets {
     try PointSets.rings(count, points: points, key: key)

@@ -3,9 +3,9 @@ import Coix
 /// What an experiment needs to know of a mixture beyond its programs.
 public protocol GibbsExperimentModel: GibbsMixture {
   /// The settings of coix's example: points of a training set and of a test set, Adam's step size, and steps.
-  static var published: (trainPoints: Int, testPoints: Int, learningRate: Float, steps: Int) { get }
-  /// How many steps take a minute or two.
-  static var shortSteps: Int { get }
+  static var published: (points: Int, testPoints: Int, learningRate: Float, steps: Int) { get }
+  /// Settings that take a minute or two: points of a training set, and steps.
+  static var short: (points: Int, steps: Int) { get }
 
   /// A sampler with random networks.
   init(key: PRNGKey)
@@ -19,7 +19,7 @@ public protocol GibbsExperimentModel: GibbsMixture {
 /// trained on other sets, and the test sets are inferred again.
 public struct GibbsExperiment<Mixture: GibbsExperimentModel>: Sendable {
   /// Steps of training.
-  public var steps = Mixture.shortSteps
+  public var steps = Mixture.short.steps
   /// Sets in a step's batch.
   public var batch = 20
   /// Particles of a set.
@@ -31,14 +31,16 @@ public struct GibbsExperiment<Mixture: GibbsExperimentModel>: Sendable {
   /// Sets to train on.
   public var trainCount = 20_000
   /// Points of a set to train on.
-  public var points = Mixture.published.trainPoints
+  public var points = Mixture.short.points
   /// Sets to test with, each with as many points as in coix's example.
   public var testCount = 20
   /// What data, parameters, batches and variables are drawn from.
   public var seed = 0
 
-  /// The settings of coix's example, but for fewer steps.
-  public init() {}
+  /// The settings of coix's example, or the same but for short training.
+  public init(full: Bool = false) {
+    if full { (steps, points) = (Mixture.published.steps, Mixture.published.points) }
+  }
 
   /// Looks through the settings.
   ///
