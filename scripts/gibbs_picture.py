@@ -86,6 +86,8 @@ def draw(folder, picture, count, outlines):
     window = max(1, len(losses) // 100)
     smooth = np.convolve(losses, np.ones(window) / window, "valid")
     axes.plot(np.arange(len(smooth)) + window, smooth, color="#444444", linewidth=1.2)
+    if 0 < 20 * smooth.min() < smooth.max():
+        axes.set_yscale("log")
     axes.set(title="Loss of a set" + (f", mean of {window} steps" if window > 1 else ""), xlabel="training step")
 
     axes = panels["density"]
@@ -95,9 +97,10 @@ def draw(folder, picture, count, outlines):
         label = f"{time} training ({share:.0f} % of points right)"
         axes.plot(densities[time], "o-", color=colour, markersize=4, label=label)
     axes.set(title="Log joint density of a test set", xlabel="sweep", xticks=range(summary["sweeps"] + 1))
-    sizes = np.abs(np.concatenate(list(densities.values())))
-    if sizes.max() > 20 * sizes.min():
-        axes.set_yscale("symlog", linthresh=100)
+    low, high = (function(np.concatenate(list(densities.values()))) for function in (np.min, np.max))
+    if high < 0 and low < 20 * high:
+        axes.set_yscale("symlog", linthresh=1)
+        axes.set_ylim(2 * low, high / 2)
     axes.legend(frameon=False)
     for name in ("loss", "density"):
         panels[name].grid(axis="y", color="#e5e5e5")
