@@ -12,7 +12,7 @@ public struct DMMCommand: ParsableCommand {
       The test sets are inferred before and after training: the log joint density should rise from sweep to sweep, and higher \
       after training.
 
-      --full takes 30,000 steps, as coix's example does: FULL_TIME on one core. The same seed gives the same numbers on any \
+      --full takes 30,000 steps, as coix's example does: three and a half hours on one core. The same seed gives the same numbers on any \
       number of threads.
 
       An example: examples dmm --out out/dmm && scripts/plot-dmm out/dmm

@@ -12,7 +12,7 @@ public struct GMMCommand: ParsableCommand {
       test sets are inferred before and after training: the log joint density should rise from sweep to sweep, and higher after \
       training.
 
-      --full takes 200,000 steps, as coix's example does: FULL_TIME on one core. The same seed gives the same numbers on any \
+      --full takes 200,000 steps, as coix's example does: an hour and a half on one core. The same seed gives the same numbers on any \
       number of threads.
 
       An example: examples gmm --out out/gmm && scripts/plot-gmm out/gmm

@@ -2,10 +2,12 @@ import Coix
 
 /// What an experiment needs to know of a mixture beyond its programs.
 public protocol GibbsExperimentModel: GibbsMixture {
-  /// The settings of coix's example: points of a training set and of a test set, Adam's step size, and steps.
-  static var published: (points: Int, testPoints: Int, learningRate: Float, steps: Int) { get }
-  /// Settings that take a minute or two: points of a training set, and steps.
-  static var short: (points: Int, steps: Int) { get }
+  /// The settings of coix's example, and others that take a minute or two: points of a training set, steps, and Adam's
+  /// step size.
+  static var published: (points: Int, steps: Int, learningRate: Float) { get }
+  static var short: (points: Int, steps: Int, learningRate: Float) { get }
+  /// Points of a test set, as in coix's example.
+  static var testPoints: Int { get }
 
   /// A sampler with random networks.
   init(key: PRNGKey)
@@ -27,7 +29,7 @@ public struct GibbsExperiment<Mixture: GibbsExperimentModel>: Sendable {
   /// Sweeps after the first proposals.
   public var sweeps = 5
   /// Adam's step size.
-  public var learningRate = Mixture.published.learningRate
+  public var learningRate = Mixture.short.learningRate
   /// Sets to train on.
   public var trainCount = 20_000
   /// Points of a set to train on.
@@ -37,9 +39,9 @@ public struct GibbsExperiment<Mixture: GibbsExperimentModel>: Sendable {
   /// What data, parameters, batches and variables are drawn from.
   public var seed = 0
 
-  /// The settings of coix's example, or the same but for short training.
+  /// The settings of coix's example, or the same but for a short training.
   public init(full: Bool = false) {
-    if full { (steps, points) = (Mixture.published.steps, Mixture.published.points) }
+    if full { (points, steps, learningRate) = Mixture.published }
   }
 
   /// Looks through the settings.
@@ -74,7 +76,7 @@ public struct GibbsExperiment<Mixture: GibbsExperimentModel>: Sendable {
     let workers = options.workers
     let keys = PRNGKey(seed: seed).split(into: 5)
     let sets = try Mixture.sets(trainCount, points: points, key: keys[0])
-    let test = try Mixture.sets(testCount, points: Mixture.published.testPoints, key: keys[1])
+    let test = try Mixture.sets(testCount, points: Mixture.testPoints, key: keys[1])
     func infer(_ mixture: Mixture) throws -> GibbsInference {
       try GibbsInference(
         of: test, by: mixture, particles: particles, sweeps: sweeps, key: keys[2], workers: workers)

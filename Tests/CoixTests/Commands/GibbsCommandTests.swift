@@ -81,7 +81,6 @@ import examples
   }
 
   @Test func fullIsThePublishedSetting() throws {
-    #expect(GMMExperiment().learningRate == 2.5e-4 && DMMExperiment().learningRate == 1e-3)
     #expect(GMM.published.steps == 200_000 && DMM.published.steps == 30_000)
     for command in Self.commands {
       #expect(throws: Never.self) { try Examples.parseAsRoot([command, "--full"]) }
