@@ -6,6 +6,7 @@ import CoixParallel
 /// let points = try Tensor(contentsOf: "points.csv")
 /// let batches = try Batches(of: points, size: 300)
 /// let labelled = try Batches(of: images, labels, size: 100, last: .dropped)  // of Tuple<Tensor, Tensor>
+/// let large = try Batches(of: NPYFile("rows.npy"), size: 1_000)  // read as they are needed
 /// ```
 ///
 /// Each *epoch* goes through all rows once, in an order of its own, which depends on the seed and the number of the

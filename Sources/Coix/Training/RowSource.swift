@@ -24,6 +24,11 @@ extension Tensor: RowSource {
   }
 }
 
+/// The rows of a file that may be larger than memory. Only those of a batch are read.
+extension NPYFile: RowSource {
+  public func rows(numbered numbers: [Int]) throws -> Tensor { try rows(at: numbers) }
+}
+
 /// Several sources side by side: row i of all of them belongs together.
 struct RowSources<each Source: RowSource>: RowSource {
   private let sources: (repeat each Source)

@@ -65,6 +65,18 @@ import Testing
     }
   }
 
+  @Test func rowsOfAFileAreThoseOfItsTensor() throws {
+    try withTemporaryFolder { folder in
+      try Self.rows.write(npy: "\(folder)/rows.npy")
+      let file = try Batches(of: NPYFile("\(folder)/rows.npy"), size: 3).reader(seed: 4)
+      let memory = try Batches(of: Self.rows, size: 3).reader(seed: 4)
+      for number in 0..<9 {
+        let (read, kept) = (try file.batch(number), try memory.batch(number))
+        #expect(read.shape == kept.shape && read.scalars == kept.scalars)
+      }
+    }
+  }
+
   @Test func whatIsRefused() throws {
     func reason<Batch: TensorTree>(_ make: () throws -> Batches<Batch>) -> String? {
       do {
