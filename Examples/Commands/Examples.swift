@@ -8,7 +8,7 @@ import Foundation
 public struct Examples: ParsableCommand {
   public static let configuration = CommandConfiguration(
     commandName: "examples", abstract: "Inference programs, trained and evaluated.",
-    subcommands: [VAECommand.self])
+    subcommands: [VAECommand.self, AnnealCommand.self])
 
   public init() {}
 

@@ -1,4 +1,5 @@
 import Coix
+import ExampleModels
 import TestSupport
 import Testing
 
