@@ -104,8 +104,6 @@ import Testing
       report(
         try golden.difference(
           "mean.\(metric)", Tensor(Float(moments(values).mean)), within: .absolute(Float(bound))))
-      let near = zip(values, listed).count { Tolerance.annealing("anneal-trained").accepts($0, $1) }
-      print("NEAR", golden.name, metric, near, moments(values).mean, moments(listed).mean, bound)
     }
   }
 
