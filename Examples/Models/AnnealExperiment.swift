@@ -29,74 +29,63 @@ public struct AnnealExperiment: Sendable {
   ///
   /// - Throws: ``CoixError/argument(_:)`` for one outside of its domain; ``CoixError/memory(what:bytes:)``.
   public func validate() throws {
-    func require(_ value: Int, in range: ClosedRange<Int>, _ name: String) throws {
-      guard value >= range.lowerBound else {
-        throw CoixError.argument("the \(name) must be at least \(range.lowerBound), is \(value)")
-      }
-      guard value <= range.upperBound else {
-        throw CoixError.argument("the \(name) must be at most \(range.upperBound), is \(value)")
-      }
-    }
+    let most = Int(Int32.max)
     try require(targets, in: 2...1_000, "number of targets")
-    try require(steps, in: 1...Int(Int32.max), "number of steps")
-    try require(particles, in: 1...Int(Int32.max), "number of particles")
-    try require(evaluationRuns, in: 1...Int(Int32.max), "number of runs to evaluate")
-    try require(evaluationParticles, in: 1...Int(Int32.max), "number of particles to evaluate")
+    try require(steps, in: 1...most, "number of steps")
+    try require(particles, in: 1...most, "number of particles")
+    try require(evaluationRuns, in: 1...most, "number of runs of the evaluation")
+    try require(evaluationParticles, in: 1...most, "number of particles of the evaluation")
     guard learningRate > 0, learningRate.isFinite else {
       throw CoixError.argument("the learning rate must be positive and finite, is \(learningRate)")
     }
-    let bytes = 32 * max(particles, evaluationParticles)  // points, weights and ancestors
+    let particles = max(particles, evaluationParticles)
+    let bytes = 32 * particles  // points, weights and ancestors
     guard bytes <= ProcessInfo.processInfo.physicalMemory else {
-      throw CoixError.memory(what: "\(bytes / 32) particles", bytes: bytes)
+      throw CoixError.memory(what: "\(particles) particles", bytes: bytes)
     }
   }
-}
 
-extension AnnealExperiment {
   /// How many times a sampler is evaluated while it trains.
   private static let progressCount = 50
 
-  /// Runs the experiment. Step i of training, counted from 1, uses the seed's key folded with i, as the
-  /// reference does.
+  /// Runs the experiment.
   ///
-  /// `onStep` is called after each step of training with its number, from 1, and its loss.
-  ///
-  /// - Throws: as ``validate()``; what evaluations throw.
-  public func run(
-    workers: Workers = .standard,
-    onStep: (_ step: Int, _ loss: Float) -> Void = { _, _ in }
-  ) throws -> AnnealResults {
+  /// - Throws: as ``validate()``; what evaluations throw; ``Interrupted``.
+  public func run(options: TrainingOptions = TrainingOptions()) throws -> AnnealResults {
     try validate()
-    let key = PRNGKey(seed: seed)
+    let (plate, workers) = (Plate("particle", count: particles), options.workers)
     let initial = AnnealedSampler(targets: targets, learnsPath: learnsPath, seed: seed)
-    let plate = Plate("particle", count: particles)
-    let options = EvaluationOptions(workers: workers, keep: .metrics)
-    let adam = Adam(for: initial, learningRate: .constant(learningRate))
-    let training = CompiledTraining(initial, by: adam, workers: workers) { [method] sampler, key in
-      try evaluate(sampler.training(plate, by: method), seed: key, options: options)().metrics.loss
-    }
-    let clock = ContinuousClock()
-    var seconds = Duration.zero
+    var options = options
+    options.evaluateEvery = max(steps / Self.progressCount, 1)
+
     var losses: [Float] = []
-    var progress = [AnnealProgress(step: 0, evaluation: try look(at: initial, workers))]
-    for step in 1...steps {
-      seconds += try clock.measure { losses.append(try training.step(key: key.folded(in: step))) }
-      onStep(step, losses[step - 1])
-      if step * Self.progressCount / steps > (step - 1) * Self.progressCount / steps {
-        progress.append(
-          AnnealProgress(step: step, evaluation: try look(at: training.parameters, workers)))
+    var looked = try look(at: initial, workers)
+    var progress = [AnnealProgress(step: 0, evaluation: looked)]
+    let training = try train(
+      initial, by: Adam(for: initial, learningRate: .constant(learningRate)), steps: steps,
+      seed: PRNGKey(seed: seed), options: options,
+      evaluate: { sampler in
+        looked = try look(at: sampler, workers)
+        return 1 - looked.ess
+      },
+      onStep: { step in
+        losses.append(step.loss)
+        if step.evaluation != nil { progress.append(AnnealProgress(step: step.step, evaluation: looked)) }
+      },
+      loss: { [method] sampler, key in
+        let options = EvaluationOptions(workers: workers, keep: .metrics)
+        return try evaluate(sampler.training(plate, by: method), seed: key, options: options)().metrics.loss
       }
-    }
-    let trained = try training.parameters
+    ).uninterrupted()
     return AnnealResults(
-      experiment: self, losses: losses, progress: progress, sampler: trained,
-      skippedCount: try training.optimizer.skippedCount, secondsPerStep: seconds / steps / .seconds(1),
+      experiment: self, losses: losses, progress: progress, sampler: training.parameters,
+      skippedCount: training.optimizer.skippedCount, secondsPerStep: training.secondsPerStep,
       evaluation: try AnnealEvaluation(
-        of: trained, resamples: method.resamples, runs: evaluationRuns, particles: evaluationParticles,
-        workers: workers))
+        of: training.parameters, resamples: method.resamples, runs: evaluationRuns,
+        particles: evaluationParticles, workers: workers))
   }
 
-  /// A short evaluation: the same draws each time.
+  /// A short evaluation, with the same draws each time.
   private func look(at sampler: AnnealedSampler, _ workers: Workers) throws -> AnnealEvaluation {
     try AnnealEvaluation(
       of: sampler, resamples: method.resamples, runs: 1, particles: evaluationParticles, workers: workers)

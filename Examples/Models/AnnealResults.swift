@@ -12,8 +12,8 @@ public struct AnnealResults: Sendable {
   public let sampler: AnnealedSampler
   /// The updates that were skipped because their gradient was not finite.
   public let skippedCount: Int
-  /// The mean time of a step of training.
-  public let secondsPerStep: Double
+  /// The mean time of a step of training; nil if there was only one.
+  public let secondsPerStep: Double?
   /// The trained sampler's evaluation.
   public let evaluation: AnnealEvaluation
 
@@ -30,6 +30,23 @@ public struct AnnealResults: Sendable {
         let result = try evaluate(samples, seed: key, options: options)()
         return result.output.values
       })
+  }
+
+  /// A hash of the bits of all losses, the trained parameters, evaluations and samples: the same on any number
+  /// of threads.
+  ///
+  /// - Throws: what evaluations throw.
+  public func digest(workers: Workers = .standard) throws -> Digest {
+    var digest = Digest()
+    for loss in losses { digest.add(loss) }
+    digest.add(sampler)
+    for evaluation in progress.map(\.evaluation) + [evaluation] {
+      digest.add(evaluation.logZ)
+      digest.add(evaluation.incrementalESS)
+      digest.add(evaluation.cumulativeESS)
+    }
+    digest.add(try samples(workers: workers))
+    return digest
   }
 
   /// The files that ``write(to:workers:)`` makes.
@@ -89,7 +106,7 @@ public struct AnnealSummary: Codable, Equatable, Sendable {
   public let evaluationRuns: Int
   public let evaluationParticles: Int
   public let skippedUpdates: Int
-  public let secondsPerStep: Double
+  public let secondsPerStep: Double?
   public let lossLast: Float?
   public let logZ: Float?
   public let essFraction: Float?

@@ -48,47 +48,45 @@ public struct AnnealTable: Sendable {
     return experiment
   }
 
-  /// A row with its figures: means over the restarts, a column for each number of targets.
-  public struct Row: Codable, Sendable {
+  /// A row with its figures: means over the restarts, one for each number of targets.
+  public struct Row: Sendable {
     /// The paper's name of the variant.
     public let name: String
     /// The log of the estimated evidence.
-    public var logZ: [Float] = []
+    public fileprivate(set) var logZ: [Float] = []
     /// The effective sample size of the last step's weights, of 100 particles.
-    public var essOfLastStep: [Float] = []
-    /// The effective sample size of all steps' weights, of 100 particles.
-    public var essOfAllSteps: [Float] = []
+    public fileprivate(set) var incrementalESS: [Float] = []
+    /// The effective sample size of the weights of all steps together, of 100 particles.
+    public fileprivate(set) var cumulativeESS: [Float] = []
   }
 
-  /// Trains and evaluates all samplers.
+  /// Looks through the settings.
   ///
-  /// `onSampler` is called after each of them with how many are done, of how many.
+  /// - Throws: ``CoixError/argument(_:)`` for one outside of its domain.
+  public func validate() throws {
+    try require(restarts, in: 1...1_000, "number of restarts")
+    for count in targets { try experiment(Self.variants[0], targets: count, seed: 0).validate() }
+  }
+
+  /// Trains and evaluates all samplers. `onRow` is called with each row when it is complete.
   ///
-  /// - Throws: as ``AnnealExperiment/run(workers:onStep:)``.
-  public func rows(
-    workers: Workers = .standard, onSampler: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws -> [Row] {
-    let total = Self.variants.count * targets.count * restarts
-    var done = 0
-    return try Self.variants.map { variant in
+  /// - Throws: as ``validate()``, and ``AnnealExperiment/run(options:)``.
+  public func run(options: TrainingOptions = TrainingOptions(), onRow: (Row) -> Void) throws {
+    try validate()
+    for variant in Self.variants {
       var row = Row(name: variant.name)
       for count in targets {
         let evaluations = try (0..<restarts).map { seed in
-          let sampler = experiment(variant, targets: count, seed: seed)
-          defer {
-            done += 1
-            onSampler(done, total)
-          }
-          return try sampler.run(workers: workers).evaluation
+          try experiment(variant, targets: count, seed: seed).run(options: options).evaluation
         }
         func mean(_ figure: (AnnealEvaluation) -> Float) -> Float {
           evaluations.map(figure).reduce(0, +) / Float(restarts)
         }
         row.logZ.append(mean(\.logZ))
-        row.essOfLastStep.append(100 * mean(\.incrementalESS))
-        row.essOfAllSteps.append(100 * mean(\.cumulativeESS))
+        row.incrementalESS.append(100 * mean(\.incrementalESS))
+        row.cumulativeESS.append(100 * mean(\.cumulativeESS))
       }
-      return row
+      onRow(row)
     }
   }
 }
