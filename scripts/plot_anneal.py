@@ -50,7 +50,7 @@ def draw_target(axes, beta, samples):
     density = log_target(beta, x, y)
     axes.contour(x, y, density, levels=density.max() - np.array([8, 4, 2, 1]), colors=DENSITY, linewidths=0.6,
                  linestyles="solid", alpha=0.8)
-    axes.scatter(*samples.T, s=4, alpha=0.25, color=SAMPLES, edgecolors="none", rasterized=True)
+    axes.scatter(*samples[:1_000].T, s=3, alpha=0.3, color=SAMPLES, edgecolors="none", rasterized=True)
     axes.set_title(f"β = {beta:.3f}", fontsize=9)
     axes.set_aspect("equal")
     axes.set_xlim(-LIMIT, LIMIT)
@@ -96,7 +96,7 @@ def draw(folder, picture):
     size.plot(progress[:, 0], 100 * progress[:, 3], color=ALL, linewidth=1.4, label="of all steps' weights, not resampled")
     size.set_title("Effective sample size, % of the particles")
     size.set_ylim(0, 102)
-    size.legend(frameon=False, fontsize=8, loc="lower right")
+    size.legend(frameon=False, fontsize=8, loc="center right", bbox_to_anchor=(1, 0.62))
     for axes in (loss, size):
         axes.set_xlabel("training step")
         axes.grid(axis="y", color="#e5e5e5")
@@ -104,7 +104,7 @@ def draw(folder, picture):
     if isinstance(summary.get("logZ"), (int, float)):
         loss.text(0.98, 0.9, f"after training: log Z {summary['logZ']:.4f}, exactly {np.log(8):.4f}",
                   transform=loss.transAxes, ha="right", color=LAST, fontsize=9)
-    figure.savefig(picture, dpi=110, pil_kwargs={"optimize": True})
+    figure.savefig(picture, dpi=100, pil_kwargs={"optimize": True})
 
 
 def main():

@@ -12,13 +12,13 @@ public struct AnnealCommand: ParsableCommand {
       On the way from a wide normal distribution to eight modes on a circle, particles pass targets in between. Networks \
       learn to carry them from each target to the next, and where on the way the targets lie. Trains with Adam and \
       evaluates the sampler on 100 times 1000 particles; log Z is exactly log 8 = 2.0794. The published setting, 20,000 \
-      steps, takes a few seconds, and is the default. "examples anneal table" compares ways to train.
+      steps, takes a few seconds, and is the default. "examples anneal-table" compares ways to train. \
+      What is reported as evaluation is the fraction of particles that unequal weights cost.
 
       The same seed gives the same numbers on any number of threads.
 
       An example: examples anneal --full --out out/anneal && scripts/plot-anneal out/anneal
-      """,
-    subcommands: [AnnealTableCommand.self])
+      """)
 
   // Numbers are taken unconditionally: a negative one is a value, not the name of another flag.
   @Option(parsing: .unconditional, help: "Targets, the first and the last included. (default: 8)")

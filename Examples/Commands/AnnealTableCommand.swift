@@ -6,14 +6,14 @@ import Foundation
 /// Trains annealed samplers in all the ways of the paper's table.
 struct AnnealTableCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "table",
+    commandName: "anneal-table",
     abstract: "Compare ways to train the annealed sampler.",
     discussion: """
       Table 1 of Zimmermann et al., "Nested variational inference", 2021, with effective sample sizes of 100 particles, \
       both of the last step's weights and of all steps' weights without resampling. A star says that the path is learned. \
       Each of 24 samplers is trained once, in about a minute; --full trains each of them ten times, as the paper does.
 
-      An example: examples anneal table --full
+      An example: examples anneal-table --full
       """)
 
   @Option(parsing: .unconditional, help: "Steps of each training.")
