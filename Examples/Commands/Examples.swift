@@ -13,7 +13,10 @@ public struct Examples: ParsableCommand {
       scripts/demo draws. For a start: examples vae --out out/vae
       """,
     version: "0.1.0",
-    subcommands: [VAECommand.self, AnnealCommand.self, AnnealTableCommand.self, ListCommand.self])
+    subcommands: [
+      VAECommand.self, AnnealCommand.self, AnnealTableCommand.self, GMMCommand.self, DMMCommand.self,
+      ListCommand.self,
+    ])
 
   public init() {}
 

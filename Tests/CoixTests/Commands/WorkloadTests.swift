@@ -1,6 +1,5 @@
 import Coix
 import ExampleModels
-import TestSupport
 import Testing
 
 @testable import bench
