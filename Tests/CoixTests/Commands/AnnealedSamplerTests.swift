@@ -40,9 +40,10 @@ import Testing
     let sampler = AnnealedSampler(targets: 3, learnsPath: learnsPath)
     let particles = Plate("particle", count: 200_000)
     let metrics = try evaluate(sampler.inference(particles, resamples: false), seed: 1)().metrics
-    let error = (1 / (try metrics.ess.scalar) - 1 / 200_000).squareRoot()
+    let (ess, logZ) = (try metrics.ess.scalar, try metrics.logZ.scalar)
+    let error = (1 / ess - 1 / 200_000).squareRoot()
     #expect(error < 0.1)
-    #expect(abs(try metrics.logZ.scalar - 2.0794415) < 5 * error)
+    #expect(abs(logZ - 2.0794415) < 5 * error)
   }
 
   /// Of the whole chain: the mean of the weights' logs, with nothing detached.
@@ -60,7 +61,7 @@ import Testing
     let avo = try valueWithGradient(at: sampler) { sampler in
       try evaluate(sampler.training(plate, by: .avo), seed: 5)().metrics.loss
     }
-    #expect(avo.value == found.value)
+    #expect(abs(avo.value - bound.value) < 1e-4 * abs(bound.value))
     #expect(greatestDifference(found.gradient, avo.gradient) > 1e-2)
   }
 
