@@ -18,20 +18,25 @@ import Testing
   /// sigmoid(t₀), sigmoid(t₀ + softplus(t₁)), … in between.
   @Test func learnedPathRises() {
     let found = AnnealedSampler(targets: 4).inverseTemperatures.map(\.scalar)
-    let expected: [Float] = [0, 0.26894143, 0.33480525, 1]
+    let expected: [Float] = [0, 0.2689414, 0.3347590, 1]
     #expect(zip(found, expected).allSatisfy { abs($0 - $1) < 1e-6 })
     #expect(AnnealedSampler(targets: 3).inverseTemperatures.map(\.scalar) == [0, found[1], 1])
     #expect(AnnealedSampler(targets: 2).temperatures == nil)
   }
 
-  /// The losses change nothing about the particles.
-  @Test(arguments: AnnealedSampler.Method.allCases)
-  func trainingHasTheWeightsOfTheInference(_ method: AnnealedSampler.Method) throws {
+  /// The losses change nothing about the particles. (A step with `detach` draws one key more, so that without
+  /// resampling the particles of the other two methods are each other's.)
+  @Test func trainingHasTheWeightsOfTheInference() throws {
     let sampler = AnnealedSampler(targets: 4)
-    let training = try evaluate(sampler.training(plate, by: method), seed: 3)()
-    let inference = try evaluate(sampler.inference(plate, resamples: method.resamples), seed: 3)()
-    #expect(training.metrics.logWeight.scalars == inference.metrics.logWeight.scalars)
-    #expect(training.output.values.scalars == inference.output.values.scalars)
+    func weights(_ program: Inference<Tuple<>, Tuple<Tensor>>) throws -> [Float] {
+      try evaluate(program, seed: 3)().metrics.logWeight.scalars
+    }
+    func training(_ method: AnnealedSampler.Method) throws -> [Float] {
+      try weights(try sampler.training(plate, by: method))
+    }
+    #expect(try training(.svi) == weights(sampler.inference(plate, resamples: false)))
+    #expect(try training(.nvir) == weights(sampler.inference(plate)))
+    #expect(try training(.avo) == training(.nvi))
   }
 
   /// Five standard errors, which the effective sample size tells.
@@ -40,9 +45,10 @@ import Testing
     let sampler = AnnealedSampler(targets: 3, learnsPath: learnsPath)
     let particles = Plate("particle", count: 200_000)
     let metrics = try evaluate(sampler.inference(particles, resamples: false), seed: 1)().metrics
-    let error = (1 / (try metrics.ess.scalar) - 1 / 200_000).squareRoot()
+    let (ess, logZ) = (try metrics.ess.scalar, try metrics.logZ.scalar)
+    let error = (1 / ess - 1 / 200_000).squareRoot()
     #expect(error < 0.1)
-    #expect(abs(try metrics.logZ.scalar - 2.0794415) < 5 * error)
+    #expect(abs(logZ - 2.0794415) < 5 * error)
   }
 
   /// Of the whole chain: the mean of the weights' logs, with nothing detached.
@@ -57,11 +63,6 @@ import Testing
     }
     #expect(abs(found.value - bound.value) < 1e-4 * abs(bound.value))
     #expect(greatestDifference(found.gradient, bound.gradient) < 1e-4)
-    let avo = try valueWithGradient(at: sampler) { sampler in
-      try evaluate(sampler.training(plate, by: .avo), seed: 5)().metrics.loss
-    }
-    #expect(avo.value == found.value)
-    #expect(greatestDifference(found.gradient, avo.gradient) > 1e-2)
   }
 
   @Test(arguments: [0, 1, 3, 7])
