@@ -48,21 +48,14 @@ public struct GibbsExperiment<Mixture: GibbsExperimentModel>: Sendable {
   ///
   /// - Throws: `CoixError.argument(_:)` for one outside of its domain.
   public func validate() throws {
-    func require(_ value: Int, atLeast least: Int = 1, _ name: String) throws {
-      guard value >= least else {
-        throw CoixError.argument("the \(name) must be at least \(least), is \(value)")
-      }
-      guard value <= Int32.max else {
-        throw CoixError.argument("the \(name) must be at most \(Int32.max), is \(value)")
-      }
-    }
-    try require(steps, "number of steps")
-    try require(batch, "batch size")
-    try require(particles, "number of particles")
-    try require(sweeps, atLeast: 0, "number of sweeps")
-    try require(trainCount, "number of training sets")
-    try require(points, "number of points")
-    try require(testCount, "number of test sets")
+    let most = Int(Int32.max)
+    try require(steps, in: 1...most, "number of steps")
+    try require(batch, in: 1...most, "batch size")
+    try require(particles, in: 1...most, "number of particles")
+    try require(sweeps, in: 0...most, "number of sweeps")
+    try require(trainCount, in: 1...most, "number of training sets")
+    try require(points, in: 1...most, "number of points")
+    try require(testCount, in: 1...most, "number of test sets")
     guard learningRate > 0, learningRate.isFinite else {
       throw CoixError.argument("the learning rate must be positive and finite, is \(learningRate)")
     }
