@@ -1,21 +1,7 @@
 // The copies of dense.c: see copies.h.
 
-// vn is one vector register of the machine; UNITS of them make sixteen lanes.
-#define vn COPY(vn)
-#define vn_memory COPY(vn_memory)
-#define n_fma COPY(n_fma)
-typedef float vn __attribute__((ext_vector_type(COIX_NATIVE)));
-typedef float vn_memory __attribute__((ext_vector_type(COIX_NATIVE), aligned(4)));
+#include "native_vector.h"
 #define UNITS (16 / COIX_NATIVE)
-#define UNROLL _Pragma("clang loop unroll(full)")
-
-INLINE vn n_fma(vn a, vn b, vn c) {
-#if COIX_FMA
-  return __builtin_elementwise_fma(a, b, c);
-#else
-  return a * b + c;
-#endif
-}
 
 #include "dense_product.h"
 #include "dense_narrow.h"
