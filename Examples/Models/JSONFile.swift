@@ -12,3 +12,8 @@ public enum JSONFile {
     try WholeFile.write(path) { try encoder.encode(value) + [0x0A] }
   }
 }
+
+extension Float {
+  /// The number, or nil where JSON has none for it.
+  var ifFinite: Float? { isFinite ? self : nil }
+}

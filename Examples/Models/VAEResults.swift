@@ -84,7 +84,3 @@ public struct VAESummary: Codable, Equatable, Sendable {
   public let essAfter: Float?
   public let logZAfter: Float?
 }
-
-extension Float {
-  fileprivate var ifFinite: Float? { isFinite ? self : nil }
-}

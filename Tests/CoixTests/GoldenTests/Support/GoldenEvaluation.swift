@@ -9,14 +9,16 @@ extension GoldenCase {
   ///
   /// - Parameters:
   ///   - outputs: by the entries' names.
-  ///   - valueTolerance: for outputs and values; log-probabilities and metrics have ``Tolerance/metric``.
+  ///   - valueTolerance: for outputs and values.
+  ///   - metricTolerance: for log-probabilities and metrics.
   ///   - tiedRows: how many particles may differ.
   ///   - hasInnerPlate: whether the program has a plate within the particles'. NumPyro then leaves out, or
   ///     has with size 1, an axis along which nothing varies.
   ///   - hasConstantOutputs: whether outputs may be data, which the file has as they were given.
   func differences(
     outputs: [String: Tensor], trace: Trace, metrics: Metrics, valueTolerance: Tolerance = .value,
-    tiedRows: Int = 0, hasInnerPlate: Bool = false, hasConstantOutputs: Bool = false
+    metricTolerance: Tolerance = .metric, tiedRows: Int = 0, hasInnerPlate: Bool = false,
+    hasConstantOutputs: Bool = false
   ) throws -> [String] {
     var differences: [String?] = []
     let sites = try GoldenSite.list(self)
@@ -28,13 +30,13 @@ extension GoldenCase {
       entries["trace.\(site.name).value"] = (
         site.value, valueTolerance, site.isObserved || hasInnerPlate
       )
-      entries["trace.\(site.name).log_prob"] = (site.logProb, .metric, hasInnerPlate)
+      entries["trace.\(site.name).log_prob"] = (site.logProb, metricTolerance, hasInnerPlate)
     }
-    entries["metrics.log_weight"] = (metrics.logWeight, .metric, false)
-    entries["metrics.ess"] = (try? metrics.ess).map { ($0, .metric, false) }
-    entries["metrics.log_Z"] = (try? metrics.logZ).map { ($0, .metric, false) }
-    entries["metrics.log_density"] = (try? metrics.logDensity).map { ($0, .metric, false) }
-    entries["metrics.loss"] = (try? metrics.loss).map { ($0, .metric, false) }
+    entries["metrics.log_weight"] = (metrics.logWeight, metricTolerance, false)
+    entries["metrics.ess"] = (try? metrics.ess).map { ($0, metricTolerance, false) }
+    entries["metrics.log_Z"] = (try? metrics.logZ).map { ($0, metricTolerance, false) }
+    entries["metrics.log_density"] = (try? metrics.logDensity).map { ($0, metricTolerance, false) }
+    entries["metrics.loss"] = (try? metrics.loss).map { ($0, metricTolerance, false) }
 
     for entry in Set(entries.keys).union(expected.keys).sorted() {
       guard expected[entry] != nil else {

@@ -50,4 +50,6 @@ enum Tolerance: Sendable {
   static func parameters(afterSteps steps: Int) -> Tolerance {
     .mixed(steps <= 1 ? 5e-6 : steps <= 10 ? 1e-5 : 1e-4)
   }
+  /// The bouncing digits' values, log-probabilities and metrics.
+  static let bouncingDigits = Tolerance.mixed(5e-5)
 }
