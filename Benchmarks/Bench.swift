@@ -55,7 +55,7 @@ public struct Bench: ParsableCommand {
       var command = try parseAsRoot()
       try command.run()
     } catch let error as CoixError {
-      Console.complain("Error: \(error)")
+      Console.complain("\(error)")
       Foundation.exit(error.exitStatus)
     } catch {
       exit(withError: error)
@@ -120,7 +120,7 @@ public struct Bench: ParsableCommand {
         ) { row, base in console.say(ResultTable.line(row, comparedWith: base)) }
         measurements += rows
         if Set(rows.map(\.digest)).count > 1 {
-          Console.complain("Warning: results depend on the number of threads")
+          Console.complain(head: "Warning", "results depend on the number of threads")
         }
         if let json { try JSONFile.write(measurements, to: json) }
       }

@@ -16,22 +16,8 @@ struct VAEWorkload: Workload {
     experiment.batch = particles
     try experiment.validate()
     return { workers in
-      Train(training: VAETraining(vae, data: data, batch: particles, key: 0, workers: workers))
-    }
-  }
-
-  /// Keys, a batch, the loss with its gradient, and Adam's step.
-  private struct Train: Job {
-    let training: VAETraining
-    var loss: Float = .nan
-
-    mutating func run() throws {
-      loss = try training.advance()
-    }
-
-    func addResult(to digest: inout Digest) throws {
-      digest.add(loss)
-      digest.add(try training.vae)
+      let loss = VAEBatchLoss(data, batch: particles, workers: workers)
+      return TrainingJob(vae, workers: workers) { try loss($0, key: $1) }
     }
   }
 }

@@ -8,7 +8,11 @@ import Foundation
 public struct Examples: ParsableCommand {
   public static let configuration = CommandConfiguration(
     commandName: "examples", abstract: "Inference programs, trained and evaluated.",
-    subcommands: [VAECommand.self])
+    discussion: """
+      Each example trains, evaluates, and prints what it finds; with --out DIR it writes arrays and a summary.json, which \
+      scripts/demo draws. For a start: examples vae --out out/vae
+      """,
+    version: "0.1.0", subcommands: [VAECommand.self, ListCommand.self])
 
   public init() {}
 
@@ -17,8 +21,11 @@ public struct Examples: ParsableCommand {
     do {
       var command = try parseAsRoot()
       try command.run()
+    } catch let interruption as Interrupted {
+      // Shells say so of a process that a signal has ended.
+      Foundation.exit(128 + interruption.signal)
     } catch let error as CoixError {
-      Console.complain("Error: \(error)")
+      Console.complain("\(error)")
       Foundation.exit(error.exitStatus)
     } catch {
       exit(withError: error)

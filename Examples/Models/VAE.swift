@@ -88,61 +88,31 @@ extension VAE {
   }
 }
 
-/// Training by stochastic gradients, with the tutorial's use of keys.
-public final class VAETraining {
-  private let training: CompiledTraining<Adam<VAE>, Tuple<>>
-  private let data: Tensor
-  private let batch: Int
-  private let key: PRNGKey
+/// The loss of a step of training: that of a batch drawn from the data with replacement.
+///
+/// As in the tutorial, the step's key is split into one for the batch and one for the codes.
+public struct VAEBatchLoss: Sendable {
+  /// The data, `[points, 2]`.
+  public let data: Tensor
+  /// The number of points in a batch.
+  public let batch: Int
   private let workers: Workers
-  private var step = 0
 
-  /// Training on the rows of `data`, `[points, 2]`.
-  public init(
-    _ vae: VAE, data: Tensor, batch: Int = 300, learningRate: Float = 1e-2, key: PRNGKey,
-    workers: Workers = .standard
-  ) {
+  /// The loss of batches of some data, `[points, 2]`.
+  public init(_ data: Tensor, batch: Int = 300, workers: Workers = .standard) {
     self.data = data
     self.batch = batch
-    self.key = key
     self.workers = workers
-    let adam = Adam(for: vae, learningRate: .constant(learningRate))
-    training = CompiledTraining(vae, by: adam, workers: workers) { vae, key in
-      let (batchKey, lossKey) = key.split()
-      return try vae.loss(data.sampledRows(batch, key: batchKey), key: lossKey, workers: workers)
-    }
   }
 
-  /// The networks as they are now.
-  ///
-  /// - Throws: `CoixError.memory(what:bytes:)`.
-  public var vae: VAE { get throws { try training.parameters } }
-
-  /// Adam's state.
-  ///
-  /// - Throws: `CoixError.memory(what:bytes:)`.
-  public var optimizer: Adam<VAE> { get throws { try training.optimizer } }
-
-  /// The rows of the data that step `step` trains on, drawn with replacement.
-  public func batchIndices(step: Int) -> [Int32] {
-    batchKey(step: step).choice(batch, from: data.shape[0])
-  }
-
-  private func batchKey(step: Int) -> PRNGKey { key.folded(in: step).split().0 }
-
-  /// Takes one step; returns the loss before it.
+  /// The loss for a step's key.
   ///
   /// - Throws: what the evaluation throws.
-  public func advance() throws -> Float {
-    defer { step += 1 }
-    return try training.step(key: key.folded(in: step))
+  public func callAsFunction(_ vae: VAE, key: PRNGKey) throws -> Tensor {
+    let (batchKey, lossKey) = key.split()
+    return try vae.loss(data.sampledRows(batch, key: batchKey), key: lossKey, workers: workers)
   }
 
-  /// The loss of the next step and its gradient. The step is not taken.
-  ///
-  /// - Throws: what the evaluation throws.
-  public func lossAndGradient() throws -> ValueWithGradient<VAE> {
-    let rows = data.sampledRows(batch, key: batchKey(step: step))
-    return try vae.lossAndGradient(rows, key: key.folded(in: step).split().1, workers: workers)
-  }
+  /// The rows of the data that a step trains on.
+  public func rowNumbers(key: PRNGKey) -> [Int32] { key.split().0.choice(batch, from: data.shape[0]) }
 }

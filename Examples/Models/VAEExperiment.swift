@@ -43,30 +43,27 @@ public struct VAEExperiment: Sendable {
 
   /// Runs the experiment.
   ///
-  /// `onStep` is called after each step of training with its number, its loss, and how many updates have been
-  /// skipped so far.
+  /// The options' first step is left out: as in the tutorial, steps are counted from 0.
   ///
-  /// - Throws: as ``validate()``; what evaluations throw.
-  public func run(
-    on data: PointData, workers: Workers = .standard,
-    onStep: (_ step: Int, _ loss: Float, _ skippedCount: Int) -> Void = { _, _, _ in }
-  ) throws -> VAEResults {
+  /// - Throws: as ``validate()``; what evaluations throw; ``Interrupted``.
+  public func run(on data: PointData, options: TrainingOptions = TrainingOptions()) throws -> VAEResults {
     try validate()
-    let key = PRNGKey(seed: seed)
+    let (key, workers) = (PRNGKey(seed: seed), options.workers)
     let initial = VAE(hidden: hidden, key: key)
     let before = try Reconstruction(of: data.test, by: initial, key: key, workers: workers)
-    let training = VAETraining(
-      initial, data: data.train, batch: batch, learningRate: learningRate, key: key, workers: workers)
+    let loss = VAEBatchLoss(data.train, batch: batch, workers: workers)
+    var options = options
+    options.firstStep = 0
     var losses: [Float] = []
-    for step in 0..<steps {
-      losses.append(try training.advance())
-      onStep(step, losses[step], try training.optimizer.skippedCount)
-    }
-    let trained = try training.vae
-    let after = try Reconstruction(of: data.test, by: trained, key: key, workers: workers)
+    let training = try train(
+      initial, by: Adam(for: initial, learningRate: .constant(learningRate)), steps: steps, seed: key,
+      options: options, onStep: { losses.append($0.loss) }, loss: { try loss($0, key: $1) }
+    ).uninterrupted()
+    let trained = training.parameters
     return VAEResults(
       experiment: self, data: data, losses: losses, vae: trained,
-      skippedCount: try training.optimizer.skippedCount, before: before, after: after)
+      skippedCount: training.optimizer.skippedCount, before: before,
+      after: try Reconstruction(of: data.test, by: trained, key: key, workers: workers))
   }
 }
 

@@ -6,7 +6,7 @@ public struct VAEResults: Sendable {
   public let experiment: VAEExperiment
   /// The points it ran on.
   public let data: PointData
-  /// The loss of each step's batch, before the step.
+  /// The loss of the batch of each step of this run, before the step.
   public let losses: [Float]
   /// The trained networks.
   public let vae: VAE

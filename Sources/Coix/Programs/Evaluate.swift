@@ -29,7 +29,8 @@ public struct EvaluationOptions: Sendable {
   public var keep: Keep
   /// Whether inputs, parameters, values and log-probabilities are searched for NaN and for numbers outside of
   /// their domain. The error names the site, the step (a walk through the particles, counted from 1) and the
-  /// first particle.
+  /// first particle. Within `valueWithGradient` the gradients on their way back are searched for numbers
+  /// that are not finite, too.
   public var checks: Bool
   /// Whether the effective sample sizes and the evidence of each step are reported; see ``Evaluation/steps``.
   public var steps: Bool

@@ -1,5 +1,11 @@
 import CoixParallel
 
+/// Whether every evaluation is one with checks, whatever its options say: so a loss, whose evaluations have options of
+/// their own, can be asked what is wrong with it.
+enum ForcedChecks {
+  @TaskLocal static var areOn = false
+}
+
 /// All that an evaluation depends on.
 struct EvaluationSettings {
   let program: ProgramNode
@@ -25,6 +31,11 @@ struct EvaluationSettings {
   ///
   /// - Returns: what it leaves behind, and the path, with the turns that the run has taken.
   func evaluate<Output: TensorTree>() throws -> (evaluation: Evaluation<Output>, path: SupportPath?) {
+    if ForcedChecks.areOn, !options.checks {
+      var checked = self
+      checked.options.checks = true
+      return try checked.evaluate()
+    }
     guard ExecutionContext.current?.isCaller ?? true else {
       throw CoixError.illFormedProgram(
         "a program cannot be evaluated within a program's closure; use the combinators")

@@ -313,7 +313,10 @@ final class Recorder {
     if logProb.failure == nil, Shape.broadcast(logProb.shape, local) != local {
       remember(.undeclaredAxes(site: name, shape: logProb.shape))
     }
-    if checks == .everything { checkForNaN(logProb, "the log-probability of site \"\(name)\"") }
+    if checks == .everything {
+      checkForNaN(logProb, "the log-probability of site \"\(name)\"")
+      context?.noteSite(name)
+    }
     var site = Site(key, value, logProb, eventRank: distribution.eventRank, isObserved: isObserved)
     site.isGiven = isGiven
     append(site)

@@ -68,10 +68,10 @@ public struct Adam<Parameters: TensorTree>: Optimizer {
     get { state.learningRate }
     set { state.learningRate = newValue }
   }
-  public var stepCount: Int { state.counts.taken }
-  public var skippedCount: Int { state.counts.skipped }
-  public var lastSkippedStep: SkippedStep? { state.counts.lastSkipped }
-  public mutating func noteStep() { state.noteStep() }
+  public var counts: StepCounts {
+    get { state.counts }
+    set { state.counts = newValue }
+  }
   public mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
     try state.visitTensors(&visitor)
   }

@@ -44,10 +44,10 @@ public struct AdamW<Parameters: TensorTree>: Optimizer {
   public var epsilon: Float { adam.epsilon }
   /// What a parameter loses of itself in a step of rate 1, λ: finite, and not negative.
   public var weightDecay: Float { adam.weightDecay }
-  public var stepCount: Int { adam.stepCount }
-  public var skippedCount: Int { adam.skippedCount }
-  public var lastSkippedStep: SkippedStep? { adam.lastSkippedStep }
-  public mutating func noteStep() { adam.noteStep() }
+  public var counts: StepCounts {
+    get { adam.counts }
+    set { adam.counts = newValue }
+  }
   public mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
     try adam.visitTensors(&visitor)
   }

@@ -35,10 +35,10 @@ public struct Clipped<Rule: Optimizer>: Optimizer {
     return try rule.update(&parameters, along: try gradient.clipped(to: norm))
   }
 
-  public var stepCount: Int { rule.stepCount }
-  public var skippedCount: Int { rule.skippedCount }
-  public var lastSkippedStep: SkippedStep? { rule.lastSkippedStep }
-  public mutating func noteStep() { rule.noteStep() }
+  public var counts: StepCounts {
+    get { rule.counts }
+    set { rule.counts = newValue }
+  }
   public mutating func visitTensors(_ visitor: inout TensorVisitor) throws { try rule.visitTensors(&visitor) }
 }
 

@@ -13,32 +13,31 @@ import CoixParallel
 /// let trained = try training.parameters
 /// ```
 ///
-/// Parameters and the optimiser's state stay in the recording's memory from step to step. It is used by one thread
-/// at a time.
+/// Parameters and the optimiser's state stay in the recording's memory from step to step. Data of another form than
+/// before, such as a shorter batch, is recorded too; the last four forms are kept. The training is used by one
+/// thread at a time.
 public final class CompiledTraining<Rule: Optimizer, Data: TensorTree> {
   public typealias Parameters = Rule.Parameters
 
   private let loss: (Parameters, Data, PRNGKey) throws -> Tensor
   private let workers: Workers
   private let checkedEvery: Int?
-  private var program: StepProgram?
-  /// The names of the data's tensors when the program was recorded.
-  private var dataNames: [String] = []
-  /// Parameters and optimiser. While there is a program, the numbers of their tensors are there, and not here.
-  private var state: State
+  /// The recorded steps, one for each form of the data, the last one used first.
+  private var recorded: [RecordedStep] = []
+  /// Whether the numbers of parameters and optimiser are those of the first recorded step, and not those of ``state``.
+  private var stateIsRecorded = false
+  private var state: TrainingState<Rule>
   private var stepCount = 0
-  /// Steps in a row that the program could not take.
+  /// Steps in a row that a program could not take.
   private var failedInARow = 0
   private static var patience: Int { 3 }
+  /// How many recorded steps are kept: a batch, and a shorter one that ends an epoch, need two.
+  private static var mostRecorded: Int { 4 }
 
-  private struct State: TensorTree {
-    var parameters: Parameters
-    var optimizer: Rule
-
-    mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
-      try visitor.visit("parameters", &parameters)
-      try visitor.visit("optimizer", &optimizer)
-    }
+  private struct RecordedStep {
+    let program: StepProgram
+    /// The names of the data's tensors.
+    let dataNames: [String]
   }
 
   /// Training that starts from some parameters.
@@ -54,7 +53,7 @@ public final class CompiledTraining<Rule: Optimizer, Data: TensorTree> {
     _ parameters: Parameters, by optimizer: Rule, workers: Workers = .standard, checkedEvery: Int? = nil,
     loss: @escaping (Parameters, Data, PRNGKey) throws -> Tensor
   ) {
-    state = State(parameters: parameters, optimizer: optimizer)
+    state = TrainingState(parameters: parameters, optimizer: optimizer)
     self.workers = workers
     self.checkedEvery = checkedEvery.map { max($0, 1) }
     self.loss = loss
@@ -70,13 +69,17 @@ public final class CompiledTraining<Rule: Optimizer, Data: TensorTree> {
   /// - Throws: `CoixError.memory(what:bytes:)`.
   public var optimizer: Rule { get throws { try currentState().optimizer } }
 
+  /// The steps that the optimiser has taken and skipped so far.
+  public var counts: StepCounts { state.optimizer.counts }
+
   /// Goes on with another optimiser for the same parameters, for example one with another learning rate. The next
   /// step is recorded anew.
   ///
   /// - Throws: `CoixError.memory(what:bytes:)`.
   public func setOptimizer(_ optimizer: Rule) throws {
-    state = State(parameters: try parameters, optimizer: optimizer)
-    program = nil
+    state = TrainingState(parameters: try parameters, optimizer: optimizer)
+    recorded = []
+    stateIsRecorded = false
   }
 
   /// Takes a step.
@@ -91,14 +94,12 @@ public final class CompiledTraining<Rule: Optimizer, Data: TensorTree> {
     stepCount += 1
     if CompilationContext.refuseWithin() { return try runEagerly(data, key) }
     let tensors = data.flattened
-    guard let program, program.fitsBehindState(tensors),
-      tensors.isEmpty || dataNames == data.namedTensors.map(\.name)
-    else { return try record(data, key) }
+    guard let program = try program(for: data, tensors) else { return try record(data, key) }
     let isChecked = checkedEvery.map(stepCount.isMultiple) ?? false
     let before = isChecked ? try currentState() : nil
     guard try program.run(tensors, keys: [key]) else { return try runEagerly(data, key) }
     failedInARow = 0
-    state.optimizer.noteStep()
+    state.optimizer.counts.take()
     if var own = before {
       let (value, _) = try advance(&own, data, key)
       try requireSameBits(
@@ -107,13 +108,32 @@ public final class CompiledTraining<Rule: Optimizer, Data: TensorTree> {
     return program.number(0)
   }
 
-  private func currentState() throws -> State {
-    guard let program else { return state }
-    return try state.replacingTensors(by: program.state())
+  /// The recorded step for data of this form, with the state as it is now; nil if there is none.
+  private func program(for data: Data, _ tensors: [Tensor]) throws -> StepProgram? {
+    let names = tensors.isEmpty ? [] : data.namedTensors.map(\.name)
+    guard
+      let index = recorded.firstIndex(where: {
+        $0.program.fitsBehindState(tensors) && (tensors.isEmpty || $0.dataNames == names)
+      })
+    else { return nil }
+    if index > 0 || !stateIsRecorded {
+      let current = try currentState().flattened
+      let step = recorded.remove(at: index)
+      guard step.program.fits(current + tensors) else { return nil }
+      step.program.setState(current)
+      recorded.insert(step, at: 0)
+      stateIsRecorded = true
+    }
+    return recorded[0].program
+  }
+
+  private func currentState() throws -> TrainingState<Rule> {
+    guard stateIsRecorded, let step = recorded.first else { return state }
+    return try state.replacingTensors(by: step.program.state())
   }
 
   /// The step itself.
-  private func advance(_ state: inout State, _ data: Data, _ key: PRNGKey) throws -> (
+  private func advance(_ state: inout TrainingState<Rule>, _ data: Data, _ key: PRNGKey) throws -> (
     loss: Tensor, isTaken: Bool
   ) {
     let result = try valueWithGradient(at: state.parameters, workers: workers) { try loss($0, data, key) }
@@ -127,8 +147,9 @@ public final class CompiledTraining<Rule: Optimizer, Data: TensorTree> {
     // An optimiser counts the steps that it skips, also the one at which it gives up.
     defer {
       state = current
+      stateIsRecorded = false
       failedInARow += 1
-      if failedInARow < Self.patience { program?.setState(current.flattened) } else { program = nil }
+      if failedInARow >= Self.patience { recorded = [] }
     }
     let (value, _) = try advance(&current, data, key)
     return value.scalar
@@ -136,8 +157,8 @@ public final class CompiledTraining<Rule: Optimizer, Data: TensorTree> {
 
   private func record(_ data: Data, _ key: PRNGKey) throws -> Float {
     let current = try currentState()
-    program = nil
     state = current
+    stateIsRecorded = false
     var (next, isTaken) = (current, true)
     let states = current.flattened
     let (results, made) = try StepProgram.record(
@@ -153,8 +174,10 @@ public final class CompiledTraining<Rule: Optimizer, Data: TensorTree> {
     // An optimiser may make its state at its first step.
     if isTaken, let made, results.count == states.count + 1 {
       made.setState(results)
-      program = made
-      dataNames = data.namedTensors.map(\.name)
+      recorded.insert(
+        RecordedStep(program: made, dataNames: data.namedTensors.map(\.name)), at: 0)
+      recorded.removeLast(max(recorded.count - Self.mostRecorded, 0))
+      stateIsRecorded = true
     }
     failedInARow = 0
     return results[results.count - 1].scalar

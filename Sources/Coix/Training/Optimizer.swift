@@ -6,7 +6,7 @@ import CoixParallel
 /// they are. Skipped steps are counted, and ``lastSkippedStep`` says why the last one was skipped. A hundred
 /// skipped steps in a row are an error, since training makes no progress.
 ///
-/// An optimiser's tensors are its state: what changes from step to step, and settings that may be changed.
+/// An optimiser's tensors are its state: what changes from step to step. Its settings, such as the learning rate, are not.
 public protocol Optimizer<Parameters>: TensorTree {
   /// The parameters that the optimiser moves.
   associatedtype Parameters: TensorTree
@@ -20,17 +20,19 @@ public protocol Optimizer<Parameters>: TensorTree {
   @discardableResult
   mutating func update(_ parameters: inout Parameters, along gradient: Parameters) throws -> Bool
 
-  /// Counts a step that was replayed from a recording of ``update(_:along:)``, which has changed the tensors.
-  mutating func noteStep()
+  /// The steps that were taken and skipped. What replays recorded steps counts them here.
+  var counts: StepCounts { get set }
+}
 
+extension Optimizer {
   /// The number of steps that were taken.
-  var stepCount: Int { get }
+  public var stepCount: Int { counts.taken }
 
   /// The number of steps that were skipped.
-  var skippedCount: Int { get }
+  public var skippedCount: Int { counts.skipped }
 
   /// Why the last skipped step was skipped; nil if no step was.
-  var lastSkippedStep: SkippedStep? { get }
+  public var lastSkippedStep: SkippedStep? { counts.lastSkipped }
 }
 
 extension TensorTree {

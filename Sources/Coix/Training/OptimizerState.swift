@@ -8,7 +8,7 @@ struct OptimizerState: TensorTree {
   private(set) var moments: Moments
   /// The shapes of the parameters that it was made for; nil if it takes any.
   private let shapes: [Shape]?
-  private(set) var counts = StepCounts()
+  var counts = StepCounts()
   /// How many steps have been taken, as a number that schedules and corrections of moments are computed from. (Beyond
   /// 2^24 it stays there.)
   private var steps = Tensor(0)
@@ -35,12 +35,9 @@ struct OptimizerState: TensorTree {
   }
 
   mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
-    try visitor.visit("learningRate", &learningRate)
     try visitor.visit("steps", &steps)
     try moments.visitTensors(&visitor)
   }
-
-  mutating func noteStep() { counts.take() }
 
   /// What a rule gets for a step besides parameters and moments.
   struct Step {

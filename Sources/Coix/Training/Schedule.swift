@@ -13,35 +13,18 @@ import CoixParallel
 /// stay. A skipped step does not count.
 ///
 /// A schedule with a setting outside of its domain makes the optimiser's first update throw.
-public struct Schedule: TensorTree {
-  /// A constant is a setting that lies in the optimiser's state.
-  private enum Rule {
-    case constant(Tensor)
-    case function(@Sendable (_ count: Tensor) -> Tensor)
-  }
-
-  private var rule: Rule
+public struct Schedule: Sendable {
+  private let rate: @Sendable (_ count: Tensor) -> Tensor
   private static var greatestCount: Int { 1 << 24 }
 
   /// A schedule of your own.
   ///
   /// - Parameter rate: the learning rate for a number of steps, both one number, of shape `[]`. It must be made of tensor
   ///   operators: what it reads by Swift code keeps a step from being recorded.
-  public init(_ rate: @escaping @Sendable (_ count: Tensor) -> Tensor) { rule = .function(rate) }
+  public init(_ rate: @escaping @Sendable (_ count: Tensor) -> Tensor) { self.rate = rate }
 
   /// The learning rate after so many steps, one number; poisoned if a setting is outside of its domain.
-  public func callAsFunction(_ count: Tensor) -> Tensor {
-    switch rule {
-    case .constant(let rate): rate
-    case .function(let rate): rate(count)
-    }
-  }
-
-  public mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
-    guard case .constant(var rate) = rule else { return }
-    try rate.visitTensors(&visitor)
-    rule = .constant(rate)
-  }
+  public func callAsFunction(_ count: Tensor) -> Tensor { rate(count) }
 }
 
 extension Schedule: ExpressibleByFloatLiteral, ExpressibleByIntegerLiteral {
@@ -53,11 +36,7 @@ extension Schedule {
   /// The same rate at each step; `optax.constant_schedule`.
   ///
   /// - Parameter rate: finite, and not negative.
-  public static func constant(_ rate: Float) -> Schedule {
-    var schedule = Schedule { $0 }
-    schedule.rule = .constant(Tensor(rate))
-    return schedule
-  }
+  public static func constant(_ rate: Float) -> Schedule { Schedule { _ in Tensor(rate) } }
 
   /// A straight line from one rate to another, where it stays: a warm-up, for example. `optax.linear_schedule`.
   ///

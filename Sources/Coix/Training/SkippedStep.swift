@@ -1,7 +1,7 @@
 /// Why an optimiser has not taken a step.
-public struct SkippedStep: Hashable, Sendable {
+public struct SkippedStep: Hashable, Sendable, Codable {
   /// A reason for skipping a step.
-  public enum Cause: Hashable, Sendable {
+  public enum Cause: String, Hashable, Sendable, Codable {
     /// The gradient is not finite.
     case gradient
     /// The gradient's square is not finite, which would spoil the moments of all later steps.

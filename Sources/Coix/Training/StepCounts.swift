@@ -1,25 +1,40 @@
 import CoixParallel
 
 /// The steps that an optimiser has taken and skipped.
-struct StepCounts: Sendable {
-  private(set) var taken = 0
-  private(set) var skipped = 0
-  private(set) var lastSkipped: SkippedStep?
-  /// The steps skipped since the last one that was taken.
-  private var skippedInARow = 0
+public struct StepCounts: Hashable, Sendable, Codable {
+  /// The number of steps that were taken.
+  public private(set) var taken = 0
+  /// The number of steps that were skipped.
+  public private(set) var skipped = 0
+  /// The number of steps that were skipped since the last one that was taken.
+  public private(set) var skippedInARow = 0
+  /// Why the last skipped step was skipped; nil if no step was.
+  public private(set) var lastSkipped: SkippedStep?
 
   /// At this many skipped steps in a row, skipping is an error.
   static let patience = 100
 
-  mutating func take() {
+  /// No steps so far.
+  public init() {}
+
+  /// Whether the counts, which a file may have said, can be those of a training.
+  var arePossible: Bool { [taken, skipped, skippedInARow].allSatisfy(Self.possible.contains) }
+  /// What counting may come to: far more than any training takes, and far less than an overflow.
+  static let possible = 0...(1 << 53)
+
+  /// Counts a step that is taken.
+  public mutating func take() {
     taken += 1
     skippedInARow = 0
   }
 
   /// Counts a step that is not taken.
   ///
+  /// - Parameters:
+  ///   - step: why it is not taken.
+  ///   - optimizer: the optimiser's name, for the error.
   /// - Throws: `CoixError.gradient(_:)` at the hundredth in a row.
-  mutating func skip(_ step: SkippedStep, by optimizer: String) throws {
+  public mutating func skip(_ step: SkippedStep, by optimizer: String) throws {
     skipped += 1
     skippedInARow += 1
     lastSkipped = step

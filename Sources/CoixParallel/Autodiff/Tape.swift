@@ -74,6 +74,10 @@ final class Tape {
 
   /// Whether a node is a point that is a constant.
   private var hasConstantPoints = false
+  /// Where gradients are checked, the sites so far, and how many nodes there were after each.
+  private var sites: [(name: String, end: Int)] = []
+  /// The node whose gradient the backward pass takes further, where gradients are checked.
+  private var sweptNode: Int?
 
   private static let lastID = Atomic<UInt32>(0)
 
@@ -97,6 +101,8 @@ final class Tape {
     leafOfFirstNode.removeAll(keepingCapacity: true)
     laterLeaves.removeAll(keepingCapacity: true)
     hasConstantPoints = false
+    sites.removeAll()
+    sweptNode = nil
     id = Self.lastID.wrappingAdd(1, ordering: .relaxed).newValue
     parentID = parent?.id ?? 0
   }
@@ -230,6 +236,7 @@ final class Tape {
     }
     // A poisoned gradient is dropped; the evaluation throws its error.
     guard !gradient.isPoisoned else { return }
+    if sweptNode != nil { check(gradient) }
     guard var sum = node.pointee.gradient.take() else {
       node.pointee.gradient = consume gradient
       return
@@ -242,6 +249,21 @@ final class Tape {
       sum = sum + gradient
     }
     node.pointee.gradient = consume sum
+  }
+
+  /// Notes that a site has been recorded. In the backward pass of a tape with sites, a gradient that is no longer
+  /// finite is an error at the site on whose way that happens.
+  func noteSite(_ name: String) { sites.append((name, count)) }
+
+  /// Remembers an error if a gradient that the backward pass has computed is the first that is not finite.
+  private func check(_ gradient: Tensor) {
+    guard let node = sweptNode, let (row, value) = gradient.firstRow(where: { !$0.isFinite }) else { return }
+    sweptNode = nil
+    let error = CoixError.gradient(
+      "the way back makes it \(value) here\(gradient.isBatched ? " (row \(row))" : ""), since the slope of an operator "
+        + "in the density or in what leads to it is not finite")
+    let site = sites.first { node < $0.end }?.name
+    ExecutionContext.remember(site.map { .atSite(name: $0, error: error) } ?? error)
   }
 
   /// The gradient that has reached a node so far; nil if there is none.
@@ -273,6 +295,7 @@ final class Tape {
         continue
       }
       guard let gradient = node.pointee.gradient.take() else { continue }
+      if !sites.isEmpty { sweptNode = gradient.firstRow { !$0.isFinite } == nil ? index : nil }
       switch pullback {
       case .one(let input, let body): add(body(gradient), to: input)
       case .sum(let first, let second, let isDifference):

@@ -200,6 +200,9 @@ package final class ExecutionContext {
   /// Whether this is the caller's context of a gradient computation rather than a worker's.
   package let isCaller: Bool
 
+  /// Notes on the tape that records, where there is one, that a site has been recorded whose gradients are to be checked.
+  package func noteSite(_ name: String) { tape?.noteSite(name) }
+
   /// Remembers the first error, for the evaluation to throw.
   static func remember(_ failure: CoixError) {
     guard let context = current, !context.hasFailed else { return }

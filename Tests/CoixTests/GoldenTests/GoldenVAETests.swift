@@ -97,18 +97,21 @@ private struct GoldenVAE: Sendable {
 
     let initial = VAE(
       encoder: try Self.perceptron("encoder", data), decoder: try Self.perceptron("decoder", data))
-    let training = VAETraining(
-      initial, data: try data.input("train").tensor, batch: batch, learningRate: 1e-2, key: try run.seedKey())
+    let loss = VAEBatchLoss(try data.input("train").tensor, batch: batch)
+    let training = CompiledTraining(initial, by: Adam(for: initial, learningRate: 1e-2)) {
+      try loss($0, key: $1)
+    }
+    let keys = (0..<steps).map(try run.seedKey().folded)
     var losses: [Float] = []
     var vaes = [initial]
     var firstGradient = initial
-    for step in 0..<steps {
-      if step == 0 { firstGradient = try training.lossAndGradient().gradient }
-      losses.append(try training.advance())
-      vaes.append(try training.vae)
+    for (step, key) in keys.enumerated() {
+      if step == 0 { firstGradient = try valueWithGradient(at: initial) { try loss($0, key: key) }.gradient }
+      losses.append(try training.step(key: key))
+      vaes.append(try training.parameters)
     }
     (self.losses, self.vaes, self.firstGradient) = (losses, vaes, firstGradient)
-    batches = (0..<steps).map(training.batchIndices)
+    batches = keys.map(loss.rowNumbers)
   }
 
   /// A network of the file's initial parameters: relu after every layer but the last.

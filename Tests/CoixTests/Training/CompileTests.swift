@@ -244,18 +244,15 @@ import Testing
   /// An optimiser that makes its state at its first step.
   private struct Momentum: Optimizer {
     var velocity: [Tensor] = []
-    var stepCount = 0
-    var skippedCount: Int { 0 }
-    var lastSkippedStep: SkippedStep? { nil }
+    var counts = StepCounts()
 
     mutating func update(_ parameters: inout Tensor, along gradient: Tensor) throws -> Bool {
       let next = velocity.isEmpty ? gradient : velocity[0] * 0.5 + gradient
       velocity = [next]
       parameters = parameters - 0.125 * next
-      stepCount += 1
+      counts.take()
       return true
     }
-    mutating func noteStep() { stepCount += 1 }
     mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
       try visitor.visit("velocity", &velocity)
     }
@@ -385,15 +382,15 @@ import Testing
     struct Shadow: Optimizer {
       var adam: Adam<Tensor>
       var shadow: Tensor
-      var stepCount: Int { adam.stepCount }
-      var skippedCount: Int { adam.skippedCount }
-      var lastSkippedStep: SkippedStep? { adam.lastSkippedStep }
+      var counts: StepCounts {
+        get { adam.counts }
+        set { adam.counts = newValue }
+      }
 
       mutating func update(_ parameters: inout Tensor, along gradient: Tensor) throws -> Bool {
         defer { shadow = parameters }
         return try adam.update(&parameters, along: gradient)
       }
-      mutating func noteStep() { adam.noteStep() }
       mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
         try visitor.visit("adam", &adam)
         try visitor.visit("shadow", &shadow)

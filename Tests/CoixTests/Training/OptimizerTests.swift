@@ -363,7 +363,7 @@ import Testing
   @Test func tensorsOfTheStateHaveNames() {
     func names(_ rule: some Optimizer<Pair>) -> [String] { rule.namedTensors.map(\.name) }
     func moments(_ name: String) -> [String] { ["\(name).0", "\(name).1"] }
-    let (start, head) = (Self.start, ["learningRate", "steps"])
+    let (start, head) = (Self.start, ["steps"])
     #expect(names(SGD(for: start, learningRate: 1)) == head)
     #expect(names(SGD(for: start, learningRate: 1, momentum: 0.9)) == head + moments("velocities"))
     #expect(names(Adam(for: start)) == head + moments("firstMoments") + moments("secondMoments"))
@@ -454,9 +454,11 @@ import Testing
   @Test func aFewStepsOfTraining() throws {
     let data = Draw(key: 4, shape: [500, 2]).normal()
     func losses(_ threads: Int) throws -> [Float] {
-      let training = VAETraining(
-        VAE(key: 3), data: data, batch: 300, key: 1, workers: try Workers(threads: threads))
-      return try (0..<30).map { _ in try training.advance() }
+      let loss = VAEBatchLoss(data, workers: try Workers(threads: threads))
+      let training = CompiledTraining(VAE(key: 3), by: Adam(for: VAE(key: 3), learningRate: 0.01)) {
+        try loss($0, key: $1)
+      }
+      return try (0..<30).map { try training.step(key: PRNGKey(seed: 1).folded(in: $0)) }
     }
     let one = try losses(1)
     #expect(one[29] < one[0])

@@ -40,14 +40,6 @@ import Testing
         == "SGD: the learning rate must be one number of shape [], is [2]")
   }
 
-  /// Constants are part of the state, other schedules are not.
-  @Test func stateOfARate() {
-    func names(_ rate: Schedule) -> [String] { SGD<Tensor>(learningRate: rate).namedTensors.map(\.name) }
-    #expect(names(0.5) == ["learningRate", "steps"])
-    #expect(names(1) == ["learningRate", "steps"])
-    #expect(names(.cosineDecay(from: 1, steps: 10)) == ["steps"])
-  }
-
   @Test func settingsOutsideOfTheirDomains() {
     func complaint(_ schedule: Schedule) -> String? {
       var (x, adam) = (Tensor(1), Adam(for: Tensor(1), learningRate: schedule))

@@ -1,0 +1,85 @@
+import ArgumentParser
+import Coix
+import ExampleModels
+import Foundation
+
+/// What every example that trains can be told.
+struct TrainingArguments: ParsableArguments {
+  @Option(parsing: .unconditional, help: "Seed of data, parameters and draws.")
+  var seed = 0
+  @Option(parsing: .unconditional, help: "Threads; may exceed the cores. (default: one for each core)")
+  var threads: Int?
+  @Option(
+    help: ArgumentHelp("A folder for the results: .npy, .npz, .json.", valueName: "dir"),
+    completion: .directory)
+  var out: String?
+  @Option(
+    help: ArgumentHelp(
+      "A file for the losses of training, a JSON object in a line.", valueName: "file.jsonl"),
+    completion: .file())
+  var metrics: String?
+  @Option(
+    help: ArgumentHelp(
+      "A file for checkpoints. (default: checkpoint.safetensors in the folder of --out)",
+      valueName: "file.safetensors"),
+    completion: .file())
+  var checkpoint: String?
+  @Option(
+    parsing: .unconditional, help: "Steps from one checkpoint to the next. (default: one at the end only)")
+  var checkpointEvery: Int?
+  @Flag(help: "Go on from the checkpoint, if there is one.")
+  var resume = false
+  @Flag(help: "Print a hash of all results' bits.")
+  var digest = false
+  @Flag(name: .shortAndLong, help: "Print nothing but errors and the digest.")
+  var quiet = false
+
+  func validate() throws {
+    do {
+      _ = try workers()
+    } catch let error as CoixError {
+      throw ValidationError(error.description)
+    }
+    if checkpointPath == nil, resume || checkpointEvery != nil {
+      throw ValidationError("--resume and --checkpoint-every need --checkpoint or --out")
+    }
+    if let checkpointEvery, checkpointEvery < 1 {
+      throw ValidationError("the steps between checkpoints must be at least 1, are \(checkpointEvery)")
+    }
+  }
+
+  /// The threads.
+  ///
+  /// - Throws: `CoixError.threads(_:)`.
+  func workers() throws -> Workers { try threads.map { try Workers(threads: $0) } ?? .standard }
+
+  /// Where the example says what it finds.
+  var console: Console { Console(quiet: quiet) }
+
+  private var checkpointPath: String? { checkpoint ?? out.map { "\($0)/checkpoint.safetensors" } }
+
+  /// How the example trains. The folder for the results is made.
+  ///
+  /// - Throws: `CoixError`, for threads or a folder that cannot be had.
+  func options() throws -> TrainingOptions {
+    if let out { try makeFolder(out) }
+    var options = TrainingOptions()
+    options.workers = try workers()
+    options.reports = quiet ? .none : .standardError
+    options.metrics = metrics
+    options.checkpoint = checkpointPath
+    options.checkpointEvery = checkpointEvery
+    options.resumes = resume
+    options.stopsOnSignals = true
+    return options
+  }
+
+  private func makeFolder(_ path: String) throws {
+    // Why it failed shows in what is there now.
+    try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue,
+      FileManager.default.isWritableFile(atPath: path)
+    else { throw CoixError.file(path: path, reason: "is not a folder that can be made and written to") }
+  }
+}
