@@ -12,7 +12,7 @@ public struct Examples: ParsableCommand {
       Each example trains, evaluates, and prints what it finds; with --out DIR it writes arrays and a summary.json, which \
       scripts/demo draws. For a start: examples vae --out out/vae
       """,
-    version: "0.1.0", subcommands: [VAECommand.self, ListCommand.self])
+    version: "0.1.0", subcommands: [VAECommand.self, BMNISTCommand.self, ListCommand.self])
 
   public init() {}
 

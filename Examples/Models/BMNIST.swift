@@ -21,17 +21,10 @@ public struct BMNIST: TensorTree {
   public let frameSize: Int
   /// How many digits there are in a sequence.
   public let digitCount: Int
-  /// How a digit is cut out of a frame.
-  public var crop = Crop.window
-
-  /// How a digit is cut out of a frame.
-  public enum Crop: Sendable {
-    /// The window of the frame where the digit is.
-    case window
-    /// The window on the other side of the frame's upper left corner, as in the reference, which moves the frame
-    /// in the direction in which it moves digits: mostly zeros.
-    case mirrored
-  }
+  /// Whether to do as the reference does, for comparison. There digits are cut out of a mirrored window, which is mostly
+  /// empty: the frame is moved in the direction in which digits are. And the first proposals, but for the last one, are
+  /// auxiliary (`compose` with a suffix), so that ``Objective/rws`` makes good ones less likely.
+  public var followsReference = false
 
   /// An example with given networks.
   public init(
@@ -172,7 +165,9 @@ extension BMNIST {
       (0..<frameCount).map { particles(instances(kernelWhere($0))) } + [
         particles(instances(kernelWhat))
       ]
-    let initial = kernels.reduce(particles(instances(start(frameCount: frameCount)))) { compose($1, $0) }
+    let initial = kernels.reduce(particles(instances(start(frameCount: frameCount)))) {
+      compose($1, $0, suffix: followsReference)
+    }
     return try apgs(particles(instances(target)), initial: initial, kernels: kernels, sweeps: sweeps)
   }
 
@@ -220,7 +215,7 @@ extension BMNIST {
   public func cropped(_ frames: Tensor, at positions: Tensor) -> Tensor {
     let offset = offset(of: positions, meanDigit)
     let size = meanDigit.shape.last ?? 0
-    return frames.translated(by: crop == .window ? -offset : offset, to: (size, size))
+    return frames.translated(by: followsReference ? offset : -offset, to: (size, size))
   }
 
   /// How many pixels digits at these positions are below the upper edge and to the right of the left edge.

@@ -90,7 +90,7 @@ extension GoldenCase {
   }
 }
 
-/// The file's networks, with the reference's way of cropping.
+/// The file's networks, used as in the reference.
 private struct GoldenBMNIST: Sendable {
   let model: BMNIST
 
@@ -125,7 +125,7 @@ private struct GoldenBMNIST: Sendable {
           layers: [try layer("decode_what", 0, .relu), try layer("decode_what", 1, .relu)]
             + [try layer("decode_what", 2)])),
       meanDigit: try parameters.input("digit_mean").tensor, frameSize: frame, digitCount: digits)
-    model.crop = .mirrored
+    model.followsReference = true
     self.model = model
   }
 
