@@ -4,13 +4,13 @@ import Coix
 /// are inferred again.
 public struct BMNISTExperiment: Sendable {
   /// Steps of training.
-  public var steps = 3_000
+  public var steps = 2_000
   /// Sequences in a step's batch.
   public var batch = 8
   /// Particles of a sequence.
   public var particles = 4
   /// Sweeps after the first proposals.
-  public var sweeps = 1
+  public var sweeps = 2
   /// Frames of a sequence to train on.
   public var frames = 4
   /// Frames of a sequence to test with.
@@ -20,7 +20,7 @@ public struct BMNISTExperiment: Sendable {
   /// The widths of the networks' hidden layers.
   public var hidden = (200, 100)
   /// Adam's step size.
-  public var learningRate: Float = 1e-3
+  public var learningRate: Float = 3e-3
   /// Sequences to train on.
   public var trainCount = 4_000
   /// Sequences to test with.
