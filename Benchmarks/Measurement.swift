@@ -17,7 +17,7 @@ struct Measurement: Encodable, Sendable {
   /// A hash of the first runs' results.
   let digest: String
   /// What a step costs besides time, if that was asked for.
-  let counters: StepCounts?
+  let counters: CountedSteps?
 }
 
 extension Workload {

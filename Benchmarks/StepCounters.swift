@@ -3,7 +3,7 @@ import CoixParallel
 import Foundation
 
 /// What a step costs besides time, once the buffer pools are filled.
-struct StepCounts: Encodable, Sendable {
+struct CountedSteps: Encodable, Sendable {
   /// The steps that the counts are averages of.
   let steps: Int
   /// Calls of the C library's allocator.
@@ -62,7 +62,7 @@ final class StepCounters {
   }
 
   /// Counts what so many runs of a step do.
-  func counts(steps: Int, _ step: () throws -> Void) throws -> StepCounts {
+  func counts(steps: Int, _ step: () throws -> Void) throws -> CountedSteps {
     let instructionsBefore = instructions
     bench_start_allocations { Workers.isRunning }
     let result = Result { for _ in 0..<steps { try step() } }
@@ -70,7 +70,7 @@ final class StepCounters {
     let instructionsAfter = instructions
     try result.get()
     func perStep(_ count: UInt64) -> Double { Double(count) / Double(steps) }
-    return StepCounts(
+    return CountedSteps(
       steps: steps,
       allocationsPerStep: Self.seesAllocations ? perStep(allocations.all) : nil,
       regionAllocationsPerStep: Self.seesAllocations ? perStep(allocations.in_regions) : nil,

@@ -1,4 +1,5 @@
 import Coix
+import ExampleModels
 
 /// The annealed sampler of coix's example: nested variational inference on the way from a wide normal to
 /// eight modes.

@@ -12,7 +12,11 @@ public struct Examples: ParsableCommand {
       Each example trains, evaluates, and prints what it finds; with --out DIR it writes arrays and a summary.json, which \
       scripts/demo draws. For a start: examples vae --out out/vae
       """,
-    version: "0.1.0", subcommands: [VAECommand.self, BMNISTCommand.self, ListCommand.self])
+    version: "0.1.0",
+    subcommands: [
+      VAECommand.self, AnnealCommand.self, AnnealTableCommand.self, GMMCommand.self, DMMCommand.self,
+      BMNISTCommand.self, ListCommand.self,
+    ])
 
   public init() {}
 

@@ -14,6 +14,6 @@ public enum JSONFile {
 }
 
 extension Float {
-  /// The number, or nil where JSON has none for it.
+  /// The number, if JSON can have it.
   var ifFinite: Float? { isFinite ? self : nil }
 }

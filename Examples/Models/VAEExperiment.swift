@@ -21,14 +21,6 @@ public struct VAEExperiment: Sendable {
   ///
   /// - Throws: ``CoixError/argument(_:)`` for one outside of its domain; ``CoixError/memory(what:bytes:)``.
   public func validate() throws {
-    func require(_ value: Int, in range: ClosedRange<Int>, _ name: String) throws {
-      guard value >= range.lowerBound else {
-        throw CoixError.argument("the \(name) must be at least \(range.lowerBound), is \(value)")
-      }
-      guard value <= range.upperBound else {
-        throw CoixError.argument("the \(name) must be at most \(range.upperBound), is \(value)")
-      }
-    }
     try require(steps, in: 1...Int(Int32.max), "number of steps")
     try require(batch, in: 1...Int(Int32.max), "batch size")
     try require(hidden, in: 1...1_000_000, "hidden layer's width")

@@ -52,6 +52,10 @@ static inline int coix_team_for(double nanoseconds, int team) {
 #define COIX_CHOOSE(type, kernels) static const type *const kernels = &table_baseline;
 #endif
 
+/// The first proposals of thirty-two gamma draws with the keys of some indices (see gamma.c): each one's volume, the uniform
+/// number that boosts it, and a bit that says whether the cheap test accepts it.
+uint32_t coix_gamma_proposals(coix_key key, const uint64_t *index, const float *alpha, float *volume, float *boost);
+
 static inline size_t coix_min(size_t a, size_t b) { return a < b ? a : b; }
 static inline size_t coix_max(size_t a, size_t b) { return a > b ? a : b; }
 static inline size_t coix_blocks(size_t count, size_t block) { return (count + block - 1) / block; }

@@ -12,11 +12,16 @@ typedef struct {
   void (*gumbel)(coix_key, const coix_draw *, size_t e, size_t start, size_t count, float *out);
   void (*randint)(coix_key, const coix_draw *, size_t e, size_t start, size_t count, coix_key second, uint32_t low,
                   uint32_t span, uint32_t multiplier, int32_t *out);
+  uint32_t (*gamma_proposals)(coix_key, const uint64_t *index, const float *alpha, float *volume, float *boost);
 } random_table;
 
 #define COIX_TEMPLATE "Copies/random_copy.h"
 #include "copies.h"
 COIX_CHOOSE(random_table, kernels)
+
+uint32_t coix_gamma_proposals(coix_key key, const uint64_t *index, const float *alpha, float *volume, float *boost) {
+  return kernels->gamma_proposals(key, index, alpha, volume, boost);
+}
 
 static inline uint32_t rotate(uint32_t x, int by) { return (x << by) | (x >> (32 - by)); }
 

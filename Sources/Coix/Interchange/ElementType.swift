@@ -32,9 +32,13 @@ enum ElementType {
     ) throws -> [Number] {
       try SystemMemory.require(count * MemoryLayout<Number>.stride, for: "an array of \(count) numbers")
       return data.withUnsafeBytes { buffer in
-        (0..<count).map { index in
-          let bits = buffer.loadUnaligned(fromByteOffset: index * MemoryLayout<Bits>.size, as: Bits.self)
-          return number(isBigEndian ? Bits(bigEndian: bits) : Bits(littleEndian: bits))
+        [Number](unsafeUninitializedCapacity: count) { numbers, written in
+          for index in 0..<count {
+            let bits = buffer.loadUnaligned(fromByteOffset: index * MemoryLayout<Bits>.size, as: Bits.self)
+            numbers.initializeElement(
+              at: index, to: number(isBigEndian ? Bits(bigEndian: bits) : Bits(littleEndian: bits)))
+          }
+          written = count
         }
       }
     }

@@ -29,7 +29,7 @@ public struct NPZArchive: Equatable, Sendable {
       for entry in archive.entries where !entry.name.hasSuffix("/") {
         let contents = try archive.contents(of: entry)
         let isNamedArray = entry.name.hasSuffix(".npy")
-        guard isNamedArray || NPYArray.isNPY(contents) else { continue }
+        guard isNamedArray || NPYHeader.isNPY(contents) else { continue }
         let array: NPYArray
         do { array = try NPYArray(decoding: contents) } catch let problem as MalformedFile {
           throw MalformedFile("the entry \(entry.name): \(problem.reason)")

@@ -46,7 +46,7 @@ package enum WholeFile {
 
   /// Runs `body`, and adds the path to errors about the file. A path that the system would not take as it is,
   /// is an error.
-  private static func naming<Result>(_ path: String, _ body: () throws -> Result) throws -> Result {
+  static func naming<Result>(_ path: String, _ body: () throws -> Result) throws -> Result {
     do {
       // The system would take the part before the NUL as the path.
       guard !path.utf8.contains(0) else { throw MalformedFile("the path has a NUL character") }
@@ -58,36 +58,23 @@ package enum WholeFile {
   }
 
   private static func bytes(of path: String) throws -> [UInt8] {
-    // Without O_NONBLOCK, opening a named pipe would wait for its other end.
-    let file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
-    guard file >= 0 else { throw systemProblem("cannot be read") }
-    defer { close(file) }
-    var status = stat()
-    guard fstat(file, &status) == 0 else { throw systemProblem("cannot be read") }
-    guard status.st_mode & S_IFMT != S_IFDIR else { throw MalformedFile("is a folder, not a file") }
-    guard status.st_mode & S_IFMT == S_IFREG else { throw MalformedFile("is not a regular file") }
-    guard status.st_size <= ProcessInfo.processInfo.physicalMemory / 2 else {
-      throw MalformedFile("has \(status.st_size) bytes, too many for this machine's memory")
+    let file = try OpenFile(path)
+    guard file.size <= ProcessInfo.processInfo.physicalMemory / 2 else {
+      throw MalformedFile("has \(file.size) bytes, too many for this machine's memory")
     }
     // One byte more shows whether the file has grown.
-    let size = Int(status.st_size)
-    try SystemMemory.require(size + 1, for: "the file")
-    let bytes = try [UInt8](unsafeUninitializedCapacity: size + 1) { buffer, count in
-      while count < buffer.count, let base = buffer.baseAddress {
-        let step = Foundation.read(file, base + count, buffer.count - count)
-        if step < 0, errno == EINTR { continue }
-        guard step >= 0 else { throw systemProblem("cannot be read") }
-        guard step > 0 else { break }
-        count += step
-      }
+    try SystemMemory.require(file.size + 1, for: "the file")
+    let bytes = try [UInt8](unsafeUninitializedCapacity: file.size + 1) { buffer, count in
+      count = try file.read(into: UnsafeMutableRawBufferPointer(buffer), at: 0)
     }
-    guard bytes.count == size else {
+    guard bytes.count == file.size else {
       throw MalformedFile("has another size than the system says: is it being written?")
     }
     return bytes
   }
 
-  fileprivate static func systemProblem(_ what: String) -> MalformedFile {
+  /// What the system says went wrong.
+  static func systemProblem(_ what: String) -> MalformedFile {
     MalformedFile("\(what): \(String(cString: strerror(errno)))")
   }
 }

@@ -6,6 +6,7 @@ import CoixParallel
 /// let points = try Tensor(contentsOf: "points.csv")
 /// let batches = try Batches(of: points, size: 300)
 /// let labelled = try Batches(of: images, labels, size: 100, last: .dropped)  // of Tuple<Tensor, Tensor>
+/// let large = try Batches(of: NPYFile("rows.npy"), size: 1_000)  // read as they are needed
 /// ```
 ///
 /// Each *epoch* goes through all rows once, in an order of its own, which depends on the seed and the number of the
@@ -58,7 +59,7 @@ public struct Batches<Batch: TensorTree>: Sendable {
       order == .stored || rowCount <= Int32.max,
       "at most 2^31 - 1 rows can be shuffled, the data has \(rowCount); take them as stored")
     (self.size, self.rowCount, self.order, self.last) = (min(size, rowCount), rowCount, order, last)
-    read = { try source.rows(at: $0) }
+    read = { try source.rows(numbered: $0) }
   }
 
   /// Batches of two or more sources, whose rows of one number belong together. A batch is a tuple of the sources'
@@ -74,7 +75,7 @@ public struct Batches<Batch: TensorTree>: Sendable {
   }
 
   /// The number of batches in an epoch.
-  public var countPerEpoch: Int { last == .short ? (rowCount + size - 1) / size : rowCount / size }
+  public var countPerEpoch: Int { last == .short ? (rowCount - 1) / size + 1 : rowCount / size }
 
   /// The batches in their order, for a loop of your own.
   public func reader(seed: some RandomSeed) -> BatchReader<Batch> { BatchReader(self, key: seed.prngKey) }
@@ -106,7 +107,7 @@ public final class BatchReader<Batch: TensorTree> {
     guard number >= 0 else { throw CoixError.argument("Batches: there is no batch \(number)") }
     let (epoch, position) = number.quotientAndRemainder(dividingBy: batches.countPerEpoch)
     let first = position * batches.size
-    let range = first..<min(first + batches.size, batches.rowCount)
+    let range = first..<first + min(batches.size, batches.rowCount - first)
     return batches.order == .stored ? Array(range) : try order(of: epoch)[range].map { Int($0) }
   }
 

@@ -11,7 +11,7 @@ public protocol RowSource<Rows>: Sendable {
   /// The rows of the given numbers, from 0 to less than ``rowCount``, in this order.
   ///
   /// - Throws: what reading them throws.
-  func rows(at numbers: [Int]) throws -> Rows
+  func rows(numbered numbers: [Int]) throws -> Rows
 }
 
 /// The rows of a tensor `[rows, …]`.
@@ -19,9 +19,14 @@ extension Tensor: RowSource {
   public var rowCount: Int { shape.rank > 0 ? shape[0] : 0 }
 
   /// - Throws: `CoixError.shape(operation:shapes:reason:)` for a row that is not there.
-  public func rows(at numbers: [Int]) throws -> Tensor {
+  public func rows(numbered numbers: [Int]) throws -> Tensor {
     try rows(at: numbers.map { Int32(exactly: $0) ?? -1 }).validated()
   }
+}
+
+/// The rows of a file that may be larger than memory. Only those of a batch are read.
+extension NPYFile: RowSource {
+  public func rows(numbered numbers: [Int]) throws -> Tensor { try rows(at: numbers) }
 }
 
 /// Several sources side by side: row i of all of them belongs together.
@@ -40,7 +45,7 @@ struct RowSources<each Source: RowSource>: RowSource {
     rowCount = counts.first ?? 0
   }
 
-  func rows(at numbers: [Int]) throws -> Tuple<repeat (each Source).Rows> {
-    Tuple(repeat try (each sources).rows(at: numbers))
+  func rows(numbered numbers: [Int]) throws -> Tuple<repeat (each Source).Rows> {
+    Tuple(repeat try (each sources).rows(numbered: numbers))
   }
 }

@@ -8,32 +8,48 @@ final class StopSignals {
   /// The signal that came last, or 0. A signal handler can do nothing but set it.
   private static let lastReceived = Atomic<Int32>(0)
   private static let signals = [SIGINT, SIGTERM]
-  private var former: [sigaction] = []
+  /// How many take notice, and what was done with the signals before.
+  private static let users = Mutex<(count: Int, former: [sigaction])>((0, []))
 
-  /// Takes notice from now on.
+  private var formerMask = sigset_t()
+  private var isOn = true
+
+  /// Takes notice from now on, on the thread that calls.
   init() {
-    Self.lastReceived.store(0, ordering: .relaxed)
-    for signal in Self.signals {
-      var action = sigaction()
-      action.__sigaction_handler.sa_handler = { StopSignals.lastReceived.store($0, ordering: .relaxed) }
-      // With SA_RESETHAND, the next signal of the kind does what it does by default.
-      action.sa_flags = SA_RESTART | Int32(bitPattern: UInt32(SA_RESETHAND))
-      var before = sigaction()
-      sigaction(signal, &action, &before)
-      former.append(before)
+    // A process inherits the mask of the thread that started it, and Dispatch's threads block all signals.
+    var mask = sigset_t()
+    sigemptyset(&mask)
+    for signal in Self.signals { sigaddset(&mask, signal) }
+    Self.users.withLock { users in
+      users.count += 1
+      guard users.count == 1 else { return }
+      Self.lastReceived.store(0, ordering: .relaxed)
+      users.former = Self.signals.map { signal in
+        var (action, former) = (sigaction(), sigaction())
+        action.__sigaction_handler.sa_handler = { StopSignals.lastReceived.store($0, ordering: .relaxed) }
+        // With SA_RESETHAND, the next signal of the kind does what it does by default.
+        action.sa_flags = SA_RESTART | Int32(bitPattern: UInt32(SA_RESETHAND))
+        sigaction(signal, &action, &former)
+        return former
+      }
     }
+    pthread_sigmask(SIG_UNBLOCK, &mask, &formerMask)
   }
 
-  /// Gives the signals back to those who had them before.
+  /// Takes no more notice. The last one gives the signals back to those who had them before.
   func stop() {
-    for (signal, action) in zip(Self.signals, former) {
-      var action = action
-      sigaction(signal, &action, nil)
+    guard isOn else { return }
+    isOn = false
+    pthread_sigmask(SIG_SETMASK, &formerMask, nil)
+    Self.users.withLock { users in
+      users.count -= 1
+      guard users.count == 0 else { return }
+      for (signal, former) in zip(Self.signals, users.former) {
+        var former = former
+        sigaction(signal, &former, nil)
+      }
     }
-    former = []
   }
-
-  deinit { stop() }
 
   /// The signal that has come; nil if there was none.
   var received: Int32? {

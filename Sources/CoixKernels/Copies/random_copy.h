@@ -147,6 +147,54 @@ static void COPY(draw_gumbel)(coix_key key, const coix_draw *draw, size_t e, siz
   FOR_LANES(float, out) PUT(v16, -v_log(-v_log(COPY(between)(bits, 1.17549435e-38f, 1.0f)))); }
 }
 
+/// Thirty-two keys.
+typedef struct {
+  v16u word0[2], word1[2];
+} COPY(keys);
+
+/// Block `counter` of each key.
+INLINE COPY(keys) COPY(threefry_keys)(COPY(keys) key, uint32_t counter) {
+  v16u x0[2], x1[2], k2[2];
+  UNROLL for (int h = 0; h < 2; h++) {
+    x0[h] = (v16u){0};
+    x1[h] = (v16u)(counter);
+    k2[h] = key.word0[h] ^ key.word1[h] ^ 0x1BD11BDAu;
+  }
+  INJECT(key.word0[h], key.word1[h])
+  EVEN_ROUNDS INJECT(key.word1[h], k2[h] + 1u)
+  ODD_ROUNDS INJECT(k2[h], key.word0[h] + 2u)
+  EVEN_ROUNDS INJECT(key.word0[h], key.word1[h] + 3u)
+  ODD_ROUNDS INJECT(key.word1[h], k2[h] + 4u)
+  EVEN_ROUNDS INJECT(k2[h], key.word0[h] + 5u)
+  return (COPY(keys)){{x0[0], x0[1]}, {x1[0], x1[1]}};
+}
+
+/// The first proposals of thirty-two gamma draws; see coix_gamma_proposals. The arithmetic is that of gamma.c.
+static uint32_t COPY(gamma_proposals)(coix_key key, const uint64_t *index, const float *alpha, float *volume, float *boost) {
+  COPY(keys) element;
+  UNROLL for (size_t h = 0; h < 2; h++)
+    COPY(numbered_counters)(0, 1, index + 16 * h, &element.word0[h], &element.word1[h]);
+  COPY(threefry_pair)(key, element.word0, element.word1);
+  const COPY(keys) search = COPY(threefry_keys)(element, 0);
+  const COPY(keys) boosts = COPY(threefry_keys)(COPY(threefry_keys)(element, 1), 0);
+  const COPY(keys) normals = COPY(threefry_keys)(COPY(threefry_keys)(COPY(threefry_keys)(search, 1), 1), 0);
+  const COPY(keys) uniforms = COPY(threefry_keys)(COPY(threefry_keys)(search, 2), 0);
+  uint32_t accepted = 0;
+  for (size_t h = 0; h < 2; h++) {
+    const v16 a = v_load(alpha + 16 * h);
+    const v16 d = (a >= 1.0f ? a : a + 1.0f) - (float)(1.0 / 3.0);
+    const v16 c = (float)(1.0 / 3.0) / v_sqrt(d);
+    const v16 x = COPY(normal)(normals.word0[h] ^ normals.word1[h]);
+    const v16 v = 1.0f + x * c, square = x * x;
+    const v16 u = COPY(between)(uniforms.word0[h] ^ uniforms.word1[h], 0.0f, 1.0f);
+    const v16i holds = (v > 0.0f) & (u < 1.0f - 0.0331f * (square * square));
+    v_store(volume + 16 * h, v * v * v);
+    v_store(boost + 16 * h, COPY(between)(boosts.word0[h] ^ boosts.word1[h], 0.0f, 1.0f));
+    for (size_t l = 0; l < 16; l++) accepted |= (uint32_t)(holds[l] & 1) << (16 * h + l);
+  }
+  return accepted;
+}
+
 /// x mod span, by a product with the inverse, which is rounded down: the quotient is right or one too small.
 INLINE v16u COPY(modulo)(v16u x, uint32_t span, double inverse) {
   v16u quotient = __builtin_convertvector(__builtin_convertvector(x, v16d) * inverse, v16u);
@@ -169,6 +217,7 @@ static void COPY(draw_randint)(coix_key key, const coix_draw *draw, size_t e, si
 
 static const random_table COPY(table) = {
     COPY(draw_bits), COPY(draw_uniform), COPY(draw_normal), COPY(draw_normal_affine), COPY(draw_gumbel), COPY(draw_randint),
+    COPY(gamma_proposals),
 };
 #undef ROUND
 #undef EVEN_ROUNDS

@@ -461,6 +461,7 @@ private final class StageRun: @unchecked Sendable {
   private func recordAgain(_ chunk: Int, _ context: ExecutionContext) throws -> Record {
     let tape = parent.map { Tape(parent: $0) } ?? Tape()
     context.enter(rows(of: chunk), number: chunk, tape: tape, mayBeCut: false)
+    noteEntry(context)
     let outcome = try outcome(context)
     return Record(tape: tape, exports: outcome.exports, scope: context.scope)
   }

@@ -1,5 +1,5 @@
 import Coix
-import TestSupport
+import ExampleModels
 import Testing
 
 /// One of the algorithms on a small model, with numbers of its own.

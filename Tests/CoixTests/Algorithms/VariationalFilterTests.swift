@@ -1,6 +1,6 @@
 import Coix
+import ExampleModels
 import Foundation
-import TestSupport
 import Testing
 
 /// Variational sequential Monte Carlo with trained proposals, on the linear-Gaussian model of
@@ -13,87 +13,29 @@ import Testing
 /// above another with at most half of that, and the suite of nine and the gradient's with 0.4 %. Where
 /// training should make a difference, there is one of more than twice what is asked for.
 @Suite struct VariationalFilterTests {
-  typealias StateSpace = StateSpaceTests
-
-  /// x(t) ~ Normal(offset(t) + slope(t) * A x(t-1), exp(log variance(t))), each by state.
-  struct Proposals: TensorTree {
-    /// `[steps, states]`, as the others.
-    var offsets: Tensor
-    var slopes: Tensor
-    var logVariances: Tensor
-
-    mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
-      try visitor.visit("offsets", &offsets)
-      try visitor.visit("slopes", &slopes)
-      try visitor.visit("logVariances", &logVariances)
-    }
-
-    /// The model's own transitions.
-    static let bootstrap: Proposals = {
-      let shape: Shape = [StateSpace.observations.count, StateSpace.filter.transition.rows]
-      return Proposals(
-        offsets: .zeros(shape), slopes: Tensor(repeating: 1, shape: shape), logVariances: .zeros(shape))
-    }()
-
-    /// The conditional distributions of a state given the one before and its observation, which are among
-    /// these proposals: an observation is of one state each, so that the states are independent.
-    static let locallyOptimal: Proposals = {
-      let (filter, steps) = (StateSpace.filter, StateSpace.observations.count)
-      let gain = (1 / filter.noise) * filter.emission.transposed
-      let covariance = (gain * filter.emission + .identity(filter.transition.rows)).inverse
-      let variances = Tensor(covariance.values.indices.map { Float(covariance[$0, $0]) })
-      let offsets = StateSpace.observations.flatMap { observation in
-        (covariance * gain * Matrix(observation.map { [$0] })).values.map { Float($0[0]) }
-      }
-      let slopes = variances.broadcast(to: [steps, covariance.rows])
-      return Proposals(
-        offsets: Tensor(offsets, shape: slopes.shape), slopes: slopes, logVariances: log(slopes))
-    }()
-
-    /// The distribution of the state at a step, whose mean in the model is `mean`.
-    func distribution(_ step: Int, _ mean: Tensor) -> some Distribution {
-      Normal(offsets[step] + slopes[step] * mean, exp(0.5 * logVariances[step])).event(1)
-    }
-  }
-
   enum Form: CaseIterable { case list, loop }
 
   private static func filter(
-    _ proposals: Proposals, particles count: Int, runs: Int, chunkRows: Int? = nil, form: Form = .loop
+    _ proposals: SSMProposals, particles count: Int, runs: Int, chunkRows: Int? = nil, form: Form = .loop
   ) throws -> Inference<Tuple<>, Tuple<Tensor>> {
+    guard form == .list else {
+      return try proposals.filter(particles: count, runs: runs, chunkRows: chunkRows)
+    }
     let particles = Plate("particle", count: count, chunkRows: chunkRows)
     let instances = Plate("run", count: runs)
-    let initial = Kernel { (trace) in
-      trace.sample("x0", from: proposals.distribution(0, .zeros([StateSpace.filter.transition.rows])))
-    }
-    @Sendable func proposal(_ step: Int) -> Kernel<Tuple<Tensor>, Tuple<Tensor>> {
-      particles(
-        instances(
-          Kernel { (trace, previous: Tensor) in
-            trace.sample("x\(step)", from: proposals.distribution(step, StateSpace.mean(previous)))
-          }))
-    }
-    @Sendable func target(_ step: Int) -> Target<Tuple<>, Tuple<Tensor>> {
-      particles(instances(StateSpace.joints[step]))
-    }
-    let steps = StateSpace.joints.indices
-    return switch form {
-    case .list:
-      try vsmc(
-        targets: steps.map(target), initial: particles(instances(initial)),
-        proposals: steps.dropFirst().map(proposal))
-    case .loop:
-      try vsmc(
-        count: steps.count, target: target, initial: particles(instances(initial)), proposal: proposal)
-    }
+    let steps = SSM.targets.indices
+    return try vsmc(
+      targets: steps.map { particles(instances(SSM.targets[$0])) },
+      initial: particles(instances(proposals.firstStep)),
+      proposals: steps.dropFirst().map { particles(instances(proposals.step($0))) })
   }
 
   // MARK: Training
 
   /// The gradient of the mean of -log Ẑ over 64 runs with four particles each.
   private static func gradient(
-    at proposals: Proposals, seed: PRNGKey, workers: Workers = .standard, chunkRows: Int? = nil
-  ) throws -> Proposals {
+    at proposals: SSMProposals, seed: PRNGKey, workers: Workers = .standard, chunkRows: Int? = nil
+  ) throws -> SSMProposals {
     let runs = 64
     return try valueWithGradient(at: proposals, workers: workers) { proposals in
       let program = try filter(proposals, particles: 4, runs: runs, chunkRows: chunkRows)
@@ -111,8 +53,8 @@ import Testing
   /// ancestors.
   private static func train(
     steps: Int, workers: Workers = .standard, chunkRows: Int? = nil
-  ) throws -> Proposals {
-    var proposals = Proposals.bootstrap
+  ) throws -> SSMProposals {
+    var proposals = SSMProposals.bootstrap
     var adam = Adam(
       for: proposals, learningRate: .exponentialDecay(from: 0.1, by: 0.03, every: steps), beta2: 0.9)
     for step in 0..<steps {
@@ -144,10 +86,10 @@ import Testing
   ///
   /// 15 t-scores with 59 degrees of freedom; one of them exceeds 4 with probability 0.3 %.
   @Test func theLastGradientVanishesAtTheOptimum() throws {
-    func scores(_ proposals: Proposals, repetitions: Int) throws -> [Double] {
+    func scores(_ proposals: SSMProposals, repetitions: Int) throws -> [Double] {
       let gradients = try (0..<repetitions).map { repetition in
         let gradient = try Self.gradient(at: proposals, seed: PRNGKey(seed: 1).folded(in: repetition))
-        let last = StateSpace.observations.count - 1
+        let last = SSM.observations.count - 1
         return gradient.namedTensors.flatMap { $0.tensor[last].scalars.map(Double.init) }
       }
       return gradients[0].indices.map { position in
@@ -183,13 +125,13 @@ import Testing
 
   /// log Ẑ - log Z of some runs.
   private static func errors(
-    _ proposals: Proposals, particles: Int, runs: Int, form: Form = .loop, seed: PRNGKey
+    _ proposals: SSMProposals, particles: Int, runs: Int, form: Form = .loop, seed: PRNGKey
   ) throws -> Sample {
     let program = try filter(proposals, particles: particles, runs: runs, form: form)
     let result = try evaluate(program, seed: seed, options: EvaluationOptions(keep: .metrics))()
     let found = try Coix.logEvidence(result.metrics.logWeight).scalars
     try #require(found.count == runs)
-    return Sample(found.map { Double($0) - StateSpace.logEvidence })
+    return Sample(found.map { Double($0) - SSM.logEvidence })
   }
 
   /// With any number of particles the trained proposals' bound, E[log Ẑ] ≤ log Z, lies between the bootstrap
@@ -220,15 +162,15 @@ import Testing
     for proposals in [trained, .locallyOptimal] {
       let errors = try Self.errors(proposals, particles: 16, runs: 2_000, form: form, seed: 5)
       func score(_ logZ: Double) -> Double {
-        let ratios = Sample(errors.numbers.map { exp($0 + StateSpace.logEvidence - logZ) })
+        let ratios = Sample(errors.numbers.map { exp($0 + SSM.logEvidence - logZ) })
         return (ratios.mean - 1) / ratios.standardError
       }
-      #expect(score(StateSpace.logEvidence).magnitude < 4)
+      #expect(score(SSM.logEvidence).magnitude < 4)
       // The comparison sees the evidence of a model with more noise, which is lower by 0.18.
       let other = KalmanFilter(
-        transition: StateSpace.filter.transition, emission: StateSpace.filter.emission,
-        noise: 1.5 * StateSpace.filter.noise)
-      #expect(score(other.logEvidence(StateSpace.observations)).magnitude > 4)
+        transition: SSM.kalmanFilter.transition, emission: SSM.kalmanFilter.emission,
+        noise: 1.5 * SSM.kalmanFilter.noise)
+      #expect(score(other.logEvidence(SSM.observations)).magnitude > 4)
     }
   }
 

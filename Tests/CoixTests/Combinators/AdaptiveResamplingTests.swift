@@ -1,6 +1,6 @@
 import Coix
+import ExampleModels
 import Foundation
-import TestSupport
 import Testing
 
 /// A linear Gaussian state space model, whose evidence is known: x1 ~ Normal(0, 1), x ~ Normal(slope ·

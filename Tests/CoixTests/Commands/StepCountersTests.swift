@@ -12,7 +12,7 @@ import Testing
     await #expect(processExitsWith: .success) {
       var kept: [UnsafeMutableRawPointer?] = []
       kept.reserveCapacity(10_000)
-      func counts(rounds: Int) throws -> StepCounts {
+      func counts(rounds: Int) throws -> CountedSteps {
         try StepCounters().counts(steps: 4) {
           for _ in 0..<rounds {
             kept.append(malloc(8))

@@ -1,5 +1,5 @@
 import Coix
-import TestSupport
+import ExampleModels
 import Testing
 
 @testable import bench

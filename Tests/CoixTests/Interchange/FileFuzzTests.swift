@@ -22,6 +22,26 @@ import Testing
       roundTrip: { try NPYArray(contentsOf: $0).write(to: $1) })
   }
 
+  /// What single rows are read of can be read whole, and has the same numbers.
+  @Test func npyRows() throws {
+    let files = try PythonFiles()
+    let mutator = FileMutator(
+      samples: files.arrays.map(\.bytes), tokens: Self.headerTokens + ["False", "False, 'shape'"], seed: 7)
+    try fuzz(mutator, "a.npy", runs: fuzzRuns(3_000)) { path in
+      let file = try NPYFile(path)
+      let whole = try #require(try? NPYArray(contentsOf: path))
+      #expect(whole.shape == file.shape)
+      let rows = Array(0..<min(file.rowCount, 100))
+      let inOrder = try file.rows(0..<rows.count)
+      let reversed = try file.rows(at: rows.reversed())
+      if let tensor = try? whole.tensor() {
+        #expect(tensor.rows(at: rows.map { Int32($0) }).isIdentical(to: inOrder))
+        #expect(tensor.rows(at: rows.reversed().map { Int32($0) }).isIdentical(to: reversed))
+      }
+      return try NPYArray(inOrder).bits
+    }
+  }
+
   @Test func npz() throws {
     let files = try PythonFiles()
     let mutator = FileMutator(
@@ -133,6 +153,12 @@ extension NPYArray {
       case .bool(let scalars): "b1 \(scalars)"
       }
     return "\(shape) \(numbers)"
+  }
+}
+
+extension Tensor {
+  fileprivate func isIdentical(to other: Tensor) -> Bool {
+    shape == other.shape && scalars.map(\.bitPattern) == other.scalars.map(\.bitPattern)
   }
 }
 

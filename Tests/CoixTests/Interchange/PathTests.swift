@@ -6,7 +6,7 @@ import Testing
 @Suite struct PathTests {
   /// All readers and writers.
   private static let uses: [(name: String, use: @Sendable (String) throws -> Void)] = [
-    ("NPYArray", { _ = try NPYArray(contentsOf: $0) }),
+    ("NPYArray", { _ = try NPYArray(contentsOf: $0) }), ("NPYFile", { _ = try NPYFile($0) }),
     ("NPZArchive", { _ = try NPZArchive(contentsOf: $0) }),
     ("CSVTable", { _ = try CSVTable(contentsOf: $0) }), ("Tensor", { _ = try Tensor(contentsOf: $0) }),
     ("reading", { _ = try Tensor([1]).reading(npz: $0) }),
@@ -18,7 +18,7 @@ import Testing
 
   private func expect(_ reason: (_ isReader: Bool) -> String, of path: String) {
     for (index, (name, use)) in Self.uses.enumerated() {
-      #expect(complaint(about: path) { try use(path) } == reason(index < 5), "\(name)")
+      #expect(complaint(about: path) { try use(path) } == reason(index < 6), "\(name)")
     }
   }
 
@@ -62,6 +62,7 @@ import Testing
       try #require(mkfifo(pipe, 0o600) == 0)
       for path in ["/dev/zero", pipe] {
         #expect(complaint(about: path) { _ = try NPYArray(contentsOf: path) } == "is not a regular file")
+        #expect(complaint(about: path) { _ = try NPYFile(path) } == "is not a regular file")
         #expect(complaint(about: path) { _ = try CSVTable(contentsOf: path) } == "is not a regular file")
       }
     }

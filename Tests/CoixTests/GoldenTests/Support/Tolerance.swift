@@ -50,6 +50,10 @@ enum Tolerance: Sendable {
   static func parameters(afterSteps steps: Int) -> Tolerance {
     .mixed(steps <= 1 ? 5e-6 : steps <= 10 ? 1e-5 : 1e-4)
   }
+  /// The annealed sampler's metrics, by the file's group.
+  static func annealing(_ group: String) -> Tolerance { .mixed(group == "anneal" ? 5e-5 : 1e-4) }
+  /// The losses of its training.
+  static let annealingLoss = Tolerance.mixed(1e-4)
   /// The bouncing digits' values, log-probabilities and metrics.
   static let bouncingDigits = Tolerance.mixed(5e-5)
 }
