@@ -184,6 +184,11 @@ static int run(const coix_operation *op, const coix_place *place) {
       coix_dense_backward(p[4], p[5], p[6], p[7], p[0], p[1], p[2], p[3], s[0], s[1], s[2], op->variant, team);
       break;
     case COIX_OP_BATCHED_MATMUL: coix_batched_matmul(p[1], p[2], p[0], s[0], s[1], s[2], s[3]); break;
+    case COIX_OP_CORRELATE: {
+      const coix_correlation shape = {s[3], s[4], s[5], s[6], s[7], s[8], op->variant};
+      coix_correlate(p[1], p[2], s[2], p[0], shape, s[0], s[1], team);
+      break;
+    }
     case COIX_OP_THREEFRY: *(coix_key *)p[0] = coix_threefry(*(const coix_key *)p[1], s[0]); break;
     case COIX_OP_DRAW_UNIFORM:
       coix_draw_uniform(key(op, 1), placed(op, place), op->numbers[0], op->numbers[1], p[0], team);

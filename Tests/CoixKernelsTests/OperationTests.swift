@@ -53,6 +53,9 @@ import Testing
     coix_operand(data: data, outer_stride: 16, row_stride: 1)
   }
 
+  static let correlation = coix_correlation(
+    height: 4, width: 5, kernel_height: 2, kernel_width: 3, top: 1, left: 1, flips: 3)
+
   static let tensors: [Example] = [
     Example(
       "unary", COIX_OP_UNARY, outputs: [33], inputs: [33], { coix_op_unary(COIX_LOG, $1[0], $0[0], 33, 1) },
@@ -122,6 +125,10 @@ import Testing
       "batched matmul", COIX_OP_BATCHED_MATMUL, outputs: [64], inputs: [96, 96],
       { coix_op_batched_matmul($1[0], $1[1], $0[0], 2, 3, 2, 16) },
       { coix_batched_matmul($1[0], $1[1], $0[0], 2, 3, 2, 16) }),
+    Example(
+      "correlate", COIX_OP_CORRELATE, outputs: [2 * 5 * 5 * 16], inputs: [2 * 4 * 5 * 16, 2 * 2 * 3 * 16],
+      { coix_op_correlate($1[0], $1[1], 1, $0[0], correlation, 2, 16, 1) },
+      { coix_correlate($1[0], $1[1], 1, $0[0], correlation, 2, 16, 1) }),
     Example(
       "solve triangular", COIX_OP_SOLVE_TRIANGULAR, outputs: [96], inputs: [9, 96],
       { coix_op_solve_triangular($1[0], 0, 0, $1[1], $0[0], 2, 3, 16, 1) },

@@ -1,21 +1,7 @@
 // The copies of dense.c: see copies.h.
 
-// vn is one vector register of the machine; UNITS of them make sixteen lanes.
-#define vn COPY(vn)
-#define vn_memory COPY(vn_memory)
-#define n_fma COPY(n_fma)
-typedef float vn __attribute__((ext_vector_type(COIX_NATIVE)));
-typedef float vn_memory __attribute__((ext_vector_type(COIX_NATIVE), aligned(4)));
+#include "native_vector.h"
 #define UNITS (16 / COIX_NATIVE)
-#define UNROLL _Pragma("clang loop unroll(full)")
-
-INLINE vn n_fma(vn a, vn b, vn c) {
-#if COIX_FMA
-  return __builtin_elementwise_fma(a, b, c);
-#else
-  return a * b + c;
-#endif
-}
 
 #include "dense_product.h"
 #include "dense_narrow.h"
@@ -58,35 +44,71 @@ static float COPY(row_sum)(const float *x, size_t rows) {
 /// Products that are summed one after the other in single precision; these partial sums are added
 /// in double.
 #define TERMS ((size_t)64)
-#define DOT(LOAD, ...)                                                                             \
-  v16 sum = (v16)(0.0f);                                                                           \
-  v16d wide = (v16d)(0.0);                                                                         \
-  for (size_t l = 0; l < k; l++) {                                                                 \
-    if (l && l % TERMS == 0) {                                                                     \
-      wide += v_widen(sum);                                                                        \
-      sum = (v16)(0.0f);                                                                           \
-    }                                                                                              \
-    sum = v_fma(LOAD(a + (i * k + l) * rows + r, ##__VA_ARGS__), LOAD(b + (l * n + j) * rows + r, ##__VA_ARGS__), sum); \
-  }                                                                                                \
-  if (k > TERMS) sum = v_narrow(wide + v_widen(sum));
 
-static void COPY(batched_matmul)(const float *a, const float *b, float *out, size_t m, size_t k, size_t n, size_t rows) {
-  for (size_t i = 0; i < m; i++) {
-    for (size_t j = 0; j < n; j++) {
-      float *y = out + (i * n + j) * rows;
-      size_t r = 0;
-      for (; r + 16 <= rows; r += 16) {
-        DOT(v_load)
-        v_store(y + r, sum);
-      }
-      if (r < rows) {
-        DOT(v_load_part, rows - r)
-        v_store_part(y + r, sum, rows - r);
+typedef double COPY(vn_wide) __attribute__((ext_vector_type(COIX_NATIVE)));
+
+/// out[i, j] for i < mr, j < nr, for one register of rows, so that each number that is read takes part in several products.
+INLINE void COPY(row_products)(const size_t mr, const size_t nr, const float *a, const float *b, float *out, size_t k, size_t n,
+                               size_t rows) {
+  vn sum[2][4];
+  COPY(vn_wide) wide[2][4];
+  UNROLL for (size_t i = 0; i < mr; i++)
+    UNROLL for (size_t j = 0; j < nr; j++) sum[i][j] = (vn)(0.0f), wide[i][j] = (COPY(vn_wide))(0.0);
+  for (size_t start = 0; start < k; start += TERMS) {
+    if (start)
+      UNROLL for (size_t i = 0; i < mr; i++)
+        UNROLL for (size_t j = 0; j < nr; j++) {
+          wide[i][j] += __builtin_convertvector(sum[i][j], COPY(vn_wide));
+          sum[i][j] = (vn)(0.0f);
+        }
+    for (size_t l = start; l < coix_min(start + TERMS, k); l++) {
+      vn right[4];
+      UNROLL for (size_t j = 0; j < nr; j++) right[j] = *(const vn_memory *)(b + (l * n + j) * rows);
+      UNROLL for (size_t i = 0; i < mr; i++) {
+        const vn left = *(const vn_memory *)(a + (i * k + l) * rows);
+        UNROLL for (size_t j = 0; j < nr; j++) sum[i][j] = n_fma(left, right[j], sum[i][j]);
       }
     }
   }
+  UNROLL for (size_t i = 0; i < mr; i++)
+    UNROLL for (size_t j = 0; j < nr; j++) {
+      if (k > TERMS)
+        sum[i][j] = __builtin_convertvector(wide[i][j] + __builtin_convertvector(sum[i][j], COPY(vn_wide)), vn);
+      *(vn_memory *)(out + (i * n + j) * rows) = sum[i][j];
+    }
 }
-#undef DOT
+
+static void COPY(batched_matmul)(const float *a, const float *b, float *out, size_t m, size_t k, size_t n, size_t rows) {
+  size_t row = 0;
+  for (; row + COIX_NATIVE <= rows; row += COIX_NATIVE)
+    for (size_t i = 0; i < m; i += 2)
+      for (size_t j = 0; j < n; j += 4) {
+        const float *left = a + i * k * rows + row, *right = b + j * rows + row;
+        float *y = out + (i * n + j) * rows + row;
+#define PRODUCTS(mr, nr)                                                                           \
+  case 5 * (mr) + (nr): COPY(row_products)(mr, nr, left, right, y, k, n, rows); break;
+        switch (5 * coix_min(2, m - i) + coix_min(4, n - j)) {
+          PRODUCTS(1, 1) PRODUCTS(1, 2) PRODUCTS(1, 3) PRODUCTS(1, 4)
+          PRODUCTS(2, 1) PRODUCTS(2, 2) PRODUCTS(2, 3) PRODUCTS(2, 4)
+        }
+#undef PRODUCTS
+      }
+  const size_t rest = rows - row;
+  for (size_t i = 0; i < m && rest > 0; i++)
+    for (size_t j = 0; j < n; j++) {
+      v16 sum = (v16)(0.0f);
+      v16d wide = (v16d)(0.0);
+      for (size_t l = 0; l < k; l++) {
+        if (l && l % TERMS == 0) {
+          wide += v_widen(sum);
+          sum = (v16)(0.0f);
+        }
+        sum = v_fma(v_load_part(a + (i * k + l) * rows + row, rest), v_load_part(b + (l * n + j) * rows + row, rest), sum);
+      }
+      if (k > TERMS) sum = v_narrow(wide + v_widen(sum));
+      v_store_part(out + (i * n + j) * rows + row, sum, rest);
+    }
+}
 #undef TERMS
 
 static const dense_table COPY(table) = {

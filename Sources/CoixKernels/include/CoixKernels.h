@@ -73,6 +73,26 @@ void coix_dense_backward(const float *x, const float *kernel, const float *y, co
 void coix_batched_matmul(const float *a, const float *b, float *out,
                          size_t m, size_t k, size_t n, size_t rows);
 
+// MARK: - Correlations of images (correlation.c)
+
+/// Whether the kernel is read, or the result written, in the reverse order of lines and of columns.
+enum { COIX_FLIP_KERNEL = 1, COIX_FLIP_RESULT = 2 };
+
+/// A correlation's sizes: those of the image and of the kernel, how many lines of zeros are thought above and below the image,
+/// and columns of zeros at its left and right, and the flips. The kernel is not empty, and fits into image and zeros.
+typedef struct {
+  size_t height, width, kernel_height, kernel_width, top, left;
+  int flips;
+} coix_correlation;
+
+/// out[o, y, x, r] = sum over u, v of image[o, y + u - top, x + v - left, r] * kernel[o, u, v, r], without the terms outside of the
+/// image, for o < outer. image: [outer, height, width, rows], kernel: [outer, kernel_height, kernel_width, rows], or without rows
+/// for a kernel_row_stride of 0; out: [outer, height + 2 top - kernel_height + 1, width + 2 left - kernel_width + 1, rows].
+/// The terms of one line of the kernel are summed first: the error is at most (kernel_height + kernel_width) * 2^-24 times the sum
+/// of the terms' magnitudes.
+void coix_correlate(const float *image, const float *kernel, size_t kernel_row_stride, float *out, coix_correlation shape,
+                    size_t outer, size_t rows, int team);
+
 // MARK: - Elementwise (elementwise.c)
 
 /// The functions of one number: their constant, their name in the kernels, and roughly the nanoseconds that an element takes

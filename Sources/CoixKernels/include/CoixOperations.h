@@ -56,6 +56,7 @@ typedef enum {
   OP(COIX_OP_DENSE, 1, 3, 0) \
   OP(COIX_OP_DENSE_BACKWARD, 4, 4, 0) \
   OP(COIX_OP_BATCHED_MATMUL, 1, 2, 0) \
+  OP(COIX_OP_CORRELATE, 1, 2, 0) \
   OP(COIX_OP_THREEFRY, 1, 1, 0) \
   OP(COIX_OP_DRAW_UNIFORM, 1, 1, COIX_PLACED) \
   OP(COIX_OP_DRAW_NORMAL, 1, 1, COIX_PLACED) \
@@ -293,6 +294,12 @@ COIX_MAKE coix_op_dense_backward(const float *x, const float *kernel, const floa
 COIX_MAKE coix_op_batched_matmul(const float *a, const float *b, float *out, size_t m, size_t k, size_t n, size_t rows) {
   return (coix_operation){COIX_OP_BATCHED_MATMUL, 0, 1, COIX_POINTERS(out, (void *)a, (void *)b),
                           COIX_SIZES(m, k, n, rows)};
+}
+COIX_MAKE coix_op_correlate(const float *image, const float *kernel, size_t kernel_row_stride, float *out,
+                            coix_correlation shape, size_t outer, size_t rows, int team) {
+  return (coix_operation){COIX_OP_CORRELATE, (uint16_t)shape.flips, team, COIX_POINTERS(out, (void *)image, (void *)kernel),
+                          COIX_SIZES(outer, rows, kernel_row_stride, shape.height, shape.width, shape.kernel_height,
+                                     shape.kernel_width, shape.top, shape.left)};
 }
 
 /// Where the elements of a draw lie in its key's sequence: see coix_draw. Those of a chunk take its rows when they run.

@@ -144,6 +144,12 @@ import Testing
     }
   }
 
+  @Test func images() throws {
+    try expect("conv2d", [[3, 4], [2, 2]]) { conv2d($0[0], $0[1]) }
+    try expect("conv2d of several", [[2, 2, 3], [2, 2]]) { conv2d($0[0], $0[1]) }
+    try expect("translated", [[2, 3], [2]]) { $0[0].translated(by: 0.25 + 0.1 * $0[1], to: (3, 2)) }
+  }
+
   @Test func triangular() throws {
     let base = Tensor([2, 0, 0.5, 1.5], shape: [2, 2])
     try expect("solve", [[2, 2], [3, 2]], in: -0.5...0.5) { solveLowerTriangular(base + $0[0], $0[1]) }

@@ -122,6 +122,30 @@ import Testing
     Misuse("matmul: the operands must be matrices or vectors (shapes [2, 3], [2, 3, 1])") {
       matmul(matrix, matrix.expandingAxis(at: 2))
     },
+    Misuse(
+      "conv2d: needs images [..., height, width] and kernels [..., h, w] that fit into them (shapes [2, 3], [3, 1])"
+    ) { conv2d(matrix, .ones([3, 1])) },
+    Misuse(
+      "conv2d: needs images [..., height, width] and kernels [..., h, w] that fit into them (shapes [2, 3], [3])"
+    ) { conv2d(matrix, [1, 2, 3]) },
+    Misuse(
+      "conv2d: needs images [..., height, width] and kernels [..., h, w] that fit into them (shapes [2, 3], [0, 3])"
+    ) { conv2d(matrix, .zeros([0, 3])) },
+    Misuse(
+      "conv2d: needs images [..., height, width] and kernels [..., h, w] that fit into them (shapes [2, 2, 3], [3, 1, 1])"
+    ) { conv2d(.stack([matrix, matrix]), .ones([3, 1, 1])) },
+    Misuse(
+      "translated: needs images [..., height, width], offsets [..., 2] and a size, none of them empty "
+        + "(shapes [2, 3], [3], [1, 1])"
+    ) { matrix.translated(by: [1, 2, 3], to: (1, 1)) },
+    Misuse(
+      "translated: needs images [..., height, width], offsets [..., 2] and a size, none of them empty "
+        + "(shapes [2, 3], [2], [0, 1])"
+    ) { matrix.translated(by: [1, 2], to: (0, 1)) },
+    Misuse(
+      "translated: needs images [..., height, width], offsets [..., 2] and a size, none of them empty "
+        + "(shapes [3], [2], [1, 1])"
+    ) { Tensor([1, 2, 3]).translated(by: [1, 2], to: (1, 1)) },
     Misuse("dot: the operands must be vectors (shapes [2, 3], [3])") { dot(matrix, [1, 2, 3]) },
     Misuse("dot: the inner sizes differ (shapes [2], [3])") { dot([1, 2], [1, 2, 3]) },
   ]
@@ -148,6 +172,7 @@ import Testing
     Misuse("select") { select(Tensor.ones([1 << 20, 1]), Tensor.ones([1 << 19]), 0) },
     Misuse("oneHot") { Tensor.ones([1 << 10]).oneHot(depth: 1 << 29) },
     Misuse("matmul") { matmul(Tensor.ones([1 << 20, 1]), Tensor.ones([1, 1 << 19])) },
+    Misuse("translated") { matrix.translated(by: [0, 0], to: (1 << 20, 1 << 19)) },
   ]
 
   @Test(arguments: excesses)
@@ -175,7 +200,8 @@ import Testing
       poisoned[0], poisoned[0..<1], Tensor.concatenate([[1], poisoned]), Tensor.stack([1, poisoned]),
       poisoned.gathered(at: 0), Tensor([1, 2]).gathered(at: poisoned), poisoned.oneHot(depth: 2),
       matmul(poisoned, [1]),
-      matmul([1], poisoned), dot(poisoned, [1]),
+      matmul([1], poisoned), dot(poisoned, [1]), conv2d(poisoned, [1]), conv2d([1], poisoned),
+      poisoned.translated(by: [1, 2], to: (1, 1)), Self.matrix.translated(by: poisoned, to: (1, 1)),
     ]
     for (index, result) in results.enumerated() {
       #expect(result.failure?.description == message, "result \(index)")

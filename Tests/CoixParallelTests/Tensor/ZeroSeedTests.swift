@@ -46,6 +46,13 @@ import Testing
       matmul($0.expandingAxis(at: 1), $0.expandingAxis(at: 0)).sum(axis: 0)
     },
     Edge("dense of NaN", at: .nan) { dense($0, kernel: .ones([2, 2]), bias: nil, activation: .tanh) },
+    Edge("conv2d of NaN", at: .nan) { conv2d($0.expandingAxis(at: 0), .ones([1, 1])).squeezingAxis(at: 0) },
+    Edge("conv2d by NaN", at: .nan) {
+      conv2d(.ones([1, 3]), $0.expandingAxis(at: 0)).squeezingAxis(at: 0)
+    },
+    Edge("conv2d of NaN by NaN", at: .nan) {
+      conv2d($0.expandingAxis(at: 0), $0.expandingAxis(at: 0)).squeezingAxis(at: 0) + Tensor.zeros([2])
+    },
     Edge("solve of NaN", at: .nan) { solveLowerTriangular(.identity(2), $0) },
     Edge("solve by NaN", at: .nan) { solveLowerTriangular(Tensor.identity(2) * $0, $0) },
     Edge("cholesky of NaN", at: .nan) { cholesky(Tensor.identity(2) * $0).sum(axis: 0) },

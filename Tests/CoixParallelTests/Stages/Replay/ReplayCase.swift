@@ -222,6 +222,10 @@ extension ReplayCase {
         matmul($0[0].sliced(axis: 1, 0..<0), $0[1].sliced(axis: 0, 0..<0)) + $0[0].sum()
       },
       ReplayCase("dot", [[3], [3]]) { dot($0[0], $0[1]) },
+      ReplayCase("conv2d", [[4, 5], [2, 3]]) { conv2d($0[0], $0[1]) },
+      ReplayCase("conv2d of several", [[2, 3, 3], [2, 2]]) { conv2d($0[0], $0[1]) },
+      ReplayCase("conv2d with one kernel", [[3, 4], [2, 2]], uniform: [1]) { conv2d($0[0], $0[1]) },
+      ReplayCase("translated", [[3, 4], [2, 2]]) { $0[0].translated(by: $0[1], to: (2, 5)) },
       ReplayCase("solveLowerTriangular", [[3, 3], [3]], in: 0.25...2) {
         solveLowerTriangular($0[0] * .lowerTriangle(3) + .identity(3), $0[1])
       },

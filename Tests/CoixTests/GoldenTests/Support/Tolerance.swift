@@ -54,4 +54,6 @@ enum Tolerance: Sendable {
   static func annealing(_ group: String) -> Tolerance { .mixed(group == "anneal" ? 5e-5 : 1e-4) }
   /// The losses of its training.
   static let annealingLoss = Tolerance.mixed(1e-4)
+  /// The bouncing digits' values, log-probabilities and metrics.
+  static let bouncingDigits = Tolerance.mixed(5e-5)
 }
