@@ -17,7 +17,7 @@ public struct AnnealCommand: ParsableCommand {
 
       The same seed gives the same numbers on any number of threads.
 
-      An example: examples anneal --full --out out/anneal && scripts/plot-anneal out/anneal
+      An example: examples anneal --full --out out/anneal && scripts/plot anneal out/anneal
       """)
 
   // Numbers are taken unconditionally: a negative one is a value, not the name of another flag.

@@ -17,7 +17,7 @@ public struct BMNISTCommand: ParsableCommand {
       MNIST. --full has the settings of coix's example, which are meant for digits of 28 pixels. The same seed gives the same \
       numbers on any number of threads.
 
-      An example: scripts/digits digits.npy && examples bmnist --data digits.npy --out out/bmnist && scripts/plot-bmnist out/bmnist
+      An example: scripts/digits digits.npy && examples bmnist --data digits.npy --out out/bmnist && scripts/plot bmnist out/bmnist
       """)
 
   // Numbers are taken unconditionally: a negative one is a value, not the name of another flag.

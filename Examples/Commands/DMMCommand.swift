@@ -15,7 +15,7 @@ public struct DMMCommand: ParsableCommand {
       --full takes 30,000 steps, as coix's example does: three and a half hours on one core. The same seed gives the same numbers on any \
       number of threads.
 
-      An example: examples dmm --out out/dmm && scripts/plot-dmm out/dmm
+      An example: examples dmm --out out/dmm && scripts/plot dmm out/dmm
       """)
 
   @OptionGroup var options: GibbsOptions

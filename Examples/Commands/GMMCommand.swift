@@ -15,7 +15,7 @@ public struct GMMCommand: ParsableCommand {
       --full takes 200,000 steps, as coix's example does: an hour and a half on one core. The same seed gives the same numbers on any \
       number of threads.
 
-      An example: examples gmm --out out/gmm && scripts/plot-gmm out/gmm
+      An example: examples gmm --out out/gmm && scripts/plot gmm out/gmm
       """)
 
   @OptionGroup var options: GibbsOptions

@@ -54,7 +54,7 @@ public struct AnnealResults: Sendable {
     "losses.npy", "progress.npy", "samples.npy", "inverse_temperatures.npy", "parameters.npz", "summary.json",
   ]
 
-  /// Writes everything into an existing folder, as `scripts/plot-anneal` reads it. A row of `progress.npy` is a
+  /// Writes everything into an existing folder, as `scripts/plot anneal` reads it. A row of `progress.npy` is a
   /// step of training, log Z, and the effective sample sizes of the last step's weights and of those of all
   /// steps, as fractions of the particles.
   ///

@@ -39,7 +39,7 @@ public struct BMNISTResults: Sendable {
     "reconstructions_after.npy", "parameters.npz", "summary.json",
   ]
 
-  /// Writes everything into an existing folder, as `scripts/plot-bmnist` reads it.
+  /// Writes everything into an existing folder, as `scripts/plot bmnist` reads it.
   ///
   /// - Throws: `CoixError.file(path:reason:)`.
   public func write(to folder: String) throws {

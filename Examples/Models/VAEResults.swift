@@ -41,7 +41,7 @@ public struct VAEResults: Sendable {
     "summary.json",
   ]
 
-  /// Writes everything into an existing folder, as `scripts/plot-vae` reads it.
+  /// Writes everything into an existing folder, as `scripts/plot vae` reads it.
   ///
   /// - Throws: ``CoixError/file(path:reason:)``.
   public func write(to folder: String) throws {
