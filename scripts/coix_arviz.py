@@ -1,4 +1,4 @@
-"""Weighted samples for ArviZ: reads what `evaluation.weightedSamples().write(npz: path)` has written."""
+"""Weighted samples for ArviZ: reads what `evaluation.posteriorSamples().write(npz: path)` has written."""
 
 import arviz
 import numpy

@@ -36,7 +36,7 @@ struct PythonPackagesTests {
     let logEvidence: [Double]
   }
 
-  private func summaries(_ samples: WeightedSamples) throws -> Summaries {
+  private func summaries(_ samples: PosteriorSamples) throws -> Summaries {
     try withTemporaryFolder { folder in
       try samples.write(npz: "\(folder)/posterior.npz")
       return try JSONDecoder().decode(
@@ -66,7 +66,7 @@ struct PythonPackagesTests {
     let data = point.mapped(Tensor([1, 0.5, -0.3, 0.2, 2, -1], shape: [3, 2]))
     let options = EvaluationOptions(steps: true)
     let weighted = try evaluate(program(particles: 5_000), seed: 1, options: options)(data)
-    let read = try summaries(weighted.weightedSamples())
+    let read = try summaries(weighted.posteriorSamples())
     #expect(read.dims["scale"] == ["chain", "draw", "point"])
     // ArviZ 1 counts the axes that have no name from 0, and earlier versions all axes.
     let axes = try #require(read.dims["z"])
@@ -88,7 +88,7 @@ struct PythonPackagesTests {
     let count = 5_000
     let options = EvaluationOptions(steps: true)
     let resampled = try evaluate(resample(program(particles: count)), seed: 1, options: options)(data)
-    let read = try summaries(resampled.weightedSamples())
+    let read = try summaries(resampled.posteriorSamples())
     #expect(distance(resampled.steps.map(\.logZ), read.logEvidence) == 0)
     #expect(read.logEvidence.count == 2)
     let mean = try ["scale", "z"].flatMap { try resampled.weightedMean(of: $0).scalars }
@@ -126,7 +126,7 @@ struct PythonPackagesTests {
     }
     let program = resample(compose(particle(next), resample(particle(first)), suffix: false))
     let result = try evaluate(program, seed: 3, options: EvaluationOptions(steps: true))()
-    let read = try summaries(result.weightedSamples())
+    let read = try summaries(result.posteriorSamples())
     #expect(read.dims == ["x0": ["chain", "draw"], "x1": ["chain", "draw"]])
     #expect(result.steps.count == 2)
     #expect(distance(result.steps.map(\.logZ), read.logEvidence) == 0)

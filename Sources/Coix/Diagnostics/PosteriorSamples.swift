@@ -1,7 +1,7 @@
 import CoixParallel
 
 /// The weighted particles of an evaluation, to be written into a file for ArviZ:
-/// `try evaluation.weightedSamples().write(npz: "posterior.npz")`.
+/// `try evaluation.posteriorSamples().write(npz: "posterior.npz")`.
 ///
 /// As a tree it has these names, which are those of the file's arrays:
 ///
@@ -13,7 +13,7 @@ import CoixParallel
 /// | `plates/points` | `[]` | for a plate of instances called `points`: the position of its axis, 2 for the first |
 ///
 /// `scripts/coix_arviz.py` makes ArviZ's data of such a file.
-public struct WeightedSamples: TensorTree {
+public struct PosteriorSamples: TensorTree {
   /// The latent sites' values, `[1, particles, instances…, local…, event…]`, by name. Sites of auxiliary programs,
   /// whose names end in `_PREV_`, are left out.
   public private(set) var posterior: [String: Tensor]
@@ -47,7 +47,7 @@ extension Evaluation {
   ///
   /// - Throws: `CoixError.argument(_:)` if the evaluation has kept no trace;
   ///   `CoixError.shape(operation:shapes:reason:)` for a site that has no axis left for the chain.
-  public func weightedSamples() throws -> WeightedSamples {
+  public func posteriorSamples() throws -> PosteriorSamples {
     guard keep == .everything else {
       throw CoixError.argument(
         "the evaluation has kept no trace: EvaluationOptions(keep: .everything) does")
@@ -63,7 +63,7 @@ extension Evaluation {
     let latents = trace.marginal.sites.filter { !$0.isObserved }
     let instances = plates.dropFirst(hasParticles ? 1 : 0)
     let logZ = steps.isEmpty ? [try? metrics.logZ.scalar].compactMap(\.self) : steps.map(\.logZ)
-    return WeightedSamples(
+    return PosteriorSamples(
       posterior: try Dictionary(
         latents.map { ($0.name, try asDraws($0.value)) }, uniquingKeysWith: { first, _ in first }),
       logWeight: try asDraws(logWeights),
