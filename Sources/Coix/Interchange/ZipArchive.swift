@@ -232,55 +232,103 @@ extension ZipArchive {
   private static let date: UInt16 = 0x0021
   /// The flag for a name in UTF-8.
   private static let nameFlag: UInt16 = 1 << 11
+  /// The versions of the format that are needed to read an archive: without and with numbers of 64 bits.
+  private static let (version, zip64Version): (UInt16, UInt16) = (20, 45)
 
   /// An archive of stored entries.
   ///
-  /// - Throws: ``MalformedFile`` for more than the format can hold in 32 bits; what an entry's `contents`
-  ///   throws.
-  static func encode(_ entries: [(name: String, contents: () throws -> [UInt8])]) throws -> [UInt8] {
+  /// - Parameters:
+  ///   - entries: Names, and what makes the entries' bytes.
+  ///   - limit: Sizes and positions from here on are written in 64 bits, and a number of entries above 65,534 is.
+  ///     Less than 2^32 - 1 is for tests.
+  /// - Throws: ``MalformedFile`` for too long a name; what an entry's `contents` throws.
+  static func encode(
+    _ entries: [(name: String, contents: () throws -> [UInt8])], limit: Int = Int(UInt32.max)
+  ) throws -> [UInt8] {
     var result: [UInt8] = []
     var directory: [UInt8] = []
+    /// The number in 32 bits, or, if it is too large for them, the sign that it is among `others`.
+    func short(_ number: Int, others: inout [UInt64]) -> UInt32 {
+      guard number >= limit else { return UInt32(truncatingIfNeeded: number) }
+      others.append(UInt64(number))
+      return .max
+    }
+    func zip64Field(_ numbers: [UInt64]) -> [UInt8] {
+      guard !numbers.isEmpty else { return [] }
+      var field: [UInt8] = []
+      field.append(littleEndian: UInt16(1))
+      field.append(littleEndian: UInt16(8 * numbers.count))
+      for number in numbers { field.append(littleEndian: number) }
+      return field
+    }
+
     for entry in entries {
       let name = Array(entry.name.utf8)
       let contents = try entry.contents()
-      guard let size = UInt32(exactly: contents.count), let offset = UInt32(exactly: result.count),
-        let nameLength = UInt16(exactly: name.count), size < .max, offset < .max
-      else { throw MalformedFile("more than 4 GiB of arrays, or too long a name: \(entry.name.prefix(80))") }
-      var common: [UInt8] = []
-      common.append(littleEndian: UInt16(20))  // the version that is needed to read it
-      common.append(littleEndian: nameFlag)
-      common.append(littleEndian: UInt16(0))  // stored
-      common.append(littleEndian: UInt16(0))  // midnight
-      common.append(littleEndian: date)
-      common.append(littleEndian: Zlib.crc32(contents[...]))
-      common.append(littleEndian: size)
-      common.append(littleEndian: size)
-      common.append(littleEndian: nameLength)
-      common.append(littleEndian: UInt16(0))  // no extra field
+      guard let nameLength = UInt16(exactly: name.count) else {
+        throw MalformedFile("the name \(entry.name.prefix(40))… is too long: it has \(name.count) bytes")
+      }
+      var large: [UInt64] = []
+      let size = short(contents.count, others: &large)
+      _ = short(contents.count, others: &large)  // as stored
+      let sizes = zip64Field(large)
+      let offset = short(result.count, others: &large)
+      let sizesAndOffset = zip64Field(large)
+      func header(_ extra: [UInt8]) -> [UInt8] {
+        var header: [UInt8] = []
+        header.append(littleEndian: extra.isEmpty ? version : zip64Version)
+        header.append(littleEndian: nameFlag)
+        header.append(littleEndian: UInt16(0))  // stored
+        header.append(littleEndian: UInt16(0))  // midnight
+        header.append(littleEndian: date)
+        header.append(littleEndian: Zlib.crc32(contents[...]))
+        header.append(littleEndian: size)
+        header.append(littleEndian: size)
+        header.append(littleEndian: nameLength)
+        header.append(littleEndian: UInt16(extra.count))
+        return header
+      }
 
       directory.append(littleEndian: UInt32(centralSignature))
-      directory.append(littleEndian: UInt16(20))
-      directory += common
+      directory.append(littleEndian: sizesAndOffset.isEmpty ? version : zip64Version)
+      directory += header(sizesAndOffset)
       directory += [UInt8](repeating: 0, count: 10)  // no comment, first disk, no attributes
       directory.append(littleEndian: offset)
-      directory += name
+      directory += name + sizesAndOffset
 
-      try result.requireMemory(forMore: 4 + common.count + name.count + contents.count)
+      let local = header(sizes)
+      try result.requireMemory(forMore: 4 + local.count + name.count + sizes.count + contents.count)
       result.append(littleEndian: UInt32(localSignature))
-      result += common
+      result += local
       result += name
+      result += sizes
       result += contents
     }
-    guard let count = UInt16(exactly: entries.count), count < .max, let start = UInt32(exactly: result.count),
-      let length = UInt32(exactly: directory.count), start < .max
-    else { throw MalformedFile("more than 4 GiB of arrays, or more than 65,534") }
+    let (start, length) = (result.count, directory.count)
+    try result.requireMemory(forMore: length)
     result += directory
+    if max(start, length) >= limit || entries.count >= Int(UInt16.max) {
+      let end = result.count
+      result.append(littleEndian: UInt32(zip64EndSignature))
+      result.append(littleEndian: UInt64(44))  // the bytes that follow
+      result.append(littleEndian: zip64Version)
+      result.append(littleEndian: zip64Version)
+      result.append(littleEndian: UInt64(0))  // first disk
+      for number in [entries.count, entries.count, length, start] {
+        result.append(littleEndian: UInt64(number))
+      }
+      result.append(littleEndian: UInt32(zip64LocatorSignature))
+      result.append(littleEndian: UInt32(0))
+      result.append(littleEndian: UInt64(end))
+      result.append(littleEndian: UInt32(1))  // of one disk
+    }
     result.append(littleEndian: UInt32(endSignature))
     result.append(littleEndian: UInt32(0))
+    let count = UInt16(clamping: entries.count)
     result.append(littleEndian: count)
     result.append(littleEndian: count)
-    result.append(littleEndian: length)
-    result.append(littleEndian: start)
+    result.append(littleEndian: UInt32(clamping: length < limit ? length : .max))
+    result.append(littleEndian: UInt32(clamping: start < limit ? start : .max))
     result.append(littleEndian: UInt16(0))
     return result
   }
