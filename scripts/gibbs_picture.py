@@ -109,7 +109,7 @@ def draw(folder, picture, count, outlines):
 
 def main(example, description, count, outlines_of):
     """The command: `outlines_of` takes the folder and gives what `draw` draws clusters with."""
-    parser = argparse.ArgumentParser(prog=f"plot-{example}", description=description)
+    parser = argparse.ArgumentParser(prog=f"plot {example}", description=description)
     parser.add_argument("folder", type=Path, metavar="DIR", help=f"what `examples {example} --out DIR` wrote")
     parser.add_argument("picture", type=Path, nargs="?", help=f"default: DIR/{example}.png")
     options = parser.parse_args()

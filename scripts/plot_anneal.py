@@ -108,7 +108,7 @@ def draw(folder, picture):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="plot-anneal", description=__doc__)
+    parser = argparse.ArgumentParser(prog="plot anneal", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="what `examples anneal --out DIR` wrote")
     parser.add_argument("picture", type=Path, nargs="?", help="default: DIR/anneal.png")
     options = parser.parse_args()

@@ -75,7 +75,7 @@ def draw(folder, picture):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="plot-bmnist", description=__doc__)
+    parser = argparse.ArgumentParser(prog="plot bmnist", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="what `examples bmnist --out DIR` wrote")
     parser.add_argument("picture", type=Path, nargs="?", help="default: DIR/bmnist.gif")
     options = parser.parse_args()

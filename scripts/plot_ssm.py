@@ -80,7 +80,7 @@ def draw(folder, picture):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="plot-ssm", description=__doc__)
+    parser = argparse.ArgumentParser(prog="plot ssm", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="what `examples ssm --out DIR` wrote")
     parser.add_argument("picture", type=Path, nargs="?", help="default: DIR/ssm.png")
     options = parser.parse_args()

@@ -94,7 +94,7 @@ def draw(folder, picture):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="plot-vae", description=__doc__)
+    parser = argparse.ArgumentParser(prog="plot vae", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="what `examples vae --out DIR` wrote")
     parser.add_argument("picture", type=Path, nargs="?", help="default: DIR/vae.png")
     options = parser.parse_args()

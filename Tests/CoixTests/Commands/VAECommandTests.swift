@@ -96,7 +96,9 @@ import examples
       let out = "\(folder)/a/b"
       #expect(
         complaint(["--steps", "3", "--train", "50", "--test", "20", "--seed", "-5", "--out", out]) == "")
-      #expect(try Set(FileManager.default.contentsOfDirectory(atPath: out)) == Set(VAEResults.fileNames + ["checkpoint.safetensors"]))
+      #expect(
+        try Set(FileManager.default.contentsOfDirectory(atPath: out))
+          == Set(VAEResults.fileNames + ["checkpoint.safetensors"]))
       #expect(try Tensor(contentsOf: "\(out)/train.npy").shape == [50, 2])
       #expect(try Tensor(contentsOf: "\(out)/test.npy").shape == [20, 2])
       #expect(try Tensor(contentsOf: "\(out)/losses.npy").shape == [3])
