@@ -7,7 +7,7 @@ import Testing
 /// rows of a plate here; draws and log-probabilities are also checked outside of plates. The families that
 /// the reference's file lacks are in a file of their own, which `Tests/References/families.py` writes.
 @Suite struct GoldenDistributionsTests {
-  @Test(arguments: try GoldenFile.cases("distributions") + GoldenFile.cases("families"))
+  @Test(arguments: try GoldenFile.cases("distributions") + GoldenFile.cases("families", isOwn: true))
   func agrees(_ golden: GoldenCase) throws {
     switch try golden.field("op") {
     case "log_prob": try checkLogProb(golden)

@@ -13,10 +13,14 @@ struct GoldenFile: Sendable {
   let cases: [GoldenCase]
 
   /// The cases of a group.
-  static func cases(_ group: String) throws -> [GoldenCase] { try load(group).cases }
+  ///
+  /// - Parameter isOwn: whether the group's file is one of this package alone, which no other folder has.
+  static func cases(_ group: String, isOwn: Bool = false) throws -> [GoldenCase] {
+    try load(group, isOwn: isOwn).cases
+  }
 
-  static func load(_ group: String) throws -> GoldenFile {
-    let file = try folder().appending(path: "\(group).json")
+  static func load(_ group: String, isOwn: Bool = false) throws -> GoldenFile {
+    let file = try folder(isOwn).appending(path: "\(group).json")
     let json = try JSON(parsing: Array(try Data(contentsOf: file)))
     guard json["group"]?.string == group, let cases = json["cases"]?.array, !cases.isEmpty else {
       throw GoldenError("\(file.path) has no cases of the group \(group)")
@@ -24,8 +28,8 @@ struct GoldenFile: Sendable {
     return GoldenFile(group: group, head: json, cases: try cases.map(GoldenCase.init))
   }
 
-  private static func folder() throws -> URL {
-    if let path = ProcessInfo.processInfo.environment["COIX_GOLDEN"] { return URL(filePath: path) }
+  private static func folder(_ isOwn: Bool) throws -> URL {
+    if !isOwn, let path = ProcessInfo.processInfo.environment["COIX_GOLDEN"] { return URL(filePath: path) }
     guard let folder = Bundle.module.resourceURL?.appending(path: "Golden") else {
       throw GoldenError("the golden files are not among the test target's resources")
     }
