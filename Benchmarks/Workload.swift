@@ -38,7 +38,8 @@ protocol Job {
 enum Workloads {
   static let all: [any Workload] = [
     VAEWorkload(), FilterWorkload(), ImportanceWorkload(), RandomWorkload(), ResampleWorkload(),
-    MixtureWorkload(), DenseWorkload(), AnnealWorkload(), WideWorkload(), SMCWorkload(),
+    MixtureWorkload(), GibbsWorkload<GMM>(name: "gmm"), GibbsWorkload<DMM>(name: "dmm"), BMNISTWorkload(),
+    DenseWorkload(), AnnealWorkload(), WideWorkload(), SMCWorkload(),
   ]
   static var names: String { all.map(\.name).joined(separator: ", ") }
 }

@@ -11,6 +11,9 @@ PARTICLES = {
     "random": {"forward": 10_000_000},
     "resample": {"forward": 1_000_000},
     "mixture": {"train": 20},
+    "gmm": {"train": 10},
+    "dmm": {"train": 10},
+    "bmnist": {"train": 4},
     "dense": {"forward": 16_384, "gradient": 16_384},
     "anneal": {"train": 36, "gradient": 100_000, "forward": 1_000_000},
     "wide": {"forward": 131_072, "gradient": 131_072},
@@ -18,7 +21,7 @@ PARTICLES = {
 }
 
 # What the other side of a comparison is written in.
-ON_REFERENCE = ("vae", "wide", "smc", "anneal")
+ON_REFERENCE = ("vae", "wide", "smc", "anneal", "gmm", "dmm", "bmnist")
 IN_NUMPY = ("filter",)
 
 

@@ -20,9 +20,9 @@ import numpyro
 coix.set_backend("coix.numpyro")
 
 
-def particles(count):
+def particles(count, dim=-1):
     """What puts a program into a plate of particles."""
-    return lambda program: numpyro.plate("particle", count, dim=-1)(program)
+    return lambda program: numpyro.plate("particle", count, dim=dim)(program)
 
 
 def weights(program, key, *inputs):

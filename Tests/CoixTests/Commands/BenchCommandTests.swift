@@ -102,7 +102,9 @@ import Testing
   @Test(arguments: Workloads.all.map(\.name))
   func givesTheSameOnAnyNumberOfThreads(_ name: String) throws {
     let workload = try #require(Workloads.all.first { $0.name == name })
-    let particles = ["filter": 100, "mixture": 4, "random": 300_000, "resample": 300_000][name] ?? 3_000
+    let few = ["filter": 100, "mixture": 4, "gmm": 2, "dmm": 2, "bmnist": 2]
+    let many = ["random": 300_000, "resample": 300_000]
+    let particles = few[name] ?? many[name] ?? 3_000
     try withTemporaryFolder { folder in
       let file = "\(folder)/bench.json"
       try Bench.parse([
