@@ -29,7 +29,7 @@ struct TrainingArguments: ParsableArguments {
   var checkpointEvery: Int?
   @Flag(help: "Go on from the checkpoint, if there is one.")
   var resume = false
-  @Flag(help: "Print a hash of all results' bits.")
+  @Flag(help: "Print a hash of all results' bits: the losses are those of the steps since a resumption.")
   var digest = false
   @Flag(name: .shortAndLong, help: "Print nothing but errors and the digest.")
   var quiet = false

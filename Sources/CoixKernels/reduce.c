@@ -159,7 +159,7 @@ void coix_reduce(coix_reduction op, const float *x, float *out, size_t outer, si
 /// The softmax, or, with a gradient of log-sum-exp, [outer, inner], the gradient of x.
 static void softmax(const float *x, const float *gradient, float *y, size_t outer, size_t n, size_t inner, int logarithmic,
                     int team) {
-  if (n == 0) return;
+  if (outer == 0 || n == 0 || inner == 0) return;
   int threads = coix_team_for((double)outer * (double)n * (double)inner * 1.5, team);
 #define GRADIENT(o) (gradient ? gradient + (o) * inner : NULL)
   if (inner == 1) {

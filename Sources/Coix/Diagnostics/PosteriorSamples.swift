@@ -45,7 +45,8 @@ extension Evaluation {
   ///
   /// An evaluation without particles is a single draw.
   ///
-  /// - Throws: `CoixError.argument(_:)` if the evaluation has kept no trace;
+  /// - Throws: `CoixError.argument(_:)` if the evaluation has kept no trace, or if an instance plate is called "chain" or
+  ///   "draw", as ArviZ's own axes are;
   ///   `CoixError.shape(operation:shapes:reason:)` for a site that has no axis left for the chain.
   public func posteriorSamples() throws -> PosteriorSamples {
     guard keep == .everything else {
@@ -62,6 +63,11 @@ extension Evaluation {
       logWeight.shape == .scalar ? logWeight.broadcast(to: batch) : logWeight.reshaped(to: batch)
     let latents = trace.marginal.sites.filter { !$0.isObserved }
     let instances = plates.dropFirst(hasParticles ? 1 : 0)
+    if let plate = instances.first(where: { ["chain", "draw"].contains($0.name) }) {
+      throw CoixError.argument(
+        "posteriorSamples: \"\(plate.name)\" is ArviZ's name for an axis of its own; give the plate another one"
+      )
+    }
     let logZ = steps.isEmpty ? [try? metrics.logZ.scalar].compactMap(\.self) : steps.map(\.logZ)
     return PosteriorSamples(
       posterior: try Dictionary(

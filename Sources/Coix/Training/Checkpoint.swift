@@ -28,6 +28,7 @@ public struct Checkpoint<Rule: Optimizer>: Sendable {
   /// The seconds that the training has taken.
   public let seconds: Double
   let stopping: EarlyStopping.Progress
+  let losses: LossMean
   let batches: BatchPosition?
 
   /// What is not a tensor.
@@ -38,6 +39,7 @@ public struct Checkpoint<Rule: Optimizer>: Sendable {
     let seconds: Double
     let counts: StepCounts
     let stopping: EarlyStopping.Progress
+    let losses: LossMean
     let batches: BatchPosition?
   }
 
@@ -45,10 +47,10 @@ public struct Checkpoint<Rule: Optimizer>: Sendable {
 
   init(
     parameters: Rule.Parameters, optimizer: Rule, step: Int, key: PRNGKey, seconds: Double,
-    stopping: EarlyStopping.Progress, batches: BatchPosition?
+    stopping: EarlyStopping.Progress, losses: LossMean, batches: BatchPosition?
   ) {
     (self.parameters, self.optimizer, self.step, self.key) = (parameters, optimizer, step, key)
-    (self.seconds, self.stopping, self.batches) = (seconds, stopping, batches)
+    (self.seconds, self.stopping, self.losses, self.batches) = (seconds, stopping, losses, batches)
   }
 
   /// Reads a checkpoint.
@@ -70,7 +72,8 @@ public struct Checkpoint<Rule: Optimizer>: Sendable {
       throw CoixError.file(path: path, reason: "is not a checkpoint: its text \(Self.notesName) is malformed")
     }
     guard notes.format == 1, notes.key.count == 2, (0...1 << 32).contains(notes.step),
-      (0...1e12).contains(notes.seconds), notes.counts.arePossible, notes.stopping.isPossible
+      (0...1e12).contains(notes.seconds), notes.counts.arePossible, notes.stopping.isPossible,
+      notes.losses.isPossible
     else {
       throw CoixError.file(path: path, reason: "is not a checkpoint of this version")
     }
@@ -81,7 +84,7 @@ public struct Checkpoint<Rule: Optimizer>: Sendable {
     self.init(
       parameters: state.parameters, optimizer: restored, step: notes.step,
       key: PRNGKey(word0: notes.key[0], word1: notes.key[1]), seconds: notes.seconds,
-      stopping: notes.stopping, batches: notes.batches)
+      stopping: notes.stopping, losses: notes.losses, batches: notes.batches)
   }
 
   /// Writes the checkpoint, and replaces an existing file once all is on the disk.
@@ -90,7 +93,7 @@ public struct Checkpoint<Rule: Optimizer>: Sendable {
   public func write(to path: String) throws {
     let notes = Notes(
       step: step, key: [key.word0, key.word1], seconds: seconds, counts: optimizer.counts,
-      stopping: stopping, batches: batches)
+      stopping: stopping, losses: losses, batches: batches)
     let text = String(decoding: try JSONEncoder.withAllNumbers.encode(notes), as: UTF8.self)
     try TrainingState(parameters: parameters, optimizer: optimizer)
       .write(safetensors: path, metadata: [Self.notesName: text])
@@ -105,6 +108,22 @@ struct TrainingState<Rule: Optimizer>: TensorTree {
   mutating func visitTensors(_ visitor: inout TensorVisitor) throws {
     try visitor.visit("parameters", &parameters)
     try visitor.visit("optimizer", &optimizer)
+  }
+}
+
+/// The mean of the finite losses since the last report.
+struct LossMean: Hashable, Sendable, Codable {
+  private var sum = 0.0
+  private var count = 0
+
+  /// NaN if there are none.
+  var value: Float { count > 0 ? Float(sum / Double(count)) : .nan }
+
+  /// Whether a file may have said this.
+  var isPossible: Bool { sum.isFinite && StepCounts.possible.contains(count) }
+
+  mutating func note(_ loss: Float) {
+    if loss.isFinite { (sum, count) = (sum + Double(loss), count + 1) }
   }
 }
 

@@ -1,7 +1,7 @@
 /// When a training stops because it gets no better.
 ///
 /// What is watched is the evaluation's value, or without an evaluation the mean loss since the last report. Smaller is
-/// better.
+/// better. Only what comes as often as the options say counts, and not what comes because a step is the last one.
 public struct EarlyStopping: Hashable, Sendable {
   /// After how many values in a row that are no improvement the training stops.
   public let patience: Int
@@ -35,6 +35,9 @@ public struct EarlyStopping: Hashable, Sendable {
 
     /// Whether a file may have said this.
     var isPossible: Bool { StepCounts.possible.contains(valuesSinceBest) }
+
+    /// Whether the training has waited long enough.
+    func isOver(by rule: EarlyStopping?) -> Bool { rule.map { valuesSinceBest >= $0.patience } ?? false }
 
     /// Takes notice of a value. One that is not finite is no improvement.
     mutating func note(_ value: Float, by rule: EarlyStopping) {

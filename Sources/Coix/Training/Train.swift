@@ -120,11 +120,14 @@ private struct TrainingRun<Rule: Optimizer, Batch: TensorTree> {
     let training = CompiledTraining(
       start?.parameters ?? parameters, by: start?.optimizer ?? optimizer, workers: options.workers,
       checkedEvery: options.checkedEvery, loss: loss)
+    var (last, end) = (start?.step ?? numbers.lowerBound - 1, TrainingResult<Rule>.End.completed)
     var progress = Progress(
       seconds: start?.seconds ?? 0, stopping: start?.stopping ?? EarlyStopping.Progress(),
-      reporter: TrainingReporter(options.reports, steps: numbers))
+      losses: start?.losses ?? LossMean(),
+      reporter: TrainingReporter(options.reports, after: last, until: numbers.upperBound))
     defer { progress.reporter.clear() }
-    var (last, end) = (start?.step ?? numbers.lowerBound - 1, TrainingResult<Rule>.End.completed)
+    // A training that has stopped early stays so.
+    if progress.stopping.isOver(by: options.earlyStopping) { end = .stoppedEarly }
     if start != nil {
       progress.reporter.say("resumed after step \(last) from \(options.checkpoint ?? "")")
     } else if let value = try evaluate?(parameters) {
@@ -135,12 +138,12 @@ private struct TrainingRun<Rule: Optimizer, Batch: TensorTree> {
       guard let path = options.checkpoint else { return }
       try Checkpoint(
         parameters: training.parameters, optimizer: training.optimizer, step: last, key: key,
-        seconds: progress.seconds, stopping: progress.stopping,
+        seconds: progress.seconds, stopping: progress.stopping, losses: progress.losses,
         batches: position(last + 1 - numbers.lowerBound)
       ).write(to: path)
     }
 
-    while last < numbers.upperBound {
+    while last < numbers.upperBound, end == .completed {
       guard !Task.isCancelled else {
         try save()
         throw CancellationError()
@@ -148,25 +151,23 @@ private struct TrainingRun<Rule: Optimizer, Batch: TensorTree> {
       last += 1
       let isLast = last == numbers.upperBound
       var step = try take(last, training, &progress)
-      let isReported = isLast || last.isMultiple(of: options.reportEvery ?? max(steps / 20, 1))
-      let isEvaluated =
-        evaluate != nil
-        && (options.evaluateEvery.map { isLast || last.isMultiple(of: $0) } ?? isReported)
-      if isEvaluated { step.evaluation = try evaluate?(try training.parameters) }
-      if isReported || isEvaluated {
+      let reportEvery = options.reportEvery ?? max(steps / 20, 1)
+      let isReport = last.isMultiple(of: reportEvery)
+      let isEvaluation = evaluate != nil && last.isMultiple(of: options.evaluateEvery ?? reportEvery)
+      if isEvaluation || isLast { step.evaluation = try evaluate?(try training.parameters) }
+      if isReport || isEvaluation || isLast {
         progress.reporter.report(step, secondsPerStep: progress.secondsPerStep)
         try metrics?.add(step)
-        if let rule = options.earlyStopping, evaluate == nil || isEvaluated {
-          progress.stopping.note(step.evaluation ?? step.meanLoss, by: rule)
-          if progress.stopping.valuesSinceBest >= rule.patience, !isLast { end = .stoppedEarly }
-        }
-        if isReported { progress.forgetLosses() }
       }
+      if let rule = options.earlyStopping, evaluate == nil ? isReport : isEvaluation {
+        progress.stopping.note(step.evaluation ?? step.meanLoss, by: rule)
+        if progress.stopping.isOver(by: rule), !isLast { end = .stoppedEarly }
+      }
+      if isReport { progress.losses = LossMean() }
       try onStep?(step)
       progress.reporter.show(step, secondsPerStep: progress.secondsPerStep)
       if let signal = signals?.received, !isLast { end = .interrupted(signal: signal) }
       if isLast || end != .completed || options.checkpointEvery.map(last.isMultiple) ?? false { try save() }
-      if end != .completed { break }
     }
     say(end, after: last, progress.reporter)
     return TrainingResult(
@@ -176,31 +177,30 @@ private struct TrainingRun<Rule: Optimizer, Batch: TensorTree> {
 
   /// What a training keeps in mind besides its parameters.
   private struct Progress {
-    /// The time of all steps.
-    var seconds: Double
     var stopping: EarlyStopping.Progress
+    var losses: LossMean
     var reporter: TrainingReporter
+    /// The seconds before this run.
+    private let secondsBefore: Double
+    private let start = ContinuousClock.now
     /// The time of the steps that were not recorded, and their number.
     private var (timed, timedCount): (Double, Int) = (0, -1)
-    /// The finite losses since the last report, and their number.
-    private var (losses, lossCount): (Double, Int) = (0, 0)
 
-    init(seconds: Double, stopping: EarlyStopping.Progress, reporter: TrainingReporter) {
-      (self.seconds, self.stopping, self.reporter) = (seconds, stopping, reporter)
+    init(
+      seconds: Double, stopping: EarlyStopping.Progress, losses: LossMean, reporter: TrainingReporter
+    ) {
+      (secondsBefore, self.stopping, self.losses, self.reporter) = (seconds, stopping, losses, reporter)
     }
 
+    var seconds: Double { secondsBefore + (ContinuousClock.now - start) / .seconds(1) }
     var secondsPerStep: Double? { timedCount > 0 ? timed / Double(timedCount) : nil }
-    var meanLoss: Float { lossCount > 0 ? Float(losses / Double(lossCount)) : .nan }
 
     mutating func note(_ loss: Float, seconds: Double) {
-      self.seconds += seconds
       // The first step of a run is recorded.
       if timedCount >= 0 { timed += seconds }
       timedCount += 1
-      if loss.isFinite { (losses, lossCount) = (losses + Double(loss), lossCount + 1) }
+      losses.note(loss)
     }
-
-    mutating func forgetLosses() { (losses, lossCount) = (0, 0) }
   }
 
   /// The checkpoint to resume from; nil if there is none.
@@ -216,6 +216,11 @@ private struct TrainingRun<Rule: Optimizer, Batch: TensorTree> {
     guard checkpoint.step >= options.firstStep - 1 else {
       throw refuse("its last step, \(checkpoint.step), comes before the first one")
     }
+    let lastStep = options.firstStep + steps - 1
+    guard checkpoint.step <= lastStep else {
+      throw CoixError.file(
+        path: path, reason: "is a checkpoint after step \(checkpoint.step), the last step is \(lastStep)")
+    }
     let expected = position(checkpoint.step + 1 - options.firstStep)
     guard checkpoint.batches == expected else {
       let texts = [checkpoint.batches, expected].map { $0?.description ?? "no batches" }
@@ -228,11 +233,10 @@ private struct TrainingRun<Rule: Optimizer, Batch: TensorTree> {
   private func take(
     _ number: Int, _ training: CompiledTraining<Rule, Batch>, _ progress: inout Progress
   ) throws -> TrainingStep {
+    let start = ContinuousClock.now
     let index = number - options.firstStep
     let batch = try batch(index)
     let before = training.counts.skipped
-    let clock = ContinuousClock()
-    let start = clock.now
     func broken(_ error: CoixError?) -> CoixError {
       .gradient(stopped(after: number, training, batch) ?? error?.description ?? "")
     }
@@ -243,14 +247,14 @@ private struct TrainingRun<Rule: Optimizer, Batch: TensorTree> {
       guard training.counts.skippedInARow >= options.mostSkipped else { throw error }
       throw broken(error)
     }
-    progress.note(loss, seconds: (clock.now - start) / .seconds(1))
+    progress.note(loss, seconds: (ContinuousClock.now - start) / .seconds(1))
     let counts = training.counts
     if counts.skipped > before, let reason = counts.lastSkipped {
       if counts.skippedInARow >= options.mostSkipped { throw broken(nil) }
       if counts.skippedInARow == 1 { progress.reporter.say("step \(number): skipped, since \(reason)") }
     }
     return TrainingStep(
-      step: number, loss: loss, meanLoss: progress.meanLoss, epoch: epoch(index), skipped: counts.skipped,
+      step: number, loss: loss, meanLoss: progress.losses.value, epoch: epoch(index), skipped: counts.skipped,
       seconds: progress.seconds)
   }
 

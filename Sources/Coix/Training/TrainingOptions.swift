@@ -11,7 +11,8 @@ import CoixParallel
 public struct TrainingOptions: Sendable {
   /// The number of the first step. `coix.util.train` counts from 1; a number may be from 0 on.
   public var firstStep = 1
-  /// Every how many steps there is a report, and the last one has one; nil for twenty reports.
+  /// Every how many steps there is a report, and the last one has one; nil for twenty reports, whose places depend on the
+  /// number of steps.
   public var reportEvery: Int?
   /// Where reports go.
   public var reports = TrainingReports.none
@@ -59,6 +60,9 @@ public struct TrainingOptions: Sendable {
       if let every { try require(every >= 1, "\(name) must be at least 1", every) }
     }
     try require((1...100).contains(mostSkipped), "mostSkipped must be from 1 to 100", mostSkipped)
+    guard metrics == nil || metrics != checkpoint else {
+      throw CoixError.argument("train: metrics and checkpoint are the same file, \(metrics ?? "")")
+    }
     guard checkpoint != nil || checkpointEvery == nil && !resumes else {
       throw CoixError.argument("train: checkpointEvery and resumes need the path of a checkpoint")
     }

@@ -3,17 +3,21 @@ import Foundation
 /// Says how a training goes: lines, and on a terminal how far it has come.
 struct TrainingReporter {
   private let reports: TrainingReports
-  private let firstStep: Int
   private let lastStep: Int
+  /// The steps that were taken before this run.
+  private let stepBefore: Int
   private let showsProgress: Bool
   private var course = LossCourse()
   private var shown = Duration.zero
   private let clock = ContinuousClock()
   private let start: ContinuousClock.Instant
 
-  init(_ reports: TrainingReports, steps: ClosedRange<Int>) {
+  /// - Parameters:
+  ///   - stepBefore: the number of the step before the first one of this run.
+  ///   - lastStep: the number of the training's last step.
+  init(_ reports: TrainingReports, after stepBefore: Int, until lastStep: Int) {
     self.reports = reports
-    (firstStep, lastStep) = (steps.lowerBound, steps.upperBound)
+    (self.stepBefore, self.lastStep) = (stepBefore, lastStep)
     showsProgress = if case .standardError = reports { isatty(STDERR_FILENO) == 1 } else { false }
     start = clock.now
   }
@@ -48,15 +52,13 @@ struct TrainingReporter {
     let now = clock.now - start
     guard now - shown >= .milliseconds(100) || step.step == lastStep else { return }
     shown = now
-    let (width, count) = (24, lastStep - firstStep + 1)
-    let done = step.step - firstStep + 1
-    let filled = width * done / count
+    let width = 24
+    let filled = lastStep > 0 ? width * step.step / lastStep : width
+    let left = now / .seconds(1) / Double(step.step - stepBefore) * Double(lastStep - step.step)
     let bar = String(repeating: "█", count: filled) + String(repeating: "·", count: width - filled)
     var line = "\r\(bar) \(step.step)/\(lastStep)  loss \(Self.text(step.loss)) \(course)"
-    if let secondsPerStep {
-      line +=
-        "  \(Self.time(secondsPerStep)) a step, \(Self.time(secondsPerStep * Double(count - done))) left"
-    }
+    if let secondsPerStep { line += "  \(Self.time(secondsPerStep)) a step" }
+    line += ", \(Self.time(left)) left"
     write(line + "\u{1B}[K")
   }
 

@@ -14,7 +14,7 @@ public struct TrainingStep: Hashable, Sendable {
   public let epoch: Int?
   /// How many steps have been skipped so far, since their gradients were not finite.
   public let skipped: Int
-  /// Seconds since the training began, those before it was resumed included.
+  /// Seconds since the training began, with evaluations and checkpoints, and those before it was resumed.
   public let seconds: Double
 }
 

@@ -18,7 +18,10 @@ public func conv2d(_ image: Tensor, _ kernel: Tensor) -> Tensor {
   if let refusal = image.refusal("conv2d") ?? kernel.refusal("conv2d") { return refusal }
   let (imageRank, kernelRank) = (image.shape.rank, kernel.shape.rank)
   guard imageRank >= 2, kernelRank >= 2,
-    (1...2).allSatisfy({ 1...image.shape[imageRank - $0] ~= kernel.shape[kernelRank - $0] }),
+    (1...2).allSatisfy({ axis in
+      let size = kernel.shape[kernelRank - axis]
+      return size >= 1 && size <= image.shape[imageRank - axis]
+    }),
     let batch = Shape.broadcast(Shape(image.shape.dropLast(2)), Shape(kernel.shape.dropLast(2)))
   else {
     return Tensor.mismatch(

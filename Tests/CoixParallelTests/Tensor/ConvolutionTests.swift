@@ -74,6 +74,17 @@ import Testing
     try expectGradients("many images", [[2, 3, 3], [3, 3]], in: -1...1) { conv2d($0[0], $0[1]) }
   }
 
+  @Test func emptyImagesAndKernelsArePoison() {
+    for (image, kernel) in [
+      ([3, 0, 8], [1, 1]), ([0, 8], [1, 1]), ([8, 0], [1, 1]), ([8, 8], [0, 1]), ([8, 8], [1, 0]),
+    ]
+      as [(Shape, Shape)]
+    {
+      #expect(conv2d(.zeros(image), .zeros(kernel)).failure != nil, "\(image) \(kernel)")
+    }
+    #expect(conv2d(.zeros([0, 8, 8]), .zeros([3, 3])).shape == [0, 6, 6], "no images are no mistake")
+  }
+
   /// A team gives the bits of one thread.
   @Test func teams() {
     var generator = SplitMix(seed: 4)

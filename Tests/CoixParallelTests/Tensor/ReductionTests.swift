@@ -209,6 +209,19 @@ import Testing
 
   // MARK: Running sums
 
+  /// An axis with elements beside one without.
+  @Test(
+    arguments: [
+      ([3, 0], 0), ([2, 0, 3], 0), ([2, 3, 0], 0), ([2, 3, 0], 1), ([3, 0, 0], 0), ([0, 3], 1),
+    ] as [(Shape, Int)])
+  func normalisingNothing(_ shape: Shape, _ axis: Int) throws {
+    let empty = Tensor.zeros(shape)
+    #expect(empty.softmax(axis: axis).shape == shape)
+    #expect(empty.logSoftmax(axis: axis).shape == shape)
+    let sum = try valueWithGradient(at: empty) { $0.logSumExp(axis: axis).sum() }
+    #expect(sum.value == 0 && sum.gradient.shape == shape)
+  }
+
   @Test func cumulativeSums() {
     let x = Tensor([1, 2, 3, 4, 5, 6], shape: [2, 3])
     #expect(x.cumulativeSum(axis: 0).scalars == [1, 2, 3, 5, 7, 9])

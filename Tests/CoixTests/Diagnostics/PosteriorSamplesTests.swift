@@ -32,6 +32,17 @@ import Testing
     #expect(samples.plates.mapValues(\.scalar) == ["point": 2])
   }
 
+  @Test(arguments: ["chain", "draw"])
+  func namesOfArviZsAxesAreTaken(_ name: String) throws {
+    let result = try evaluate(Self.particle(Plate(name, count: 3)(Self.model)), seed: 0)()
+    #expect(
+      throws: CoixError.argument(
+        "posteriorSamples: \"\(name)\" is ArviZ's name for an axis of its own; give the plate another one")
+    ) { try result.posteriorSamples() }
+    let particles = try evaluate(Plate(name, count: 3)(Self.model), seed: 0)()
+    #expect(try particles.posteriorSamples().posterior["scale"]?.shape == [1, 3])
+  }
+
   @Test func aTreeOfFilesComesBack() throws {
     let program = propose(Self.particle(Self.model), Self.particle(Self.kernel))
     let samples = try evaluate(program, seed: 0)().posteriorSamples()

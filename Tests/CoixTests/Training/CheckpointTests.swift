@@ -89,9 +89,38 @@ import Testing
         ) { x, _ in x - 2 * x.detached }
       }
       #expect(try run(until: 3, "\(folder)/a").end == .completed)
-      let resumed = try run(until: 50, "\(folder)/a")
-      #expect(resumed.end == .stoppedEarly && resumed.step == 5)
+      // A training that has stopped early stays so.
+      for _ in 0..<3 {
+        let resumed = try run(until: 50, "\(folder)/a")
+        #expect(resumed.end == .stoppedEarly && resumed.step == 5)
+      }
       #expect(try run(until: 50, nil).step == 5)
+    }
+  }
+
+  /// The losses since the last report are part of a checkpoint, and what comes because a step is the last one is not.
+  @Test(arguments: [1, 4, 7, 10, 15])
+  func reportsAndDecisionsAreThoseOfAWholeTraining(_ last: Int) throws {
+    try withTemporaryFolder { folder in
+      func run(until last: Int, _ path: String?) throws -> (step: Int, end: String, means: [Int: Float]) {
+        var options = TrainingOptions()
+        options.reportEvery = 5
+        options.earlyStopping = EarlyStopping(patience: 2)
+        options.checkpoint = path
+        options.resumes = path != nil
+        var means: [Int: Float] = [:]
+        let result = try train(
+          Tensor(0), by: SGD(learningRate: 0.5), steps: last, seed: 0, options: options,
+          onStep: { if $0.step.isMultiple(of: 5) { means[$0.step] = $0.meanLoss } },
+          loss: { x, key in (x - 3).squared + Draw(key: key, shape: []).normal() })
+        return (result.step, "\(result.end)", means)
+      }
+      let whole = try run(until: 200, nil)
+      #expect(whole.end == "stoppedEarly" && whole.step < 200 && whole.step > last)
+      let first = try run(until: last, "\(folder)/a")
+      let rest = try run(until: 200, "\(folder)/a")
+      #expect(rest.step == whole.step && rest.end == whole.end)
+      #expect(first.means.merging(rest.means) { $1 } == whole.means)
     }
   }
 
@@ -279,7 +308,8 @@ import Testing
       let path = "\(folder)/a.safetensors"
       _ = try trained(Adam(for: Self.start), until: 4, path)
       func reason(
-        seed: Int = 3, size: Int = 5, last: Batches<Tensor>.LastBatch = .short, firstStep: Int = 1,
+        steps: Int = 5, seed: Int = 3, size: Int = 5, last: Batches<Tensor>.LastBatch = .short,
+        firstStep: Int = 1,
         _ start: OptaxTests.Tree = CheckpointTests.start
       ) -> String {
         var options = TrainingOptions()
@@ -288,7 +318,7 @@ import Testing
         options.firstStep = firstStep
         return complaint(about: path) {
           try train(
-            start, by: Adam(for: start), on: Batches(of: Self.data, size: size, last: last), steps: 5,
+            start, by: Adam(for: start), on: Batches(of: Self.data, size: size, last: last), steps: steps,
             seed: seed,
             options: options, loss: TrainTests.loss)
         }
@@ -300,6 +330,7 @@ import Testing
           + "it goes on with batch 4 of 5 shuffled rows of 12, a short one is kept; this one with batch 4 of 6 "
           + "shuffled rows of 12, a short one is kept")
       #expect(reason(last: .dropped).hasSuffix("of 12, a short one is dropped"))
+      #expect(reason(steps: 3) == "is a checkpoint after step 4, the last step is 3")
       #expect(reason(firstStep: 9) == other + "its last step, 4, comes before the first one")
       #expect(
         reason(["scale": 1]) == "the array optimizer.firstMoments.0 has the shape [2], [] is expected")
@@ -328,7 +359,7 @@ import Testing
       let text = try #require(file.metadata["training"])
       for (name, value) in [
         ("format", "2"), ("step", "-1"), ("step", "9223372036854775807"), ("seconds", "-1"),
-        ("seconds", "1e300"), ("taken", "9223372036854775807"), ("skippedInARow", "-1"),
+        ("seconds", "1e300"), ("count", "-1"), ("taken", "9223372036854775807"), ("skippedInARow", "-1"),
         ("valuesSinceBest", "9223372036854775807"),
       ] {
         let changed = text.replacing(try Regex("\"\(name)\":[-0-9.e]+"), with: "\"\(name)\":\(value)")

@@ -232,6 +232,11 @@ import Testing
       #expect(
         complaint { $0.mostSkipped = count } == "train: mostSkipped must be from 1 to 100, is \(count)")
     }
+    #expect(
+      complaint {
+        $0.checkpoint = "a"
+        $0.metrics = "a"
+      } == "train: metrics and checkpoint are the same file, a")
     let needsPath = "train: checkpointEvery and resumes need the path of a checkpoint"
     #expect(complaint { $0.checkpointEvery = 5 } == needsPath)
     #expect(complaint { $0.resumes = true } == needsPath)
