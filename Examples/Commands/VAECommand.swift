@@ -9,8 +9,10 @@ public struct VAECommand: ParsableCommand {
     commandName: "vae",
     abstract: "Train a variational autoencoder on points in the plane.",
     discussion: """
-      Makes two-moons data, trains with Adam, and compares reconstructions of test points before and after. With --data the points come from a file: a .npy array [n, 2] or a text with two columns. \
-      They are shuffled by the seed; a fifth (or --test) are test points, the others (or --train of them) are trained on.
+      Makes two-moons data, trains with Adam, and compares reconstructions of test points before and after. Log Z should \
+      rise; the effective sample size says little here, since each test point is a particle with a weight of its own. With \
+      --data the points come from a file: a .npy array [n, 2] or a text with two columns. They are shuffled by the seed; a \
+      fifth (or --test) are test points, the others (or --train of them) are trained on.
 
       The same seed gives the same numbers on any number of threads.
 
