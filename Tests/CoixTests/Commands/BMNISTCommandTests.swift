@@ -15,15 +15,7 @@ import examples
 
   /// What the command says about its arguments or its run; empty if all goes well.
   private func complaint(_ arguments: [String]) -> String {
-    do {
-      var command = try Examples.parseAsRoot(["bmnist", "--quiet"] + arguments)
-      try command.run()
-      return ""
-    } catch let error as CoixError {
-      return error.description
-    } catch {
-      return Examples.message(for: error)
-    }
+    complaintOfExamples(["bmnist", "--quiet"] + arguments)
   }
 
   private func withDigits(_ digits: Tensor = Self.digits, _ body: (_ path: String) throws -> Void) throws {

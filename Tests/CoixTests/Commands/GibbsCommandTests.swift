@@ -13,15 +13,7 @@ import examples
 
   /// What the command says about its arguments or its run; empty if all goes well.
   private func complaint(_ command: String, _ arguments: [String]) -> String {
-    do {
-      var command = try Examples.parseAsRoot([command, "--quiet"] + arguments)
-      try command.run()
-      return ""
-    } catch let error as CoixError {
-      return error.description
-    } catch {
-      return Examples.message(for: error)
-    }
+    complaintOfExamples([command, "--quiet"] + arguments)
   }
 
   @Test(

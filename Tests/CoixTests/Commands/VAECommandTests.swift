@@ -7,15 +7,7 @@ import examples
 @Suite struct VAECommandTests {
   /// What the command says about its arguments or its run; empty if all goes well.
   private func complaint(_ arguments: [String]) -> String {
-    do {
-      var command = try Examples.parseAsRoot(["vae", "--quiet"] + arguments)
-      try command.run()
-      return ""
-    } catch let error as CoixError {
-      return error.description
-    } catch {
-      return Examples.message(for: error)
-    }
+    complaintOfExamples(["vae", "--quiet"] + arguments)
   }
 
   private func summary(_ folder: String) throws -> VAESummary {
