@@ -103,10 +103,43 @@ static void narrow_out_weights(const dense_narrow *n, size_t start, size_t end) 
 
 // MARK: Teams
 
+#ifdef _OPENMP
+extern void kmp_set_blocktime(int);
+#endif
+
+/// The OpenMP threads to use for `nanoseconds` of work when the caller allows `team`. Neither they nor the helpers of sharing.c
+/// spin beside each other.
+static int openmp_team(double nanoseconds, int team) {
+  if (nanoseconds < COIX_WAKING) return 1;
+  coix_begin_region(team);
+#ifdef _OPENMP
+  if (team > 1) {
+    kmp_set_blocktime(0);
+    coix_dismiss_helpers();
+  }
+  return team;
+#else
+  return 1;
+#endif
+}
+
+/// Runs a statement for each i < count, divided among OpenMP threads. A single thread enters no parallel region: workers must
+/// never enter one.
+#define OPENMP_FOR(i, count, team, ...)                                                            \
+  do {                                                                                             \
+    const int threads_ = (team);                                                                   \
+    if (threads_ <= 1) {                                                                           \
+      for (size_t i = 0; i < (count); i++) __VA_ARGS__;                                            \
+    } else {                                                                                       \
+      _Pragma("omp parallel for schedule(static) num_threads(threads_)")                           \
+      for (size_t i = 0; i < (count); i++) __VA_ARGS__;                                            \
+    }                                                                                              \
+  } while (0)
+
 /// The product, with its columns (rows of the batch) or its rows split over a team, whichever are more: parts that are
 /// nearly square pack least.
 static void product_by_team(const dense_product *p, int team) {
-  int threads = coix_team_for((double)p->ms * (double)p->rows * ((double)p->ks * multiply_add + an_output), team);
+  int threads = openmp_team((double)p->ms * (double)p->rows * ((double)p->ks * multiply_add + an_output), team);
   if (threads <= 1) {
     product(p);
     return;
@@ -135,7 +168,7 @@ static void product_by_team(const dense_product *p, int team) {
 #define BLOCK ((size_t)4096)
 
 static void slope(coix_activation activation, const float *y, const float *dy, float *dz, size_t count, int team) {
-  int threads = coix_team_for((double)count * 0.3, team);
+  int threads = openmp_team((double)count * 0.3, team);
   if (threads <= 1) {
     kernels->slope(activation, y, dy, dz, count);
     return;
@@ -146,13 +179,13 @@ static void slope(coix_activation activation, const float *y, const float *dy, f
 }
 
 static void row_sums(const float *x, float *sums, size_t count, size_t rows, int team) {
-  COIX_FOR(o, count, coix_team_for((double)count * (double)rows * 0.1, team),
+  OPENMP_FOR(o, count, openmp_team((double)count * (double)rows * 0.1, team),
            sums[o] = kernels->row_sum(x + o * rows, rows));
 }
 
 /// Few inputs: the kernel's gradient is split by outputs; that of the inputs, a sum over outputs, by rows.
 static void narrow_in(const dense_narrow *n, int team) {
-  int threads = coix_team_for((double)n->in * (double)n->out * (double)n->rows * 2.0 * narrow_multiply_add, team);
+  int threads = openmp_team((double)n->in * (double)n->out * (double)n->rows * 2.0 * narrow_multiply_add, team);
   if (threads <= 1 && n->rows <= TERMS) {
     kernels->narrow_in(n, 0, n->out);
     return;
@@ -160,9 +193,9 @@ static void narrow_in(const dense_narrow *n, int team) {
   const size_t outputs = share(n->out, threads, 2), blocks = coix_blocks(n->out, outputs);
   dense_narrow weights = *n;
   weights.dx = NULL;
-  COIX_FOR(b, blocks, threads, narrow_in_weights(&weights, b * outputs, coix_min((b + 1) * outputs, n->out)));
+  OPENMP_FOR(b, blocks, threads, narrow_in_weights(&weights, b * outputs, coix_min((b + 1) * outputs, n->out)));
   if (!n->dx) return;
-  COIX_FOR(b, coix_blocks(n->rows, BLOCK), threads, {
+  OPENMP_FOR(b, coix_blocks(n->rows, BLOCK), threads, {
     dense_narrow part = *n;
     const size_t start = b * BLOCK;
     part.dkernel = part.dbias = NULL;
@@ -176,16 +209,16 @@ static void narrow_in(const dense_narrow *n, int team) {
 
 /// Few outputs: the work is split by inputs, since each input has gradients of its own.
 static void narrow_out(const dense_narrow *n, int team) {
-  int threads = coix_team_for((double)n->in * (double)n->out * (double)n->rows * 2.0 * narrow_multiply_add, team);
+  int threads = openmp_team((double)n->in * (double)n->out * (double)n->rows * 2.0 * narrow_multiply_add, team);
   const size_t inputs = share(n->in, threads, 2), blocks = coix_blocks(n->in, inputs);
   if (n->rows <= TERMS || !n->dkernel) {
-    COIX_FOR(b, blocks, threads, kernels->narrow_out(n, b * inputs, coix_min((b + 1) * inputs, n->in)));
+    OPENMP_FOR(b, blocks, threads, kernels->narrow_out(n, b * inputs, coix_min((b + 1) * inputs, n->in)));
     return;
   }
   dense_narrow weights = *n, inputs_alone = *n;
   weights.dx = NULL;
   inputs_alone.dkernel = NULL;
-  COIX_FOR(b, blocks, threads, {
+  OPENMP_FOR(b, blocks, threads, {
     const size_t start = b * inputs, end = coix_min(start + inputs, n->in);
     narrow_out_weights(&weights, start, end);
     if (n->dx) kernels->narrow_out(&inputs_alone, start, end);

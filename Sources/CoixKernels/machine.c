@@ -11,10 +11,6 @@
 _Thread_local void *coix_thread_slot = 0;
 _Thread_local coix_region_clock coix_regions = {0, 0};
 
-#ifdef _OPENMP
-extern void kmp_set_blocktime(int);
-#endif
-
 static int detect_level(void) {
   int level = COIX_BASELINE;
 #if defined(__x86_64__)
@@ -64,26 +60,19 @@ int coix_is_optimised(void) {
 #endif
 }
 
-/// Nanoseconds since some moment; never 0.
-static uint64_t now(void) {
+uint64_t coix_now(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec + 1;
 }
 
 int coix_begin_region(int team) {
-#ifdef _OPENMP
-  if (!coix_regions.began) coix_regions.began = now();
-  if (team > 1) kmp_set_blocktime(0);
+  if (!coix_regions.began) coix_regions.began = coix_now();
   return team;
-#else
-  (void)team;
-  return 1;
-#endif
 }
 
 void coix_end_region(void) {
   if (!coix_regions.began) return;
-  coix_regions.nanoseconds += now() - coix_regions.began;
+  coix_regions.nanoseconds += coix_now() - coix_regions.began;
   coix_regions.began = 0;
 }

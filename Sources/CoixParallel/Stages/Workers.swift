@@ -10,7 +10,7 @@ import Synchronization
 public final class Workers: Sendable {
   /// The number of workers that a parallel region starts; it may exceed the number of cores.
   public let threads: Int
-  /// OpenMP threads for work outside of the workers: never more than there are cores, since idle ones spin.
+  /// Threads for work outside of the workers: never more than there are cores, since those that wait spin.
   package let team: Int
   /// A fixed shuffle of the tasks' order, for tests; nil takes them in order.
   let shuffleSeed: UInt64?
@@ -19,8 +19,18 @@ public final class Workers: Sendable {
   private static let running = Atomic<Int>(0)
 
   /// One worker for each core.
-  public static let standard = Workers(
-    unchecked: ProcessInfo.processInfo.activeProcessorCount, shuffleSeed: nil)
+  public static let standard = Workers(unchecked: cores, shuffleSeed: nil)
+
+  /// The cores that the process may run on. Asking for them the first time has `DispatchQueue.concurrentPerform` call in the
+  /// threads that help with shared work: workers, and teams that share a kernel's work.
+  private static let cores: Int = {
+    coix_set_helper_source { count in
+      DispatchQueue.global().async {
+        DispatchQueue.concurrentPerform(iterations: Int(count)) { _ in coix_help() }
+      }
+    }
+    return Int(coix_cores())
+  }()
 
   /// One worker, which takes the tasks in their own order.
   static let inOrder = Workers(unchecked: 1, shuffleSeed: nil)
@@ -39,12 +49,12 @@ public final class Workers: Sendable {
 
   private init(unchecked threads: Int, shuffleSeed: UInt64?) {
     self.threads = threads
-    self.team = min(threads, ProcessInfo.processInfo.activeProcessorCount)
+    self.team = min(threads, Self.cores)
     self.shuffleSeed = shuffleSeed
   }
 
   /// Wall time that the calling thread has spent within parallel regions so far, in seconds: while workers
-  /// took several tasks, or a team of OpenMP threads shared a kernel's work. Work that would be shared if there
+  /// took several tasks, or a team of threads shared a kernel's work. Work that would be shared if there
   /// were more threads counts, too. What remains of an evaluation's time is serial: one thread alone works.
   public static var regionSeconds: Double { Double(coix_get_region_nanoseconds()) * 1e-9 }
 
@@ -114,14 +124,9 @@ public final class Workers: Sendable {
       if callersPool == nil { BufferPool.handBack(pool) }
     }
 
-    let count = min(threads, tasks)
-    if count <= 1 {
-      work(onCaller: true)
-    } else {
-      let caller = pthread_self()
-      DispatchQueue.concurrentPerform(iterations: count) { _ in
-        work(onCaller: pthread_equal(pthread_self(), caller) != 0)
-      }
+    let caller = pthread_self()
+    Self.perform(onThreads: max(min(threads, tasks), 1)) {
+      work(onCaller: pthread_equal(pthread_self(), caller) != 0)
     }
     if let failure = failure.withLock({ $0 }),
       failure.task < firstInterrupted.load(ordering: .relaxed)
@@ -129,6 +134,18 @@ public final class Workers: Sendable {
       throw failure.error
     }
     try Task.checkCancellation()
+  }
+
+  /// Calls `work` so many times, on this thread and on those that help, and waits.
+  private static func perform(onThreads count: Int, _ work: @Sendable () -> Void) {
+    typealias Work = @Sendable () -> Void
+    withoutActuallyEscaping(work) { work in
+      withUnsafePointer(to: work) { pointer in
+        coix_share(count, Int32(clamping: count), UnsafeMutableRawPointer(mutating: pointer)) { pointer, _ in
+          pointer?.assumingMemoryBound(to: Work.self).pointee()
+        }
+      }
+    }
   }
 
   private func taskOrder(_ tasks: Int) -> [Int]? {
