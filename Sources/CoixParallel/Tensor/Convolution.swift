@@ -67,7 +67,7 @@ private struct Correlation {
         height: height, width: width, kernel_height: kernelHeight, kernel_width: kernelWidth, top: top,
         left: left,
         flips: Int32((flipsKernel ? COIX_FLIP_KERNEL : 0) | (flipsResult ? COIX_FLIP_RESULT : 0))),
-      batch.elementCount, image.rowCount, Int32(ExecutionContext.current?.team ?? Workers.standard.team)
+      batch.elementCount, image.rowCount, ExecutionContext.team
     ).run()
     // An element (y, x) of the image takes part in the results (y - u + top, x - v + left); an element (u, v)
     // of the kernel meets image[y + u - top, x + v - left] with result (y, x).

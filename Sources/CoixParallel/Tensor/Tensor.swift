@@ -88,11 +88,6 @@ public struct Tensor: Sendable {
   }
   /// The rows that loops run over: 1 for a uniform tensor.
   var rowCount: Int { Swift.max(stride, 1) }
-  /// OpenMP threads for an operation on this tensor.
-  var team: Int {
-    stride == 0 ? ExecutionContext.current?.team ?? Workers.standard.team : 1
-  }
-
   /// This tensor as the output of a node.
   func tracked(node: Int32, tape: UInt32) -> Tensor {
     Tensor(storage: storage, shape: shape, stride: stride, scope: scope, tape: tape, node: node)
@@ -187,7 +182,7 @@ public struct Tensor: Sendable {
       return
     }
     self = tensor
-    coix_op_fill(pointer, scalar, bufferCount, Int32(team)).run()
+    coix_op_fill(pointer, scalar, bufferCount, ExecutionContext.team).run()
   }
 
   /// Zeros.
