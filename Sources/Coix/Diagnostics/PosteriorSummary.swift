@@ -4,9 +4,8 @@ import Foundation
 /// A table of a weighted posterior, as ArviZ and NumPyro print it: `print(try evaluation.summary())`.
 ///
 /// ```text
-///          mean      sd       5%    50%    95%   ESS
-/// mu     4.405    3.301   -1.059    4.409    9.802  55079
-/// z[0]   1.117    0.702   0.0213    1.092    2.297  55079
+///      mean      sd     5%     50%    95%    ESS
+/// z  0.9992  0.4469  0.265  0.9987  1.738  76424
 /// ```
 public struct PosteriorSummary: Sendable {
   /// What is known of one number of one site.
