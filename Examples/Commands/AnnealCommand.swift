@@ -1,7 +1,6 @@
 import ArgumentParser
 import Coix
 import ExampleModels
-import Foundation
 
 /// Trains the annealed sampler.
 public struct AnnealCommand: ParsableCommand {
@@ -82,10 +81,8 @@ public struct AnnealCommand: ParsableCommand {
       try results.write(to: out, workers: options.workers)
       console.say("Wrote \(AnnealResults.fileNames.joined(separator: ", ")) to \(out)")
     }
-    if training.digest { console.answer("digest: \(try results.digest(workers: options.workers))") }
+    try training.close(resumedStep: results.resumedStep) { try results.digest(workers: options.workers) }
   }
-
-  private func format(_ number: Float, _ format: String) -> String { String(format: format, Double(number)) }
 }
 
 extension AnnealedSampler.Method: ExpressibleByArgument {}

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Coix
 import ExampleModels
-import Foundation
 
 /// Trains population Gibbs samplers for bouncing digits.
 public struct BMNISTCommand: ParsableCommand {
@@ -95,8 +94,6 @@ public struct BMNISTCommand: ParsableCommand {
       try results.write(to: out)
       console.say("Wrote \(BMNISTResults.fileNames.joined(separator: ", ")) to \(out)")
     }
-    if training.digest { console.answer("digest: \(results.digest)") }
+    training.close(resumedStep: results.resumedStep) { results.digest }
   }
-
-  private func format(_ number: Float, _ format: String) -> String { String(format: format, Double(number)) }
 }

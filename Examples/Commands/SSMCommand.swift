@@ -1,7 +1,6 @@
 import ArgumentParser
 import Coix
 import ExampleModels
-import Foundation
 
 /// Trains particle filters for a model whose evidence is known.
 public struct SSMCommand: ParsableCommand {
@@ -76,8 +75,6 @@ public struct SSMCommand: ParsableCommand {
       try results.write(to: out)
       console.say("Wrote \(SSMResults.fileNames.joined(separator: ", ")) to \(out)")
     }
-    if training.digest { console.answer("digest: \(results.digest)") }
+    training.close(resumedStep: results.trainings.compactMap(\.resumedStep).min()) { results.digest }
   }
-
-  private func format(_ number: Double, _ format: String) -> String { String(format: format, number) }
 }

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Coix
 import ExampleModels
-import Foundation
 
 /// Trains the tutorial's variational autoencoder.
 public struct VAECommand: ParsableCommand {
@@ -90,8 +89,6 @@ public struct VAECommand: ParsableCommand {
       try results.write(to: out)
       console.say("Wrote \(VAEResults.fileNames.joined(separator: ", ")) to \(out)")
     }
-    if training.digest { console.answer("digest: \(try results.digest(workers: options.workers))") }
+    try training.close(resumedStep: results.resumedStep) { try results.digest(workers: options.workers) }
   }
-
-  private func format(_ number: Float, _ format: String) -> String { String(format: format, Double(number)) }
 }

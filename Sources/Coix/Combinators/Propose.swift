@@ -16,7 +16,8 @@ import CoixParallel
 /// - Parameters:
 ///   - target: the program with the density that is wanted.
 ///   - proposal: the program that the values come from.
-///   - loss: an objective, to train the target, the proposal or both.
+///   - loss: an objective, to train the target, the proposal or both. With ``Objective/rws``, ``Objective/fkl`` and
+///     ``Objective/apg`` the proposal's samples are fixed, as by ``detach(_:)``.
 ///   - detach: with a loss, whether the target runs once more, with gradients stopped at all of its latent
 ///     values. The result and the loss are then made of this second run's output and sites.
 public func propose<I, O>(
@@ -54,11 +55,13 @@ struct ProposeEmitter: ProgramEmitter {
     let proposalScope = code.makeScope()
     let targetScope = code.makeScope()
     let plates = SiteTreatment(plates: place.treatment.plates)
+    var drawn = plates
+    drawn.fixesDraws = objective?.fixesSamples ?? place.treatment.fixesDraws
     if let objective { code.note(objective) }
 
     let proposalInput = isChained ? place.input : code.copy(place.input)
     code.append { try $0.open(proposalScope, from: scope) }
-    code.run(proposal, Place(input: proposalInput, scope: proposalScope, treatment: plates))
+    code.run(proposal, Place(input: proposalInput, scope: proposalScope, treatment: drawn))
     code.then { code in
       code.append { machine in
         try machine.open(targetScope, from: scope, given: try machine.finishedTrace(proposalScope).sites)

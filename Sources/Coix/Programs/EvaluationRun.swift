@@ -68,7 +68,7 @@ struct EvaluationRun {
         try stage.barrier?(machine, barrier)
       } catch let error as CoixError {
         // Chunks and weights know their rows, not the step and the plates that these belong to.
-        throw error.located(step: index + 1, stage.plates)
+        throw error.located(stage: index + 1, stage.plates)
       }
     }
   }

@@ -28,9 +28,14 @@ public func conv2d(_ image: Tensor, _ kernel: Tensor) -> Tensor {
       "conv2d", [image.shape, kernel.shape],
       "needs images [..., height, width] and kernels [..., h, w] that fit into them")
   }
-  return Correlation(flipsKernel: true)(
-    image.broadcast(to: batch.appending(image.shape.dropping(imageRank - 2))),
-    kernel.broadcast(to: batch.appending(kernel.shape.dropping(kernelRank - 2))))
+  let imageShape = batch.appending(image.shape.dropping(imageRank - 2))
+  let kernelShape = batch.appending(kernel.shape.dropping(kernelRank - 2))
+  if let refusal = Tensor.refusal("conv2d", toMake: imageShape, like: image)
+    ?? Tensor.refusal("conv2d", toMake: kernelShape, like: kernel)
+  {
+    return refusal
+  }
+  return Correlation(flipsKernel: true)(image.broadcast(to: imageShape), kernel.broadcast(to: kernelShape))
 }
 
 /// Correlations of images `[..., height, width]` with as many kernels `[..., h, w]`:

@@ -276,11 +276,12 @@ extension Tensor: CustomStringConvertible {
     if isMapped { return "Tensor(shape: \(shape), mapped over plate \"\(storage.mapping?.plate ?? "")\")" }
     let count = shape.elementCount
     func listed(_ total: Int, _ number: (Int) -> Float) -> String {
-      "[" + (0..<Swift.min(total, 12)).map { "\(number($0))" }.joined(separator: ", ")
+      "[" + (0..<Swift.min(total, 12)).map { "\(number($0).withoutSignOfNaN)" }.joined(separator: ", ")
         + (total > 12 ? ", …]" : "]")
     }
     guard isBatched else {
-      return shape.rank == 0 ? "\(scalar)" : "Tensor(shape: \(shape), \(listed(count) { pointer[$0] }))"
+      return shape.rank == 0
+        ? "\(scalar.withoutSignOfNaN)" : "Tensor(shape: \(shape), \(listed(count) { pointer[$0] }))"
     }
     guard let context = ExecutionContext.current, let axes = context.axes(of: self) else {
       return "Tensor(shape: \(shape), of another chunk or evaluation)"
