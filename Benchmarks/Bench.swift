@@ -87,7 +87,7 @@ public struct Bench: ParsableCommand {
   }
 
   private var threadCounts: [Int] {
-    (threads ?? .upTo(ProcessInfo.processInfo.activeProcessorCount)).counts(exact: exact)
+    (threads ?? .upTo(Workers.standard.threads)).counts(exact: exact)
   }
 
   /// What the user says about particles; training takes it only if it alone is asked for.

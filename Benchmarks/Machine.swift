@@ -1,3 +1,4 @@
+import Coix
 import CoixKernels
 import Foundation
 
@@ -5,7 +6,7 @@ import Foundation
 enum Machine {
   /// One line: processor, cores, instruction set, and whether anything is not optimised.
   static var description: String {
-    let cores = ProcessInfo.processInfo.activeProcessorCount
+    let cores = Workers.standard.threads
     let openMP = coix_has_openmp() == 1 ? "OpenMP" : "no OpenMP"
     var parts = [
       processor, "\(cores) core\(cores == 1 ? "" : "s")",

@@ -60,11 +60,11 @@ public struct AnnealExperiment: Sendable {
       targets: targets, learnsPath: learnsPath, hiddenLayers: hiddenLayers, seed: seed)
     var options = options
     options.evaluateEvery = max(steps / Self.progressCount, 1)
-    options.settings = [
+    options.settings.merge([
       "targets": "\(targets)", "method": method.rawValue, "linear": "\(!learnsPath)",
       "hidden-layers": hiddenLayers.rawValue,
       "particles": "\(particles)", "learning-rate": "\(learningRate)",
-    ]
+    ]) { $1 }
 
     var losses: [Float] = []
     var looked = try look(at: initial, workers)

@@ -77,10 +77,10 @@ public struct GibbsExperiment<Mixture: GibbsExperimentModel>: Sendable {
     let initial = Mixture(key: keys[3])
     let before = try infer(initial)
     var options = options
-    options.settings = [
+    options.settings.merge([
       "batch": "\(batch)", "particles": "\(particles)", "sweeps": "\(sweeps)",
       "learning-rate": "\(learningRate)", "train": "\(trainCount)", "points": "\(points)",
-    ]
+    ]) { $1 }
     var losses: [Float] = []
     let training = try train(
       initial, by: Adam(for: initial, learningRate: .constant(learningRate)),

@@ -73,9 +73,9 @@ public struct SSMExperiment: Sendable {
     options.checkpoint = options.checkpoint.map { $0.inserting("-\(objective.rawValue)") }
     options.metrics = options.metrics.map { $0.inserting("-\(objective.rawValue)") }
     options.evaluateEvery = max(steps / 50, 1)
-    options.settings = [
+    options.settings.merge([
       "objective": objective.rawValue, "particles": "\(particles)", "learning-rate": "\(learningRate)",
-    ]
+    ]) { $1 }
     let workers = options.workers
     let evaluation = EvaluationOptions(workers: workers, keep: .metrics)
     var curve: [SSMTraining.Point] = []

@@ -46,9 +46,9 @@ public struct VAEExperiment: Sendable {
     let loss = VAEBatchLoss(data.train, batch: batch, workers: workers)
     var options = options
     options.firstStep = 0
-    options.settings = [
+    options.settings.merge([
       "batch": "\(batch)", "learning-rate": "\(learningRate)", "hidden": "\(hidden)", "data": "\(data)",
-    ]
+    ]) { $1 }
     var losses: [Float] = []
     let training = try train(
       initial, by: Adam(for: initial, learningRate: .constant(learningRate)), steps: steps, seed: key,

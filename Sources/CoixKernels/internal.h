@@ -22,16 +22,21 @@ void coix_end_region(void);
 /// Nanoseconds since some moment; never 0.
 uint64_t coix_now(void);
 
-/// Nanoseconds of work below which a team gains nothing: twice what it takes to wake a second thread, or to hand something to one
-/// that is awake.
+/// Nanoseconds of work for which waking a second thread pays, and for which handing a part to one that looks for work does.
 #define COIX_WAKING 1e5
 #define COIX_HANDING 1e4
 
-/// The threads to use for `nanoseconds` of work when the caller allows `team`: 1 for anything so small that sharing it would
-/// cost more than it saves.
+/// The threads to use for `nanoseconds` of work when the caller allows `team`: no more than are worth it, and for little work no
+/// more than look for some already.
 static inline int coix_team_for(double nanoseconds, int team) {
-  if (nanoseconds < COIX_HANDING || (nanoseconds < COIX_WAKING && !(team > 1 && coix_has_helpers()))) return 1;
-  return coix_begin_region(team);
+  if (nanoseconds < COIX_HANDING) return 1;
+  int most = team;
+  if (nanoseconds < COIX_WAKING) {
+    most = 1 + coix_helpers_at_hand();
+    if (most == 1 || team == 1) return 1;
+  }
+  if (nanoseconds < COIX_HANDING * (double)most) most = (int)(nanoseconds / COIX_HANDING) + 1;
+  return coix_begin_region(most < team ? most : team);
 }
 
 /// Work on the parts [start, end) of a list.

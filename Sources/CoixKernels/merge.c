@@ -33,6 +33,7 @@ void coix_merge_double(const coix_part *parts, size_t part_count, float *out, si
     for (size_t i = 0; i < count; i++) out[i] = 0;
     return;
   }
+  coix_regions.began = 0; // of a kernel that was called by itself
   COIX_FOR(b, coix_blocks(count, BLOCK), coix_team_for(0.5 * (double)count * (double)part_count, team),
            merge_block(parts, part_count, out, b * BLOCK, coix_min(BLOCK, count - b * BLOCK)));
   coix_end_region(); // it is no operation

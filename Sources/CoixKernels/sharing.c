@@ -1,6 +1,7 @@
 // Work that threads share. A thread that has work for several publishes it and begins with it; *helpers*, threads that look for
 // such work, take parts of it. A helper that finds none keeps looking for a moment, since the next barrier is often only
-// microseconds away and waking a thread takes some fifty; then it leaves. Who calls in new helpers is the runtime's affair.
+// microseconds away and waking a thread takes some fifty; then it leaves. It also leaves after some milliseconds of work, so that
+// others have a turn who want the thread that it came from, and is called in again. Who calls helpers in is the runtime's affair.
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE // for sched_getaffinity
@@ -10,11 +11,13 @@
 
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
-/// Nanoseconds for which a helper without work looks for some.
+/// Nanoseconds for which a helper without work looks for some, and for which it stays at most.
 #define PATIENCE 300000u
+#define STAY 10000000u
 /// Looks between two glances at the clock, and between two offers of the core to whoever waits for one.
 #define LOOKS 64
 
@@ -30,14 +33,15 @@ typedef struct job {
   struct job *later;      // in the list; under the lock
 } job;
 
-static atomic_flag is_locked = ATOMIC_FLAG_INIT;
-static job *jobs;               // under the lock, as are the next three
-static int present;             // helpers, at work or looking
-static int called;              // helpers that have been called and are not there yet
-static void (*call_helpers)(int count);
-static atomic_int looking;      // helpers without work; changed under the lock
-static atomic_int open_places;  // of all jobs; changed under the lock
+// Each in a cache line of its own: what helpers look at, and what those change who have the lock.
+static _Alignas(64) atomic_int open_places; // of all jobs; changed under the lock
 static atomic_uint dismissals;
+static _Alignas(64) atomic_int looking;     // helpers without work; changed under the lock
+static _Alignas(64) atomic_int is_locked;
+static job *jobs;                           // under the lock, as is the rest
+static int present;                         // helpers, at work or looking
+static int called;                          // helpers that have been called and are not there yet
+static void (*call_helpers)(int count);
 
 static inline void pause_briefly(void) {
 #if defined(__x86_64__)
@@ -49,24 +53,39 @@ static inline void pause_briefly(void) {
 
 /// Nobody holds the lock for longer than a few reads and writes take.
 static void lock(void) {
-  for (int looks = 1; atomic_flag_test_and_set_explicit(&is_locked, memory_order_acquire); looks++) {
+  for (int looks = 1;; looks++) {
+    if (!atomic_load_explicit(&is_locked, memory_order_relaxed)
+        && !atomic_exchange_explicit(&is_locked, 1, memory_order_acquire)) return;
     pause_briefly();
     if (looks % LOOKS == 0) sched_yield();
   }
 }
-static void unlock(void) { atomic_flag_clear_explicit(&is_locked, memory_order_release); }
+static void unlock(void) { atomic_store_explicit(&is_locked, 0, memory_order_release); }
 
-int coix_cores(void) {
+/// The cores that a container's quota is worth, at least one; `cores` without a quota.
+static int within_quota(int cores) {
+  FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
+  if (!file) return cores;
+  long long quota = 0, period = 0;
+  if (fscanf(file, "%lld %lld", &quota, &period) == 2 && quota > 0 && period > 0 && quota / period < cores)
+    cores = quota < period ? 1 : (int)(quota / period);
+  fclose(file);
+  return cores;
+}
+
+static int count_cores(void) {
 #if defined(__linux__)
   cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) return CPU_COUNT(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) return within_quota(CPU_COUNT(&set));
 #endif
   const long cores = sysconf(_SC_NPROCESSORS_ONLN);
   return cores > 0 ? (int)cores : 1;
 }
 
-static int most_helpers;
-__attribute__((constructor)) static void count_cores(void) { most_helpers = coix_cores() - 1; }
+static int core_count;
+__attribute__((constructor)) static void know_cores(void) { core_count = count_cores(); }
+
+int coix_cores(void) { return core_count; }
 
 void coix_set_helper_source(void (*source)(int count)) {
   lock();
@@ -115,24 +134,23 @@ static int look(void) {
 }
 
 void coix_help(void) {
+  const uint64_t start = coix_now();
   lock();
   called -= called > 0;
   present++;
   atomic_fetch_add_explicit(&looking, 1, memory_order_relaxed);
   unlock();
   for (;;) {
-    const int out_of_patience = !look();
+    const int leaves = !look() || coix_now() - start > STAY;
     lock();
-    job *j = open_job();
-    if (!j) {
-      // Somebody else may have had the place.
-      if (!out_of_patience) { unlock(); continue; }
+    job *j = leaves ? NULL : open_job(); // somebody else may have had the place
+    if (leaves) {
       present--;
       atomic_fetch_sub_explicit(&looking, 1, memory_order_relaxed);
-      unlock();
-      return;
     }
     unlock();
+    if (leaves) return;
+    if (!j) continue;
     take_parts(j);
     lock();
     atomic_fetch_add_explicit(&looking, 1, memory_order_relaxed);
@@ -142,7 +160,7 @@ void coix_help(void) {
   }
 }
 
-int coix_has_helpers(void) { return atomic_load_explicit(&looking, memory_order_relaxed) > 0; }
+int coix_helpers_at_hand(void) { return atomic_load_explicit(&looking, memory_order_relaxed); }
 
 void coix_dismiss_helpers(void) { atomic_fetch_add_explicit(&dismissals, 1, memory_order_relaxed); }
 
@@ -159,7 +177,7 @@ void coix_share(size_t parts, int team, void *context, void (*work)(void *contex
   jobs = &own;
   atomic_fetch_add_explicit(&open_places, places, memory_order_relaxed);
   int missing = places - atomic_load_explicit(&looking, memory_order_relaxed) - called;
-  if (missing > most_helpers - present - called) missing = most_helpers - present - called;
+  if (missing > core_count - 1 - present - called) missing = core_count - 1 - present - called;
   void (*const source)(int) = call_helpers;
   if (missing > 0 && source) called += missing;
   unlock();
@@ -173,9 +191,14 @@ void coix_share(size_t parts, int team, void *context, void (*work)(void *contex
   *link = own.later;
   close_places(&own, own.places);
   unlock();
+  uint64_t start = 0;
   for (int looks = 1; atomic_load_explicit(&own.helpers, memory_order_acquire) > 0; looks++) {
     pause_briefly();
-    if (looks % LOOKS == 0) sched_yield();
+    if (looks % LOOKS) continue;
+    // Who still works has the core that this thread would take with looking, perhaps.
+    start = start ? start : coix_now();
+    if (coix_now() - start < PATIENCE) sched_yield();
+    else nanosleep(&(struct timespec){.tv_nsec = PATIENCE / 10}, NULL);
   }
 }
 

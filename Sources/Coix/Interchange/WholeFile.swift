@@ -148,7 +148,7 @@ private struct NewFile {
     // Whoever had it before may have given it its name, or removed it, until the lock was there.
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, fstat(descriptor, &own) == 0, lstat(path, &named) == 0,
       own.st_ino == named.st_ino, own.st_dev == named.st_dev, own.st_nlink == 1,
-      own.st_mode & S_IFMT == S_IFREG, ftruncate(descriptor, 0) == 0
+      own.st_mode & S_IFMT == S_IFREG, own.st_uid == geteuid(), ftruncate(descriptor, 0) == 0
     else {
       close(descriptor)
       return nil

@@ -236,8 +236,6 @@ extension ZipArchive {
   /// The versions of the format that are needed to read an archive: without and with numbers of 64 bits.
   private static let (version, zip64Version): (UInt16, UInt16) = (20, 45)
 
-  /// An archive of stored entries.
-  ///
   /// Refuses a name that would lead out of the folder that somebody unpacks the archive in. Nothing here takes names as paths.
   private static func requireInside(_ name: String) throws {
     let parts = name.split(omittingEmptySubsequences: false) { $0 == "/" || $0 == "\\" }
@@ -246,6 +244,8 @@ extension ZipArchive {
     }
   }
 
+  /// An archive of stored entries.
+  ///
   /// - Parameters:
   ///   - entries: Names, and what makes the entries' bytes.
   ///   - limit: Sizes and positions from here on are written in 64 bits, and a number of entries above 65,534 is.

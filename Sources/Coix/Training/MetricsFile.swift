@@ -25,7 +25,7 @@ final class MetricsFile {
       for (index, line) in lines.enumerated() {
         guard let step = try? JSONDecoder().decode(Line.self, from: Data(line)).step else {
           // A killed process may have left the last line without its end.
-          if index == lines.count - 1, line.isEmpty || line.starts(with: Array("{\"".utf8)) { break }
+          if index == lines.count - 1, Self.isCutOff(line) { break }
           throw CoixError.file(
             path: path,
             reason:
@@ -42,6 +42,12 @@ final class MetricsFile {
     self.file = file
     // A device has no end.
     _ = try? file.seekToEnd()
+  }
+
+  /// Whether a line may be the beginning of one that a training has written; nothing is such a beginning, too.
+  private static func isCutOff(_ line: [UInt8].SubSequence) -> Bool {
+    let start = Array("{\"".utf8).prefix(line.count)
+    return line.starts(with: start) && (try? JSONSerialization.jsonObject(with: Data(line))) == nil
   }
 
   /// Adds a line.

@@ -36,17 +36,17 @@ int coix_is_optimised(void);
 
 // MARK: - Work that threads share (sharing.c)
 
-/// The cores that this process may run on.
+/// The cores that this process may run on: those of its affinity, or what its control group's quota is worth, if that is less.
 int coix_cores(void);
 /// Runs `work` for each part < parts and waits: on the caller, and on up to `team` - 1 helpers. Which thread runs a part is
 /// left to chance.
 void coix_share(size_t parts, int team, void *context, void (*work)(void *context, size_t part));
-/// Makes the calling thread a helper, until nobody has had work for it for a moment.
+/// Makes the calling thread a helper, until nobody has had work for it for a moment, or it has worked for some milliseconds.
 void coix_help(void);
 /// Says who calls in helpers: the source gets their number, and has as many threads run `coix_help` soon.
 void coix_set_helper_source(void (*source)(int count));
-/// Whether a helper waits for work.
-int coix_has_helpers(void);
+/// How many helpers look for work.
+int coix_helpers_at_hand(void);
 /// Sends away the helpers that have no work.
 void coix_dismiss_helpers(void);
 

@@ -189,7 +189,8 @@ public struct Draw: Sendable {
     let order = coix_draw_order(
       kind: 0, elements: run.count, row_stride: run.step, particle_stride: 0, element_stride: 0,
       offset: run.offset)
-    coix_op_draw_randint(key.source, order, range.lowerBound, range.upperBound, target, ExecutionContext.team).run()
+    coix_op_draw_randint(key.source, order, range.lowerBound, range.upperBound, target, ExecutionContext.team)
+      .run()
   }
 
   /// 32 random bits for every element, in row-major order of the shape.

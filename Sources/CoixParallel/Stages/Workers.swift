@@ -92,11 +92,14 @@ public final class Workers: Sendable {
     let firstInterrupted = Atomic<Int>(tasks)
     let failure = Mutex<(task: Int, error: any Error)?>(nil)
 
+    // Within another worker's chunk, no more than that one has.
+    let callersTeam = min(team, ExecutionContext.current?.team ?? team)
+
     @Sendable func work(onCaller: Bool) {
       // On the caller's thread within a gradient computation, the worker shares the caller's pool.
       let callersPool = ExecutionContext.current?.pool
       let pool = callersPool ?? BufferPool.borrow()
-      let context = ExecutionContext(pool: pool, tape: nil, team: onCaller && tasks == 1 ? team : 1)
+      let context = ExecutionContext(pool: pool, tape: nil, team: onCaller && tasks == 1 ? callersTeam : 1)
       func noticesCancellation() -> Bool {
         // Only on the caller's thread does `Task.isCancelled` refer to the Swift task that asked for the
         // evaluation.

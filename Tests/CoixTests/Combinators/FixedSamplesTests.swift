@@ -93,6 +93,7 @@ import Testing
     let without: [Nest] = [
       { kernel, _ in resample(kernel) }, { kernel, model in propose(model, kernel) },
       { kernel, model in foriLoop(0..<1, initial: kernel) { _, q in propose(model, resample(q)) } },
+      { kernel, model in memoize(model, kernel, size: 60) },
     ]
     for (index, nest) in without.enumerated() {
       let own = try slope(false, nest)

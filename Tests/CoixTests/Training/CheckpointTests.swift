@@ -162,6 +162,7 @@ import Testing
   @Test(arguments: [
     ("loss,accuracy\n", 1), ("{\"step\":1}\nnote\n{\"step\":2}\n", 2), ("{\"step\":1}\n{\"epoch\":2}\n", 2),
     ("{\"step\":1}\n\n{\"step\":2}\n", 2), ("a last line", 1), ("{\"step\":1}\n{\"st\n{\"step\":2}\n", 2),
+    ("{\"epoch\": 3}", 1), ("{\"step\":1}\n{\"epoch\": 3}", 2),
   ])
   func metricsOfSomethingElse(_ text: String, _ line: Int) throws {
     try withTemporaryFolder { folder in
