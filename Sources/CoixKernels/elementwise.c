@@ -124,6 +124,14 @@ void coix_copy(const float *source, size_t source_outer_stride, size_t source_st
   }
 }
 
+void coix_copy_whole(const float *source, float *destination, size_t count, int team) {
+  coix_regions.began = 0; // of a kernel that was called by itself
+  const size_t block = (size_t)1 << 16;
+  COIX_FOR(b, coix_blocks(count, block), coix_team_for((double)count * 0.1, team),
+           memcpy(destination + b * block, source + b * block, coix_min(block, count - b * block) * sizeof(float)));
+  coix_end_region();
+}
+
 int coix_is_zero(const float *x, size_t count) {
   for (size_t i = 0; i < count; i++)
     if (x[i] != 0) return 0;

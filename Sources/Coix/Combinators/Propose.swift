@@ -56,8 +56,9 @@ struct ProposeEmitter: ProgramEmitter {
     let proposalScope = code.makeScope()
     let targetScope = code.makeScope()
     // An objective of the step's own decides for what is drawn in it.
-    var (drawn, weighed) = (place.treatment.within, place.treatment.within)
-    if let objective { (drawn.fixesDraws, weighed.fixesDraws) = (objective.fixesSamples, false) }
+    var (drawn, treatment) = (place.treatment.within, place.treatment.within)
+    if let objective { (drawn.fixesDraws, treatment.fixesDraws) = (objective.fixesSamples, false) }
+    let weighed = treatment
     if let objective { code.note(objective) }
 
     let proposalInput = isChained ? place.input : code.copy(place.input)

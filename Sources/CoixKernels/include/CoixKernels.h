@@ -188,6 +188,8 @@ void coix_fill(float *y, float value, size_t count, int team);
 /// destination[o * destination_outer_stride + i] = source[o * source_outer_stride + i * source_stride] for o < outer, i < count.
 void coix_copy(const float *source, size_t source_outer_stride, size_t source_stride, float *destination,
                size_t destination_outer_stride, size_t outer, size_t count);
+/// destination[i] = source[i], where they don't overlap. It is no operation: a region that it has ends with it.
+void coix_copy_whole(const float *source, float *destination, size_t count, int team);
 /// Whether all elements are 0 (and none is NaN).
 int coix_is_zero(const float *x, size_t count);
 /// Whether all elements are at least `low` and at most `high`; NaN is not.

@@ -22,6 +22,8 @@ package final class StepProgram {
   private let keys: [UnsafeMutablePointer<coix_key>]
   private let outputs: [Output]
   private let stateCount: Int
+  /// The threads that copy what goes in and comes out.
+  private let team: Int
 
   /// What must be the same of an input for the recording to hold.
   private struct InputForm: Equatable {
@@ -66,7 +68,7 @@ package final class StepProgram {
     context.recording = recording
     defer { recording.finish() }
     return try context.withCurrent {
-      let own = try zip(inputs, forms).map { try ownCopy(of: $0, $1) }
+      let own = try zip(inputs, forms).map { try ownCopy(of: $0, $1, context.team) }
       let ownKeys = keys.compactMap { $0.asInput(of: recording) }
       guard ownKeys.count == keys.count else { throw Storage.lastRefusal }
       let results = try body(own, ownKeys.map(\.key)).map { try $0.validated().detached }
@@ -75,30 +77,32 @@ package final class StepProgram {
       // Copies would lose what bijectors remember, and all rows but the first of what is mapped over a plate.
       if results.contains(where: { $0.storage.preimage != nil || $0.isMapped }) { return (results, nil) }
       let program = StepProgram(
-        recording, forms, own, stateCount: stateCount, keys: ownKeys.map(\.address), results)
-      return (try results.map { try copy(of: $0.pointer, $0.shape) }, program)
+        recording, forms, own, stateCount: stateCount, keys: ownKeys.map(\.address), results,
+        team: context.team)
+      return (try results.map { try copy(of: $0.pointer, $0.shape, context.team) }, program)
     }
   }
 
   /// A copy of an input, in memory that only the program has.
-  private static func ownCopy(of input: Tensor, _ form: InputForm) throws(CoixError) -> Tensor {
-    let copy = try copy(of: input.pointer, Shape(form.count))
+  private static func ownCopy(of input: Tensor, _ form: InputForm, _ team: Int) throws(CoixError) -> Tensor {
+    let copy = try copy(of: input.pointer, Shape(form.count), team)
     let whole =
       form.plate == nil
       ? copy.viewed(as: form.shape) : copy.viewed(as: Shape(form.rows).appending(form.shape))
     return form.plate.map { whole.mapped(plate: $0) } ?? whole
   }
 
-  private static func copy(of source: UnsafeMutablePointer<Float>, _ shape: Shape) throws(CoixError) -> Tensor
-  {
+  private static func copy(
+    of source: UnsafeMutablePointer<Float>, _ shape: Shape, _ team: Int
+  ) throws(CoixError) -> Tensor {
     guard let copy = Tensor(undefined: shape) else { throw Storage.lastRefusal }
-    copy.write { $0.update(from: source, count: shape.elementCount) }
+    copy.write { coix_copy_whole(source, $0, shape.elementCount, Int32(clamping: team)) }
     return copy
   }
 
   private init?(
     _ recording: Recording, _ forms: [InputForm], _ inputs: [Tensor], stateCount: Int,
-    keys: [UnsafeMutablePointer<coix_key>], _ results: [Tensor]
+    keys: [UnsafeMutablePointer<coix_key>], _ results: [Tensor], team: Int
   ) {
     let varying = inputs.map { UnsafeRawPointer($0.pointer) } + keys.map { UnsafeRawPointer($0) }
     var values = RecordedValues(recording, variation: .inputs(varying))
@@ -155,6 +159,7 @@ package final class StepProgram {
     self.inputs = inputs
     self.stateCount = stateCount
     self.keys = keys
+    self.team = team
     stages = recording.stages
     for stage in stages {
       stage.move { values.address(of: $0, layout, in: arena) }
@@ -183,7 +188,9 @@ package final class StepProgram {
   /// - Throws: ``CoixError/memory(what:bytes:)``.
   package func state() throws(CoixError) -> [Tensor] {
     var state: [Tensor] = []
-    for input in inputs.prefix(stateCount) { state.append(try Self.copy(of: input.pointer, input.shape)) }
+    for input in inputs.prefix(stateCount) {
+      state.append(try Self.copy(of: input.pointer, input.shape, team))
+    }
     return state
   }
 
@@ -200,7 +207,8 @@ package final class StepProgram {
   ///   another way; the state is as it was.
   package func run(_ others: [Tensor], keys: [PRNGKey]) throws -> Bool {
     for (index, given) in others.enumerated() {
-      inputs[stateCount + index].pointer.update(from: given.pointer, count: forms[stateCount + index].count)
+      let (own, count) = (inputs[stateCount + index], forms[stateCount + index].count)
+      coix_copy_whole(given.pointer, own.pointer, count, Int32(clamping: team))
     }
     for (own, key) in zip(self.keys, keys) { own.pointee = coix_key(word0: key.word0, word1: key.word1) }
     return try operations.withUnsafeBufferPointer { operations in
@@ -224,7 +232,7 @@ package final class StepProgram {
   package func results() throws(CoixError) -> [Tensor] {
     var results: [Tensor] = []
     for output in outputs.dropFirst(stateCount) {
-      results.append(try Self.copy(of: output.pointer, output.shape))
+      results.append(try Self.copy(of: output.pointer, output.shape, team))
     }
     return results
   }
