@@ -74,6 +74,7 @@ let package = Package(
 
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     .executableTarget(name: "MemoryProbe", dependencies: ["Coix"], path: "Tests/MemoryProbe"),
+    .executableTarget(name: "LargeRows", dependencies: ["Coix", "ExampleModels"], path: "Tests/LargeRows"),
     .testTarget(name: "CoixKernelsTests", dependencies: ["CoixKernels", "TestSupport"]),
     .testTarget(name: "CoixParallelTests", dependencies: ["CoixParallel", "TestSupport"]),
     .testTarget(

@@ -15,7 +15,7 @@ public struct Examples: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       VAECommand.self, AnnealCommand.self, AnnealTableCommand.self, GMMCommand.self, DMMCommand.self,
-      BMNISTCommand.self, SSMCommand.self, ListCommand.self,
+      BMNISTCommand.self, SSMCommand.self, InferCommand.self, ListCommand.self,
     ])
 
   public init() {}

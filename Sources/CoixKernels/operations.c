@@ -58,6 +58,20 @@ static void load_rows(const coix_operation *op, const coix_place *place) {
   }
 }
 
+static int read_rows(const coix_operation *op, const coix_place *place) {
+  const coix_file_rows *file = op->pointers[1];
+  const int32_t *index = op->pointers[2];
+  const size_t padded_rows = op->sizes[0], elements = op->sizes[1];
+#define READ(numbers, first, count) \
+  coix_read_rows(file, index, numbers, op->pointers[0], first, count, padded_rows, 1, padded_rows, elements)
+  switch (op->sizes[2]) {
+    case 0: return READ(place->row_numbers, place->first_row, place->rows);
+    case 1: return READ(NULL, place->first_particle, place->particles);
+    default: return READ(NULL, place->first_instance, place->instances);
+  }
+#undef READ
+}
+
 static void store_rows(const coix_operation *op, const coix_place *place) {
   if (place->row_numbers)
     coix_store_numbered_rows(op->pointers[1], place->row_numbers, op->pointers[0], place->rows, place->padded_rows,
@@ -129,7 +143,7 @@ static int is_within(const coix_operation *op) {
   return 1;
 }
 
-/// Runs one operation; returns 0 for a guard whose outcome is not the expected one.
+/// Runs one operation; returns 0 for a guard whose outcome is not the expected one, and for a file that cannot be read.
 static int run(const coix_operation *op, const coix_place *place) {
   void *const *p = op->pointers;
   const size_t *s = op->sizes;
@@ -217,6 +231,8 @@ static int run(const coix_operation *op, const coix_place *place) {
     case COIX_OP_CHOLESKY: coix_cholesky(p[1], p[0], s[0], s[1], s[2]); break;
     case COIX_OP_CHOLESKY_BACKWARD: coix_cholesky_backward(p[1], p[0], s[0], s[1], s[2]); break;
     case COIX_OP_LOAD_ROWS: load_rows(op, place); break;
+    case COIX_OP_READ_ROWS: return read_rows(op, place);
+    case COIX_OP_READ_WHOLE: return coix_read_rows(p[1], p[2], NULL, p[0], 0, s[0], s[0], s[1], 1, s[1]);
     case COIX_OP_STORE_ROWS: store_rows(op, place); break;
     case COIX_OP_CLEAR_PADDING: clear_padding(op, place); break;
     case COIX_OP_SUM_ROWS: sum_rows(op, place); break;
@@ -233,7 +249,7 @@ static int run(const coix_operation *op, const coix_place *place) {
     case COIX_OP_ACCUMULATE_DOUBLE: coix_accumulate_double(p[0], p[1], s[0]); break;
     case COIX_OP_ROUND: coix_round(p[1], p[0], s[0]); break;
     case COIX_OP_SUM_CHUNKS: sum_chunks(op); break;
-    case COIX_OP_WEIGHT_MOMENTS: coix_weight_moments(p[3], p[0], p[1], p[2], s[0], s[1], team); break;
+    case COIX_OP_WEIGHT_MOMENTS: coix_weight_moments(p[3], p[0], p[1], p[2], s[0], s[1], op->variant, team); break;
     case COIX_OP_WEIGHTS_ARE_VALID: return coix_weights_are_valid(p[0], p[1], s[0]) == op->variant;
     case COIX_OP_WEIGHT_SUMMARY: coix_weight_summary(p[2], p[3], p[4], p[0], p[1], s[0], s[1]); break;
     case COIX_OP_RESAMPLE:

@@ -1,9 +1,15 @@
 // Sums over all particles' weights, from which evidence and effective sample size are computed. They are taken in double, by
 // blocks whose borders depend on the number of particles alone.
 
+#define _GNU_SOURCE // for madvise
+
 #include "internal.h"
 
 #include <math.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
 
 /// Columns that are processed at a time.
 #define GROUP ((size_t)16)
@@ -41,11 +47,27 @@ static void block(const float *x, size_t n, block_moments *out) {
   kernels->moments(x, n, out->greatest, out->sums);
 }
 
-static void one_column(const float *x, double *greatest, double *sum, double *sum_of_squares, size_t n, int team) {
+/// Lets the system take back the memory of numbers that lie in a file.
+static void let_go(const float *x, size_t n) {
+#if defined(__linux__)
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  const uintptr_t start = ((uintptr_t)x + page - 1) / page * page, end = (uintptr_t)(x + n) / page * page;
+  if (start < end) madvise((void *)start, end - start, MADV_DONTNEED); // a refusal does no harm
+#else
+  (void)x, (void)n;
+#endif
+}
+
+static void one_column(const float *x, double *greatest, double *sum, double *sum_of_squares, size_t n, int is_in_file,
+                       int team) {
   const size_t size = coix_max(LEAST_BLOCK, coix_blocks(coix_blocks(n, MOST_BLOCKS), COIX_LANES) * COIX_LANES);
   const size_t blocks = coix_blocks(n, size);
   block_moments moments[MOST_BLOCKS], *const parts = moments;
-  COIX_FOR(b, blocks, coix_team_for((double)n, team), block(x + b * size, coix_min(size, n - b * size), parts + b));
+  COIX_FOR(b, blocks, coix_team_for((double)n, team), {
+    const size_t count = coix_min(size, n - b * size);
+    block(x + b * size, count, parts + b);
+    if (is_in_file) let_go(x + b * size, count);
+  });
   float m = parts[0].greatest;
   for (size_t b = 1; b < blocks; b++) m = m != m || m > parts[b].greatest ? m : parts[b].greatest;
   double s = 0, q = 0;
@@ -88,10 +110,10 @@ static void one_group(const float *x, double *greatest, double *sum, double *sum
 }
 
 void coix_weight_moments(const float *log_weight, double *greatest, double *sum, double *sum_of_squares,
-                         size_t n, size_t columns, int team) {
+                         size_t n, size_t columns, int is_in_file, int team) {
   if (n == 0) return;
   if (columns == 1) {
-    one_column(log_weight, greatest, sum, sum_of_squares, n, team);
+    one_column(log_weight, greatest, sum, sum_of_squares, n, is_in_file, team);
     return;
   }
   // Threads share long columns by their blocks; of short columns, each thread takes whole groups.
@@ -101,6 +123,7 @@ void coix_weight_moments(const float *log_weight, double *greatest, double *sum,
   COIX_FOR(g, groups, across,
            one_group(log_weight + g * GROUP, greatest + g * GROUP, sum + g * GROUP, sum_of_squares + g * GROUP, n,
                      columns, coix_min(GROUP, columns - g * GROUP), within));
+  if (is_in_file) let_go(log_weight, n * columns);
 }
 
 int coix_weights_are_valid(const double *greatest, const double *sum, size_t columns) {

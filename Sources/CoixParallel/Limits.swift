@@ -53,6 +53,10 @@ enum Limits {
   static let discardedBytes = 64 << 10
   /// The largest buffer, in floats, that counts towards the chunk's budget although a caller chose its size.
   static let countedCheckedBuffer = 1 << 16
+  /// After so many chunks the system may take back the memory of their rows that lie in files.
+  static let chunksLetGo = 64
+  /// Floats of a file that are written before the system may take back their memory.
+  static let fileFloats = 1 << 18
   /// Bytes up to which Swift's collections are made without asking whether there is memory for them.
   static let unaskedBytes = 1 << 20
   /// Empty tapes that a worker keeps.

@@ -52,10 +52,10 @@ import Testing
     let x = random.floats(n * columns, in: -9...3)
     var greatest = [Double](repeating: 0, count: columns)
     var (sum, squares) = (greatest, greatest)
-    coix_weight_moments(x, &greatest, &sum, &squares, n, columns, 1)
+    coix_weight_moments(x, &greatest, &sum, &squares, n, columns, 0, 1)
     for team: Int32 in [2, 3, 16] {
       var (g, s, q) = (greatest, greatest, greatest)
-      coix_weight_moments(x, &g, &s, &q, n, columns, team)
+      coix_weight_moments(x, &g, &s, &q, n, columns, 0, team)
       #expect(g == greatest && s == sum && q == squares, "team \(team)")
     }
     for c in 0..<columns {
@@ -79,7 +79,7 @@ import Testing
     }
     var greatest = [Double](repeating: 7, count: columns)
     var (sum, squares) = (greatest, greatest)
-    coix_weight_moments(x, &greatest, &sum, &squares, n, columns, 1)
+    coix_weight_moments(x, &greatest, &sum, &squares, n, columns, 0, 1)
     for c in 0..<columns {
       switch c {
       case 1: #expect(greatest[c] == -.infinity && sum[c] == 0 && squares[c] == 0)

@@ -352,8 +352,8 @@ import Testing
       }),
     Example(
       "weight moments", COIX_OP_WEIGHT_MOMENTS, outputs: [6, 6, 6], inputs: [48],
-      { coix_op_weight_moments($1[0], doubles($0[0]), doubles($0[1]), doubles($0[2]), 16, 3, 1) },
-      { coix_weight_moments($1[0], doubles($0[0]), doubles($0[1]), doubles($0[2]), 16, 3, 1) }),
+      { coix_op_weight_moments($1[0], doubles($0[0]), doubles($0[1]), doubles($0[2]), 16, 3, 0, 1) },
+      { coix_weight_moments($1[0], doubles($0[0]), doubles($0[1]), doubles($0[2]), 16, 3, 0, 1) }),
     Example(
       "weight summary", COIX_OP_WEIGHT_SUMMARY, outputs: [1, 1], inputs: [6, 6, 6],
       {
@@ -469,7 +469,8 @@ import Testing
 
   @Test func everyKindIsTested() {
     let others = [
-      COIX_OP_NUMBER_ROWS, COIX_OP_ASCENDS, COIX_OP_SCATTER_RUNS, COIX_OP_ENTER, COIX_OP_CALL,
+      COIX_OP_NUMBER_ROWS, COIX_OP_ASCENDS, COIX_OP_SCATTER_RUNS, COIX_OP_READ_ROWS, COIX_OP_READ_WHOLE,
+      COIX_OP_ENTER, COIX_OP_CALL,
     ]
     let codes = Set((Self.all.map(\.code) + others).map(\.rawValue))
     #expect(codes == Set(0..<COIX_OPERATION_COUNT.rawValue))
@@ -672,6 +673,76 @@ import Testing
         }
         #expect(sameBits(found, expected))
       }
+    }
+  }
+
+  /// Rows in a file are what they are in memory: all of a chunk, those of its particles or instances, through an
+  /// index, and all rows; of floats and of doubles. What cannot be read stops a list.
+  @Test(arguments: [4, 8]) func rowsInAFile(_ numberBytes: Int) throws {
+    let width = 3
+    var numbers: [UInt64] = []
+    for particle in 5..<8 { for instance in 4..<8 { numbers.append(UInt64(particle * 10 + instance)) } }
+    let table: [Float] = (0..<300).map { Float($0) / 7 }
+    // Descending, repeated, far apart.
+    var index = [Int32](repeating: 42, count: 100)
+    for row in 0..<57 { index[row] = Int32(99 - row) }
+    for row in 75..<100 { index[row] = Int32(row * 37 % 100) }
+    let path = FileManager.default.temporaryDirectory.appendingPathComponent("coix-\(UUID().uuidString)").path
+    var bytes = Data(count: 8)
+    if numberBytes == 4 {
+      table.withUnsafeBytes { bytes.append(contentsOf: $0) }
+    } else {
+      table.map(Double.init).withUnsafeBytes { bytes.append(contentsOf: $0) }
+    }
+    try bytes.write(to: URL(fileURLWithPath: path))
+    defer { unlink(path) }
+    let descriptor = open(path, O_RDONLY)
+    defer { close(descriptor) }
+    let file = coix_file_rows(descriptor: descriptor, number_bytes: UInt32(numberBytes), start: 8)
+    var place = coix_place()
+    (place.chunk, place.rows, place.padded_rows, place.first_row) = (1, 12, 16, 54)
+    (place.first_particle, place.particles, place.first_instance, place.instances) = (5, 3, 4, 4)
+
+    /// How many of the operations run, and what they write.
+    func run(_ count: Int, _ make: (Floats) -> coix_operation) -> (count: Int, numbers: [Float]) {
+      var ran = 0
+      let place = place
+      let numbers = output(count) { target in ran = coix_execute([make(target)], 1, [place]) }
+      return (ran, numbers)
+    }
+    withUnsafePointer(to: file) { file in
+      table.withUnsafeBufferPointer { table in
+        index.withUnsafeBufferPointer { index in
+          numbers.withUnsafeBufferPointer { numbers in
+            let indices: [UnsafePointer<Int32>?] = [nil, index.baseAddress]
+            let rowNumbers: [UnsafePointer<UInt64>?] = [nil, numbers.baseAddress]
+            for number in 0..<12 {
+              let (index, axes) = (indices[number % 2], number / 2 % 3)
+              place.row_numbers = rowNumbers[number / 6]
+              let loaded = run(48) { coix_op_load_rows(table.baseAddress, index, $0, 16, width, axes) }
+              let read = run(48) { coix_op_read_rows(file, index, $0, 16, width, axes) }
+              #expect(read.count == 1)
+              // Of particles and instances there are fewer; all lanes are filled nevertheless.
+              #expect(read.numbers == loaded.numbers, "\(number)")
+            }
+          }
+          let gathered = output(300) {
+            coix_gather_rows(table.baseAddress, index.baseAddress, $0, 100, width, 1)
+          }
+          let read = run(300) { coix_op_read_whole(file, index.baseAddress, $0, 100, width) }
+          #expect(read.count == 1 && read.numbers == gathered)
+          let whole = run(300) { coix_op_read_whole(file, nil, $0, 100, width) }
+          #expect(whole.count == 1 && whole.numbers == Array(table))
+          #expect(run(3) { coix_op_read_whole(file, nil, $0, 0, width) }.count == 1)
+        }
+      }
+      #expect(truncate(path, off_t(8 + 99 * width * numberBytes)) == 0)
+      #expect(run(300) { coix_op_read_whole(file, nil, $0, 100, width) }.count == 0)
+      #expect(run(300) { coix_op_read_whole(file, nil, $0, 99, width) }.count == 1)
+    }
+    let closed = coix_file_rows(descriptor: -1, number_bytes: 4, start: 0)
+    withUnsafePointer(to: closed) { closed in
+      #expect(run(3) { coix_op_read_whole(closed, nil, $0, 1, 1) }.count == 0)
     }
   }
 

@@ -64,7 +64,7 @@ struct ProposeEmitter: ProgramEmitter {
     let proposalInput = isChained ? place.input : code.copy(place.input)
     code.append { try $0.open(proposalScope, from: scope) }
     code.run(proposal, Place(input: proposalInput, scope: proposalScope, treatment: drawn))
-    code.then { code in
+    code.then { [weighed] code in
       code.append { machine in
         try machine.open(targetScope, from: scope, given: try machine.finishedTrace(proposalScope).sites)
       }

@@ -62,7 +62,7 @@ public struct Expanded<Base: Distribution>: Distribution {
     lay((batchRank..<sizes.rank).reversed())
     lay((leading..<batchRank).reversed().filter { !stretched.contains($0) })
     let beforeRows = step
-    let plate = ExecutionContext.current?.plate ?? PlateRows(particles: 1)
+    let plate = ExecutionContext.current?.drawnPlate ?? PlateRows(particles: 1)
     func sample(rowStride: Int, particleStride: Int? = nil) -> Tensor {
       base.sample(
         Draw(

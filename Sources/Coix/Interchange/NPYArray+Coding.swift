@@ -35,19 +35,28 @@ extension NPYArray {
       case .uint64: "<u8"
       case .bool: "|b1"
       }
+    return NPYHeader.encoded(type, shape: shape) + scalars.bytes
+  }
+}
+
+extension NPYHeader {
+  /// What stands before the numbers of a file in row-major order.
+  ///
+  /// - Parameter type: NumPy's name of the numbers' type.
+  static func encoded(_ type: String, shape: [Int]) -> [UInt8] {
     let sizes = shape.map { "\($0)," }.joined(separator: " ")
     let tuple = shape.count == 1 ? sizes : String(sizes.dropLast())
     let header = Array("{'descr': '\(type)', 'fortran_order': False, 'shape': (\(tuple)), }".utf8)
     // The header is padded so that the numbers begin at a multiple of 64 bytes. (Its length fits two bytes,
     // so version 1 of the format is enough.)
-    let prefix = NPYHeader.magic.count + 4
+    let prefix = magic.count + 4
     let length = (prefix + header.count + 1 + 63) / 64 * 64 - prefix
-    var bytes = NPYHeader.magic + [1, 0]
+    var bytes = magic + [1, 0]
     bytes.append(littleEndian: UInt16(clamping: length))
     bytes += header
     bytes += [UInt8](repeating: 0x20, count: length - header.count - 1)
     bytes.append(0x0A)
-    return bytes + scalars.bytes
+    return bytes
   }
 }
 

@@ -133,6 +133,25 @@ public final class NPYFile: Sendable {
     }
   }
 
+  /// Rows that follow each other, to be read by operations.
+  ///
+  /// - Throws: `CoixError.argument(_:)` for rows that the file doesn't have; `CoixError.file(path:reason:)` for numbers of another type
+  ///   than floats and doubles in the processor's order.
+  func fileRows(_ range: Range<Int>) throws -> FileRows {
+    guard range.lowerBound >= 0, range.upperBound <= rowCount else { throw missing("rows \(range)") }
+    let isDouble = header.elementType == .float64
+    guard isDouble || header.elementType == .float32, !header.isBigEndian else {
+      throw CoixError.file(
+        path: path,
+        reason:
+          "has numbers of another type than <f4 and <f8, which alone chunks read; save array.astype(\"<f4\")")
+    }
+    return FileRows(
+      range, of: path, descriptor: file.descriptor, start: start + range.lowerBound * rowBytes,
+      isDouble: isDouble,
+      keeping: file)
+  }
+
   /// A tensor of `count` rows, whose bytes `fill` reads.
   private func tensor(of count: Int, _ fill: (UnsafeMutableRawBufferPointer) throws -> Void) throws -> Tensor
   {

@@ -2,7 +2,8 @@ import Foundation
 
 /// A regular file that is open for reading, by any number of threads at once.
 final class OpenFile: Sendable {
-  private let descriptor: Int32
+  /// The file, for whoever reads it by other means.
+  let descriptor: Int32
   /// The number of bytes when the file was opened.
   let size: Int
 

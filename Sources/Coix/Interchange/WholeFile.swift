@@ -83,8 +83,8 @@ package enum WholeFile {
 ///
 /// Until then it has a name made from that one, so that the next process writes over what a killed one has left. Whoever
 /// writes holds a lock on it; another one that writes the same file meanwhile takes a name of its own.
-private struct NewFile {
-  private let descriptor: Int32
+struct NewFile {
+  let descriptor: Int32
   /// The path of the file until it is complete; nil if the file cannot be replaced, such as `/dev/stdout`.
   private let temporaryPath: String?
   private let path: String
@@ -105,6 +105,11 @@ private struct NewFile {
     if stat(path, &status) == 0 { return status }
     guard errno == ENOENT else { throw WholeFile.systemProblem("cannot be written") }
     return nil
+  }
+
+  /// An open file that will replace another one.
+  init(_ descriptor: Int32, at temporaryPath: String, for path: String) {
+    (self.descriptor, self.temporaryPath, self.path) = (descriptor, temporaryPath, path)
   }
 
   /// Opens a file beside the one that it will replace.
@@ -135,14 +140,14 @@ private struct NewFile {
     let usual = "\(folder).coix-\(name)"
     if let descriptor = openLocked(usual) { return (usual, descriptor) }
     let unique = "\(folder).coix-\(String(UInt64.random(in: 0 ... .max), radix: 16))"
-    let descriptor = open(unique, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+    let descriptor = open(unique, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw WholeFile.systemProblem("cannot be written") }
     return (unique, descriptor)
   }
 
   /// Opens a file, which may be there, empties it, and holds a lock on it; nil if it is somebody else's or no file of its own.
   private static func openLocked(_ path: String) -> Int32? {
-    let descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o666)
+    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o666)
     guard descriptor >= 0 else { return nil }
     var (own, named) = (stat(), stat())
     // Whoever had it before may have given it its name, or removed it, until the lock was there.
@@ -172,6 +177,19 @@ private struct NewFile {
         count += step
       }
     }
+  }
+
+  /// Makes the file so long, and has the disk keep room for all of it.
+  func reserve(_ bytes: Int) throws {
+    let code = posix_fallocate(descriptor, 0, off_t(bytes))
+    guard code == 0 else {
+      throw MalformedFile("cannot be written, with \(bytes) bytes: \(String(cString: strerror(code)))")
+    }
+  }
+
+  /// Makes the file so short.
+  func shorten(to bytes: Int) throws {
+    guard ftruncate(descriptor, off_t(bytes)) == 0 else { throw WholeFile.systemProblem("cannot be written") }
   }
 
   /// Gives the file its name, once its contents are on the disk.

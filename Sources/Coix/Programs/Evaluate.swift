@@ -38,16 +38,24 @@ public struct EvaluationOptions: Sendable {
   /// How the particles' chunks are computed.
   public var execution: Execution
 
+  /// Which results go to files, ``RowFile/npy(_:)``, whatever ``keep`` says, and are not in memory: of ``RowResult``. What is computed of them
+  /// (evidence, effective sample size) is the same, bit for bit. In the evaluation's result they are poisoned tensors,
+  /// whose error names the file.
+  ///
+  /// Not for evaluations within `valueWithGradient` or `compile`.
+  public var files: [RowResult: RowFile]
+
   /// Options.
   public init(
     workers: Workers = .standard, keep: Keep = .everything, checks: Bool = false, steps: Bool = false,
-    execution: Execution = .replayed
+    execution: Execution = .replayed, files: [RowResult: RowFile] = [:]
   ) {
     self.workers = workers
     self.keep = keep
     self.checks = checks
     self.steps = steps
     self.execution = execution
+    self.files = files
   }
 }
 

@@ -13,10 +13,12 @@ struct EvaluationRun {
   /// The barrier behind the last stage that has run.
   private var barrier: BarrierContext
   private var chunkCounts: [Int] = []
+  private let files: ResultFiles
 
   /// Writes the program as a list of stages.
   init(_ settings: EvaluationSettings) throws {
     self.settings = settings
+    files = try ResultFiles(settings.options.files)
     let given = settings.input.tensors + settings.latents.values
     for tensor in given { _ = try tensor.validated() }
     var code = StageCode(hasLatents: !settings.latents.isEmpty)
@@ -62,7 +64,7 @@ struct EvaluationRun {
           machine = Machine(
             copying: machine, batch: barrier.population.batch, hasParticles: stage.hasParticles)
           for instruction in stage.instructions { try instruction(machine) }
-          if isLast { try machine.dropUnwanted(settings.options.keep, output) }
+          if isLast { try machine.dropUnwanted(settings.options.keep, files, output) }
         }
         try machine.resolveMetrics(barrier.resolve)
         try stage.barrier?(machine, barrier)
@@ -75,18 +77,21 @@ struct EvaluationRun {
 
   /// Runs one stage on all chunks; the machine then holds tensors of the whole plate.
   private mutating func runChunks(of stage: StageCode.Stage, isLast: Bool) throws {
-    let (before, batch, keep) = (machine, barrier.population.batch, settings.options.keep)
+    let (before, batch, keep, files) = (machine, barrier.population.batch, settings.options.keep, files)
     let output = isLast ? output : nil
-    let plan = StagePlan(
+    var plan = StagePlan(
       rows: PlateRows(batch: batch), chunkRows: stage.plates.first?.chunkRows,
-      workers: settings.options.workers, isHot: isHot, isRecorded: settings.isRecorded)
+      workers: settings.options.workers, part: stage.plates.first?.part, isHot: isHot,
+      isRecorded: settings.isRecorded)
+    plan.writesFiles = isLast && !files.isEmpty
     let result = try runStage(plan) { context in
       let chunk = Machine(
         copying: before, batch: batch, hasParticles: stage.hasParticles, context: context)
       if stage.readsInput { try chunk.loadInput() }
       for instruction in stage.instructions { try instruction(chunk) }
-      if let output { try chunk.dropUnwanted(keep, output) }
-      return try chunk.leave(context)
+      guard let output else { return try chunk.leave(context) }
+      try chunk.dropUnwanted(keep, files, output)
+      return try chunk.leave(context, files, output)
     }
     guard let chunk = result.payload as? MergedChunk else {
       throw CoixError.illFormedProgram("a stage left nothing behind")
@@ -115,15 +120,44 @@ struct EvaluationRun {
     trace.plates = code.lastPlates
     for index in trace.sites.indices {
       trace.sites[index].value = barrier.population.whole(trace.sites[index].value)
+      guard settings.options.keep == .everything else { continue }
       trace.sites[index].logProb = barrier.population.whole(trace.sites[index].logProb)
     }
-    let output: Output =
-      if let unkept = machine.unkeptOutput { try unkept.mapTensors { _ in Tensor.unkept }.typed() } else {
-        try machine.take(output).mapTensors { try barrier.population.whole($0).validated() }.typed()
+    let isOutputKept = settings.options.keep != .metrics
+    var names: ArraySlice<String> = []
+    let taken = try machine.unkeptOutput ?? machine.take(output)
+    if files.haveOutput { names = taken.namedTensors.map(\.name)[...] }
+    let results = try taken.mapTensors { tensor in
+      let goesToFile = names.popFirst().map(files.haveOutput(named:)) ?? false
+      return isOutputKept || goesToFile ? try barrier.population.whole(tensor).validated() : .unkept
+    }
+    var running = try machine.recorder(.root).metrics ?? RunningMetrics()
+    var logWeight = barrier.population.whole(running.logWeight ?? Tensor(0))
+    try files.finish { result in
+      switch result {
+      case .logWeight: logWeight
+      case .site(let name): trace[name]?.value
+      case .output(let name): results.namedTensors.first { $0.name == name }?.tensor
       }
-    let running = try machine.recorder(.root).metrics ?? RunningMetrics()
+    }
+    if let replacement = files.replacement(of: .logWeight) {
+      (logWeight, running.logWeight) = (replacement, replacement)
+    }
+    if settings.options.keep == .everything {
+      for index in trace.sites.indices {
+        if let replacement = files.replacement(of: .site(trace.sites[index].name)) {
+          trace.sites[index].value = replacement
+        }
+      }
+    } else {
+      trace.sites = []
+    }
+    if files.haveOutput { names = results.namedTensors.map(\.name)[...] }
+    let output: Output = try results.mapTensors { tensor in
+      names.popFirst().flatMap { files.replacement(of: .output($0)) } ?? tensor
+    }.typed()
     let metrics = Metrics(
-      running, logWeight: barrier.population.whole(running.logWeight ?? Tensor(0)),
+      running, logWeight: logWeight,
       withoutSummary: code.isSingle ? .singleParticle : code.lastPlates.isEmpty ? .noPlate : .notAskedFor)
     return Evaluation(
       output: output, trace: trace, metrics: metrics, keep: settings.options.keep,

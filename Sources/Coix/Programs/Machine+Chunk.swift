@@ -42,6 +42,24 @@ struct MergedChunk: @unchecked Sendable {
 }
 
 extension Machine {
+  /// At the end of the last stage: the chunk's tensors, some of which go to files.
+  func leave(_ context: ExecutionContext, _ files: ResultFiles, _ output: Register) throws -> ChunkOutcome {
+    var outcome = try leave(context)
+    guard !files.isEmpty else { return outcome }
+    let root = try recorder(.root)
+    let trace = try files.haveSites ? finishedTrace(.root) : Trace()
+    let exports = outcome.exports
+    outcome.files = files.places(
+      of: { result in
+        switch result {
+        case .logWeight: root.metrics?.logWeight
+        case .site(let name): trace[name]?.value
+        case .output(let name): tensor(name, in: output)
+        }
+      }, batch: batch, { tensor in exports.firstIndex { $0.isRows(of: tensor) } })
+    return outcome
+  }
+
   /// The chunk's tensors, to be merged with those of the other chunks.
   func leave(_ context: ExecutionContext) throws -> ChunkOutcome {
     var exports: [ChunkOutcome.Export] = []
@@ -77,22 +95,25 @@ extension Machine {
   }
 
   /// At the end of the last stage: completes the weight, and lets go of the parts of the result that nobody
-  /// wants.
+  /// wants, in memory or in a file.
   ///
   /// - Throws: `CoixError.site(name:reason:)` for a value that is given to no site.
-  func dropUnwanted(_ keep: EvaluationOptions.Keep, _ output: Register) throws {
+  func dropUnwanted(_ keep: EvaluationOptions.Keep, _ files: ResultFiles, _ output: Register) throws {
     let root = try recorder(.root)
     try root.requireSitesOfGiven()
     var metrics = root.metrics ?? RunningMetrics()
     // A program without a weight of its own has that of its observed sites.
     completeWeight(&metrics, root.recorded.recent)
     root.metrics = metrics
-    switch keep {
-    case .everything: break
-    case .output: root.recorded = RecordedSites()
-    case .metrics:
+    if keep == .everything { return }
+    if files.haveSites {
+      root.recorded.replace { sites in
+        sites.removeAll { !files.have($0) }
+        for index in sites.indices { sites[index].logProb = .unkept }
+      }
+    } else {
       root.recorded = RecordedSites()
-      unkeptOutput = try take(output)
     }
+    if keep == .metrics, !files.haveOutput { unkeptOutput = try take(output) }
   }
 }

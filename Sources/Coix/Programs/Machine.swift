@@ -49,7 +49,8 @@ final class Machine: @unchecked Sendable {
   /// The state before the first stage.
   init(for code: StageCode, _ settings: EvaluationSettings) {
     reading = code.readers.reading(
-      callerReads: settings.options.keep == .everything || !settings.latents.isEmpty || settings.path != nil)
+      callerReads: settings.options.keep == .everything || !settings.latents.isEmpty || settings.path != nil
+        || settings.options.files.keys.contains { if case .site = $0 { true } else { false } })
     reportsSteps = settings.options.steps
     keepsWeightTerms = settings.keepsWeightTerms
     checks = settings.options.checks ? .everything : keepsWeightTerms ? .sources : .uniformParameters
@@ -89,6 +90,11 @@ final class Machine: @unchecked Sendable {
     }
     release(register)
     return slot.isLocal ? slot.value : try local(slot.value)
+  }
+
+  /// The tensor of a name in a register's value; nil if there is none.
+  func tensor(_ name: String, in register: Register) -> Tensor? {
+    registers[register.index]?.value.namedTensors.first { $0.name == name }?.tensor
   }
 
   /// Sets a register. Within a chunk the value has the chunk's rows, unless `isLocal` is false.

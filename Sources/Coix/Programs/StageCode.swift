@@ -228,6 +228,15 @@ struct StageCode: Sendable {
       guard plate.chunkRows ?? 1 >= 1 else {
         throw CoixError.argument("plate \"\(plate.name)\": chunkRows must be at least 1")
       }
+      try plate.requireRows()
+    }
+    if let inner = found.dropFirst().first(where: { $0.part != nil }) {
+      throw CoixError.argument(
+        "plate \"\(inner.name)\": some rows of a plate cannot stand within another plate")
+    }
+    if let outer = found.first, found.count > 1, outer.count == 1, outer.part?.whole ?? 1 > 1 {
+      throw CoixError.argument(
+        "plate \"\(outer.name)\": around other plates, it takes more than one of its rows")
     }
     guard let plates else {
       if let twice = found.indices.dropFirst().first(where: {

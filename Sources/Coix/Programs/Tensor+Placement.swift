@@ -31,7 +31,7 @@ extension Tensor {
     if nest.isNested, !isTrackedByRow {
       // Data that only some plates' rows differ in stays so in the chunks, and so does what is computed from
       // it alone.
-      let whole = unmapped()
+      let whole = unmapped(readingFiles: false)
       return position == 0
         ? whole.mapped(plate: name, over: nest, along: .particles)
         : whole.mapped(

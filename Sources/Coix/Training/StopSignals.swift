@@ -4,7 +4,7 @@ import Synchronization
 /// Takes notice of SIGINT and SIGTERM instead of ending the process, once each: a second one ends it.
 ///
 /// Signals belong to the process. Where several trainings take notice of them at a time, all of them stop.
-final class StopSignals {
+package final class StopSignals {
   /// The signal that came last, or 0. A signal handler can do nothing but set it.
   private static let lastReceived = Atomic<Int32>(0)
   private static let signals = [SIGINT, SIGTERM]
@@ -15,7 +15,7 @@ final class StopSignals {
   private var isOn = true
 
   /// Takes notice from now on, on the thread that calls.
-  init() {
+  package init() {
     // A process inherits the mask of the thread that started it, and Dispatch's threads block all signals.
     var mask = sigset_t()
     sigemptyset(&mask)
@@ -37,7 +37,7 @@ final class StopSignals {
   }
 
   /// Takes no more notice. The last one gives the signals back to those who had them before.
-  func stop() {
+  package func stop() {
     guard isOn else { return }
     isOn = false
     pthread_sigmask(SIG_SETMASK, &formerMask, nil)
@@ -52,7 +52,7 @@ final class StopSignals {
   }
 
   /// The signal that has come; nil if there was none.
-  var received: Int32? {
+  package var received: Int32? {
     let signal = Self.lastReceived.load(ordering: .relaxed)
     return signal == 0 ? nil : signal
   }

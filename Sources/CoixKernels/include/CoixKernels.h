@@ -397,6 +397,22 @@ void coix_load_rows(const float *source, const int32_t *index, float *destinatio
 /// The same for the rows s = row_numbers[min(r, valid_rows - 1)].
 void coix_load_numbered_rows(const float *source, const int32_t *index, const uint64_t *row_numbers, float *destination,
                              size_t valid_rows, size_t rows, size_t elements);
+/// Rows of numbers in a file that is open for reading, one after the other.
+typedef struct {
+  /// The file.
+  int32_t descriptor;
+  /// The bytes of a number: 4 of a float, 8 of a double. Both are little-endian, as the processor's are.
+  uint32_t number_bytes;
+  /// Where the first row starts.
+  int64_t start;
+} coix_file_rows;
+
+/// destination[r * row_stride + e * element_stride] = element e of the file's row index ? index[s] : s, rounded to a float, with s
+/// as for coix_load_rows, or coix_load_numbered_rows if there are row_numbers (file.c). Rows that lie close together are read at
+/// once. Returns 0 if the file cannot be read; errno is then 0 if it ends too soon.
+int coix_read_rows(const coix_file_rows *file, const int32_t *index, const uint64_t *row_numbers, float *destination,
+                   size_t first_row, size_t valid_rows, size_t rows, size_t row_stride, size_t element_stride,
+                   size_t elements);
 /// destination[(first_row + r) * elements + e] = source[e, r] for r < valid_rows. Merges a chunk into a whole plate.
 void coix_store_rows(const float *source, float *destination,
                      size_t first_row, size_t valid_rows, size_t rows, size_t elements);
@@ -492,7 +508,7 @@ double coix_sum_double(const float *x, size_t count);
 /// For each of `columns` columns of log_weight, [n, columns] row-major: the greatest log-weight, and the sums over rows of
 /// exp(w - greatest) and exp(2 (w - greatest)). A column of -inf has sums 0; NaN propagates to the sums.
 void coix_weight_moments(const float *log_weight, double *greatest, double *sum, double *sum_of_squares,
-                         size_t n, size_t columns, int team);
+                         size_t n, size_t columns, int is_in_file, int team);
 /// Whether weights with these moments have a meaning in all columns: no log-weight is NaN or +inf, and not all are -inf.
 int coix_weights_are_valid(const double *greatest, const double *sum, size_t columns);
 /// From the moments of n rows: the mean of the columns' effective sample sizes sum^2 / sum_of_squares; and the sum of their

@@ -73,6 +73,8 @@ typedef enum {
   OP(COIX_OP_CHOLESKY, 1, 1, 0) \
   OP(COIX_OP_CHOLESKY_BACKWARD, 1, 1, COIX_UPDATES) \
   OP(COIX_OP_LOAD_ROWS, 1, 2, COIX_PLACED) \
+  OP(COIX_OP_READ_ROWS, 1, 2, COIX_PLACED) \
+  OP(COIX_OP_READ_WHOLE, 1, 2, 0) \
   OP(COIX_OP_STORE_ROWS, 1, 1, COIX_PLACED | COIX_EXPORTS) \
   OP(COIX_OP_CLEAR_PADDING, 1, 0, COIX_PLACED | COIX_UPDATES) \
   OP(COIX_OP_SUM_ROWS, 1, 1, COIX_PLACED | COIX_EXPORTS) \
@@ -143,8 +145,8 @@ typedef struct {
 } coix_place;
 
 /// Runs operations one after the other, or, where elementwise ones on as many elements follow each other, those block by block.
-/// `place` may be NULL outside of plates. Stops at a guard whose outcome is not the expected one.
-/// Returns how many operations have run: `count`, unless a guard stopped it.
+/// `place` may be NULL outside of plates. Stops at a guard whose outcome is not the expected one, and where a file cannot be read.
+/// Returns how many operations have run: `count`, unless one stopped it.
 size_t coix_execute(const coix_operation *operations, size_t count, const coix_place *place);
 
 /// How many pointers an operation of a kind writes, how many it reads, and its traits.
@@ -401,7 +403,19 @@ COIX_MAKE coix_op_load_rows(const float *source, const int32_t *index, float *de
   return (coix_operation){COIX_OP_LOAD_ROWS, 0, 1, COIX_POINTERS(destination, (void *)source, (void *)index),
                           COIX_SIZES(padded_rows, elements, axes)};
 }
-/// The opposite, for all rows of the chunk.
+/// The same of rows in a file. Where they cannot be read, a list of operations stops, as at a guard.
+COIX_MAKE coix_op_read_rows(const coix_file_rows *file, const int32_t *index, float *destination, size_t padded_rows,
+                            size_t elements, size_t axes) {
+  return (coix_operation){COIX_OP_READ_ROWS, 0, 1, COIX_POINTERS(destination, (void *)file, (void *)index),
+                          COIX_SIZES(padded_rows, elements, axes)};
+}
+/// The first `count` rows in a file, or those of an index, row-major.
+COIX_MAKE coix_op_read_whole(const coix_file_rows *file, const int32_t *index, float *destination, size_t count,
+                             size_t elements) {
+  return (coix_operation){COIX_OP_READ_WHOLE, 0, 1, COIX_POINTERS(destination, (void *)file, (void *)index),
+                          COIX_SIZES(count, elements)};
+}
+/// The opposite of loading, for all rows of the chunk.
 COIX_MAKE coix_op_store_rows(const float *source, float *destination, size_t elements) {
   return (coix_operation){COIX_OP_STORE_ROWS, 0, 1, COIX_POINTERS(destination, (void *)source), COIX_SIZES(elements)};
 }
@@ -470,8 +484,8 @@ COIX_MAKE coix_op_sum_chunks(const double *sums, float *out, size_t chunks, size
   return (coix_operation){COIX_OP_SUM_CHUNKS, 0, 1, COIX_POINTERS(out, (void *)sums), COIX_SIZES(chunks, count, position)};
 }
 COIX_MAKE coix_op_weight_moments(const float *log_weight, double *greatest, double *sum, double *sum_of_squares, size_t n,
-                                 size_t columns, int team) {
-  return (coix_operation){COIX_OP_WEIGHT_MOMENTS, 0, team,
+                                 size_t columns, int is_in_file, int team) {
+  return (coix_operation){COIX_OP_WEIGHT_MOMENTS, (uint16_t)is_in_file, team,
                           COIX_POINTERS(greatest, sum, sum_of_squares, (void *)log_weight), COIX_SIZES(n, columns)};
 }
 /// Whether weights have a meaning in all columns: no log-weight is NaN or +inf, and not all are -inf.

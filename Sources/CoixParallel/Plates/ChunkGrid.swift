@@ -37,6 +37,15 @@ struct ChunkRows: Equatable {
     }
   }
 
+  /// The number, in the plates of `axes`, of the row that a tensor which varies over them has its value number `value` for.
+  func number(_ value: Int, along axes: PlateAxes) -> Int {
+    switch axes {
+    case .all: number(value)
+    case .particles: particles.lowerBound + value
+    case .instances: instances.lowerBound + value
+    }
+  }
+
   /// How many values a tensor that varies over `axes` has in this chunk.
   func count(along axes: PlateAxes) -> Int {
     switch axes {

@@ -1,4 +1,5 @@
 import CoixKernels
+import Foundation
 
 extension ExecutionContext {
   /// The chunk's rows of a mapped tensor; other tensors are returned as they are. A tracked mapped tensor
@@ -18,8 +19,13 @@ extension ExecutionContext {
         recording.keep(owner: tensor.storage)
         if let rows { recording.keep(owner: rows) }
       }
-      withExtendedLifetime(rows) {
-        load(tensor.pointer, $0.map { UnsafePointer($0.pointer) }, into: result, axes)
+      try withExtendedLifetime(rows) { (rows) throws(CoixError) in
+        let index = rows.map { UnsafePointer($0.pointer) }
+        if let file = tensor.storage.file {
+          try read(file, index, into: result, axes)
+        } else {
+          load(tensor.pointer, index, into: result, axes)
+        }
       }
     } catch {
       return Tensor(failure: error)
@@ -42,6 +48,26 @@ extension ExecutionContext {
     coix_op_load_rows(
       source, index, result.pointer, result.stride, result.shape.elementCount, Int(axes.rawValue)
     ).run()
+  }
+
+  /// Fills a tensor with the chunk's rows of a file.
+  ///
+  /// - Throws: ``CoixError/file(path:reason:)`` that names the file and the rows.
+  private func read(
+    _ file: FileRows, _ index: UnsafePointer<Int32>?, into result: Tensor, _ axes: PlateAxes
+  ) throws(CoixError) {
+    let isRead = coix_op_read_rows(
+      file.pointer, index, result.pointer, result.stride, result.shape.elementCount, Int(axes.rawValue)
+    ).succeeds()
+    guard !isRead else { return }
+    let code = errno
+    var (first, last) = (Int.max, 0)
+    for row in 0..<chunk.count(along: axes) {
+      let number = chunk.number(row, along: axes)
+      let read = index.map { Int($0[number]) } ?? number
+      (first, last) = (min(first, read), max(last, read))
+    }
+    throw file.problem(reading: min(first, last)...last, code)
   }
 
   /// Puts a tensor's values at the chunk's rows of a row-major buffer.

@@ -50,16 +50,29 @@ extension Tensor {
         as: detached, detached.fittedBase?.mapped(plate: plate, over: rows, along: axes, index: index))
   }
 
+  /// What a mapped tensor's rows are rows of, `[rows, event...]`, to be mapped anew. (A detached tensor stays detached.)
+  var source: Tensor {
+    guard !storage.isPlain, let mapping = storage.mapping else { return self }
+    return Tensor(
+      storage: Storage(viewing: storage, mapping: nil), shape: Shape(mapping.sourceRows).appending(shape),
+      tape: tape,
+      node: node)
+  }
+
   /// A mapped tensor's values for all rows of its plate, `[rows, event...]`, as a uniform tensor.
-  package func unmapped() -> Tensor {
+  ///
+  /// - Parameter readingFiles: whether rows in a file are read into memory; else the tensor is good for nothing but
+  ///   being mapped again.
+  package func unmapped(readingFiles: Bool = true) -> Tensor {
     guard !storage.isPlain, let mapping = storage.mapping else { return self }
     let shape = Shape(mapping.rows.count).appending(self.shape)
     let result: Tensor
     do throws(CoixError) {
-      guard let index = try mapping.rowIndex else {
-        return Tensor(storage: Storage(viewing: storage, mapping: nil), shape: shape, tape: tape, node: node)
-          .remembering(as: self, portableBase)
+      let index = try mapping.rowIndex
+      if let file = storage.file, readingFiles || index != nil {
+        return try file.read(index, event: self.shape)
       }
+      guard let index else { return source.remembering(as: self, portableBase) }
       ExecutionContext.current?.rowWork.gathers += 1
       let rows = try index.rows
       guard let gathered = Tensor(undefined: shape) else { return .outOfMemory }

@@ -159,7 +159,7 @@ package struct WeightMoments {
     squares = try Numbers(count: instances, for: "weights of \(instances) instances")
     coix_op_weight_moments(
       logWeights.pointer, greatest.pointer, sums.pointer, squares.pointer, particles, instances,
-      Int32(population.workers.team)
+      logWeights.storage.fileMemory == nil ? 0 : 1, Int32(population.workers.team)
     ).run()
     if coix_op_weights_are_valid(greatest.pointer, sums.pointer, instances).holds() { return }
     for instance in 0..<instances {

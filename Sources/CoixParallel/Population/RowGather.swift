@@ -28,12 +28,9 @@ package final class RowGather {
     if let (source, view) = views[name], source.node == tensor.node, source.tape == tensor.tape {
       return view
     }
-    // A detached tensor stays detached.
-    let whole = Tensor(
-      storage: Storage(viewing: tensor.storage, mapping: nil),
-      shape: Shape([mapping.sourceRows]).appending(tensor.shape), tape: tensor.tape, node: tensor.node)
     do throws(CoixError) {
-      let view = try view(of: whole, mapping).remembering(as: tensor, tensor.portableBase.map { self($0) })
+      let view = try view(of: tensor.source, mapping)
+        .remembering(as: tensor, tensor.portableBase.map { self($0) })
       views[name] = (tensor, view)
       return view
     } catch {

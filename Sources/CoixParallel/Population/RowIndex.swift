@@ -20,12 +20,20 @@ package final class RowIndex: Sendable {
 
   /// The row number of each of `count` rows.
   ///
-  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  /// - Throws: ``CoixError/memory(what:bytes:)``, also for a row beyond 2^31: numbers of rows take four bytes.
   package convenience init(
     count: Int, for what: @autoclosure () -> String, _ row: (Int) -> Int
   ) throws(CoixError) {
     let rows = try Numbers<Int32>(count: count, for: what())
-    rows.write { for position in 0..<count { $0[position] = Int32(row(position)) } }
+    var isNumbered = true
+    rows.write {
+      for position in 0..<count {
+        let number = Int32(exactly: row(position))
+        $0[position] = number ?? 0
+        isNumbered = isNumbered && number != nil
+      }
+    }
+    guard isNumbered else { throw CoixError.memory(what: "\(what()), with rows beyond 2^31,", bytes: .max) }
     self.init(rows)
   }
 

@@ -62,7 +62,7 @@ public struct Draw: Sendable {
   /// draw has NumPyro's order, which is all particles of the first instance, then all particles of the next
   /// one.
   package init(key: PRNGKey, shape: Shape, forParameters parameters: @autoclosure () -> [Tensor]) {
-    let plate = ExecutionContext.current?.plate
+    let plate = ExecutionContext.current?.drawnPlate
     guard let plate, plate.isNested, PlateAxes(of: parameters()) == .particles else {
       self.init(key: key, shape: shape)
       return
@@ -81,7 +81,7 @@ public struct Draw: Sendable {
     let natural = Self.rowMajor(shape)
     let (strides, step) = (strides ?? natural.strides, rowStride ?? natural.rowStride)
     let isLocal = isLocal ?? self.isLocal
-    let particles = ExecutionContext.current?.plate.particles ?? 1
+    let particles = ExecutionContext.current?.drawnPlate.particles ?? 1
     return particleStride == nil
       ? Draw(key: key, shape: shape, strides: strides, rowStride: step, isLocal: isLocal)
       : Draw(
@@ -120,7 +120,7 @@ public struct Draw: Sendable {
   /// have among all of them.
   public func repeated(_ numbers: Range<Int>) -> Draw {
     let (count, overflow) = numbers.upperBound.subtractingReportingOverflow(numbers.lowerBound)
-    let step = max(ExecutionContext.current?.plate.count ?? 1, 1) &* max(shape.elementCount, 0)
+    let step = max(ExecutionContext.current?.drawnPlate.count ?? 1, 1) &* max(shape.elementCount, 0)
     return Draw(
       key: key, shape: Shape([overflow ? .max : count]).appending(shape), strides: [step] + strides,
       rowStride: rowStride, particleStride: particleStride, isLocal: isLocal,
@@ -261,10 +261,14 @@ public struct Draw: Sendable {
 
   /// Where a run's elements lie in the key's sequence, for the rows of the running chunk or outside of plates.
   private func order(of run: Run) -> coix_draw_order {
+    let context = ExecutionContext.current
     let isNested = isInRows && particleStride != nil
+    let (before, plate) = (context?.part?.start ?? 0, context?.plate ?? PlateRows(particles: 1))
+    let skipped = before &* (particleStride ?? rowStride &* plate.instances)
     return coix_draw_order(
       kind: isNested ? 2 : isInRows ? 1 : 0, elements: run.count, row_stride: isInRows ? rowStride : run.step,
-      particle_stride: particleStride ?? 0, element_stride: run.step, offset: run.offset)
+      particle_stride: particleStride ?? 0, element_stride: run.step,
+      offset: isInRows ? run.offset &+ skipped : run.offset)
   }
 
   /// A run's place outside of a plate: its elements take the role of rows, and so fill the vector lanes.

@@ -3,14 +3,17 @@ struct ChunkTasks: Sendable {
   /// How the plate is cut; nil outside of plates.
   let grid: ChunkGrid?
   let workers: Workers
+  /// Where the plate is in a larger one that it is a part of.
+  let part: PlatePart?
   let chunkCount: Int
   /// How many tasks there are.
   let count: Int
   private let chunksPerTask: Int
 
-  init(grid: ChunkGrid?, workers: Workers) {
+  init(grid: ChunkGrid?, workers: Workers, part: PlatePart? = nil) {
     self.grid = grid
     self.workers = workers
+    self.part = part
     chunkCount = grid?.chunkCount ?? 1
     chunksPerTask = (chunkCount + Limits.tasks - 1) / Limits.tasks
     count = (chunkCount + chunksPerTask - 1) / chunksPerTask
@@ -29,6 +32,7 @@ struct ChunkTasks: Sendable {
     nonisolated(unsafe) let step = step
     try workers.run(tasks: count) { task, context, shouldStop in
       context.step = step
+      context.part = part
       for chunk in task * chunksPerTask..<min((task + 1) * chunksPerTask, chunkCount) {
         if shouldStop() { return }
         try work(chunk, task, context)

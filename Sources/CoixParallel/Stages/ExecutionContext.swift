@@ -23,6 +23,12 @@ package final class ExecutionContext {
   package private(set) var firstRow = 0
   /// The rows of the whole plate.
   package var plate: PlateRows { chunk.plate }
+  /// Where the plate's particles are in a larger plate that they are a part of.
+  var part: PlatePart?
+  /// The rows of the plate that draws count through: those of the larger one, where the plate is a part of it.
+  package var drawnPlate: PlateRows {
+    part.map { PlateRows(particles: $0.whole, instances: plate.instances) } ?? plate
+  }
   /// The chunk's rows as operations read them; nil outside of plates.
   private(set) var place: UnsafeMutablePointer<coix_place>?
   /// What ``place`` points to.
@@ -39,6 +45,8 @@ package final class ExecutionContext {
   private var stepOfStage: Recording?
   /// Whether the chunk's operations are noted.
   package var isRecorded: Bool { recording != nil }
+  /// Whether a tape notes operations.
+  package var recordsTape: Bool { tape != nil }
   /// The tape that operations on tracked tensors are recorded on; nil while nothing is recorded.
   var tape: Tape?
   /// The first error of an operation in this context.

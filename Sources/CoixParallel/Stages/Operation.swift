@@ -17,6 +17,18 @@ extension coix_operation {
     }
   }
 
+  /// Computes an operation that reads a file; returns whether it could, with `errno` if not. Where it cannot when it is
+  /// replayed, the program runs instead.
+  func succeeds() -> Bool {
+    withUnsafePointer(to: self) { operation in
+      ExecutionContext.withCurrent { context in
+        guard coix_execute(operation, 1, context?.place) == 1 else { return false }
+        if let recording = context?.recording { recording.append(operation.pointee) }
+        return true
+      }
+    }
+  }
+
   /// The outcome of a guard. A recording expects the same one when it runs again.
   func holds() -> Bool {
     let holds = withUnsafePointer(to: self) { coix_execute($0, 1, nil) == 1 } == (variant == 1)

@@ -8,16 +8,24 @@ package struct StagePlan: Sendable {
   /// The most rows of a chunk, if the user chose it.
   package var chunkRows: Int?
   package var workers: Workers
+  /// Where the particles are in a larger plate that they are a part of.
+  package var part: PlatePart?
+  /// Whether some of the results go to files.
+  package var writesFiles = false
   /// Whether each chunk runs its backward pass right after its forward pass, from those of its sums that are
   /// marked `isLoss`.
   package var isHot: Bool
   /// Whether what the first chunk computes may be recorded, to be run again on the others without the body.
   package var isRecorded: Bool
 
-  package init(rows: PlateRows?, chunkRows: Int?, workers: Workers, isHot: Bool, isRecorded: Bool = true) {
+  package init(
+    rows: PlateRows?, chunkRows: Int?, workers: Workers, part: PlatePart? = nil, isHot: Bool,
+    isRecorded: Bool = true
+  ) {
     self.rows = rows
     self.chunkRows = chunkRows
     self.workers = workers
+    self.part = part
     self.isHot = isHot
     self.isRecorded = isRecorded
   }
@@ -69,6 +77,8 @@ package struct ChunkOutcome {
   package var payload: any Sendable
   /// The tensors that the payload hands on as they are: they are the same for all rows.
   package var kept: [Tensor]
+  /// Where the rows of some exports go instead of memory, by number, and the shape of the array there.
+  package var files: [Int: (file: RowFile, shape: Shape)] = [:]
 
   package init(exports: [Export], signature: [SiteName], payload: any Sendable, kept: [Tensor] = []) {
     self.exports = exports

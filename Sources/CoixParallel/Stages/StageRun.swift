@@ -14,8 +14,8 @@ import Synchronization
 package func runStage(
   _ plan: StagePlan, _ body: @escaping @Sendable (ExecutionContext) throws -> ChunkOutcome
 ) throws -> StageResult {
-  // The results of a stage take at least one number a row.
-  if let rows = plan.rows?.count {
+  // The results of a stage take at least one number a row, in memory or in a file.
+  if let rows = plan.rows?.count, !plan.writesFiles {
     try Memory.bytes(rows, of: MemoryLayout<Float>.stride, for: "a plate of \(rows) rows")
   }
   let tape = ExecutionContext.current?.tape
@@ -130,7 +130,7 @@ private final class StageRun: @unchecked Sendable {
     self.plan = plan
     self.parent = parent
     self.body = body
-    tasks = ChunkTasks(grid: grid, workers: plan.workers)
+    tasks = ChunkTasks(grid: grid, workers: plan.workers, part: plan.part)
     recording = ExecutionContext.current?.recording
     let chunks = tasks.chunkCount
     let isRecorded =
@@ -204,6 +204,7 @@ private final class StageRun: @unchecked Sendable {
 
   func forward() throws -> StageResult {
     try tasks.forEachChunk(of: recording) { [self] chunk, task, context in
+      defer { if plan.writesFiles { letGo(behind: chunk) } }
       if try tasks.replay(forwardPlans, chunk, context, hotSums?[task]) { return }
       let made = startRecording(forwardPlans, chunk, context)
       defer { context.recording = nil }
@@ -255,11 +256,12 @@ private final class StageRun: @unchecked Sendable {
     for export in outcome.exports { _ = try (export.tensor.refusal("output") ?? export.tensor).validated() }
     let merged = try merged.withLock { merged in
       if let merged { return merged }
-      try checkMemory(outcome.exports)
+      try checkMemory(outcome)
       let made = try outsideOfChunk(context) {
         let sumCount = outcome.exports.count(where: \.isSum)
         return Merged(
-          destinations: try outcome.exports.map(destination), signature: outcome.signature,
+          destinations: try outcome.exports.enumerated().map { try destination(for: $1, outcome.files[$0]) },
+          signature: outcome.signature,
           sums: try Numbers(count: sumCount * chunkCount, for: "the sums of \(chunkCount) chunks"),
           sumCount: sumCount)
       }
@@ -292,10 +294,25 @@ private final class StageRun: @unchecked Sendable {
     }
   }
 
+  /// Every so many chunks, lets the system take back the memory of what the last ones have put into files. (Where other chunks are
+  /// yet to write there, it only takes longer.)
+  private func letGo(behind chunk: Int) {
+    guard (chunk + 1).isMultiple(of: Limits.chunksLetGo) || chunk == chunkCount - 1 else { return }
+    let first = rows(of: chunk / Limits.chunksLetGo * Limits.chunksLetGo).first
+    let end = min(rows(of: chunk).first + rows(of: chunk).count, plan.rows?.count ?? 0)
+    guard first < end else { return }
+    for tensor in merged.withLock({ $0?.destinations.compactMap(\.rows) ?? [] }) {
+      let width = tensor.shape.dropping(1).elementCount
+      tensor.storage.fileMemory?.letGo(first * width..<end * width)
+    }
+  }
+
   /// Throws if the merged exports of all chunks don't fit into the machine's memory.
-  private func checkMemory(_ exports: [ChunkOutcome.Export]) throws {
-    let perRow = exports.reduce(0.0) {
-      $0 + ($1.isSum || !$1.tensor.isBatched ? 0 : Double($1.tensor.shape.elementCount))
+  private func checkMemory(_ outcome: ChunkOutcome) throws {
+    let perRow = outcome.exports.enumerated().reduce(0.0) { sum, next in
+      let (number, export) = next
+      let isInMemory = !export.isSum && export.tensor.isBatched && outcome.files[number] == nil
+      return sum + (isInMemory ? Double(export.tensor.shape.elementCount) : 0)
     }
     let rows = plan.rows?.count ?? 0
     let floats = perRow * Double(rows)
@@ -304,7 +321,9 @@ private final class StageRun: @unchecked Sendable {
       for: "what is kept of \(rows) rows")
   }
 
-  private func destination(for export: ChunkOutcome.Export) throws -> Destination {
+  private func destination(
+    for export: ChunkOutcome.Export, _ place: (file: RowFile, shape: Shape)?
+  ) throws -> Destination {
     let tensor = export.tensor
     var merged: Tensor?
     if !export.isSum, tensor.isBatched, let rows = plan.rows?.count {
@@ -315,11 +334,13 @@ private final class StageRun: @unchecked Sendable {
         throw CoixError.shape(
           operation: "merge", shapes: [tensor.shape], reason: "\(rows) rows of this shape are too many")
       }
-      merged = Tensor(
-        storage: Storage(
-          adopting: try BufferPool.allocateChecked(capacity, for: "a site's values on the whole plate"),
-          capacity: capacity),
-        shape: shape)
+      let storage =
+        if let place { Storage(in: try place.file.memory(for: place.shape), capacity: capacity) } else {
+          Storage(
+            adopting: try BufferPool.allocateChecked(capacity, for: "a site's values on the whole plate"),
+            capacity: capacity)
+        }
+      merged = Tensor(storage: storage, shape: shape)
     }
     return Destination(
       shape: tensor.shape, isUniform: !tensor.isBatched, isSum: export.isSum,

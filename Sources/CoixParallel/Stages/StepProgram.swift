@@ -33,7 +33,10 @@ package final class StepProgram {
 
     /// nil for an input that cannot be one of a recording.
     init?(_ tensor: Tensor) {
-      guard !tensor.isBatched, !tensor.isPoisoned, tensor.storage.preimage == nil else { return nil }
+      guard !tensor.isBatched, !tensor.isPoisoned, tensor.storage.preimage == nil, tensor.storage.file == nil
+      else {
+        return nil
+      }
       shape = tensor.shape
       let mapping = tensor.storage.mapping
       guard mapping?.index == nil, mapping?.axes ?? .all == .all else { return nil }

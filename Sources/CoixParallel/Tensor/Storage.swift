@@ -15,15 +15,16 @@ final class Storage: MemoryOwner, @unchecked Sendable {
   /// cheap to make and release.
   private let rarity: Rarity?
 
-  private final class Rarity: Sendable {
+  private final class Rarity: @unchecked Sendable {
+    // @unchecked: constants, and an owner that keeps its memory as storages do.
     let failure: CoixError?
     let mapping: PlateMapping?
     let preimage: Preimage?
-    let owner: Storage?
+    let owner: MemoryOwner?
 
     init(
       failure: CoixError? = nil, mapping: PlateMapping? = nil, preimage: Preimage? = nil,
-      owner: Storage? = nil
+      owner: MemoryOwner? = nil
     ) {
       self.failure = failure
       self.mapping = mapping
@@ -38,6 +39,10 @@ final class Storage: MemoryOwner, @unchecked Sendable {
   var mapping: PlateMapping? { rarity?.mapping }
   /// The tensor that a one-to-one map made the numbers from, if it is known.
   var preimage: Preimage? { rarity?.preimage }
+  /// The file that has the rows, for mapped tensors whose numbers are not in memory: there are no floats at the address.
+  var file: FileRows? { rarity?.owner as? FileRows }
+  /// The file in which the floats lie, if they do.
+  var fileMemory: FileMemory? { rarity?.owner as? FileMemory }
   /// Whether this is neither poisoned, nor mapped, nor a view.
   var isPlain: Bool { rarity == nil }
 
@@ -69,6 +74,20 @@ final class Storage: MemoryOwner, @unchecked Sendable {
     capacity = other.capacity
     rarity = Rarity(mapping: mapping, preimage: preimage, owner: other.rarity?.owner ?? other)
     super.init(address: other.address)
+  }
+
+  /// Rows in a file, seen as rows of a plate.
+  init(reading file: FileRows, mapping: PlateMapping) {
+    capacity = 0
+    rarity = Rarity(mapping: mapping, owner: file)
+    super.init(address: file.address)
+  }
+
+  /// Memory that lies in a file, for `capacity` floats.
+  init(in memory: FileMemory, capacity: Int) {
+    self.capacity = capacity
+    rarity = Rarity(owner: memory)
+    super.init(address: memory.address)
   }
 
   /// A buffer of exactly `capacity` floats that was allocated elsewhere by

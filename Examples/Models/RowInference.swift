@@ -1,0 +1,91 @@
+import Coix
+import Foundation
+
+/// A trained autoencoder over the rows of a file: the log-weight of each row's code, in a file.
+public struct RowInference {
+  /// The autoencoder.
+  public let vae: VAE
+  /// The points, `[rows, 2]` or as wide as the autoencoder takes them.
+  public let data: NPYFile
+  /// What codes are drawn from.
+  public let seed: Int
+  /// The rows that are evaluated at a time. The numbers do not depend on it.
+  public var pieceRows = 1 << 22
+
+  /// - Parameter parameters: a `.safetensors` or `.npz` file with the autoencoder's parameters.
+  /// - Throws: ``CoixError/file(path:reason:)`` for files that cannot be read or don't fit.
+  public init(data: String, parameters: String, seed: Int) throws {
+    let isNPZ = parameters.lowercased().hasSuffix(".npz")
+    let shapes =
+      isNPZ
+      ? try NPZArchive(contentsOf: parameters).arrays.mapValues(\.shape)
+      : try SafetensorsFile(contentsOf: parameters).arrays.mapValues(\.shape)
+    func network(_ name: String) throws -> MLP {
+      var sizes: [Int] = []
+      while let shape = shapes["\(name).layers.\(max(sizes.count - 1, 0)).kernel"], shape.count == 2 {
+        if sizes.isEmpty { sizes = [shape[0]] }
+        sizes.append(shape[1])
+      }
+      guard !sizes.isEmpty else {
+        throw CoixError.file(path: parameters, reason: "has no array \(name).layers.0.kernel")
+      }
+      return MLP(sizes: sizes, key: 0)
+    }
+    let untrained = VAE(encoder: try network("encoder"), decoder: try network("decoder"))
+    vae = try isNPZ ? untrained.reading(npz: parameters) : untrained.reading(safetensors: parameters)
+    self.data = try NPYFile(data)
+    self.seed = seed
+    let width = vae.encoder.layers[0].kernel.shape[0]
+    guard self.data.rowCount > 0, self.data.shape.dropFirst() == [width] else {
+      throw CoixError.file(
+        path: data, reason: "rows of \(width) numbers are needed; it has the shape \(self.data.shape)")
+    }
+  }
+
+  /// What came of it.
+  public struct Results: Sendable {
+    /// The log of the estimated evidence.
+    public let logZ: Float
+    /// The effective sample size over all rows.
+    public let ess: Float
+    /// The row at which this run went on; 0 if it began.
+    public let firstRow: Int
+  }
+
+  /// Evaluates all rows that `out` doesn't have yet, piece by piece: the numbers are those of one evaluation of all rows, however often
+  /// it was interrupted.
+  ///
+  /// - Parameters:
+  ///   - resumes: whether to go on with what an interrupted run has left.
+  ///   - onPiece: is told how many rows there are by now.
+  /// - Throws: what evaluations and `onPiece` throw; ``CoixError/file(path:reason:)``; ``Interrupted``.
+  public func run(
+    to out: String, workers: Workers = .standard, resumes: Bool = false,
+    onPiece: (_ rows: Int) throws -> Void = { _ in }
+  ) throws -> Results {
+    var digest = Digest()
+    digest.add(vae)
+    let settings = [
+      "model": "vae", "parameters": "\(digest)", "seed": "\(seed)", "data": data.path,
+      "shape": "\(data.shape)",
+    ]
+    let count = data.rowCount
+    let file = try PartialNPY(out, count: count, settings: settings, resumes: resumes)
+    let firstRow = file.rowCount
+    let signals = StopSignals()
+    defer { signals.stop() }
+    while file.rowCount < count {
+      if let signal = signals.received { throw Interrupted(signal: signal) }
+      let rows = file.rowCount..<min(file.rowCount + pieceRows, count)
+      let plate = VAE.plate(count).rows(rows)
+      let options = EvaluationOptions(workers: workers, keep: .metrics)
+      let piece = try evaluate(vae.inference(plate), seed: seed, options: options)(
+        plate.mapped(data, rows: rows))
+      try file.append(piece.metrics.logWeight)
+      try onPiece(file.rowCount)
+    }
+    let (ess, logZ) = try (effectiveSampleSize(file.tensor).scalar, logEvidence(file.tensor).scalar)
+    try file.finish()
+    return Results(logZ: logZ, ess: ess, firstRow: firstRow)
+  }
+}

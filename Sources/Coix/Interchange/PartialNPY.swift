@@ -1,0 +1,141 @@
+import CoixParallel
+import Foundation
+
+/// A `.npy` file of floats that is written row by row in several runs of a program: until it is complete, it lies beside its place, as
+/// `NAME.partial`, with a note of how many rows are there.
+///
+/// One process at a time writes it.
+package final class PartialNPY {
+  /// The note beside the file.
+  private struct Note: Codable {
+    /// How many rows there are.
+    var rows: Int
+    /// What the rows depend on.
+    var settings: [String: String]
+  }
+
+  private let path: String
+  private var partialPath: String { path + ".partial" }
+  private var notePath: String { path + ".partial.json" }
+  private let descriptor: Int32
+  private let memory: FileMemory
+  private let count: Int
+  private var note: Note
+  /// The rows that are written.
+  package var rowCount: Int { note.rows }
+
+  /// Begins a file, or goes on with one; its space on the disk is reserved.
+  ///
+  /// - Parameters:
+  ///   - count: the rows, of one number each.
+  ///   - settings: what the numbers depend on.
+  ///   - resumes: whether to go on with what is there.
+  /// - Throws: `CoixError.file(path:reason:)`, also if what is there depends on other settings.
+  package init(_ path: String, count: Int, settings: [String: String], resumes: Bool) throws {
+    try WholeFile.checkWritable(path)
+    let header = NPYHeader.encoded("<f4", shape: [count])
+    let numberBytes = (count * MemoryLayout<Float>.stride + 63) / 64 * 64
+    (self.path, self.count) = (path, count)
+    let partialPath = path + ".partial"
+    let note = resumes ? try Self.note(path + ".partial.json") : nil
+    if let note {
+      guard note.rows <= count else {
+        throw CoixError.file(path: path + ".partial", reason: "has \(note.rows) rows of \(count)")
+      }
+      let names = Set(settings.keys).union(note.settings.keys).sorted()
+      if let name = names.first(where: { settings[$0] != note.settings[$0] }) {
+        throw CoixError.file(
+          path: path + ".partial",
+          reason: "was begun with \(name) \(note.settings[name] ?? "unset"), not \(settings[name] ?? "unset")"
+        )
+      }
+    }
+    self.note = note ?? Note(rows: 0, settings: settings)
+    let isNew = note == nil
+    let (opened, mapped) = try WholeFile.naming(partialPath) { () throws -> (Int32, FileMemory) in
+      let descriptor = open(
+        partialPath, O_RDWR | (isNew ? O_CREAT : 0) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o666)
+      guard descriptor >= 0 else { throw WholeFile.systemProblem("cannot be written") }
+      do {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+          throw MalformedFile("is not a regular file")
+        }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+          throw MalformedFile("is being written by another process")
+        }
+        guard isNew || Int(status.st_size) == header.count + numberBytes else {
+          throw MalformedFile("has \(status.st_size) bytes instead of \(header.count + numberBytes)")
+        }
+        let file = NewFile(descriptor, at: partialPath, for: path)
+        if isNew {
+          // A note of other rows must not be taken for one of these.
+          unlink(path + ".partial.json")
+          try file.shorten(to: 0)
+          try file.append(header)
+        }
+        try file.reserve(header.count + numberBytes)
+        let memory = try FileMemory(descriptor, start: header.count, bytes: numberBytes, for: path) {
+          isComplete in
+          guard isComplete else {
+            close(descriptor)
+            return
+          }
+          try WholeFile.naming(path) {
+            try file.shorten(to: header.count + count * MemoryLayout<Float>.stride)
+            try file.finish()
+          }
+        }
+        return (descriptor, memory)
+      } catch {
+        close(descriptor)
+        throw error
+      }
+    }
+    (descriptor, memory) = (opened, mapped)
+    if isNew { try write(self.note) }
+  }
+
+  private static func note(_ path: String) throws -> Note? {
+    guard FileManager.default.fileExists(atPath: path) else { return nil }
+    return try WholeFile.read(path) { bytes in
+      guard let note = try? JSONDecoder().decode(Note.self, from: Data(bytes)), note.rows >= 0 else {
+        throw MalformedFile("is not a note of a file's rows")
+      }
+      return note
+    }
+  }
+
+  private func write(_ note: Note) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    try WholeFile.write(notePath) { try encoder.encode(note) + [0x0A] }
+  }
+
+  /// Writes the next rows, one number each; they are on the disk afterwards.
+  ///
+  /// - Throws: `CoixError.file(path:reason:)`; the error that poisoned the tensor; `CoixError.argument(_:)` for more rows than there are.
+  package func append(_ rows: Tensor) throws {
+    let numbers = try rows.validated()
+    guard numbers.shape.elementCount <= count - note.rows else {
+      throw CoixError.argument("\(path) has \(count) rows, not \(note.rows + numbers.shape.elementCount)")
+    }
+    memory.write(numbers, at: note.rows)
+    try WholeFile.naming(partialPath) {
+      guard fdatasync(descriptor) == 0 else { throw WholeFile.systemProblem("cannot be written") }
+    }
+    note.rows += numbers.shape.elementCount
+    try write(note)
+  }
+
+  /// The numbers, where they lie.
+  package var tensor: Tensor { Tensor(memory, shape: [count]) }
+
+  /// Gives the complete file its name.
+  ///
+  /// - Throws: `CoixError.file(path:reason:)`.
+  package func finish() throws {
+    try memory.finish()
+    unlink(notePath)
+  }
+}

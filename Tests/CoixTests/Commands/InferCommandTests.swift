@@ -1,0 +1,145 @@
+import Coix
+import ExampleModels
+import Foundation
+import Testing
+import examples
+
+/// `examples infer`: the numbers of one evaluation, however it was interrupted.
+@Suite struct InferCommandTests {
+  struct Stop: Error {}
+  static let rows = 5_000
+  static let vae = VAE(hidden: 8, key: 3)
+
+  private func complaint(_ arguments: [String]) -> String {
+    complaintOfExamples(["infer", "--quiet"] + arguments)
+  }
+
+  /// A folder with data and parameters.
+  private func withFiles(_ body: (_ folder: String, _ data: String, _ parameters: String) throws -> Void)
+    throws
+  {
+    try withTemporaryFolder { folder in
+      let (data, parameters) = ("\(folder)/rows.npy", "\(folder)/p.safetensors")
+      try PointData.moons(Self.rows, key: 1).write(npy: data)
+      try Self.vae.write(safetensors: parameters)
+      try body(folder, data, parameters)
+    }
+  }
+
+  private func names(in folder: String) throws -> [String] {
+    try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+  }
+
+  private func expected(_ data: String) throws -> Evaluation<Tuple<Tensor>> {
+    let plate = VAE.plate(Self.rows)
+    return try evaluate(Self.vae.inference(plate), seed: 4)(plate.mapped(Tensor(contentsOf: data)))
+  }
+
+  @Test func writesTheWeightsOfOneEvaluation() throws {
+    try withFiles { folder, data, parameters in
+      let expected = try expected(data)
+      try Self.vae.write(npz: "\(folder)/p.npz")
+      for (file, piece, threads) in [
+        (parameters, "700", "1"), ("\(folder)/p.npz", "2048", "2"), (parameters, "1000000", "16"),
+      ] {
+        let out = "\(folder)/w.npy"
+        #expect(
+          complaint([
+            "--data", data, "--parameters", file, "--out", out, "--seed", "4", "--piece", piece, "--threads",
+            threads,
+          ]) == "")
+        #expect(try Tensor(contentsOf: out).scalars == expected.metrics.logWeight.scalars)
+        #expect(try names(in: folder) == ["p.npz", "p.safetensors", "rows.npy", "w.npy"])
+        try FileManager.default.removeItem(atPath: out)
+      }
+      let results = try RowInference(data: data, parameters: parameters, seed: 4).run(to: "\(folder)/w.npy")
+      #expect(try results.logZ == expected.metrics.logZ.scalar)
+      #expect(try results.ess == expected.metrics.ess.scalar)
+    }
+  }
+
+  @Test func goesOnWhereItStopped() throws {
+    try withFiles { folder, data, parameters in
+      let out = "\(folder)/w.npy"
+      var inference = try RowInference(data: data, parameters: parameters, seed: 4)
+      inference.pieceRows = 700
+      #expect(throws: Stop.self) {
+        try inference.run(to: out) { if $0 == 2_100 { throw Stop() } }
+      }
+      #expect(try names(in: folder).filter { $0.hasPrefix("w") } == ["w.npy.partial", "w.npy.partial.json"])
+      // Another seed would give other numbers.
+      #expect(
+        complaint(["--data", data, "--parameters", parameters, "--out", out, "--resume"])
+          == "\(out).partial: was begun with seed 4, not 0")
+      inference.pieceRows = 900
+      var pieces: [Int] = []
+      let results = try inference.run(to: out, resumes: true) { pieces.append($0) }
+      #expect(results.firstRow == 2_100)
+      #expect(pieces == [3_000, 3_900, 4_800, 5_000])
+      let expected = try expected(data)
+      #expect(try Tensor(contentsOf: out).scalars == expected.metrics.logWeight.scalars)
+      #expect(try results.logZ == expected.metrics.logZ.scalar)
+      #expect(try names(in: folder).filter { $0.hasPrefix("w") } == ["w.npy"])
+    }
+  }
+
+  /// In a process of its own, since signals are everybody's.
+  @Test func signalsEndARunBehindItsPiece() async {
+    await #expect(processExitsWith: .success) {
+      try withTemporaryFolder { folder in
+        let (data, parameters) = ("\(folder)/rows.npy", "\(folder)/p.npz")
+        try PointData.moons(2_000, key: 1).write(npy: data)
+        try VAE(hidden: 8, key: 3).write(npz: parameters)
+        var inference = try RowInference(data: data, parameters: parameters, seed: 4)
+        inference.pieceRows = 700
+        do {
+          _ = try inference.run(to: "\(folder)/w.npy") { if $0 == 1_400 { raise(SIGINT) } }
+          Issue.record("the run was not interrupted")
+        } catch let interruption as Interrupted {
+          #expect(interruption.signal == SIGINT)
+        }
+        #expect(try inference.run(to: "\(folder)/w.npy", resumes: true).firstRow == 1_400)
+      }
+    }
+  }
+
+  /// Without --resume, or with nothing to go on with, it begins.
+  @Test func beginsAnew() throws {
+    try withFiles { folder, data, parameters in
+      let out = "\(folder)/w.npy"
+      var inference = try RowInference(data: data, parameters: parameters, seed: 4)
+      inference.pieceRows = 700
+      #expect(throws: Stop.self) { try inference.run(to: out) { _ in throw Stop() } }
+      #expect(try inference.run(to: out).firstRow == 0)
+      #expect(try inference.run(to: out, resumes: true).firstRow == 0)
+      try Data("{}".utf8).write(to: URL(fileURLWithPath: "\(out).partial.json"))
+      #expect(
+        message { try inference.run(to: out, resumes: true) }
+          == "\(out).partial.json: is not a note of a file's rows")
+    }
+  }
+
+  @Test func refusesWhatDoesNotFit() throws {
+    try withFiles { folder, data, parameters in
+      let out = ["--out", "\(folder)/w.npy"]
+      #expect(complaint(["--data", data, "--parameters", data] + out).hasPrefix("\(data): "))
+      #expect(
+        complaint(["--data", "\(folder)/none.npy", "--parameters", parameters] + out)
+          == "\(folder)/none.npy: cannot be read: No such file or directory")
+      try Draw(key: 1, shape: [4, 3]).normal().write(npy: "\(folder)/wide.npy")
+      #expect(
+        complaint(["--data", "\(folder)/wide.npy", "--parameters", parameters] + out)
+          == "\(folder)/wide.npy: rows of 2 numbers are needed; it has the shape [4, 3]")
+      #expect(
+        complaint(["--data", data, "--parameters", parameters, "--out", "\(folder)/none/w.npy"])
+          == "\(folder)/none/w.npy: cannot be written: No such file or directory")
+      #expect(
+        complaint(["--data", data, "--parameters", parameters, "--piece", "0"] + out)
+          .contains("the rows of a piece must be at least 1, are 0"))
+      try NPZArchive(["a": NPYArray(Tensor(1))]).write(to: "\(folder)/other.npz")
+      #expect(
+        complaint(["--data", data, "--parameters", "\(folder)/other.npz"] + out)
+          == "\(folder)/other.npz: has no array encoder.layers.0.kernel")
+    }
+  }
+}

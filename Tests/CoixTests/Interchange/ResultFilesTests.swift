@@ -1,0 +1,215 @@
+import Coix
+import ExampleModels
+import Foundation
+import Testing
+
+/// Results that go to files: the same bits as in memory, and nothing is left behind where it goes wrong.
+@Suite struct ResultFilesTests {
+  static let rows = 3_000
+  static let points = Draw(key: 7, shape: [rows, 2]).normal()
+  static let plate = Plate("particle", count: rows, chunkRows: 16)
+  static let vae = VAE(hidden: 8, key: 3)
+
+  private func bits(_ tensor: Tensor) -> [UInt32] { tensor.scalars.map(\.bitPattern) }
+  private func names(in folder: String) throws -> [String] {
+    try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+  }
+
+  @Test func filesHaveTheBitsOfMemory() throws {
+    let program = Self.vae.inference(Self.plate, loss: .elbo)
+    let points = Self.plate.mapped(Self.points)
+    let expected = try evaluate(program, seed: 5, options: WayToRun.plain.options())(points)
+    let z = try required(expected.trace["z"]?.value)
+    for way in [WayToRun.plain] + WayToRun.others {
+      try withTemporaryFolder { folder in
+        let options = try way.options {
+          $0.keep = .metrics
+          $0.files = [
+            .logWeight: .npy("\(folder)/w.npy"), .site("z"): .npy("\(folder)/z.npy"),
+            .output(): .npy("\(folder)/mean.npy"),
+          ]
+        }
+        let found = try evaluate(program, seed: 5, options: options)(points)
+        #expect(try names(in: folder) == ["mean.npy", "w.npy", "z.npy"])
+        for (name, tensor) in [("w", expected.metrics.logWeight), ("z", z), ("mean", expected.output.values)]
+        {
+          let read = try Tensor(contentsOf: "\(folder)/\(name).npy")
+          #expect(read.shape == tensor.shape, "\(name)")
+          #expect(bits(read) == bits(tensor), "\(name), \(way)")
+        }
+        #expect(try bits(found.metrics.logZ) == bits(expected.metrics.logZ))
+        #expect(try bits(found.metrics.ess) == bits(expected.metrics.ess))
+        #expect(try bits(found.metrics.loss) == bits(expected.metrics.loss))
+        #expect(found.trace.sites.isEmpty)
+        #expect(
+          found.metrics.logWeight.failure
+            == .argument("the log-weights went to the file \(folder)/w.npy"))
+        #expect(
+          found.output.values.failure
+            == .argument("the output's tensor \"0\" went to the file \(folder)/mean.npy"))
+      }
+    }
+  }
+
+  /// What is kept beside: the trace but for the site that is in a file.
+  @Test func whatElseIsKept() throws {
+    let program = Self.vae.inference(Self.plate)
+    let points = Self.plate.mapped(Self.points)
+    let expected = try evaluate(program, seed: 5)(points)
+    try withTemporaryFolder { folder in
+      let files: [RowResult: RowFile] = [.site("z"): .npy("\(folder)/z.npy")]
+      let found = try evaluate(program, seed: 5, options: EvaluationOptions(files: files))(points)
+      #expect(found.trace.names == expected.trace.names)
+      #expect(found.trace["z"]?.value.failure != nil)
+      #expect(try bits(required(found.trace["z"]?.logProb)) == bits(required(expected.trace["z"]?.logProb)))
+      #expect(bits(found.metrics.logWeight) == bits(expected.metrics.logWeight))
+      #expect(bits(found.output.values) == bits(expected.output.values))
+      let z = try Tensor(contentsOf: "\(folder)/z.npy")
+      #expect(try bits(z) == bits(required(expected.trace["z"]?.value)))
+    }
+  }
+
+  /// Values that have been gathered, of an earlier stage, or that are the same for all rows are written at the end.
+  @Test func resampledAndUniformValues() throws {
+    let p = ChainParameters()
+    let programs: [(String, Inference<Tuple<Tensor>, Tuple<Tensor>>)] = [
+      ("between", p.inference(Self.plate, loss: nil)),
+      ("behind", resample(p.inference(Self.plate, loss: nil))),
+    ]
+    for (name, program) in programs {
+      let expected = try evaluate(program, seed: 5)(chainData)
+      try withTemporaryFolder { folder in
+        let options = EvaluationOptions(
+          keep: .metrics,
+          files: [
+            .logWeight: .npy("\(folder)/w.npy"), .site("z"): .npy("\(folder)/z.npy"),
+            .site("y"): .npy("\(folder)/y.npy"), .output(): .npy("\(folder)/o.npy"),
+          ])
+        _ = try evaluate(program, seed: 5, options: options)(chainData)
+        for (file, tensor) in [
+          ("w", expected.metrics.logWeight), ("z", try required(expected.trace["z"]?.value)),
+          ("y", try required(expected.trace["y"]?.value)), ("o", expected.output.values),
+        ] {
+          #expect(try bits(Tensor(contentsOf: "\(folder)/\(file).npy")) == bits(tensor), "\(name), \(file)")
+        }
+      }
+    }
+  }
+
+  @Test func nestedPlates() throws {
+    let (particles, instances) = (Plate("particle", count: 50, chunkRows: 64), Plate("instance", count: 70))
+    let program = particles(instances(ChainParameters().model))
+    let points = instances.mapped(Draw(key: 7, shape: [70, 2]).normal())
+    let expected = try evaluate(program, seed: 5)(points)
+    try withTemporaryFolder { folder in
+      let files: [RowResult: RowFile] = [
+        .logWeight: .npy("\(folder)/w.npy"), .output("1"): .npy("\(folder)/x.npy"),
+      ]
+      let found = try evaluate(program, seed: 5, options: EvaluationOptions(keep: .output, files: files))(
+        points)
+      let weights = try Tensor(contentsOf: "\(folder)/w.npy")
+      #expect(weights.shape == [50, 70])
+      #expect(bits(weights) == bits(expected.metrics.logWeight))
+      #expect(try bits(Tensor(contentsOf: "\(folder)/x.npy")) == bits(expected.output.values.1))
+      #expect(bits(found.output.values.0) == bits(expected.output.values.0))
+      #expect(found.output.values.1.failure != nil)
+    }
+  }
+
+  // MARK: Errors
+
+  private func complaint(_ files: [RowResult: RowFile], about path: String) -> String {
+    CoixTests.complaint(about: path) {
+      _ = try evaluate(
+        Self.vae.inference(Self.plate), seed: 5, options: EvaluationOptions(files: files))(
+          Self.plate.mapped(Self.points))
+    }
+  }
+
+  @Test func filesThatCannotBeWritten() throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/none/w.npy"
+      #expect(
+        complaint([.logWeight: .npy(path)], about: path) == "cannot be written: No such file or directory")
+      #expect(complaint([.logWeight: .npy(folder)], about: folder) == "is a folder, not a file")
+      #expect(complaint([.logWeight: .npy("/dev/null")], about: "/dev/null") == "is not a regular file")
+      let twice = "\(folder)/w.npy"
+      #expect(
+        complaint([.logWeight: .npy(twice), .site("z"): .npy(twice)], about: twice)
+          == "two results of an evaluation are to be written there")
+      let left = try names(in: folder)
+      #expect(left == [])
+    }
+  }
+
+  /// What is there stays where an evaluation throws, at its beginning or in its middle.
+  @Test func nothingIsLeftBehindAnError() throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/w.npy"
+      try Tensor([1, 2]).write(npy: path)
+      let files: [RowResult: RowFile] = [.logWeight: .npy(path), .site("none"): .npy("\(folder)/n.npy")]
+      #expect(
+        message {
+          try evaluate(Self.vae.inference(Self.plate), seed: 5, options: EvaluationOptions(files: files))(
+            Self.plate.mapped(Self.points))
+        }
+          == "files: there is no such thing as the values of site \"none\", which \(folder)/n.npy is to have")
+      var broken = Self.points.scalars
+      broken[5_000] = .nan
+      let options = EvaluationOptions(checks: true, files: [.logWeight: .npy(path)])
+      #expect(throws: CoixError.self) {
+        try evaluate(Self.vae.inference(Self.plate), seed: 5, options: options)(
+          Self.plate.mapped(Tensor(broken, shape: [Self.rows, 2])))
+      }
+      #expect(try names(in: folder) == ["w.npy"])
+      #expect(try Tensor(contentsOf: path).scalars == [1, 2])
+    }
+  }
+
+  @Test func notWithinGradientsOrRecordings() throws {
+    try withTemporaryFolder { folder in
+      let options = EvaluationOptions(keep: .metrics, files: [.logWeight: .npy("\(folder)/w.npy")])
+      @Sendable func loss(_ vae: VAE, _ key: PRNGKey) throws -> Tensor {
+        try evaluate(vae.inference(Self.plate, loss: .elbo), seed: key, options: options)(
+          Self.plate.mapped(Self.points)
+        ).metrics.loss
+      }
+      #expect(
+        message { try valueWithGradient(at: Self.vae) { try loss($0, 0) } }
+          == "gradient: an evaluation within a gradient computation cannot send its results to files")
+      #expect(
+        message { try compile { (vae: VAE, key: PRNGKey) in try loss(vae, key) }(Self.vae, key: 0) }
+          == "compile: an evaluation that is recorded cannot send its results to files")
+      let left = try names(in: folder)
+      #expect(left == [])
+    }
+  }
+
+  /// A disk with less room than the file needs: an error before anything is computed.
+  @Test func fullDisks() throws {
+    try withTemporaryFolder { folder in
+      guard mount("coix", folder, "tmpfs", 0, "size=8192") == 0 else {
+        print("ResultFilesTests.fullDisks is left out: only root can mount a small disk")
+        return
+      }
+      defer { umount2(folder, Int32(MNT_DETACH)) }
+      let path = "\(folder)/w.npy"
+      let runs = Counter()
+      let model = Self.plate(
+        Model { (trace, x: Tensor) in
+          runs.add(1)
+          trace.observe("x", x, from: Normal(0, 1).expanded(to: [2]).event(1))
+          return x
+        })
+      let options = EvaluationOptions(
+        workers: try Workers(threads: 1), keep: .metrics, execution: .eager, files: [.logWeight: .npy(path)])
+      let complaint = CoixTests.complaint(about: path) {
+        _ = try evaluate(model, seed: 0, options: options)(Self.plate.mapped(Self.points))
+      }
+      #expect(complaint == "cannot be written, with 12128 bytes: No space left on device")
+      #expect(runs.value == 1)
+      let left = try names(in: folder)
+      #expect(left == [])
+    }
+  }
+}
