@@ -79,6 +79,7 @@ let package = Package(
 
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     .executableTarget(name: "MemoryProbe", dependencies: ["Coix"], path: "Tests/MemoryProbe"),
+    .executableTarget(name: "RankProbe", dependencies: ["Coix"], path: "Tests/RankProbe"),
     .testTarget(name: "CoixKernelsTests", dependencies: ["CoixKernels", "TestSupport"]),
     .testTarget(name: "CoixParallelTests", dependencies: ["CoixParallel", "TestSupport"]),
     .testTarget(

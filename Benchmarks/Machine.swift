@@ -1,11 +1,12 @@
 import CoixKernels
+import CoixParallel
 import Foundation
 
 /// What the figures were measured on.
 enum Machine {
   /// One line: processor, cores, instruction set, and whether anything is not optimised.
   static var description: String {
-    let cores = ProcessInfo.processInfo.activeProcessorCount
+    let cores = Workers.standard.threads
     let openMP = coix_has_openmp() == 1 ? "OpenMP" : "no OpenMP"
     var parts = [
       processor, "\(cores) core\(cores == 1 ? "" : "s")",

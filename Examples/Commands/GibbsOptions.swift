@@ -53,7 +53,7 @@ struct GibbsOptions: ParsableArguments {
 
   /// Runs an experiment, and says what was inferred before and after training.
   func run<Mixture>(_ experiment: GibbsExperiment<Mixture>, _ training: TrainingArguments) throws {
-    let console = training.console
+    let console = try training.console
     let results = try experiment.run(options: training.options())
     if results.skippedCount > 0 {
       console.say("Skipped \(results.skippedCount) updates: their gradients were not finite")
@@ -66,10 +66,7 @@ struct GibbsOptions: ParsableArguments {
     if let seconds = results.secondsPerStep {
       console.say(String(format: "A step took %.1f ms", 1000 * seconds))
     }
-    if let out = training.out {
-      try results.write(to: out)
-      console.say("Wrote \(GibbsResults<Mixture>.fileNames.joined(separator: ", ")) to \(out)")
-    }
-    if training.digest { console.answer("digest: \(results.digest)") }
+    try training.write(GibbsResults<Mixture>.fileNames) { try results.write(to: $0) }
+    try training.answer(results.digest)
   }
 }
