@@ -15,7 +15,7 @@ func openMPIsAvailable() -> Bool {
 
 let openMP = openMPIsAvailable()
 if !openMP {
-  print("note: building without OpenMP (libomp-dev not found); kernels outside the workers run on one thread")
+  print("note: building without OpenMP (libomp-dev not found); wide dense layers run on one thread")
 }
 
 // `-fopenmp-simd` honours the vectorisation pragmas and needs no run-time library.

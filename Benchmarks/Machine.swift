@@ -1,3 +1,4 @@
+import Coix
 import CoixKernels
 import CoixParallel
 import Foundation

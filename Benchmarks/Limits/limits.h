@@ -29,6 +29,9 @@
 #include "Copies/vector_types.h"
 #include "Copies/vector_math.h"
 
+// What the kernels' blocks refer to. Nobody copies one, so that no run-time library for them is needed.
+void *_NSConcreteStackBlock[32], *_NSConcreteGlobalBlock[32];
+
 // MARK: Basics
 
 INLINE double now(void) {

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Coix
 import ExampleModels
-import Foundation
 
 /// Trains the annealed sampler.
 public struct AnnealCommand: ParsableCommand {
@@ -81,10 +80,8 @@ public struct AnnealCommand: ParsableCommand {
     // The first rank alone evaluates for this.
     let own = try Workers(threads: options.workers.threads)
     try training.write(AnnealResults.fileNames) { try results.write(to: $0, workers: own) }
-    try training.answer(try results.digest(workers: options.workers))
+    try training.close(resumedStep: results.resumedStep) { try results.digest(workers: options.workers) }
   }
-
-  private func format(_ number: Float, _ format: String) -> String { String(format: format, Double(number)) }
 }
 
 extension AnnealedSampler.Method: ExpressibleByArgument {}

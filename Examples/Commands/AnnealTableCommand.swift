@@ -1,7 +1,6 @@
 import ArgumentParser
 import Coix
 import ExampleModels
-import Foundation
 
 /// Trains annealed samplers in all the ways of the paper's table.
 struct AnnealTableCommand: ParsableCommand {
@@ -53,10 +52,9 @@ struct AnnealTableCommand: ParsableCommand {
     console.say("| method | \(columns.joined(separator: " | ")) |")
     console.say("| --- |" + String(repeating: " --- |", count: columns.count))
     try table.run(options: options) { row in
-      func texts(_ figures: [Float], _ format: String) -> [String] {
-        figures.map { String(format: format, Double($0)) }
-      }
-      let figures = texts(row.logZ, "%.2f") + texts(row.incrementalESS + row.cumulativeESS, "%.0f")
+      let figures =
+        row.logZ.map { format($0, "%.2f") }
+        + (row.incrementalESS + row.cumulativeESS).map { format($0, "%.0f") }
       console.say("| \(row.name) | \(figures.joined(separator: " | ")) |")
     }
   }

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Coix
 import ExampleModels
-import Foundation
 
 /// Trains population Gibbs samplers for bouncing digits.
 public struct BMNISTCommand: ParsableCommand {
@@ -92,8 +91,6 @@ public struct BMNISTCommand: ParsableCommand {
       console.say("A step took \(format(Float(1000 * seconds), "%.1f")) ms")
     }
     try training.write(BMNISTResults.fileNames) { try results.write(to: $0) }
-    try training.answer(results.digest)
+    try training.close(resumedStep: results.resumedStep) { results.digest }
   }
-
-  private func format(_ number: Float, _ format: String) -> String { String(format: format, Double(number)) }
 }

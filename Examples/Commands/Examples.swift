@@ -21,10 +21,23 @@ public struct Examples: ParsableCommand {
 
   public init() {}
 
+  /// The command that arguments name.
+  ///
+  /// - Throws: what parsing throws; for an example that there is none of, a `ValidationError` that names the nearest.
+  public static func command(_ arguments: [String]) throws -> any ParsableCommand {
+    let names = configuration.subcommands.compactMap { $0.configuration.commandName }
+    if let name = arguments.first, !name.hasPrefix("-"), !names.contains(name), name != "help" {
+      let nearest = names.min { $0.distance(to: name) < $1.distance(to: name) }
+      let advice = nearest.flatMap { $0.distance(to: name) <= 2 ? "; did you mean '\($0)'?" : nil } ?? "."
+      throw ValidationError("there is no example '\(name)'\(advice) 'examples list' lists them.")
+    }
+    return try parseAsRoot(arguments)
+  }
+
   /// Runs the command that the arguments name. What goes wrong is one line on standard error.
   public static func main() {
     do {
-      var command = try parseAsRoot()
+      var command = try command(Array(CommandLine.arguments.dropFirst()))
       try command.run()
     } catch let interruption as Interrupted {
       // Shells say so of a process that a signal has ended.
@@ -35,5 +48,27 @@ public struct Examples: ParsableCommand {
     } catch {
       exit(withError: error)
     }
+  }
+}
+
+extension String {
+  /// How many letters must be added, left out or replaced, or changed with their neighbours, to get from here to another text:
+  /// the restricted Damerau-Levenshtein distance.
+  fileprivate func distance(to other: String) -> Int {
+    let (own, other) = (Array(self), Array(other))
+    var rows = [Array(0...other.count)]
+    for i in own.indices {
+      var row = [i + 1]
+      for j in other.indices {
+        let cost = own[i] == other[j] ? 0 : 1
+        var least = Swift.min(row[j] + 1, rows[i][j + 1] + 1, rows[i][j] + cost)
+        if i > 0, j > 0, own[i] == other[j - 1], own[i - 1] == other[j] {
+          least = Swift.min(least, rows[i - 1][j - 1] + 1)
+        }
+        row.append(least)
+      }
+      rows.append(row)
+    }
+    return rows[own.count][other.count]
   }
 }

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Coix
 import ExampleModels
-import Foundation
 
 /// What the commands that train population Gibbs samplers have in common.
 struct GibbsOptions: ParsableArguments {
@@ -59,14 +58,14 @@ struct GibbsOptions: ParsableArguments {
       console.say("Skipped \(results.skippedCount) updates: their gradients were not finite")
     }
     for (time, inference) in [("before", results.before), ("after", results.after)] {
-      let densities = inference.logDensity.map { String(format: "%.1f", $0) }.joined(separator: ", ")
+      let densities = inference.logDensity.map { format($0, "%.1f") }.joined(separator: ", ")
       console.say("Test sets \(time) training: log joint density after each sweep \(densities)")
-      console.say(String(format: "  points in the right cluster: %.1f %%", 100 * inference.accuracy))
+      console.say("  points in the right cluster: \(format(100 * inference.accuracy, "%.1f")) %")
     }
     if let seconds = results.secondsPerStep {
-      console.say(String(format: "A step took %.1f ms", 1000 * seconds))
+      console.say("A step took \(format(1000 * seconds, "%.1f")) ms")
     }
     try training.write(GibbsResults<Mixture>.fileNames) { try results.write(to: $0) }
-    try training.answer(results.digest)
+    try training.close(resumedStep: results.resumedStep) { results.digest }
   }
 }

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Coix
 import ExampleModels
-import Foundation
 
 /// Trains particle filters for a model whose evidence is known.
 public struct SSMCommand: ParsableCommand {
@@ -73,8 +72,6 @@ public struct SSMCommand: ParsableCommand {
     console.say("Estimates, mean ± standard error of \(experiment.runs) runs:")
     for line in results.table({ format($0, "%.3f") }) { console.say(line) }
     try training.write(SSMResults.fileNames) { try results.write(to: $0) }
-    try training.answer(results.digest)
+    try training.close(resumedStep: results.trainings.compactMap(\.resumedStep).min()) { results.digest }
   }
-
-  private func format(_ number: Double, _ format: String) -> String { String(format: format, number) }
 }

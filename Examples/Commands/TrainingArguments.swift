@@ -29,9 +29,12 @@ struct TrainingArguments: ParsableArguments {
   @Option(
     parsing: .unconditional, help: "Steps from one checkpoint to the next. (default: one at the end only)")
   var checkpointEvery: Int?
-  @Flag(help: "Go on from the checkpoint, if there is one.")
+  @Flag(
+    help: """
+      Go on from the checkpoint, if there is one; it must be of the same settings, but for the number of steps.
+      """)
   var resume = false
-  @Flag(help: "Print a hash of all results' bits: the losses are those of the steps since a resumption.")
+  @Flag(help: "Print a hash of the bits of all losses and results; after --resume, of the losses since then.")
   var digest = false
   @Flag(name: .shortAndLong, help: "Print nothing but errors and the digest.")
   var quiet = false
@@ -70,16 +73,24 @@ struct TrainingArguments: ParsableArguments {
     try console.say("Wrote \(fileNames.joined(separator: ", ")) to \(out)")
   }
 
-  /// Prints the hash of an example's results, if it is asked for.
-  ///
-  /// - Throws: what `hash` throws.
-  func answer(_ hash: @autoclosure () throws -> Digest) throws {
-    guard digest else { return }
-    let hash = try hash()
-    if try Ranks.join().isFirst { try console.answer("digest: \(hash)") }
-  }
-
   private var checkpointPath: String? { checkpoint ?? out.map { "\($0)/checkpoint.safetensors" } }
+
+  /// Says what losses there are in this run, and prints the digest if it was asked for.
+  ///
+  /// - Parameter resumedStep: the step after which the run went on from a checkpoint; nil if it took all steps.
+  /// - Throws: what `digest` throws.
+  func close(resumedStep: Int?, _ digest: () throws -> Digest) throws {
+    let console = try console
+    if let resumedStep {
+      console.say(
+        "Went on after step \(resumedStep): parameters are those of one whole run, losses those of the later steps"
+      )
+    }
+    guard self.digest else { return }
+    let scope = resumedStep.map { ", with the losses after step \($0)" } ?? ""
+    let digest = try digest()
+    if try Ranks.join().isFirst { console.answer("digest\(scope): \(digest)") }
+  }
 
   /// How the example trains. The folder for the results is made.
   ///

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Coix
 import ExampleModels
-import Foundation
 
 /// Trains the tutorial's variational autoencoder.
 public struct VAECommand: ParsableCommand {
@@ -87,8 +86,6 @@ public struct VAECommand: ParsableCommand {
           + "log Z \(format(reconstruction.logZ, "%.4f"))")
     }
     try training.write(VAEResults.fileNames) { try results.write(to: $0) }
-    try training.answer(try results.digest(workers: options.workers))
+    try training.close(resumedStep: results.resumedStep) { try results.digest(workers: options.workers) }
   }
-
-  private func format(_ number: Float, _ format: String) -> String { String(format: format, Double(number)) }
 }

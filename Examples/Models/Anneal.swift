@@ -28,12 +28,15 @@ public struct AnnealedSampler: TensorTree {
   /// - Parameters:
   ///   - count: the number of targets K, at least 2.
   ///   - learnsPath: whether inverse temperatures are learned. With two targets there are none to learn.
+  ///   - hiddenLayers: how hidden layers are drawn.
   ///   - seed: what the kernels' hidden layers are drawn from, by the keys 2 `seed` + 1 and 2 `seed` + 2: not those that
   ///     training with the same seed uses.
-  public init(targets count: Int = 8, learnsPath: Bool = true, seed: Int = 0) {
+  public init(
+    targets count: Int = 8, learnsPath: Bool = true, hiddenLayers: HiddenLayers = .lecunNormal, seed: Int = 0
+  ) {
     self.init(
-      forwards: Network.random(count - 1, key: PRNGKey(seed: 2 &* seed &+ 1)),
-      reverses: Network.random(count - 1, key: PRNGKey(seed: 2 &* seed &+ 2)),
+      forwards: Network.random(count - 1, hiddenLayers, key: PRNGKey(seed: 2 &* seed &+ 1)),
+      reverses: Network.random(count - 1, hiddenLayers, key: PRNGKey(seed: 2 &* seed &+ 2)),
       temperatures: learnsPath && count > 2 ? Tensor(repeating: -1, shape: [count - 2]) : nil)
   }
 
@@ -47,6 +50,14 @@ public struct AnnealedSampler: TensorTree {
   public var targetCount: Int { forwards.count + 1 }
 
   // MARK: Kernels
+
+  /// How the networks' hidden layers are drawn.
+  public enum HiddenLayers: String, Sendable {
+    /// As in coix's example, by flax: kernels from a normal distribution (see `Dense`), biases of zero.
+    case lecunNormal
+    /// As in the paper's program, by PyTorch: kernels and biases from between ± 1 / √inputs.
+    case uniform
+  }
 
   /// From a point to the distribution of the next one: Normal(x + f(x), softplus(g(x))), where f and g share a
   /// hidden layer.
@@ -66,9 +77,15 @@ public struct AnnealedSampler: TensorTree {
     }
 
     /// Networks with random hidden layers of 50 units; everything else is zero.
-    static func random(_ count: Int, key: PRNGKey) -> [Network] {
+    static func random(_ count: Int, _ hiddenLayers: HiddenLayers, key: PRNGKey) -> [Network] {
       key.split(into: max(count, 0)).map { key in
-        let hidden = Dense(inputs: 2, outputs: 50, key: key)
+        var hidden = Dense(inputs: 2, outputs: 50, key: key)
+        if hiddenLayers == .uniform {
+          let (kernelKey, biasKey) = key.split()
+          let bound = Float(0.5).squareRoot()
+          hidden.kernel = Draw(key: kernelKey, shape: [2, 50]).uniform(low: -bound, high: bound)
+          hidden.bias = Draw(key: biasKey, shape: [50]).uniform(low: -bound, high: bound)
+        }
         let zeros = (kernel: Tensor.zeros([50, 2]), bias: Tensor.zeros([2]))
         return Network(hidden: (hidden.kernel, hidden.bias), shift: zeros, scale: zeros)
       }

@@ -9,6 +9,8 @@ public struct AnnealExperiment: Sendable {
   public var method = AnnealedSampler.Method.nvir
   /// Whether the targets' inverse temperatures are learned too, or rise in equal steps.
   public var learnsPath = true
+  /// How the networks' hidden layers are drawn.
+  public var hiddenLayers = AnnealedSampler.HiddenLayers.lecunNormal
   /// Particles in a step of training.
   public var particles = 36
   /// Steps of training.
@@ -54,9 +56,15 @@ public struct AnnealExperiment: Sendable {
   public func run(options: TrainingOptions = TrainingOptions()) throws -> AnnealResults {
     try validate()
     let (plate, workers) = (Plate("particle", count: particles), options.workers)
-    let initial = AnnealedSampler(targets: targets, learnsPath: learnsPath, seed: seed)
+    let initial = AnnealedSampler(
+      targets: targets, learnsPath: learnsPath, hiddenLayers: hiddenLayers, seed: seed)
     var options = options
     options.evaluateEvery = max(steps / Self.progressCount, 1)
+    options.settings.merge([
+      "targets": "\(targets)", "method": method.rawValue, "linear": "\(!learnsPath)",
+      "hidden-layers": hiddenLayers.rawValue,
+      "particles": "\(particles)", "learning-rate": "\(learningRate)",
+    ]) { $1 }
 
     var losses: [Float] = []
     var looked = try look(at: initial, workers)
@@ -80,6 +88,7 @@ public struct AnnealExperiment: Sendable {
     return AnnealResults(
       experiment: self, losses: losses, progress: progress, sampler: training.parameters,
       skippedCount: training.optimizer.skippedCount, secondsPerStep: training.secondsPerStep,
+      resumedStep: training.resumedStep,
       evaluation: try AnnealEvaluation(
         of: training.parameters, resamples: method.resamples, runs: evaluationRuns,
         particles: evaluationParticles, workers: workers))

@@ -14,6 +14,8 @@ public struct AnnealResults: Sendable {
   public let skippedCount: Int
   /// The mean time of a step of training; nil if there was only one.
   public let secondsPerStep: Double?
+  /// The step after which this run went on from a checkpoint, so that losses and progress are those of later steps; nil if it took all.
+  public let resumedStep: Int?
   /// The trained sampler's evaluation.
   public let evaluation: AnnealEvaluation
 
@@ -80,7 +82,8 @@ public struct AnnealResults: Sendable {
       particles: experiment.particles, steps: experiment.steps, learningRate: experiment.learningRate,
       seed: experiment.seed, evaluationRuns: experiment.evaluationRuns,
       evaluationParticles: experiment.evaluationParticles, skippedUpdates: skippedCount,
-      secondsPerStep: secondsPerStep, lossLast: losses.last?.ifFinite, logZ: evaluation.logZ.ifFinite,
+      secondsPerStep: secondsPerStep, resumedStep: resumedStep, lossLast: losses.last?.ifFinite,
+      logZ: evaluation.logZ.ifFinite,
       essFraction: evaluation.ess.ifFinite, essFractionOfLastStep: evaluation.incrementalESS.ifFinite,
       essFractionOfAllSteps: evaluation.cumulativeESS.ifFinite)
   }
@@ -107,6 +110,8 @@ public struct AnnealSummary: Codable, Equatable, Sendable {
   public let evaluationParticles: Int
   public let skippedUpdates: Int
   public let secondsPerStep: Double?
+  /// The step after which the run went on from a checkpoint.
+  public let resumedStep: Int?
   public let lossLast: Float?
   public let logZ: Float?
   public let essFraction: Float?

@@ -2,7 +2,7 @@ import Coix
 
 /// Table 1 of Zimmermann, Wu, Esmaeili and van de Meent, "Nested variational inference", 2021: ways to train
 /// an annealed sampler, for some numbers of targets. A step of training has 288 particles in all targets
-/// together.
+/// together, and hidden layers are drawn as in the paper's program.
 public struct AnnealTable: Sendable {
   /// The numbers of targets, a column each.
   public var targets = [2, 4, 6, 8]
@@ -41,6 +41,7 @@ public struct AnnealTable: Sendable {
     experiment.method = variant.method
     experiment.learnsPath = variant.learnsPath
     experiment.targets = targets
+    experiment.hiddenLayers = .uniform
     experiment.particles = max(Self.budget / max(targets, 1), 1)
     experiment.steps = steps
     experiment.seed = seed

@@ -84,6 +84,12 @@ public struct BMNISTExperiment: Sendable {
     }
     let initial = BMNIST(meanDigit: digits.mean, frameSize: size, hidden: hidden, key: keys[3])
     let before = try infer(initial)
+    var options = options
+    options.settings.merge([
+      "batch": "\(batch)", "particles": "\(particles)", "sweeps": "\(sweeps)", "frames": "\(frames)",
+      "frame-size": "\(size)", "hidden": "\(hidden.0), \(hidden.1)", "learning-rate": "\(learningRate)",
+      "train": "\(trainCount)", "data": "\(digits)",
+    ]) { $1 }
     var losses: [Float] = []
     let training = try Coix.train(
       initial, by: Adam(for: initial, learningRate: .constant(learningRate)),
@@ -95,7 +101,8 @@ public struct BMNISTExperiment: Sendable {
     ).uninterrupted()
     return BMNISTResults(
       experiment: self, test: test, losses: losses, model: training.parameters,
-      skippedCount: training.optimizer.skippedCount, secondsPerStep: training.secondsPerStep, before: before,
+      skippedCount: training.optimizer.skippedCount, secondsPerStep: training.secondsPerStep,
+      resumedStep: training.resumedStep, before: before,
       after: try infer(training.parameters))
   }
 }

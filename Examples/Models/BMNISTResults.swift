@@ -14,6 +14,8 @@ public struct BMNISTResults: Sendable {
   public let skippedCount: Int
   /// The mean time of a step, without the first one; nil if there was no other.
   public let secondsPerStep: Double?
+  /// The step after which this run went on from a checkpoint, so that losses are those of later steps; nil if it took all.
+  public let resumedStep: Int?
   /// The test sequences before training.
   public let before: BMNISTInference
   /// The test sequences after training.
@@ -61,8 +63,8 @@ public struct BMNISTResults: Sendable {
       sweeps: experiment.sweeps, frames: experiment.frames, testFrames: experiment.testFrames,
       frameSize: model.frameSize, digitSize: model.meanDigit.shape[0], learningRate: experiment.learningRate,
       seed: experiment.seed, trainCount: experiment.trainCount, testCount: experiment.testCount,
-      skippedUpdates: skippedCount, secondsPerStep: secondsPerStep, lossFirst: losses.first?.ifFinite,
-      lossLast: losses.last?.ifFinite,
+      skippedUpdates: skippedCount, secondsPerStep: secondsPerStep, resumedStep: resumedStep,
+      lossFirst: resumedStep == nil ? losses.first?.ifFinite : nil, lossLast: losses.last?.ifFinite,
       logDensity: .init(
         before: before.logDensity.map(\.ifFinite), after: after.logDensity.map(\.ifFinite)))
   }
@@ -85,6 +87,8 @@ public struct BMNISTSummary: Codable, Equatable, Sendable {
   public let skippedUpdates: Int
   /// The mean over all steps but the first.
   public let secondsPerStep: Double?
+  /// The step after which the run went on from a checkpoint; there is no first loss then.
+  public let resumedStep: Int?
   public let lossFirst: Float?
   public let lossLast: Float?
   /// The log joint density after 0, 1, 2, … sweeps, the mean over particles and test sequences.

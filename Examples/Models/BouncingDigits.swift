@@ -2,7 +2,7 @@ import Coix
 import Foundation
 
 /// Images of digits, and sequences of frames in which some of them bounce.
-public struct BouncingDigits: Sendable {
+public struct BouncingDigits: Sendable, CustomStringConvertible {
   /// The digits, `[n, size, size]`, grey levels from 0 to 1.
   public let images: Tensor
 
@@ -32,6 +32,13 @@ public struct BouncingDigits: Sendable {
     } catch CoixError.argument(let reason) {
       throw CoixError.file(path: path, reason: reason)
     }
+  }
+
+  /// The number of the digits, and a hash of them.
+  public var description: String {
+    var digest = Digest()
+    digest.add(images)
+    return "\(images.shape[0]) digits with hash \(digest)"
   }
 
   /// The height and the width of a digit.

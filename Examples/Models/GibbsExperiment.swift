@@ -76,6 +76,11 @@ public struct GibbsExperiment<Mixture: GibbsExperimentModel>: Sendable {
     }
     let initial = Mixture(key: keys[3])
     let before = try infer(initial)
+    var options = options
+    options.settings.merge([
+      "batch": "\(batch)", "particles": "\(particles)", "sweeps": "\(sweeps)",
+      "learning-rate": "\(learningRate)", "train": "\(trainCount)", "points": "\(points)",
+    ]) { $1 }
     var losses: [Float] = []
     let training = try train(
       initial, by: Adam(for: initial, learningRate: .constant(learningRate)),
@@ -88,7 +93,8 @@ public struct GibbsExperiment<Mixture: GibbsExperimentModel>: Sendable {
     ).uninterrupted()
     return GibbsResults(
       experiment: self, test: test, losses: losses, mixture: training.parameters,
-      skippedCount: training.optimizer.skippedCount, secondsPerStep: training.secondsPerStep, before: before,
+      skippedCount: training.optimizer.skippedCount, secondsPerStep: training.secondsPerStep,
+      resumedStep: training.resumedStep, before: before,
       after: try infer(training.parameters))
   }
 }

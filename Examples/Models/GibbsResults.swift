@@ -14,6 +14,8 @@ public struct GibbsResults<Mixture: GibbsExperimentModel>: Sendable {
   public let skippedCount: Int
   /// The time of a step of training, the mean over all but the first of this run; nil if there was no other.
   public let secondsPerStep: Double?
+  /// The step after which this run went on from a checkpoint, so that losses are those of later steps; nil if it took all.
+  public let resumedStep: Int?
   /// The test sets before training.
   public let before: GibbsInference
   /// The test sets after training.
@@ -63,7 +65,8 @@ public struct GibbsResults<Mixture: GibbsExperimentModel>: Sendable {
       sweeps: experiment.sweeps, learningRate: experiment.learningRate, seed: experiment.seed,
       trainCount: experiment.trainCount, points: experiment.points, testCount: experiment.testCount,
       skippedUpdates: skippedCount,
-      secondsPerStep: secondsPerStep, lossFirst: losses.first?.ifFinite, lossLast: losses.last?.ifFinite,
+      secondsPerStep: secondsPerStep, resumedStep: resumedStep,
+      lossFirst: resumedStep == nil ? losses.first?.ifFinite : nil, lossLast: losses.last?.ifFinite,
       logDensity: BeforeAndAfter(
         before: before.logDensity.map(\.ifFinite), after: after.logDensity.map(\.ifFinite)),
       accuracy: BeforeAndAfter(before: before.accuracy, after: after.accuracy))
@@ -84,6 +87,8 @@ public struct GibbsSummary: Codable, Equatable, Sendable {
   public let skippedUpdates: Int
   /// The mean over all steps but the first of this run.
   public let secondsPerStep: Double?
+  /// The step after which the run went on from a checkpoint; there is no first loss then.
+  public let resumedStep: Int?
   public let lossFirst: Float?
   public let lossLast: Float?
   /// The log joint density after 0, 1, 2, … sweeps, the mean over particles and test sets.

@@ -2,11 +2,18 @@ import Coix
 import Foundation
 
 /// Points in the plane to train on and to test with.
-public struct PointData: Sendable {
+public struct PointData: Sendable, CustomStringConvertible {
   /// The points to train on, `[n, 2]`.
   public let train: Tensor
   /// The points to test with, `[n, 2]`.
   public let test: Tensor
+
+  /// The number of the points to train on, and a hash of them.
+  public var description: String {
+    var digest = Digest()
+    digest.add(train)
+    return "\(train.shape[0]) points with hash \(digest)"
+  }
 
   /// Two moons each, as scikit-learn's `make_moons` makes them, from draws of their own.
   ///

@@ -73,6 +73,9 @@ public struct SSMExperiment: Sendable {
     options.checkpoint = options.checkpoint.map { $0.inserting("-\(objective.rawValue)") }
     options.metrics = options.metrics.map { $0.inserting("-\(objective.rawValue)") }
     options.evaluateEvery = max(steps / 50, 1)
+    options.settings.merge([
+      "objective": objective.rawValue, "particles": "\(particles)", "learning-rate": "\(learningRate)",
+    ]) { $1 }
     let workers = options.workers
     let evaluation = EvaluationOptions(workers: workers, keep: .metrics)
     var curve: [SSMTraining.Point] = []
@@ -93,7 +96,8 @@ public struct SSMExperiment: Sendable {
     ).uninterrupted()
     return SSMTraining(
       objective: objective, proposals: result.parameters, curve: curve,
-      skippedCount: result.optimizer.skippedCount, secondsPerStep: result.secondsPerStep)
+      skippedCount: result.optimizer.skippedCount, secondsPerStep: result.secondsPerStep,
+      resumedStep: result.resumedStep)
   }
 
   /// log Ẑ of each run of a filter.

@@ -15,6 +15,8 @@ public struct SSMTraining: Sendable {
   public let skippedCount: Int
   /// The mean time of a step; nil where it is not known.
   public let secondsPerStep: Double?
+  /// The step after which this run went on from a checkpoint, so that the curve is that of later steps; nil if it took all.
+  public let resumedStep: Int?
 }
 
 /// The evidence that a filter estimates, over some runs.

@@ -46,6 +46,9 @@ public struct VAEExperiment: Sendable {
     let loss = VAEBatchLoss(data.train, batch: batch, workers: workers)
     var options = options
     options.firstStep = 0
+    options.settings.merge([
+      "batch": "\(batch)", "learning-rate": "\(learningRate)", "hidden": "\(hidden)", "data": "\(data)",
+    ]) { $1 }
     var losses: [Float] = []
     let training = try train(
       initial, by: Adam(for: initial, learningRate: .constant(learningRate)), steps: steps, seed: key,
@@ -54,7 +57,7 @@ public struct VAEExperiment: Sendable {
     let trained = training.parameters
     return VAEResults(
       experiment: self, data: data, losses: losses, vae: trained,
-      skippedCount: training.optimizer.skippedCount, before: before,
+      skippedCount: training.optimizer.skippedCount, resumedStep: training.resumedStep, before: before,
       after: try Reconstruction(of: data.test, by: trained, key: key, workers: workers))
   }
 }

@@ -12,6 +12,8 @@ public struct VAEResults: Sendable {
   public let vae: VAE
   /// The updates that were skipped because their gradient was not finite.
   public let skippedCount: Int
+  /// The step after which this run went on from a checkpoint, so that losses are those of later steps; nil if it took all.
+  public let resumedStep: Int?
   /// The test points before training.
   public let before: Reconstruction
   /// The test points after training.
@@ -61,7 +63,8 @@ public struct VAEResults: Sendable {
       steps: experiment.steps, batch: experiment.batch, learningRate: experiment.learningRate,
       hidden: experiment.hidden, seed: experiment.seed, trainCount: data.train.shape[0],
       testCount: data.test.shape[0],
-      skippedUpdates: skippedCount, lossFirst: losses.first?.ifFinite, lossLast: losses.last?.ifFinite,
+      skippedUpdates: skippedCount, resumedStep: resumedStep,
+      lossFirst: resumedStep == nil ? losses.first?.ifFinite : nil, lossLast: losses.last?.ifFinite,
       essBefore: before.ess.ifFinite, logZBefore: before.logZ.ifFinite, essAfter: after.ess.ifFinite,
       logZAfter: after.logZ.ifFinite)
   }
@@ -77,6 +80,8 @@ public struct VAESummary: Codable, Equatable, Sendable {
   public let trainCount: Int
   public let testCount: Int
   public let skippedUpdates: Int
+  /// The step after which the run went on from a checkpoint; there is no first loss then.
+  public let resumedStep: Int?
   public let lossFirst: Float?
   public let lossLast: Float?
   public let essBefore: Float?

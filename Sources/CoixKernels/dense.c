@@ -103,20 +103,55 @@ static void narrow_out_weights(const dense_narrow *n, size_t start, size_t end) 
 
 // MARK: Teams
 
+#ifdef _OPENMP
+extern void kmp_set_blocktime(int);
+#endif
+
+/// Who shares work. Waking OpenMP's threads takes little beside what wide layers do; the helpers of sharing.c also pay for less.
+typedef struct {
+  int threads, are_openmp;
+} workers;
+
+/// Nanoseconds of work from which on OpenMP's threads do it.
+#define WIDE 2e6
+
+static workers workers_for(double nanoseconds, int team) {
+#ifdef _OPENMP
+  if (nanoseconds >= WIDE && team > 1) {
+    // Neither they nor the helpers spin beside each other.
+    kmp_set_blocktime(0);
+    coix_dismiss_helpers();
+    return (workers){coix_begin_region(team), 1};
+  }
+#endif
+  return (workers){coix_team_for(nanoseconds, team), 0};
+}
+
+/// Runs a statement for each i < count, divided among workers. Workers of a stage never come here with a team.
+#define DENSE_FOR(i, count, who, ...)                                                              \
+  do {                                                                                             \
+    const workers who_ = (who);                                                                    \
+    if (who_.are_openmp) {                                                                         \
+      _Pragma("omp parallel for schedule(static) num_threads(who_.threads)")                       \
+      for (size_t i = 0; i < (count); i++) __VA_ARGS__;                                            \
+    } else {                                                                                       \
+      COIX_FOR(i, count, who_.threads, __VA_ARGS__);                                               \
+    }                                                                                              \
+  } while (0)
+
 /// The product, with its columns (rows of the batch) or its rows split over a team, whichever are more: parts that are
 /// nearly square pack least.
 static void product_by_team(const dense_product *p, int team) {
-  int threads = coix_team_for((double)p->ms * (double)p->rows * ((double)p->ks * multiply_add + an_output), team);
-  if (threads <= 1) {
+  const workers who = workers_for((double)p->ms * (double)p->rows * ((double)p->ks * multiply_add + an_output), team);
+  if (who.threads <= 1) {
     product(p);
     return;
   }
   const int by_rows = p->rows > p->ms;
-  const size_t count = by_rows ? p->rows : p->ms, block = share(count, threads, by_rows ? 64 : 8);
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (size_t start = 0; start < count; start += block) {
+  const size_t count = by_rows ? p->rows : p->ms, block = share(count, who.threads, by_rows ? 64 : 8);
+  DENSE_FOR(b, coix_blocks(count, block), who, {
     dense_product part = *p;
-    const size_t size = coix_min(block, count - start);
+    const size_t start = b * block, size = coix_min(block, count - start);
     if (by_rows) {
       part.x += start * p->x_r;
       part.y += start;
@@ -128,41 +163,42 @@ static void product_by_team(const dense_product *p, int team) {
       part.ms = size;
     }
     product(&part);
-  }
+  });
 }
 
 /// Floats, or rows, that a thread takes at a time.
 #define BLOCK ((size_t)4096)
 
 static void slope(coix_activation activation, const float *y, const float *dy, float *dz, size_t count, int team) {
-  int threads = coix_team_for((double)count * 0.3, team);
-  if (threads <= 1) {
+  const workers who = workers_for((double)count * 0.3, team);
+  if (who.threads <= 1) {
     kernels->slope(activation, y, dy, dz, count);
     return;
   }
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (size_t start = 0; start < count; start += BLOCK)
+  DENSE_FOR(b, coix_blocks(count, BLOCK), who, {
+    const size_t start = b * BLOCK;
     kernels->slope(activation, y + start, dy + start, dz + start, coix_min(BLOCK, count - start));
+  });
 }
 
 static void row_sums(const float *x, float *sums, size_t count, size_t rows, int team) {
-  COIX_FOR(o, count, coix_team_for((double)count * (double)rows * 0.1, team),
+  DENSE_FOR(o, count, workers_for((double)count * (double)rows * 0.1, team),
            sums[o] = kernels->row_sum(x + o * rows, rows));
 }
 
 /// Few inputs: the kernel's gradient is split by outputs; that of the inputs, a sum over outputs, by rows.
 static void narrow_in(const dense_narrow *n, int team) {
-  int threads = coix_team_for((double)n->in * (double)n->out * (double)n->rows * 2.0 * narrow_multiply_add, team);
-  if (threads <= 1 && n->rows <= TERMS) {
+  const workers who = workers_for((double)n->in * (double)n->out * (double)n->rows * 2.0 * narrow_multiply_add, team);
+  if (who.threads <= 1 && n->rows <= TERMS) {
     kernels->narrow_in(n, 0, n->out);
     return;
   }
-  const size_t outputs = share(n->out, threads, 2), blocks = coix_blocks(n->out, outputs);
+  const size_t outputs = share(n->out, who.threads, 2), blocks = coix_blocks(n->out, outputs);
   dense_narrow weights = *n;
   weights.dx = NULL;
-  COIX_FOR(b, blocks, threads, narrow_in_weights(&weights, b * outputs, coix_min((b + 1) * outputs, n->out)));
+  DENSE_FOR(b, blocks, who, narrow_in_weights(&weights, b * outputs, coix_min((b + 1) * outputs, n->out)));
   if (!n->dx) return;
-  COIX_FOR(b, coix_blocks(n->rows, BLOCK), threads, {
+  DENSE_FOR(b, coix_blocks(n->rows, BLOCK), who, {
     dense_narrow part = *n;
     const size_t start = b * BLOCK;
     part.dkernel = part.dbias = NULL;
@@ -176,16 +212,16 @@ static void narrow_in(const dense_narrow *n, int team) {
 
 /// Few outputs: the work is split by inputs, since each input has gradients of its own.
 static void narrow_out(const dense_narrow *n, int team) {
-  int threads = coix_team_for((double)n->in * (double)n->out * (double)n->rows * 2.0 * narrow_multiply_add, team);
-  const size_t inputs = share(n->in, threads, 2), blocks = coix_blocks(n->in, inputs);
+  const workers who = workers_for((double)n->in * (double)n->out * (double)n->rows * 2.0 * narrow_multiply_add, team);
+  const size_t inputs = share(n->in, who.threads, 2), blocks = coix_blocks(n->in, inputs);
   if (n->rows <= TERMS || !n->dkernel) {
-    COIX_FOR(b, blocks, threads, kernels->narrow_out(n, b * inputs, coix_min((b + 1) * inputs, n->in)));
+    DENSE_FOR(b, blocks, who, kernels->narrow_out(n, b * inputs, coix_min((b + 1) * inputs, n->in)));
     return;
   }
   dense_narrow weights = *n, inputs_alone = *n;
   weights.dx = NULL;
   inputs_alone.dkernel = NULL;
-  COIX_FOR(b, blocks, threads, {
+  DENSE_FOR(b, blocks, who, {
     const size_t start = b * inputs, end = coix_min(start + inputs, n->in);
     narrow_out_weights(&weights, start, end);
     if (n->dx) kernels->narrow_out(&inputs_alone, start, end);

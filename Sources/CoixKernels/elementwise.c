@@ -27,12 +27,10 @@ COIX_CHOOSE(elementwise_table, kernels)
       (void)start;                                                                                 \
       statement;                                                                                   \
     } else {                                                                                       \
-      size_t blocks = coix_blocks(count, BLOCK);                                                   \
-      _Pragma("omp parallel for schedule(static) num_threads(threads)")                            \
-      for (size_t block = 0; block < blocks; block++) {                                            \
+      COIX_FOR(block, coix_blocks(count, BLOCK), threads, {                                        \
         const size_t start = block * BLOCK, length = coix_min(BLOCK, count - start);               \
         statement;                                                                                 \
-      }                                                                                            \
+      });                                                                                          \
     }                                                                                              \
   } while (0)
 
@@ -74,7 +72,7 @@ static int flatten(operand *operands, int count, size_t outer, size_t rows) {
 void coix_binary(coix_binary_op op, const float *a, size_t a_outer_stride, size_t a_row_stride,
                  const float *b, size_t b_outer_stride, size_t b_row_stride,
                  float *out, size_t outer, size_t rows, int team) {
-  operand q[2] = {{a, a_outer_stride, a_row_stride}, {b, b_outer_stride, b_row_stride}};
+  operand operands[2] = {{a, a_outer_stride, a_row_stride}, {b, b_outer_stride, b_row_stride}}, *const q = operands;
   const double cost = binary_cost[op];
   if (flatten(q, 2, outer, rows)) {
     size_t count = outer * rows, as = q[0].row_stride, bs = q[1].row_stride;
@@ -89,8 +87,9 @@ void coix_select(const float *condition, size_t c_outer_stride, size_t c_row_str
                  const float *a, size_t a_outer_stride, size_t a_row_stride,
                  const float *b, size_t b_outer_stride, size_t b_row_stride,
                  float *out, size_t outer, size_t rows, int team) {
-  operand q[3] = {{condition, c_outer_stride, c_row_stride}, {a, a_outer_stride, a_row_stride},
-                  {b, b_outer_stride, b_row_stride}};
+  operand operands[3] = {{condition, c_outer_stride, c_row_stride}, {a, a_outer_stride, a_row_stride},
+                         {b, b_outer_stride, b_row_stride}};
+  operand *const q = operands;
   if (flatten(q, 3, outer, rows)) {
     size_t count = outer * rows, cs = q[0].row_stride, as = q[1].row_stride, bs = q[2].row_stride;
     FOR_BLOCKS(0.4, kernels->select(condition + start * cs, cs, a + start * as, as, b + start * bs, bs,

@@ -12,31 +12,49 @@
 /// The instruction set to run with. Safe to call from constructors.
 int coix_level(void);
 
-/// A team that is about to be used; 1 without OpenMP. Until coix_end_region the thread is in a parallel region, be it of a team
+/// A team that is about to be used. Until coix_end_region the thread is in a parallel region, be it of a team
 /// of 1: more threads would share the work.
 int coix_begin_region(int team);
 
 /// Ends the thread's parallel region, if it is in one. Who calls a kernel with a team sees to it: coix_execute, mostly.
 void coix_end_region(void);
 
-/// The threads to use for `nanoseconds` of work when the caller allows `team`: 1 for anything so small that
-/// waking threads would cost more than it saves. If the result is more than 1, idle OpenMP threads are told
-/// not to spin.
+/// Nanoseconds since some moment; never 0.
+uint64_t coix_now(void);
+
+/// Nanoseconds of work for which waking a second thread pays, and for which handing a part to one that looks for work does.
+#define COIX_WAKING 1e5
+#define COIX_HANDING 1e4
+
+/// The threads to use for `nanoseconds` of work when the caller allows `team`: no more than are worth it, and for little work no
+/// more than look for some already.
 static inline int coix_team_for(double nanoseconds, int team) {
-  // Waking a second thread costs about 50 microseconds; below twice that a team gains nothing.
-  return nanoseconds < 1e5 ? 1 : coix_begin_region(team);
+  if (nanoseconds < COIX_HANDING) return 1;
+  int most = team;
+  if (nanoseconds < COIX_WAKING) {
+    most = 1 + coix_helpers_at_hand();
+    if (most == 1 || team == 1) return 1;
+  }
+  if (nanoseconds < COIX_HANDING * (double)most) most = (int)(nanoseconds / COIX_HANDING) + 1;
+  return coix_begin_region(most < team ? most : team);
 }
 
-/// Runs a statement for each i < count, divided among `team` threads. A single thread enters no parallel region: workers must
-/// never enter one.
+/// Work on the parts [start, end) of a list.
+typedef void (^coix_slice_work)(size_t start, size_t end);
+/// Runs the work on slices of [0, count), which up to `team` threads share.
+void coix_share_slices(size_t count, int team, coix_slice_work work);
+
+/// Runs a statement for each i < count, divided among `team` threads.
 #define COIX_FOR(i, count, team, ...)                                                              \
   do {                                                                                             \
+    const size_t count_ = (count);                                                                 \
     const int threads_ = (team);                                                                   \
     if (threads_ <= 1) {                                                                           \
-      for (size_t i = 0; i < (count); i++) __VA_ARGS__;                                            \
+      for (size_t i = 0; i < count_; i++) __VA_ARGS__;                                             \
     } else {                                                                                       \
-      _Pragma("omp parallel for schedule(static) num_threads(threads_)")                           \
-      for (size_t i = 0; i < (count); i++) __VA_ARGS__;                                            \
+      coix_share_slices(count_, threads_, ^(size_t start_, size_t end_) {                          \
+        for (size_t i = start_; i < end_; i++) __VA_ARGS__;                                        \
+      });                                                                                          \
     }                                                                                              \
   } while (0)
 

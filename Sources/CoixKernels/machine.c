@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #if defined(__linux__)
 #include <sched.h>
@@ -18,10 +17,6 @@
 
 _Thread_local void *coix_thread_slot = 0;
 _Thread_local coix_region_clock coix_regions = {0, 0};
-
-#ifdef _OPENMP
-extern void kmp_set_blocktime(int);
-#endif
 
 static int detect_level(void) {
   int level = COIX_BASELINE;
@@ -72,18 +67,14 @@ const char *coix_c_library(void) {
 #endif
 }
 
-int coix_cores(uint64_t mask[COIX_CORE_WORDS]) {
+void coix_core_mask(uint64_t mask[COIX_CORE_WORDS]) {
   memset(mask, 0, COIX_CORE_WORDS * sizeof *mask);
 #if defined(__linux__)
   cpu_set_t cores;
-  if (!sched_getaffinity(0, sizeof cores, &cores)) {
-    for (int core = 0; core < 64 * COIX_CORE_WORDS && core < CPU_SETSIZE; core++)
-      if (CPU_ISSET(core, &cores)) mask[core / 64] |= (uint64_t)1 << core % 64;
-    return CPU_COUNT(&cores);
-  }
+  if (sched_getaffinity(0, sizeof cores, &cores)) return;
+  for (int core = 0; core < 64 * COIX_CORE_WORDS && core < CPU_SETSIZE; core++)
+    if (CPU_ISSET(core, &cores)) mask[core / 64] |= (uint64_t)1 << core % 64;
 #endif
-  const long count = sysconf(_SC_NPROCESSORS_ONLN);
-  return count < 1 ? 1 : (int)count;
 }
 
 int coix_has_openmp(void) {
@@ -102,26 +93,19 @@ int coix_is_optimised(void) {
 #endif
 }
 
-/// Nanoseconds since some moment; never 0.
-static uint64_t now(void) {
+uint64_t coix_now(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec + 1;
 }
 
 int coix_begin_region(int team) {
-#ifdef _OPENMP
-  if (!coix_regions.began) coix_regions.began = now();
-  if (team > 1) kmp_set_blocktime(0);
+  if (!coix_regions.began) coix_regions.began = coix_now();
   return team;
-#else
-  (void)team;
-  return 1;
-#endif
 }
 
 void coix_end_region(void) {
   if (!coix_regions.began) return;
-  coix_regions.nanoseconds += now() - coix_regions.began;
+  coix_regions.nanoseconds += coix_now() - coix_regions.began;
   coix_regions.began = 0;
 }

@@ -24,6 +24,7 @@ static void add_block(const coix_part *parts, size_t part_count, size_t start, d
 }
 
 void coix_add_parts(const coix_part *parts, size_t part_count, size_t start, double *sums, size_t count, int team) {
+  coix_regions.began = 0; // of a kernel that was called by itself
   COIX_FOR(b, coix_blocks(count, BLOCK), coix_team_for(0.5 * (double)count * (double)part_count, team),
            add_block(parts, part_count, start + b * BLOCK, sums + b * BLOCK, coix_min(BLOCK, count - b * BLOCK)));
   coix_end_region(); // it is no operation
@@ -47,6 +48,7 @@ void coix_merge_double(const coix_part *parts, size_t part_count, float *out, si
     for (size_t i = 0; i < count; i++) out[i] = 0;
     return;
   }
+  coix_regions.began = 0; // of a kernel that was called by itself
   COIX_FOR(b, coix_blocks(count, BLOCK), coix_team_for(0.5 * (double)count * (double)part_count, team),
            merge_block(parts, part_count, out, b * BLOCK, coix_min(BLOCK, count - b * BLOCK)));
   coix_end_region(); // it is no operation

@@ -331,7 +331,7 @@ static void run_block(const elementwise *e, size_t start, size_t count) {
 
 /// Runs the elementwise operations that a list starts with block by block, if there are several. Returns how many have run.
 static size_t run_together(const coix_operation *operations, size_t count) {
-  elementwise list[MOST_TOGETHER];
+  elementwise members[MOST_TOGETHER], *const list = members;
   size_t length = 0;
   int team = 1;
   for (; length < coix_min(count, MOST_TOGETHER); length++) {

@@ -55,12 +55,11 @@ coix_key coix_threefry(coix_key key, uint64_t counter) {
         statement;                                                                                 \
       }                                                                                            \
     } else {                                                                                       \
-      _Pragma("omp parallel for schedule(static) num_threads(threads)")                            \
-      for (size_t task = 0; task < tasks; task++) {                                                \
+      COIX_FOR(task, tasks, threads, {                                                             \
         const size_t e = task / blocks, start = task % blocks * BLOCK;                             \
         const size_t count = coix_min(BLOCK, draw.rows - start);                                   \
         statement;                                                                                 \
-      }                                                                                            \
+      });                                                                                          \
     }                                                                                              \
   } while (0)
 

@@ -35,24 +35,15 @@ static inline size_t block_size(size_t n) {
 #define FOR_ROW_BLOCKS(cost, statement)                                                            \
   do {                                                                                             \
     const size_t size = block_size(n), blocks = coix_blocks(n, size);                              \
-    int threads = coix_team_for((double)n * (cost), team);                                         \
-    if (threads <= 1) {                                                                            \
-      for (size_t b = 0; b < blocks; b++) {                                                        \
-        const size_t start = b * size, length = coix_min(size, n - start);                         \
-        statement;                                                                                 \
-      }                                                                                            \
-    } else {                                                                                       \
-      _Pragma("omp parallel for schedule(static) num_threads(threads)")                            \
-      for (size_t b = 0; b < blocks; b++) {                                                        \
-        const size_t start = b * size, length = coix_min(size, n - start);                         \
-        statement;                                                                                 \
-      }                                                                                            \
-    }                                                                                              \
+    COIX_FOR(b, blocks, coix_team_for((double)n * (cost), team), {                                 \
+      const size_t start = b * size, length = coix_min(size, n - start);                           \
+      statement;                                                                                   \
+    });                                                                                            \
   } while (0)
 
 static double row_sum(const float *x, size_t n, int team) {
   if (n <= LEAST_BLOCK) return kernels->sum(x, n);
-  double parts[MOST_BLOCKS], sum = 0.0;
+  double block_sums[MOST_BLOCKS], *const parts = block_sums, sum = 0.0;
   FOR_ROW_BLOCKS(0.2, parts[b] = kernels->sum(x + start, length));
   for (size_t b = 0; b < coix_blocks(n, block_size(n)); b++) sum += parts[b];
   return sum;
@@ -60,21 +51,21 @@ static double row_sum(const float *x, size_t n, int team) {
 
 static float row_max(const float *x, size_t n, int team) {
   if (n <= LEAST_BLOCK) return kernels->max(x, n);
-  float parts[MOST_BLOCKS];
+  float extremes[MOST_BLOCKS], *const parts = extremes;
   FOR_ROW_BLOCKS(0.2, parts[b] = kernels->max(x + start, length));
   return kernels->max(parts, coix_blocks(n, block_size(n)));
 }
 
 static float row_min(const float *x, size_t n, int team) {
   if (n <= LEAST_BLOCK) return kernels->min(x, n);
-  float parts[MOST_BLOCKS];
+  float extremes[MOST_BLOCKS], *const parts = extremes;
   FOR_ROW_BLOCKS(0.2, parts[b] = kernels->min(x + start, length));
   return kernels->min(parts, coix_blocks(n, block_size(n)));
 }
 
 static double row_sum_exp(const float *x, size_t n, float shift, int team) {
   if (n <= LEAST_BLOCK) return kernels->sum_exp(x, n, shift);
-  double parts[MOST_BLOCKS], sum = 0.0;
+  double block_sums[MOST_BLOCKS], *const parts = block_sums, sum = 0.0;
   FOR_ROW_BLOCKS(0.8, parts[b] = kernels->sum_exp(x + start, length, shift));
   for (size_t b = 0; b < coix_blocks(n, block_size(n)); b++) sum += parts[b];
   return sum;
@@ -139,8 +130,7 @@ void coix_reduce(coix_reduction op, const float *x, float *out, size_t outer, si
       for (size_t o = 0; o < outer; o++) out[o] = reduce_row(op, x + o * n, n, team);
       return;
     }
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (size_t o = 0; o < outer; o++) out[o] = reduce_row(op, x + o * n, n, 1);
+    COIX_FOR(o, outer, threads, out[o] = reduce_row(op, x + o * n, n, 1));
     return;
   }
   if (threads <= 1) {
@@ -149,11 +139,10 @@ void coix_reduce(coix_reduction op, const float *x, float *out, size_t outer, si
     return;
   }
   size_t strips = coix_blocks(inner, STRIP);
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (size_t task = 0; task < outer * strips; task++) {
-    size_t o = task / strips, start = task % strips * STRIP;
+  COIX_FOR(task, outer * strips, threads, {
+    const size_t o = task / strips, start = task % strips * STRIP;
     kernels->reduce_columns(op, x + o * n * inner, out + o * inner, n, inner, start, coix_min(start + STRIP, inner));
-  }
+  });
 }
 
 /// The softmax, or, with a gradient of log-sum-exp, [outer, inner], the gradient of x.

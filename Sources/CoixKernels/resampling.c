@@ -5,6 +5,7 @@
 #include "internal.h"
 
 #include <math.h>
+#include <stdatomic.h>
 
 /// Evenly spaced positions, one in each step. The number of them at or below a sum of weights is sum * per_weight + offset,
 /// rounded down.
@@ -147,7 +148,7 @@ static size_t positions_before_block(double bound, const positions *p) {
 /// Makes `count` sorted uniform numbers from count + 1 exponential numbers: the partial sums of exponential spacings
 /// (Devroye 1986, chapter V.3). Returns the end of their scale, by which they would have to be divided to lie in [0, 1].
 static double sort_uniform(const float *exponential, size_t stride, size_t count, double *sorted, int threads) {
-  double before[MOST_BLOCKS + 1];
+  double sums[MOST_BLOCKS + 1], *const before = sums;
   const size_t n = count + 1, size = block_size(n), blocks = coix_blocks(n, size);
   COIX_FOR(b, blocks, threads, {
     double sum = 0.0;
@@ -203,7 +204,7 @@ static void block_pick(const column *c, size_t b, double before, const positions
 
 /// Assigns all positions to rows, given the sums before each block.
 static void pick(const column *c, const double *before, positions *p, int32_t *index) {
-  size_t starts[MOST_BLOCKS + 1];
+  size_t first_positions[MOST_BLOCKS + 1], *const starts = first_positions;
   const size_t blocks = c->blocks;
   p->step = before[blocks] / p->span;
   p->per_step = p->span / before[blocks];
@@ -244,7 +245,7 @@ static void residual(column *c, double *before, const float *exponential, double
 /// Resamples one column. Returns 0, or 1 if its log-weights are all -inf, or contain NaN or +inf.
 static int resample_column(coix_resampling_scheme scheme, const float *log_weight, const float *random, double *sorted,
                            int32_t *index, size_t n, size_t columns, size_t count, int threads) {
-  float largest[MOST_BLOCKS];
+  float maxima[MOST_BLOCKS], *const largest = maxima;
   double before[MOST_BLOCKS + 1];
   const size_t size = block_size(n), blocks = coix_blocks(n, size);
   COIX_FOR(b, blocks, threads, largest[b] = block_max(log_weight, columns, b * size, coix_min((b + 1) * size, n)));
@@ -275,17 +276,12 @@ int64_t coix_resample(coix_resampling_scheme scheme, const float *log_weight, co
   // Threads share a long column by its blocks; of short columns, each thread takes whole ones.
   const int within = coix_team_for(nanoseconds, team);
   const int across = within > 1 ? 1 : coix_team_for(nanoseconds * (double)columns, team);
-  size_t failed = columns;
-#define COLUMN                                                                                                     \
-  if (resample_column(scheme, log_weight + c, random + c, workspace ? workspace + c * count : NULL, index + c, n,  \
-                      columns, count, within))                                                                     \
-  failed = coix_min(failed, c)
-  if (across <= 1) {
-    for (size_t c = 0; c < columns; c++) COLUMN;
-  } else {
-#pragma omp parallel for schedule(static) num_threads(across) reduction(min : failed)
-    for (size_t c = 0; c < columns; c++) COLUMN;
-  }
-#undef COLUMN
-  return failed < columns ? (int64_t)failed + 1 : 0;
+  atomic_size_t first_failed = columns, *const failed = &first_failed;
+  COIX_FOR(c, columns, across, {
+    size_t before = columns;
+    if (resample_column(scheme, log_weight + c, random + c, workspace ? workspace + c * count : NULL, index + c, n, columns,
+                        count, within))
+      while ((before = atomic_load(failed)) > c && !atomic_compare_exchange_weak(failed, &before, c)) {}
+  });
+  return first_failed < columns ? (int64_t)first_failed + 1 : 0;
 }

@@ -9,50 +9,33 @@
 /// Rows transposed at a time, so that both sides of the transposition stay in cache.
 #define TILE ((size_t)64)
 
-/// Transposes rows of n elements to n runs of numbers. n is a compile-time constant, so that the compiler
-/// can use shuffles.
-#define TRANSPOSE(n)                                                                               \
-  for (size_t r = 0; r < valid_rows; r++)                                                          \
-    for (size_t e = 0; e < (n); e++) destination[e * rows + r] = source[r * (n) + e]
+/// The most terms of a sum in single precision.
+#define SHORT_SUM ((size_t)64)
+/// Sums that are held in double at a time.
+#define SUMS ((size_t)256)
 
-/// Loads consecutive rows of one to four elements; returns false for other lengths.
-static bool load_short_rows(const float *restrict source, float *restrict destination, size_t valid_rows, size_t rows,
-                            size_t elements) {
-  switch (elements) {
-    case 1: memcpy(destination, source, valid_rows * sizeof(float)); break;
-    case 2: TRANSPOSE(2); break;
-    case 3: TRANSPOSE(3); break;
-    case 4: TRANSPOSE(4); break;
-    default: return false;
+/// The sum of rows [first, last) in double.
+static void sum_long_run(const float *source, float *to, size_t first, size_t last, size_t elements) {
+  for (size_t start = 0; start < elements; start += SUMS) {
+    const size_t count = coix_min(SUMS, elements - start);
+    double sums[SUMS] = {0};
+    for (size_t r = first; r < last; r++)
+      for (size_t e = 0; e < count; e++) sums[e] += (double)source[r * elements + start + e];
+    for (size_t e = 0; e < count; e++) to[start + e] = (float)sums[e];
   }
-  for (size_t e = 0; e < elements; e++)
-    for (size_t r = valid_rows; r < rows; r++) destination[e * rows + r] = destination[e * rows + valid_rows - 1];
-  return true;
 }
-#undef TRANSPOSE
 
-/// Loads rows of n elements through an index.
-#define GATHER(n)                                                                                  \
-  for (size_t r = 0; r < valid_rows; r++) {                                                        \
-    const float *from = source + (size_t)index[r] * (n);                                           \
-    for (size_t e = 0; e < (n); e++) destination[e * rows + r] = from[e];                          \
-  }
+typedef struct {
+  bool (*load_short_rows)(const float *source, const int32_t *index, float *destination, size_t valid_rows, size_t rows,
+                          size_t elements);
+  bool (*store_short_rows)(const float *source, float *destination, size_t valid_rows, size_t rows, size_t elements);
+  bool (*scatter_runs)(const float *source, const int32_t *index, float *destination, size_t begin, size_t end, size_t count,
+                       size_t elements);
+} rows_table;
 
-/// Loads rows of one to four elements through an index; returns false for other lengths.
-static bool gather_short_rows(const float *restrict source, const int32_t *restrict index, float *restrict destination,
-                              size_t valid_rows, size_t rows, size_t elements) {
-  switch (elements) {
-    case 1: GATHER(1); break;
-    case 2: GATHER(2); break;
-    case 3: GATHER(3); break;
-    case 4: GATHER(4); break;
-    default: return false;
-  }
-  for (size_t e = 0; e < elements; e++)
-    for (size_t r = valid_rows; r < rows; r++) destination[e * rows + r] = destination[e * rows + valid_rows - 1];
-  return true;
-}
-#undef GATHER
+#define COIX_TEMPLATE "Copies/rows_copy.h"
+#include "copies.h"
+COIX_CHOOSE(rows_table, kernels)
 
 /// Loads the rows numbered in `row_numbers`, or, if that is NULL, those from `first_row` on; through an
 /// index if there is one.
@@ -74,8 +57,8 @@ static void load_tiles(const float *source, const int32_t *index, const uint64_t
 void coix_load_rows(const float *source, const int32_t *index, float *destination,
                     size_t first_row, size_t valid_rows, size_t rows, size_t elements) {
   if (valid_rows == 0) return;
-  if (index ? gather_short_rows(source, index + first_row, destination, valid_rows, rows, elements)
-            : load_short_rows(source + first_row * elements, destination, valid_rows, rows, elements))
+  if (index ? kernels->load_short_rows(source, index + first_row, destination, valid_rows, rows, elements)
+            : kernels->load_short_rows(source + first_row * elements, NULL, destination, valid_rows, rows, elements))
     return;
   load_tiles(source, index, NULL, destination, first_row, valid_rows, rows, elements);
 }
@@ -85,27 +68,10 @@ void coix_load_numbered_rows(const float *source, const int32_t *index, const ui
   if (valid_rows > 0) load_tiles(source, index, row_numbers, destination, 0, valid_rows, rows, elements);
 }
 
-#define TRANSPOSE(n)                                                                               \
-  for (size_t r = 0; r < valid_rows; r++)                                                          \
-    for (size_t e = 0; e < (n); e++) destination[r * (n) + e] = source[e * rows + r]
-
-/// Stores rows of one to four elements; returns false for other lengths.
-static bool store_short_rows(const float *restrict source, float *restrict destination, size_t valid_rows, size_t rows,
-                             size_t elements) {
-  switch (elements) {
-    case 1: memcpy(destination, source, valid_rows * sizeof(float)); return true;
-    case 2: TRANSPOSE(2); return true;
-    case 3: TRANSPOSE(3); return true;
-    case 4: TRANSPOSE(4); return true;
-    default: return false;
-  }
-}
-#undef TRANSPOSE
-
 void coix_store_rows(const float *source, float *destination,
                      size_t first_row, size_t valid_rows, size_t rows, size_t elements) {
   destination += first_row * elements;
-  if (store_short_rows(source, destination, valid_rows, rows, elements)) return;
+  if (kernels->store_short_rows(source, destination, valid_rows, rows, elements)) return;
   for (size_t start = 0; start < valid_rows; start += TILE) {
     size_t end = coix_min(start + TILE, valid_rows);
     for (size_t e = 0; e < elements; e++)
@@ -135,11 +101,6 @@ void coix_spread_rows(const float *source, size_t source_rows, float *destinatio
     for (size_t r = outer * inner; r < rows; r++) to[r] = to[outer * inner - 1];
   }
 }
-
-/// The most terms of a sum in single precision.
-#define SHORT_SUM ((size_t)64)
-/// Sums that are held in double at a time.
-#define SUMS ((size_t)256)
 
 void coix_fold_rows(const float *source, size_t rows, float *destination, size_t destination_rows, size_t elements,
                     size_t outer, size_t inner, int by_inner) {
@@ -191,10 +152,8 @@ void coix_gather_rows(const float *source, const int32_t *index, float *destinat
     return;
   }
   const size_t block = 4096, blocks = coix_blocks(count, block);
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (size_t b = 0; b < blocks; b++) {
-    gather_range(source, index, destination, b * block, coix_min(count, (b + 1) * block), elements);
-  }
+  COIX_FOR(b, blocks, threads,
+           gather_range(source, index, destination, b * block, coix_min(count, (b + 1) * block), elements));
 }
 
 /// Adds up the rows of targets [begin, end).
@@ -232,47 +191,6 @@ void coix_scatter_add_rows(const float *source, const int32_t *order, const int3
            scatter_block(source, order, offsets, destination, b * BLOCK, coix_min(targets, (b + 1) * BLOCK), elements));
 }
 
-/// The sum of rows [first, last) in double.
-static void sum_long_run(const float *source, float *to, size_t first, size_t last, size_t elements) {
-  for (size_t start = 0; start < elements; start += SUMS) {
-    const size_t count = coix_min(SUMS, elements - start);
-    double sums[SUMS] = {0};
-    for (size_t r = first; r < last; r++)
-      for (size_t e = 0; e < count; e++) sums[e] += (double)source[r * elements + start + e];
-    for (size_t e = 0; e < count; e++) to[start + e] = (float)sums[e];
-  }
-}
-
-typedef float v4 __attribute__((ext_vector_type(4)));
-typedef int32_t v4i __attribute__((ext_vector_type(4)));
-
-/// Adds up the runs of rows of one target that start in [begin, end). Each row stores its run's sum so far: how long runs are
-/// cannot be foretold, and a wrong guess would cost more than a store. For the same reason a row's number is compared with the
-/// one before it in a vector, which compilers make no branch of. `elements`, at most 4, is a compile-time constant.
-static inline void scatter_runs(const float *source, const int32_t *index, float *destination, size_t begin, size_t end,
-                                size_t count, const size_t elements) {
-  size_t r = begin;
-  while (r > 0 && r < end && index[r] == index[r - 1]) r++; // a run that started before
-  v4 sum = (v4)(0.0f), row = (v4)(0.0f);
-  v4i before = (v4i)(-1);
-  for (size_t first = r; r < count; r++) {
-    const int32_t target = index[r];
-    const int continues = r > first && target == index[r - 1];
-    if (r >= end && !continues) break;
-    first = continues ? first : r;
-    for (size_t e = 0; e < elements; e++) row[e] = source[r * elements + e];
-    sum = (v4)((v4i)sum & ((v4i)(target) == before)) + row;
-    before = (v4i)(target);
-    float *to = destination + (size_t)target * elements;
-    for (size_t e = 0; e < elements; e++) to[e] = sum[e];
-    if (r - first == SHORT_SUM) {
-      while (r + 1 < count && index[r + 1] == target) r++;
-      sum_long_run(source, to, first, r + 1, elements);
-      first = r + 1;
-    }
-  }
-}
-
 /// Adds up the runs of rows of one target that start in [begin, end), of any number of elements.
 static void scatter_wide_runs(const float *source, const int32_t *index, float *destination, size_t begin, size_t end,
                               size_t count, size_t elements) {
@@ -296,13 +214,8 @@ static void scatter_runs_block(const float *source, const int32_t *index, float 
                                size_t end, size_t count, size_t elements) {
   const size_t from = begin > 0 ? (size_t)index[begin - 1] + 1 : 0, to = end < count ? (size_t)index[end - 1] + 1 : targets;
   memset(destination + from * elements, 0, (to - from) * elements * sizeof(float));
-  switch (elements) {
-    case 1: scatter_runs(source, index, destination, begin, end, count, 1); break;
-    case 2: scatter_runs(source, index, destination, begin, end, count, 2); break;
-    case 3: scatter_runs(source, index, destination, begin, end, count, 3); break;
-    case 4: scatter_runs(source, index, destination, begin, end, count, 4); break;
-    default: scatter_wide_runs(source, index, destination, begin, end, count, elements);
-  }
+  if (!kernels->scatter_runs(source, index, destination, begin, end, count, elements))
+    scatter_wide_runs(source, index, destination, begin, end, count, elements);
 }
 
 void coix_scatter_add_runs(const float *source, const int32_t *index, float *destination, size_t targets, size_t count,

@@ -44,7 +44,7 @@ static void block(const float *x, size_t n, block_moments *out) {
 static void one_column(const float *x, double *greatest, double *sum, double *sum_of_squares, size_t n, int team) {
   const size_t size = coix_max(LEAST_BLOCK, coix_blocks(coix_blocks(n, MOST_BLOCKS), COIX_LANES) * COIX_LANES);
   const size_t blocks = coix_blocks(n, size);
-  block_moments parts[MOST_BLOCKS];
+  block_moments moments[MOST_BLOCKS], *const parts = moments;
   COIX_FOR(b, blocks, coix_team_for((double)n, team), block(x + b * size, coix_min(size, n - b * size), parts + b));
   float m = parts[0].greatest;
   for (size_t b = 1; b < blocks; b++) m = m != m || m > parts[b].greatest ? m : parts[b].greatest;
@@ -68,7 +68,7 @@ static void one_column(const float *x, double *greatest, double *sum, double *su
 static void one_group(const float *x, double *greatest, double *sum, double *sum_of_squares, size_t n, size_t columns,
                       size_t width, int threads) {
   const size_t size = coix_max(LEAST_GROUP_BLOCK, coix_blocks(n, MOST_GROUP_BLOCKS)), blocks = coix_blocks(n, size);
-  group_moments parts[MOST_GROUP_BLOCKS];
+  group_moments moments[MOST_GROUP_BLOCKS], *const parts = moments;
   COIX_FOR(b, blocks, threads,
            kernels->group(x + b * size * columns, coix_min(size, n - b * size), columns, width, parts + b));
   for (size_t c = 0; c < width; c++) {

@@ -86,12 +86,11 @@ extension CoixError: CustomStringConvertible {
     case .notANumber(let source, let location):
       return location.message("\(source) is NaN")
     case .parameter(let site, let parameter, let requirement, let value, let location):
-      // A NaN's sign says nothing.
-      let found = value.isNaN ? "nan" : "\(value)"
-      return location.message("site \"\(site)\": \(parameter) must be \(requirement), is \(found)")
+      return location.message(
+        "site \"\(site)\": \(parameter) must be \(requirement), is \(value.withoutSignOfNaN)")
     case .weights(let instance, let reason):
       let rows = instance.plates.isEmpty ? "instance \(instance.row)" : instance.rows
-      return "\(instance.step.map { "step \($0)" } ?? "weights"): \(reason) (\(rows))"
+      return "\(instance.stage.map { "stage \($0)" } ?? "weights"): \(reason) (\(rows))"
     case .metric(let name, let reason):
       return "metrics.\(name): \(reason)"
     case .tooManyAssignments(let limit):
@@ -132,4 +131,9 @@ extension CoixError {
     }
     return ""
   }
+}
+
+extension BinaryFloatingPoint {
+  /// The number; a NaN without its sign, which says nothing and would be printed.
+  package var withoutSignOfNaN: Self { isNaN ? .nan : self }
 }

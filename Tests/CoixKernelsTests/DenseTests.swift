@@ -124,6 +124,20 @@ struct DenseLayer {
     }
   }
 
+  /// Few outputs of many inputs, of as many rows as a wide tile has and more; and the same of a part that a team leaves over.
+  @Test(arguments: [128, 129, 257, 600], [1, 2, 3]) func fewOutputsOfManyInputs(inputs: Int, outputs: Int) {
+    for rows in [127, 128, 400, 2_048] {
+      let layer = DenseLayer(inputs, outputs, rows: rows, COIX_TANH)
+      #expect(distance(layer.forward(bias: layer.bias), layer.forwardInDouble(bias: layer.bias)) < 3e-6)
+    }
+    let layer = DenseLayer(257, 128 + outputs, rows: 1_023, COIX_IDENTITY)
+    let alone = layer.backward(from: [])
+    for team: Int32 in [2, 33, 64] {
+      let shared = layer.backward(from: [], team: team)
+      #expect(sameBits(shared.dx, alone.dx) && sameBits(shared.dkernel, alone.dkernel))
+    }
+  }
+
   @Test(arguments: shapes) func backwardIsThePlainLoop(inputs: Int, outputs: Int) {
     for (rows, activations) in Self.sizes + (inputs * outputs < 100 ? [(600, [COIX_RELU])] : []) {
       for activation in activations {

@@ -36,7 +36,7 @@ struct LoopEmitter: ProgramEmitter {
   var programs: [ProgramNode] { [initial] }
 
   func emit(into code: inout StageCode, _ place: Place) throws {
-    let plates = SiteTreatment(plates: place.treatment.plates)
+    let treatment = place.treatment.within
     let scope = code.makeScope()
     let loop = code.makeScope()
     let reader = code.readers.make()
@@ -46,11 +46,12 @@ struct LoopEmitter: ProgramEmitter {
       machine.open(scope, key: initialKey)
     }
     code.run(
-      initial, Place(input: code.copy(place.input), scope: scope, reader: reader, treatment: plates))
+      initial, Place(input: code.copy(place.input), scope: scope, reader: reader, treatment: treatment))
     code.then { code in
       code.append { try $0.completeMetrics(scope) }
       try emitRound(
-        rounds.lowerBound, into: &code, place, plates, loop: loop, before: Run(scope: scope, reader: reader))
+        rounds.lowerBound, into: &code, place, treatment, loop: loop,
+        before: Run(scope: scope, reader: reader))
     }
   }
 
@@ -66,7 +67,7 @@ struct LoopEmitter: ProgramEmitter {
 
   /// One round, which schedules the next.
   private func emitRound(
-    _ round: Int, into code: inout StageCode, _ place: Place, _ plates: SiteTreatment, loop: Scope,
+    _ round: Int, into code: inout StageCode, _ place: Place, _ treatment: SiteTreatment, loop: Scope,
     before: Run
   ) throws {
     let output = code.output
@@ -96,7 +97,7 @@ struct LoopEmitter: ProgramEmitter {
     code.offer(finished.offer)
     let program = try body(round, ProgramNode(emitter: finished))
     code.run(
-      program, Place(input: code.copy(place.input), scope: scope, reader: run.reader, treatment: plates))
+      program, Place(input: code.copy(place.input), scope: scope, reader: run.reader, treatment: treatment))
     code.then { code in
       _ = code.accept(finished.offer)
       code.append { machine in
@@ -109,7 +110,7 @@ struct LoopEmitter: ProgramEmitter {
       code.appendBookkeeping { $0.close(before.scope) }
       code.free(before.scope)
       code.output = result
-      try emitRound(round + 1, into: &code, place, plates, loop: loop, before: run)
+      try emitRound(round + 1, into: &code, place, treatment, loop: loop, before: run)
     }
   }
 

@@ -58,10 +58,10 @@ struct MemoizeEmitter: ProgramEmitter {
       throw CoixError.argument("memoize: needs a memory, or a size of at least 1")
     }
     let scope = code.makeScope()
-    let plates = SiteTreatment(plates: place.treatment.plates)
+    let within = place.treatment.within
     let input = code.copy(place.input)
     code.append { try $0.open(scope, from: place.scope) }
-    code.run(proposal, Place(input: input, scope: scope, treatment: plates))
+    code.run(proposal, Place(input: input, scope: scope, treatment: within))
     code.then { code in
       code.discard(code.output)
       guard let fresh = code.particleCount else {
@@ -76,7 +76,7 @@ struct MemoizeEmitter: ProgramEmitter {
       code.append { machine in
         try machine.open(joined, from: place.scope, given: try machine.recorder(scope).sites)
       }
-      code.run(target, Place(input: place.input, scope: joined, treatment: plates))
+      code.run(target, Place(input: place.input, scope: joined, treatment: within))
       code.then { code in emitChoice(of: kept, into: &code, place, proposal: scope, joined) }
     }
   }

@@ -57,7 +57,7 @@ struct PredictiveEmitter: ProgramEmitter {
       }
       code.run(
         program,
-        Place(input: place.input, scope: scope, treatment: SiteTreatment(plates: place.treatment.plates)))
+        Place(input: place.input, scope: scope, treatment: place.treatment.within))
       code.then { code in
         code.append { machine in
           try machine.finishPrediction(scope, posterior, isResampled: isResampled, into: place)

@@ -16,7 +16,9 @@ import CoixParallel
 /// - Parameters:
 ///   - target: the program with the density that is wanted.
 ///   - proposal: the program that the values come from.
-///   - loss: an objective, to train the target, the proposal or both.
+///   - loss: an objective, to train the target, the proposal or both. With ``Objective/rws``, ``Objective/fkl`` and
+///     ``Objective/apg`` no gradient flows through what the proposal draws, nor through what programs within it draw that
+///     have no objective of their own.
 ///   - detach: with a loss, whether the target runs once more, with gradients stopped at all of its latent
 ///     values. The result and the loss are then made of this second run's output and sites.
 public func propose<I, O>(
@@ -53,12 +55,15 @@ struct ProposeEmitter: ProgramEmitter {
     let scope = place.scope
     let proposalScope = code.makeScope()
     let targetScope = code.makeScope()
-    let plates = SiteTreatment(plates: place.treatment.plates)
+    // An objective of the step's own decides for what is drawn in it.
+    var (drawn, treatment) = (place.treatment.within, place.treatment.within)
+    if let objective { (drawn.fixesDraws, treatment.fixesDraws) = (objective.fixesSamples, false) }
+    let weighed = treatment
     if let objective { code.note(objective) }
 
     let proposalInput = isChained ? place.input : code.copy(place.input)
     code.append { try $0.open(proposalScope, from: scope) }
-    code.run(proposal, Place(input: proposalInput, scope: proposalScope, treatment: plates))
+    code.run(proposal, Place(input: proposalInput, scope: proposalScope, treatment: drawn))
     code.then { code in
       code.append { machine in
         try machine.open(targetScope, from: scope, given: try machine.finishedTrace(proposalScope).sites)
@@ -67,15 +72,15 @@ struct ProposeEmitter: ProgramEmitter {
       let input = isChained ? code.output : place.input
       let scopes = Scopes(proposal: proposalScope, target: targetScope, outer: place)
       guard detach && objective != nil else {
-        code.run(target, Place(input: input, scope: targetScope, treatment: plates))
+        code.run(target, Place(input: input, scope: targetScope, treatment: weighed))
         code.then { code in emitWeighing(into: &code, scopes) }
         return
       }
       let again = code.copy(input)
-      code.run(target, Place(input: input, scope: targetScope, treatment: plates))
+      code.run(target, Place(input: input, scope: targetScope, treatment: weighed))
       code.then { code in
         code.discard(code.output)
-        emitDetached(into: &code, input: again, scopes)
+        emitDetached(into: &code, input: again, scopes, weighed)
       }
     }
   }
@@ -99,7 +104,9 @@ struct ProposeEmitter: ProgramEmitter {
   }
 
   /// The second run of the target, at its own values without gradients.
-  private func emitDetached(into code: inout StageCode, input: Register, _ scopes: Scopes) {
+  private func emitDetached(
+    into code: inout StageCode, input: Register, _ scopes: Scopes, _ treatment: SiteTreatment
+  ) {
     let detachedScope = code.makeScope()
     code.append { machine in
       // Under the names that the sites had when they ran, so that each takes its own value.
@@ -107,10 +114,7 @@ struct ProposeEmitter: ProgramEmitter {
         detachedScope, from: scopes.outer.scope, given: try machine.recorder(scopes.target).sites,
         detachesGiven: true)
     }
-    code.run(
-      target,
-      Place(
-        input: input, scope: detachedScope, treatment: SiteTreatment(plates: scopes.outer.treatment.plates)))
+    code.run(target, Place(input: input, scope: detachedScope, treatment: treatment))
     var scopes = scopes
     scopes.detached = detachedScope
     code.then { [scopes] code in emitWeighing(into: &code, scopes) }

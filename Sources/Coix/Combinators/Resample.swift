@@ -62,7 +62,7 @@ struct ResampleEmitter: ProgramEmitter {
     code.run(
       program,
       Place(
-        input: place.input, scope: inner, reader: reader, treatment: SiteTreatment(plates: treatment.plates)))
+        input: place.input, scope: inner, reader: reader, treatment: treatment.within))
     code.then { code in
       code.append { machine in
         try machine.completeWeight(of: inner)

@@ -1,6 +1,7 @@
 /// Makes a table of numbers from a text: finds names and comments, and turns fields into numbers.
 struct CSVReader {
   private let text: [UInt8]
+  private let findsSeparator: Bool
   private let header: CSVTable.Header
   private let comments: CSVTable.Comments
   private let missing: [[UInt8]]
@@ -15,13 +16,23 @@ struct CSVReader {
   private var firstLine = 0
   private var scalars: [Float] = []
 
-  init(text: [UInt8], header: CSVTable.Header, comments: CSVTable.Comments, missing: Set<String>) {
+  init(
+    text: [UInt8], separator: CSVTable.Separator, header: CSVTable.Header, comments: CSVTable.Comments,
+    missing: Set<String>
+  ) {
     self.text = text
+    findsSeparator = separator == .detected
     self.header = header
     self.comments = comments
     self.missing = missing.map { Array($0.utf8) }
     let start = text.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
     scanner = CSVScanner(text, in: start..<text.count, line: 1)
+    switch separator {
+    case .comma: scanner.separator = .comma
+    case .semicolon: scanner.separator = .semicolon
+    case .tab: scanner.separator = .tab
+    case .detected, .blanks: scanner.separator = .blanks
+    }
   }
 
   /// - Throws: ``MalformedFile``.
@@ -33,7 +44,7 @@ struct CSVReader {
     // The numbers of the empty lines since the last row, for a table of one column.
     var emptyLines: [Int] = []
     while !scanner.isAtEnd {
-      if width == 0 { scanner.findSeparator() }
+      if width == 0, findsSeparator { scanner.findSeparator() }
       if try skipComment() { continue }
       let line = scanner.line
       let beginsWithNumberSign = scanner.beginsWithNumberSign
@@ -149,7 +160,8 @@ struct CSVReader {
   private mutating func appendRow(line: Int) throws {
     guard scanner.fields.count == width else {
       let columns = "\(scanner.fields.count) column\(scanner.fields.count == 1 ? "" : "s")"
-      throw MalformedFile("line \(line) has \(columns), line \(firstLine) has \(width)")
+      let advice = scanner.fields.contains(where: hasSemicolon) ? Self.semicolonAdvice : ""
+      throw MalformedFile("line \(line) has \(columns), line \(firstLine) has \(width)\(advice)")
     }
     if scalars.isEmpty { try checkCommentsBefore() }
     try scalars.requireMemory(forMore: width)
@@ -182,10 +194,20 @@ struct CSVReader {
     }
   }
 
+  /// Whether semicolons may separate more fields here, which nobody has said they do.
+  private func hasSemicolon(_ field: CSVScanner.Field) -> Bool {
+    findsSeparator && !field.isQuoted && text[field.range].contains(.semicolon)
+  }
+
+  private static let semicolonAdvice =
+    "; the separator seems to be ';': CSVTable(contentsOf:separator:) takes .semicolon"
+
   private func problem(_ field: CSVScanner.Field, _ column: Int, _ what: String) -> MalformedFile {
     let string = scanner.string(field).prefix(40)
     let advice =
-      if isMissingWord(field) {
+      if hasSemicolon(field) {
+        Self.semicolonAdvice
+      } else if isMissingWord(field) {
         "; missing: [\"\(string)\"] reads it as NaN"
       } else if scalars.count < width, header == .detected, columnNames == nil, !isNumber(field) {
         "; if the line names the columns, read it with header: .present"

@@ -8,6 +8,7 @@ struct CSVScanner {
   /// The separator between two fields.
   enum Separator {
     case comma
+    case semicolon
     case tab
     /// Any number of spaces and tabs.
     case blanks
@@ -22,7 +23,7 @@ struct CSVScanner {
   }
 
   let text: [UInt8]
-  private(set) var separator = Separator.blanks
+  var separator = Separator.blanks
   private let end: Int
   private(set) var position: Int
   /// The line that `position` is in, counted from one.
@@ -116,7 +117,14 @@ struct CSVScanner {
     skipLineBreak()
   }
 
-  private var separatingByte: UInt8 { separator == .tab ? .tab : .comma }
+  /// What separates fields, unless blanks do.
+  private var separatingByte: UInt8 {
+    switch separator {
+    case .tab: .tab
+    case .semicolon: .semicolon
+    case .comma, .blanks: .comma
+    }
+  }
 
   private var isAtEndOfLine: Bool {
     position == end || text[position] == .lineFeed || text[position] == .carriageReturn
@@ -128,7 +136,8 @@ struct CSVScanner {
     switch byte {
     case .lineFeed, .carriageReturn: true
     case .comma: separator == .comma
-    case .tab: separator != .comma
+    case .semicolon: separator == .semicolon
+    case .tab: separator == .tab || separator == .blanks
     case .space: separator == .blanks
     default: false
     }
@@ -224,4 +233,5 @@ extension UInt8 {
   static let quotationMark: UInt8 = 0x22
   static let numberSign: UInt8 = 0x23
   static let comma: UInt8 = 0x2C
+  static let semicolon: UInt8 = 0x3B
 }

@@ -1,6 +1,6 @@
 import CoixParallel
 
-/// A table of numbers, as a text file holds it: one row a line, fields separated by commas, by tabs, or by
+/// A table of numbers, as a text file holds it: one row a line, fields separated by commas, semicolons, tabs, or
 /// blanks.
 ///
 /// ```swift
@@ -10,7 +10,7 @@ import CoixParallel
 /// ```
 ///
 /// The first line determines the separator between fields: a comma if the line has one, else a tab, else any
-/// number of blanks. Quotation marks follow RFC 4180: a field between them may hold separators, line breaks
+/// number of blanks; `separator:` says it instead, and semicolons need that. Quotation marks follow RFC 4180: a field between them may hold separators, line breaks
 /// and blanks, and a quotation mark that is written twice. The text is UTF-8, with or without a byte-order
 /// mark; its lines end in LF, CR LF or CR.
 ///
@@ -46,6 +46,20 @@ public struct CSVTable: Equatable, Sendable {
     case none
   }
 
+  /// What stands between the fields of a line.
+  public enum Separator: Sendable {
+    /// A comma if the first line has one, else a tab, else any number of blanks.
+    case detected
+    /// A comma.
+    case comma
+    /// A semicolon. Numbers have a decimal point in these files, too.
+    case semicolon
+    /// A tab.
+    case tab
+    /// Any number of spaces and tabs.
+    case blanks
+  }
+
   /// The names of the columns, all different; nil if the first line has numbers.
   public let columnNames: [String]?
   /// The number of columns.
@@ -60,17 +74,19 @@ public struct CSVTable: Equatable, Sendable {
   ///
   /// - Parameters:
   ///   - path: The file's path.
+  ///   - separator: What stands between the fields of a line.
   ///   - header: Whether the first line names the columns.
   ///   - comments: Which lines are comments.
   ///   - missing: The fields that stand for a missing number and are read as NaN, such as
   ///     `["NA", "nan", ""]`. None by default.
   /// - Throws: `CoixError.file(path:reason:)`, with the line and column of the mistake.
   public init(
-    contentsOf path: String, header: Header = .detected, comments: Comments = .beforeRows,
-    missing: Set<String> = []
+    contentsOf path: String, separator: Separator = .detected, header: Header = .detected,
+    comments: Comments = .beforeRows, missing: Set<String> = []
   ) throws {
     self = try WholeFile.read(path) { bytes in
-      var reader = CSVReader(text: bytes, header: header, comments: comments, missing: missing)
+      var reader = CSVReader(
+        text: bytes, separator: separator, header: header, comments: comments, missing: missing)
       return try reader.table()
     }
   }

@@ -80,6 +80,9 @@ package enum WholeFile {
 }
 
 /// A new file that gets its name when it is complete.
+///
+/// Until then it has a name made from that one, so that the next process writes over what a killed one has left. Whoever
+/// writes holds a lock on it; another one that writes the same file meanwhile takes a name of its own.
 private struct NewFile {
   private let descriptor: Int32
   /// The path of the file until it is complete; nil if the file cannot be replaced, such as `/dev/stdout`.
@@ -116,16 +119,41 @@ private struct NewFile {
     let status = try Self.status(of: path)
     // A symbolic link stays; the file that it leads to is replaced.
     let path = status == nil ? path : Self.resolved(path)
-    let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
-    let temporaryPath = "\(folder).coix-\(String(UInt64.random(in: 0 ... .max), radix: 16))"
     self.path = path
-    self.temporaryPath = temporaryPath
-    descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-    guard descriptor >= 0 else { throw WholeFile.systemProblem("cannot be written") }
+    (temporaryPath, descriptor) = try Self.openTemporary(for: path)
     guard let status else { return }
     // Only root may give a file to another owner.
     _ = fchown(descriptor, status.st_uid, status.st_gid)
     _ = fchmod(descriptor, status.st_mode & 0o7777)
+  }
+
+  /// Opens an empty file beside another one.
+  private static func openTemporary(for path: String) throws -> (path: String, descriptor: Int32) {
+    let slash = path.lastIndex(of: "/")
+    let folder = slash.map { path[...$0] } ?? ""
+    let name = slash.map { path[path.index(after: $0)...] } ?? path[...]
+    let usual = "\(folder).coix-\(name)"
+    if let descriptor = openLocked(usual) { return (usual, descriptor) }
+    let unique = "\(folder).coix-\(String(UInt64.random(in: 0 ... .max), radix: 16))"
+    let descriptor = open(unique, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else { throw WholeFile.systemProblem("cannot be written") }
+    return (unique, descriptor)
+  }
+
+  /// Opens a file, which may be there, empties it, and holds a lock on it; nil if it is somebody else's or no file of its own.
+  private static func openLocked(_ path: String) -> Int32? {
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o666)
+    guard descriptor >= 0 else { return nil }
+    var (own, named) = (stat(), stat())
+    // Whoever had it before may have given it its name, or removed it, until the lock was there.
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, fstat(descriptor, &own) == 0, lstat(path, &named) == 0,
+      own.st_ino == named.st_ino, own.st_dev == named.st_dev, own.st_nlink == 1,
+      own.st_mode & S_IFMT == S_IFREG, own.st_uid == geteuid(), ftruncate(descriptor, 0) == 0
+    else {
+      close(descriptor)
+      return nil
+    }
+    return descriptor
   }
 
   private static func resolved(_ path: String) -> String {
@@ -159,7 +187,8 @@ private struct NewFile {
   }
 
   func discard() {
-    close(descriptor)
+    // While the lock holds.
     if let temporaryPath { unlink(temporaryPath) }
+    close(descriptor)
   }
 }

@@ -147,6 +147,7 @@ extension ZipArchive {
     guard let name = String(validating: nameBytes, as: UTF8.self), !nameBytes.contains(0) else {
       throw MalformedFile("an entry's name is not UTF-8, or has a NUL character")
     }
+    try requireInside(name)
     let extra = try directory.bytes(extraLength, of: what)
     _ = try directory.bytes(commentLength, of: what)
     guard disk == 0 || disk == 0xFFFF else {
@@ -235,13 +236,21 @@ extension ZipArchive {
   /// The versions of the format that are needed to read an archive: without and with numbers of 64 bits.
   private static let (version, zip64Version): (UInt16, UInt16) = (20, 45)
 
+  /// Refuses a name that would lead out of the folder that somebody unpacks the archive in. Nothing here takes names as paths.
+  private static func requireInside(_ name: String) throws {
+    let parts = name.split(omittingEmptySubsequences: false) { $0 == "/" || $0 == "\\" }
+    if parts.contains("..") || parts.count > 1 && parts[0].isEmpty {
+      throw MalformedFile("the name \(name) of an entry leads out of the archive")
+    }
+  }
+
   /// An archive of stored entries.
   ///
   /// - Parameters:
   ///   - entries: Names, and what makes the entries' bytes.
   ///   - limit: Sizes and positions from here on are written in 64 bits, and a number of entries above 65,534 is.
   ///     Less than 2^32 - 1 is for tests.
-  /// - Throws: ``MalformedFile`` for too long a name; what an entry's `contents` throws.
+  /// - Throws: ``MalformedFile`` for too long a name, and for one that leads out of the archive; what an entry's `contents` throws.
   static func encode(
     _ entries: [(name: String, contents: () throws -> [UInt8])], limit: Int = Int(UInt32.max)
   ) throws -> [UInt8] {
@@ -264,6 +273,7 @@ extension ZipArchive {
 
     for entry in entries {
       let name = Array(entry.name.utf8)
+      try requireInside(entry.name)
       let contents = try entry.contents()
       guard let nameLength = UInt16(exactly: name.count) else {
         throw MalformedFile("the name \(entry.name.prefix(40))… is too long: it has \(name.count) bytes")

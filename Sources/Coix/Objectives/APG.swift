@@ -8,9 +8,9 @@ extension Objective {
   /// block and the observations have in common; sites without these axes (global variables) cancel. Then it
   /// is -Σ W (log p + log q), with W = softmax of log p + log r - log q - log q' over particles (no
   /// gradient), the target p, the reverse kernel r (its `_PREV_` sites), the forward kernel q and the
-  /// proposal's other sites q'. Wu, Zimmermann, Sennesh, Le and van de Meent, "Amortized population Gibbs
+  /// proposal's other sites q'. The proposal's samples are fixed: no gradient flows through what it draws. Wu, Zimmermann, Sennesh, Le and van de Meent, "Amortized population Gibbs
   /// samplers with neural sufficient statistics", 2020.
-  public static let apg = Objective("apg", readsValues: false) { inputs in
+  public static let apg = Objective("apg", readsValues: false, fixesSamples: true) { inputs in
     let block = Set(
       inputs.target.sites.filter(\.key.isSuffixed).map { $0.key.suffixed(-1) })
     let axes = commonAxes(

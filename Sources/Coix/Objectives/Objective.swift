@@ -26,11 +26,17 @@ public struct ObjectiveInputs: Sendable {
 
 /// A loss to be minimised at a proposal step.
 ///
+/// A loss is a mean over particles and a sum over instances and steps, so that it grows with the plate of instances;
+/// ``Metrics/logZ`` is such a sum, too, and ``Metrics/ess`` is a mean over instances.
+///
 /// Your own is a function of an ``ObjectiveInputs`` to one number for each particle, whose sum is the loss:
 ///
 /// ```swift
 /// let objective = Objective("mine") { inputs in -inputs.incrementalLogWeight / 100 }
 /// ```
+///
+/// If yours is a sum of log-probabilities at fixed samples, as reweighted wake-sleep is, ``detach(_:)`` the proposal. The
+/// library's ``rws``, ``fkl`` and ``apg`` do that by themselves.
 public struct Objective: Sendable {
   /// The objective's name.
   public let name: String
@@ -44,6 +50,9 @@ public struct Objective: Sendable {
   let needsEqualWeights: Bool
   /// Whether `terms` may read the values of sites, which are collected from the chunks only then.
   let readsValues: Bool
+  /// Whether its gradient is that of log-probabilities at fixed samples: a gradient that flowed through the samples, too,
+  /// would be another one, and train to nonsense.
+  let fixesSamples: Bool
 
   /// An objective from each particle's part of the loss.
   public init(_ name: String, terms: @escaping @Sendable (ObjectiveInputs) -> Tensor) {
@@ -53,13 +62,15 @@ public struct Objective: Sendable {
   /// One of the library's own, which read weights and log-probabilities.
   init(
     _ name: String, rowLoss: (@Sendable (Tensor, Int) -> Tensor)? = nil, needsEqualWeights: Bool = false,
-    readsValues: Bool, terms: @escaping @Sendable (ObjectiveInputs) -> Tensor
+    readsValues: Bool, fixesSamples: Bool = false,
+    terms: @escaping @Sendable (ObjectiveInputs) -> Tensor
   ) {
     self.name = name
     self.terms = terms
     self.rowLoss = rowLoss
     self.needsEqualWeights = needsEqualWeights
     self.readsValues = readsValues
+    self.fixesSamples = fixesSamples
   }
 
   /// The loss: the sum of the terms.

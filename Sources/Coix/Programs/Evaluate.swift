@@ -28,7 +28,7 @@ public struct EvaluationOptions: Sendable {
   /// Which parts of the result are wanted.
   public var keep: Keep
   /// Whether inputs, parameters, values and log-probabilities are searched for NaN and for numbers outside of
-  /// their domain. The error names the site, the step (a walk through the particles, counted from 1) and the
+  /// their domain. The error names the site, the stage (a walk through the particles, counted from 1) and the
   /// first particle. Within `valueWithGradient` the gradients on their way back are searched for numbers
   /// that are not finite, too.
   public var checks: Bool

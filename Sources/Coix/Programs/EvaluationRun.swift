@@ -67,8 +67,8 @@ struct EvaluationRun {
         try machine.resolveMetrics(barrier.resolve)
         try stage.barrier?(machine, barrier)
       } catch let error as CoixError {
-        // Chunks and weights know their rows, not the step and the plates that these belong to.
-        throw error.located(step: index + 1, stage.plates)
+        // Chunks and weights know their rows, not the stage and the plates that these belong to.
+        throw error.located(stage: index + 1, stage.plates)
       }
     }
   }

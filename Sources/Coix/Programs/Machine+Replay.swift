@@ -27,7 +27,7 @@ extension Machine {
           site.value = given
           site.isGiven = true
         } else {
-          site.value = treatment.drawn(site.value)
+          site.value = treatment.handedOn(site.value)
           site.logProb = treatment.scored(site.logProb)
         }
       }

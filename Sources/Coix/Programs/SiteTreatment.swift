@@ -8,6 +8,9 @@ struct SiteTreatment: Sendable {
   var suffixes = 0
   /// Whether the gradient stops at the values that the program draws.
   var isDetached = false
+  /// Whether the gradient stops at what the program's own statements draw, and those of programs within it that have no
+  /// objective. Values that are handed on are left as they are.
+  var fixesDraws = false
   /// Whether log-probabilities of latent sites take no gradient to the distribution's parameters.
   var sticksTheLanding = false
   /// Values that make latent sites observed ones, by the names that the sites have in the evaluation.
@@ -18,8 +21,14 @@ struct SiteTreatment: Sendable {
   /// The name that a site has in the evaluation.
   func name(_ name: SiteName) -> SiteName { name.suffixed(suffixes) }
 
-  /// A latent site's value that the program itself draws, or drew when it ran.
-  func drawn(_ value: Tensor) -> Tensor { isDetached ? value.detached : value }
+  /// How a program within is treated, whose sites are handed on under another treatment.
+  var within: SiteTreatment { SiteTreatment(plates: plates, fixesDraws: fixesDraws) }
+
+  /// A latent site's value that the program itself draws.
+  func drawn(_ value: Tensor) -> Tensor { isDetached || fixesDraws ? value.detached : value }
+
+  /// A latent site's value that is handed on: the program drew it when it ran.
+  func handedOn(_ value: Tensor) -> Tensor { isDetached ? value.detached : value }
 
   /// A latent site's distribution, as its log-probability is computed from it.
   func scoring<D: Distribution>(_ distribution: D) -> D {

@@ -12,7 +12,7 @@ public struct StepMetrics: Hashable, Sendable {
   public let kind: Kind
   /// Which of the evaluation's steps of this kind it was, from 1.
   public let number: Int
-  /// In which walk through the particles it ran, counted from 1. This is the step that error messages name.
+  /// In which walk through the particles it ran, counted from 1. This is the stage that error messages name.
   public let stage: Int
   /// The effective sample size of the weights that the step itself added, mean over instances; nil for a
   /// resampling, which adds none.
@@ -28,8 +28,9 @@ public struct StepMetrics: Hashable, Sendable {
 
 extension StepMetrics: CustomStringConvertible {
   public var description: String {
-    let incremental = incrementalESS.map { ", incremental \($0)" } ?? ""
-    return "\(name): ESS \(ess.map { "\($0)" } ?? "none")\(incremental), log Z \(logZ)"
+    let incremental = incrementalESS.map { ", incremental \($0.withoutSignOfNaN)" } ?? ""
+    let ess = ess.map { "\($0.withoutSignOfNaN)" } ?? "none"
+    return "\(name): ESS \(ess)\(incremental), log Z \(logZ.withoutSignOfNaN)"
   }
 }
 

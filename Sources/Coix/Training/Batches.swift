@@ -11,7 +11,7 @@ import CoixParallel
 ///
 /// Each *epoch* goes through all rows once, in an order of its own, which depends on the seed and the number of the
 /// epoch alone. So a batch depends on nothing but the seed and its own number, and a training that is resumed finds
-/// the batches that it would have had.
+/// the batches that it would have had. A batch of all rows is shuffled, too; `order: .stored` saves that.
 public struct Batches<Batch: TensorTree>: Sendable {
   /// In which order an epoch goes through the rows.
   public enum Order: String, Sendable, Codable {

@@ -15,7 +15,8 @@ import Foundation
 /// their trees after `parameters.` and `optimizer.`; the text `training` has the rest as JSON. It is written under another
 /// name and gets its own when it is complete and on the disk, so that there is always a whole one.
 ///
-/// Settings, such as a learning rate, are not part of a checkpoint: a training that is resumed has those that it is given.
+/// An optimiser's settings, such as a learning rate, are not part of its state: a training that is resumed has those that it is
+/// given. Those that must stay the same are named in ``TrainingOptions/settings``, which a checkpoint keeps.
 public struct Checkpoint<Rule: Optimizer>: Sendable {
   /// The parameters after the step.
   public let parameters: Rule.Parameters
@@ -27,6 +28,8 @@ public struct Checkpoint<Rule: Optimizer>: Sendable {
   public let key: PRNGKey
   /// The seconds that the training has taken.
   public let seconds: Double
+  /// The settings that the training was given: ``TrainingOptions/settings``.
+  public let settings: [String: String]
   let stopping: EarlyStopping.Progress
   let losses: LossMean
   let batches: BatchPosition?
@@ -37,6 +40,7 @@ public struct Checkpoint<Rule: Optimizer>: Sendable {
     let step: Int
     let key: [UInt32]
     let seconds: Double
+    let settings: [String: String]
     let counts: StepCounts
     let stopping: EarlyStopping.Progress
     let losses: LossMean
@@ -47,10 +51,11 @@ public struct Checkpoint<Rule: Optimizer>: Sendable {
 
   init(
     parameters: Rule.Parameters, optimizer: Rule, step: Int, key: PRNGKey, seconds: Double,
-    stopping: EarlyStopping.Progress, losses: LossMean, batches: BatchPosition?
+    settings: [String: String], stopping: EarlyStopping.Progress, losses: LossMean, batches: BatchPosition?
   ) {
     (self.parameters, self.optimizer, self.step, self.key) = (parameters, optimizer, step, key)
-    (self.seconds, self.stopping, self.losses, self.batches) = (seconds, stopping, losses, batches)
+    (self.seconds, self.settings) = (seconds, settings)
+    (self.stopping, self.losses, self.batches) = (stopping, losses, batches)
   }
 
   /// Reads a checkpoint.
@@ -61,6 +66,14 @@ public struct Checkpoint<Rule: Optimizer>: Sendable {
   ///   - optimizer: the optimiser with its settings. The checkpoint has its state.
   /// - Throws: `CoixError.file(path:reason:)`, also if the file's arrays are not those of these trees.
   public init(contentsOf path: String, for parameters: Rule.Parameters, by optimizer: Rule) throws {
+    try self.init(contentsOf: path, for: parameters, by: optimizer, resumedWith: nil)
+  }
+
+  /// - Parameter settings: those of the training that is to go on, which must be the checkpoint's; nil for any.
+  init(
+    contentsOf path: String, for parameters: Rule.Parameters, by optimizer: Rule,
+    resumedWith settings: [String: String]?
+  ) throws {
     let file = try SafetensorsFile(contentsOf: path)
     guard let text = file.metadata[Self.notesName] else {
       throw CoixError.file(path: path, reason: "is not a checkpoint: it has no text \(Self.notesName)")
@@ -77,6 +90,8 @@ public struct Checkpoint<Rule: Optimizer>: Sendable {
     else {
       throw CoixError.file(path: path, reason: "is not a checkpoint of this version")
     }
+    // Before the arrays, whose shapes may follow from settings.
+    if let settings { try Self.require(settings, asIn: notes.settings, of: path) }
     let state = try TrainingState(parameters: parameters, optimizer: optimizer)
       .replaced(by: file.arrays, in: path)
     var restored = state.optimizer
@@ -84,7 +99,20 @@ public struct Checkpoint<Rule: Optimizer>: Sendable {
     self.init(
       parameters: state.parameters, optimizer: restored, step: notes.step,
       key: PRNGKey(word0: notes.key[0], word1: notes.key[1]), seconds: notes.seconds,
-      stopping: notes.stopping, losses: notes.losses, batches: notes.batches)
+      settings: notes.settings, stopping: notes.stopping, losses: notes.losses, batches: notes.batches)
+  }
+
+  private static func require(
+    _ settings: [String: String], asIn before: [String: String], of path: String
+  ) throws {
+    for name in Set(settings.keys).union(before.keys).sorted() where settings[name] != before[name] {
+      func text(_ value: String?) -> String { value.map { "\"\($0)\"" } ?? "not set" }
+      throw CoixError.file(
+        path: path,
+        reason: "is the checkpoint of another training: its setting \"\(name)\" is \(text(before[name])), "
+          + "this one's is \(text(settings[name])); go on with the checkpoint's, or begin anew without resuming"
+      )
+    }
   }
 
   /// Writes the checkpoint, and replaces an existing file once all is on the disk.
@@ -92,8 +120,8 @@ public struct Checkpoint<Rule: Optimizer>: Sendable {
   /// - Throws: `CoixError.file(path:reason:)`; the error that poisoned a tensor.
   public func write(to path: String) throws {
     let notes = Notes(
-      step: step, key: [key.word0, key.word1], seconds: seconds, counts: optimizer.counts,
-      stopping: stopping, losses: losses, batches: batches)
+      step: step, key: [key.word0, key.word1], seconds: seconds, settings: settings,
+      counts: optimizer.counts, stopping: stopping, losses: losses, batches: batches)
     let text = String(decoding: try JSONEncoder.withAllNumbers.encode(notes), as: UTF8.self)
     try TrainingState(parameters: parameters, optimizer: optimizer)
       .write(safetensors: path, metadata: [Self.notesName: text])

@@ -13,19 +13,26 @@ final class MetricsFile {
   /// Opens the file.
   ///
   /// - Parameter lastStep: what there is up to this step stays; nil for an empty file.
-  /// - Throws: `CoixError.file(path:reason:)`.
+  /// - Throws: `CoixError.file(path:reason:)`, also for a file with lines that no training has written.
   init(_ path: String, after lastStep: Int?) throws {
     self.path = path
     encoder.outputFormatting = [.sortedKeys]
     var kept: [UInt8] = []
     if let lastStep, FileManager.default.fileExists(atPath: path) {
-      // A line that a killed process has not written to its end is no JSON.
-      let lines = try WholeFile.read(path) { $0.split(separator: UInt8(ascii: "\n")) }
-      for line in lines {
-        guard let step = try? JSONDecoder().decode(Line.self, from: Data(line)).step, step <= lastStep else {
-          continue
+      let lines = try WholeFile.read(path) {
+        $0.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+      }
+      for (index, line) in lines.enumerated() {
+        guard let step = try? JSONDecoder().decode(Line.self, from: Data(line)).step else {
+          // A killed process may have left the last line without its end.
+          if index == lines.count - 1, Self.isCutOff(line) { break }
+          throw CoixError.file(
+            path: path,
+            reason:
+              "line \(index + 1) is not a step of a training, which would go on behind it; write its metrics to "
+              + "another file")
         }
-        kept += line + [UInt8(ascii: "\n")]
+        if step <= lastStep { kept += line + [UInt8(ascii: "\n")] }
       }
     }
     try WholeFile.write(path) { kept }
@@ -35,6 +42,12 @@ final class MetricsFile {
     self.file = file
     // A device has no end.
     _ = try? file.seekToEnd()
+  }
+
+  /// Whether a line may be the beginning of one that a training has written; nothing is such a beginning, too.
+  private static func isCutOff(_ line: [UInt8].SubSequence) -> Bool {
+    let start = Array("{\"".utf8).prefix(line.count)
+    return line.starts(with: start) && (try? JSONSerialization.jsonObject(with: Data(line))) == nil
   }
 
   /// Adds a line.

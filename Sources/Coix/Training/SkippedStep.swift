@@ -31,6 +31,7 @@ public struct SkippedStep: Hashable, Sendable, Codable {
 extension SkippedStep: CustomStringConvertible {
   public var description: String {
     let parameter = name.isEmpty ? "the parameter" : "parameter \"\(name)\""
+    let value = value.withoutSignOfNaN
     return switch cause {
     case .gradient: "the gradient of \(parameter) is \(value)"
     case .squaredGradient: "the gradient of \(parameter) is \(value), the square of which overflows"

@@ -91,6 +91,8 @@ public struct TrainingResult<Rule: Optimizer>: Sendable {
   public let step: Int
   /// How the training has ended.
   public let end: End
+  /// The step after which this run went on from a checkpoint; nil if it took all steps.
+  public let resumedStep: Int?
   /// The mean time of a step in seconds, without the first one of this run, which is recorded; nil if there was no other.
   public let secondsPerStep: Double?
 }
@@ -143,7 +145,7 @@ private struct TrainingRun<Rule: Optimizer, Batch: TensorTree> {
     if start != nil {
       progress.reporter.say("resumed after step \(last) from \(options.checkpoint ?? "")")
     } else if let value = try evaluate?(parameters) {
-      progress.reporter.say("before the first step: evaluation \(value)")
+      progress.reporter.say("before the first step: evaluation \(value.withoutSignOfNaN)")
     }
 
     func save() throws {
@@ -151,8 +153,8 @@ private struct TrainingRun<Rule: Optimizer, Batch: TensorTree> {
       try ranks.onFirst {
         try Checkpoint(
           parameters: training.parameters, optimizer: training.optimizer, step: last, key: key,
-          seconds: progress.seconds, stopping: progress.stopping, losses: progress.losses,
-          batches: position(last + 1 - numbers.lowerBound)
+          seconds: progress.seconds, settings: options.settings, stopping: progress.stopping,
+          losses: progress.losses, batches: position(last + 1 - numbers.lowerBound)
         ).write(to: path)
       }
     }
@@ -187,7 +189,7 @@ private struct TrainingRun<Rule: Optimizer, Batch: TensorTree> {
     say(end, after: last, progress.reporter)
     return TrainingResult(
       parameters: try training.parameters, optimizer: try training.optimizer, step: last, end: end,
-      secondsPerStep: progress.secondsPerStep)
+      resumedStep: start?.step, secondsPerStep: progress.secondsPerStep)
   }
 
   /// What a training keeps in mind besides its parameters.
@@ -223,7 +225,8 @@ private struct TrainingRun<Rule: Optimizer, Batch: TensorTree> {
     guard options.resumes, let path = options.checkpoint, FileManager.default.fileExists(atPath: path) else {
       return nil
     }
-    let checkpoint = try Checkpoint(contentsOf: path, for: parameters, by: optimizer)
+    let checkpoint = try Checkpoint(
+      contentsOf: path, for: parameters, by: optimizer, resumedWith: options.settings)
     func refuse(_ reason: String) -> CoixError {
       .file(path: path, reason: "is the checkpoint of another training: \(reason)")
     }

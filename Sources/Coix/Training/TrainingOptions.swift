@@ -18,7 +18,8 @@ public struct TrainingOptions: Sendable {
   public var reports = TrainingReports.none
   /// A file of metrics, one JSON object of ``TrainingStep`` in a line, for each report and each evaluation; nil for none.
   ///
-  /// A training that is resumed goes on behind the lines of the steps that it doesn't repeat; others replace the file.
+  /// A training that is resumed goes on behind the lines of the steps that it doesn't repeat, and refuses a file that has other
+  /// lines; others replace the file.
   public var metrics: String?
   /// Every how many steps the parameters are evaluated, and the last ones are; nil for as often as there is a report.
   public var evaluateEvery: Int?
@@ -30,6 +31,13 @@ public struct TrainingOptions: Sendable {
   public var checkpointEvery: Int?
   /// Whether the training goes on from the checkpoint, if that file is there.
   public var resumes = false
+  /// What the training's course depends on, besides the seed and the batches, by name: a learning rate, a network's width,
+  /// the name of a file. A checkpoint keeps these texts, and a training that is resumed must have the same ones.
+  ///
+  /// ```swift
+  /// options.settings = ["learning rate": "\(learningRate)", "data": path]
+  /// ```
+  public var settings: [String: String] = [:]
   /// Whether SIGINT (Ctrl-C) and SIGTERM end the training after the step that runs. A second one ends the process.
   public var stopsOnSignals = false
   /// After how many steps in a row that were skipped the training ends with an error: from 1 to 100.

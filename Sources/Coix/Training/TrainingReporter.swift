@@ -76,7 +76,7 @@ struct TrainingReporter {
 
   private static func text(_ number: Float) -> String {
     let isPlain = number == 0 || (1e-3..<1e7).contains(abs(number))
-    return String(format: isPlain ? "%.4f" : "%.4g", Double(number))
+    return String(format: isPlain ? "%.4f" : "%.4g", Double(number.withoutSignOfNaN))
   }
 
   private static func time(_ seconds: Double) -> String {

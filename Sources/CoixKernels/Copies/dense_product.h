@@ -263,10 +263,11 @@ static void COPY(block)(const dense_product *p, const float *a, size_t a_k, size
   _Alignas(64) float panel[PANEL];
   size_t r = 0;
   while (r < p->rows) {
-    // The widest tiles that fit.
+    // The widest tiles that fit, and whose strip fits into the panel.
     const COPY(tile_function) *tiles = UNIT_TILES;
     size_t width = 16, left = p->rows - r;
-    if (ms <= 3 && left >= COPY(wide_strip)[ms]) tiles = COPY(wide_tiles), width = COPY(wide_strip)[ms];
+    if (ms <= 3 && left >= COPY(wide_strip)[ms] && COPY(wide_strip)[ms] * ks <= PANEL)
+      tiles = COPY(wide_tiles), width = COPY(wide_strip)[ms];
 #if COIX_NATIVE == 16
     else if (left >= 48 && (ms <= 3 || left < 64)) tiles = COPY(middle_tiles), width = 48;
 #endif

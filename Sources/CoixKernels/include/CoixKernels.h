@@ -6,11 +6,11 @@
 // *uniform* array is one row: `[event...]`; its buffer's capacity is rounded up to COIX_LANES floats.
 // Every kernel nevertheless works for any count.
 //
-// Threads. `team` is the number of OpenMP threads that a kernel may use. With `team <= 1` it enters no
-// parallel region at all; workers always pass 1. Results never depend on `team`: teams split outputs,
+// Threads. `team` is the number of threads that a kernel may use: OpenMP's for dense layers, helpers (sharing.c) for everything
+// else. With `team <= 1` it works alone; workers always pass 1. Results never depend on `team`: teams split outputs,
 // or sums by blocks whose borders depend on the size alone.
 //
-// Nothing here allocates or traps, or keeps state but for the clock of CoixThread.h. Nullable pointers are marked.
+// Nothing here allocates or traps, or keeps state but for the clock of CoixThread.h and the helpers. Nullable pointers are marked.
 
 #ifndef COIX_KERNELS_H
 #define COIX_KERNELS_H
@@ -35,12 +35,28 @@ int coix_has_fma(void);
 const char *coix_c_library(void);
 /// The number of words of a set of cores, one bit each.
 #define COIX_CORE_WORDS 16
-/// How many cores the calling thread may run on. Where the system tells which ones, their bits in `mask` are set.
-int coix_cores(uint64_t mask[COIX_CORE_WORDS]);
+/// Sets the bits of the cores that the calling thread may run on, where the system tells which ones.
+void coix_core_mask(uint64_t mask[COIX_CORE_WORDS]);
 /// Whether OpenMP was compiled in.
 int coix_has_openmp(void);
 /// Whether the kernels were compiled with optimisation.
 int coix_is_optimised(void);
+
+// MARK: - Work that threads share (sharing.c)
+
+/// The cores that this process may run on: those of its affinity, or what its control group's quota is worth, if that is less.
+int coix_cores(void);
+/// Runs `work` for each part < parts and waits: on the caller, and on up to `team` - 1 helpers. Which thread runs a part is
+/// left to chance.
+void coix_share(size_t parts, int team, void *context, void (*work)(void *context, size_t part));
+/// Makes the calling thread a helper, until nobody has had work for it for a moment, or it has worked for some milliseconds.
+void coix_help(void);
+/// Says who calls in helpers: the source gets their number, and has as many threads run `coix_help` soon.
+void coix_set_helper_source(void (*source)(int count));
+/// How many helpers look for work.
+int coix_helpers_at_hand(void);
+/// Sends away the helpers that have no work.
+void coix_dismiss_helpers(void);
 
 // MARK: - Thread slot and clock (CoixThread.h, machine.c)
 

@@ -252,7 +252,7 @@ final class RowGradients: Sendable {
   /// the rows that they were read from.
   func deliver(to tape: Tape, team: Int) {
     for part in parts {
-      let gradient = part.leaf.scatter.map { $0(part.gradient, team: team) } ?? part.gradient
+      let gradient = part.leaf.scatter.map { $0(part.gradient, team: Int32(team)) } ?? part.gradient
       tape.add(gradient, to: part.leaf.parentNode)
     }
   }

@@ -243,7 +243,7 @@ final class Tape {
     }
     if sum.storage.isPlain, isKnownUniquelyReferenced(&sum.storage) {
       withExtendedLifetime(gradient) {
-        coix_op_accumulate(sum.pointer, gradient.pointer, sum.bufferCount, Int32(sum.team)).run()
+        coix_op_accumulate(sum.pointer, gradient.pointer, sum.bufferCount, ExecutionContext.team).run()
       }
     } else {
       sum = sum + gradient

@@ -10,19 +10,19 @@ public struct RowLocation: Hashable, Codable, Sendable {
 
   /// The number, from 1, of the stage in which it happened: a pass of the evaluation over the particles. nil
   /// if it is not known yet.
-  public private(set) var step: Int?
+  public private(set) var stage: Int?
   /// The row's number, counted through all plates that it belongs to, the outermost slowest.
   public let row: Int
   /// The same row, plate by plate, the outermost first.
   public private(set) var plates: [PlateRow] = []
 
-  /// A row whose step and plates are not known yet.
+  /// A row whose stage and plates are not known yet.
   package init(row: Int) { self.row = row }
 
-  fileprivate func located(step: Int, _ plates: [Plate]) -> RowLocation {
-    guard self.step == nil else { return self }
+  fileprivate func located(stage: Int, _ plates: [Plate]) -> RowLocation {
+    guard self.stage == nil else { return self }
     var result = self
-    result.step = step
+    result.stage = stage
     var rest = row
     for plate in plates.reversed() {
       result.plates.insert(PlateRow(plate: plate.name, row: rest % max(plate.count, 1)), at: 0)
@@ -34,9 +34,9 @@ public struct RowLocation: Hashable, Codable, Sendable {
   /// The row of each plate: "particle 3, instance 0".
   var rows: String { plates.map { "\($0.plate) \($0.row)" }.joined(separator: ", ") }
 
-  /// A message with the place around it: "step 2: … (particle 3, instance 0)".
+  /// A message with the place around it: "stage 2: … (particle 3, instance 0)".
   func message(_ text: String) -> String {
-    "\(step.map { "step \($0): " } ?? "")\(text)\(rows.isEmpty ? "" : " (\(rows))")"
+    "\(stage.map { "stage \($0): " } ?? "")\(text)\(rows.isEmpty ? "" : " (\(rows))")"
   }
 }
 
@@ -49,18 +49,18 @@ extension CoixError {
     }
   }
 
-  /// The same error, with its row given by step and plates.
-  package func located(step: Int, _ plates: [Plate]) -> CoixError {
+  /// The same error, with its row given by stage and plates.
+  package func located(stage: Int, _ plates: [Plate]) -> CoixError {
     switch self {
     case .notANumber(let source, let location):
-      .notANumber(source: source, at: location.located(step: step, plates))
+      .notANumber(source: source, at: location.located(stage: stage, plates))
     case .parameter(let site, let parameter, let requirement, let value, let location):
       .parameter(
         site: site, parameter: parameter, requirement: requirement, value: value,
-        at: location.located(step: step, plates))
+        at: location.located(stage: stage, plates))
     case .weights(let instance, let reason):
-      .weights(instance: instance.located(step: step, Array(plates.dropFirst())), reason: reason)
-    case .atSite(let name, let error): .atSite(name: name, error: error.located(step: step, plates))
+      .weights(instance: instance.located(stage: stage, Array(plates.dropFirst())), reason: reason)
+    case .atSite(let name, let error): .atSite(name: name, error: error.located(stage: stage, plates))
     default: self
     }
   }

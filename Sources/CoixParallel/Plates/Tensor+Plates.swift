@@ -65,13 +65,13 @@ extension Tensor {
       guard let gathered = Tensor(undefined: shape) else { return .outOfMemory }
       result = gathered
       coix_op_gather_rows(
-        pointer, rows.pointer, result.pointer, rows.count, self.shape.elementCount, Int32(result.team)
+        pointer, rows.pointer, result.pointer, rows.count, self.shape.elementCount, ExecutionContext.team
       ).run()
     } catch {
       return Tensor(failure: error)
     }
     guard let scatter = mapping.scatter else { return result.remembering(as: self, portableBase) }
-    let team = result.team
+    let team = ExecutionContext.team
     return result.recorded(from: self) { scatter($0, team: team) }.remembering(as: self, portableBase)
   }
 

@@ -89,11 +89,11 @@ package final class RowIndex: Sendable {
     case .product(let factor, _):
       let context = ExecutionContext.current
       context?.rowWork.compositions += 1
-      let team = context?.team ?? Workers.standard.team
+      let team = ExecutionContext.team
       return try ExecutionContext.asPartOfStep { () throws(CoixError) in
         let first = try factor.rows
         let rows = try Numbers<Int32>(count: count, for: "the ancestors of \(count) rows")
-        coix_op_compose_rows(first.pointer, then.pointer, rows.pointer, count, Int32(team)).run()
+        coix_op_compose_rows(first.pointer, then.pointer, rows.pointer, count, team).run()
         // Several workers may have computed it. All of them go on with the same numbers, which this index keeps:
         // what is recorded refers to them by their address.
         return form.withLock {

@@ -8,7 +8,7 @@ struct RowScatter: Sendable {
 
   /// The gradient of the tensor before the gather, `[targets, event...]`, from that of the gathered rows,
   /// `[rows, event...]`.
-  func callAsFunction(_ gradient: Tensor, team: Int) -> Tensor {
+  func callAsFunction(_ gradient: Tensor, team: Int32) -> Tensor {
     let event = gradient.shape.dropping(1)
     guard gradient.failure == nil else { return gradient }
     guard let result = Tensor(undefined: Shape(targets).appending(event)) else { return .outOfMemory }
@@ -18,12 +18,12 @@ struct RowScatter: Sendable {
       case .ascending:
         coix_op_scatter_add_runs(
           gradient.pointer, rows.pointer, result.pointer, targets, rows.count, event.elementCount,
-          Int32(team)
+          team
         ).run()
       case .sorted(let order, let offsets):
         coix_op_scatter_add_rows(
           gradient.pointer, order.pointer, offsets.pointer, result.pointer, targets, event.elementCount,
-          Int32(team)
+          team
         ).run()
       }
       return result

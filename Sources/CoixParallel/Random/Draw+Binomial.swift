@@ -29,7 +29,7 @@ extension Draw {
       let (n, p) = (operand(count, at: element), operand(probability, at: element))
       return coix_op_draw_binomial(
         key.source, order, p.pointer, p.elementStride, p.rowStride, n.pointer, n.elementStride, n.rowStride,
-        target, team)
+        target, ExecutionContext.team)
     }
   }
 }

@@ -67,7 +67,7 @@ extension Draw {
       let operand = operand(alpha, at: element)
       return coix_op_draw_gamma(
         key.source, order, operand.pointer, operand.elementStride, operand.rowStride, isLogarithmic ? 1 : 0,
-        target, team)
+        target, ExecutionContext.team)
     }
     let shape = shape
     func slope(_ gradient: Tensor) -> Tensor {

@@ -136,17 +136,17 @@ public struct Draw: Sendable {
 
   /// Numbers uniform in [low, high).
   public func uniform(low: Float = 0, high: Float = 1) -> Tensor {
-    filled { coix_op_draw_uniform(key.source, $0, low, high, $1, team) }
+    filled { coix_op_draw_uniform(key.source, $0, low, high, $1, ExecutionContext.team) }
   }
 
   /// Standard normal numbers.
   public func normal() -> Tensor {
-    filled { coix_op_draw_normal(key.source, $0, $1, team) }
+    filled { coix_op_draw_normal(key.source, $0, $1, ExecutionContext.team) }
   }
 
   /// Standard Gumbel numbers.
   public func gumbel() -> Tensor {
-    filled { coix_op_draw_gumbel(key.source, $0, $1, team) }
+    filled { coix_op_draw_gumbel(key.source, $0, $1, ExecutionContext.team) }
   }
 
   /// location + scale · noise, with standard normal noise, in one pass. A result that is too large for a
@@ -168,7 +168,7 @@ public struct Draw: Sendable {
     let (mean, deviation) = (operand(location, at: 0), operand(scale, at: 0))
     coix_op_draw_normal_affine(
       key.source, order(of: runs[0]), mean.pointer, mean.elementStride, mean.rowStride, deviation.pointer,
-      deviation.elementStride, deviation.rowStride, noise?.pointer, result.pointer, team
+      deviation.elementStride, deviation.rowStride, noise?.pointer, result.pointer, ExecutionContext.team
     ).run()
     guard let noise else { return result.recorded(from: location) { $0 } }
     return result.recorded(from: location, scale, { $0 }, { $0 * noise })
@@ -177,7 +177,7 @@ public struct Draw: Sendable {
   /// A whole number, uniform in a range, for every element, in row-major order of the shape; JAX's `randint`.
   public func integers(in range: Range<Int32>) -> [Int32] {
     words(Int32.self) {
-      coix_draw_randint(key.source.words, $0, range.lowerBound, range.upperBound, $1, team)
+      coix_draw_randint(key.source.words, $0, range.lowerBound, range.upperBound, $1, ExecutionContext.team)
     }
   }
 
@@ -189,12 +189,13 @@ public struct Draw: Sendable {
     let order = coix_draw_order(
       kind: 0, elements: run.count, row_stride: run.step, particle_stride: 0, element_stride: 0,
       offset: run.offset)
-    coix_op_draw_randint(key.source, order, range.lowerBound, range.upperBound, target, team).run()
+    coix_op_draw_randint(key.source, order, range.lowerBound, range.upperBound, target, ExecutionContext.team)
+      .run()
   }
 
   /// 32 random bits for every element, in row-major order of the shape.
   public func bits() -> [UInt32] {
-    words(UInt32.self) { coix_draw_bits(key.source.words, $0, $1, team) }
+    words(UInt32.self) { coix_draw_bits(key.source.words, $0, $1, ExecutionContext.team) }
   }
 
   private func words<Word: FixedWidthInteger>(
@@ -256,13 +257,6 @@ public struct Draw: Sendable {
   /// The poisoned result of a draw that has no runs.
   private var mismatch: Tensor {
     Tensor.mismatch("Draw", [shape], "not a legal shape, or one with other axes than strides")
-  }
-
-  /// How many threads may fill the draw: in a plate one, the chunk's worker; outside of plates the caller's
-  /// team.
-  var team: Int32 {
-    let context = ExecutionContext.current
-    return context?.stride ?? 0 > 0 ? 1 : Int32(context?.team ?? Workers.standard.team)
   }
 
   /// Where a run's elements lie in the key's sequence, for the rows of the running chunk or outside of plates.

@@ -23,11 +23,36 @@ extension PRNGKey {
       let (next, sub) = key.split()
       key = next
       let words = Draw(key: sub, shape: [count]).bits()
-      // By word, then by position: a stable sort by word.
-      let places = words.enumerated().map { UInt64($1) << 32 | UInt64($0) }.sorted()
-      order = places.map { order[Int($0 & 0xffff_ffff)] }
+      order = Self.positions(sortedBy: words).map { order[$0] }
     }
     return order
+  }
+
+  /// Positions in the order of their words, those of equal words as they are: a radix sort, a byte at a time.
+  private static func positions(sortedBy words: [UInt32]) -> [Int] {
+    var places = words.enumerated().map { UInt64($1) << 32 | UInt64($0) }
+    var others = places
+    places.withUnsafeMutableBufferPointer { places in
+      others.withUnsafeMutableBufferPointer { others in
+        withUnsafeTemporaryAllocation(of: Int.self, capacity: 256) { next in
+          // After an even number of passes the result is where the words were.
+          var (source, target) = (places, others)
+          for shift: UInt64 in [32, 40, 48, 56] {
+            func digit(_ place: UInt64) -> Int { Int(truncatingIfNeeded: place >> shift) & 0xFF }
+            next.initialize(repeating: 0)
+            for place in source { next[digit(place)] += 1 }
+            var sum = 0
+            for index in next.indices { (next[index], sum) = (sum, sum + next[index]) }
+            for place in source {
+              target[next[digit(place)]] = place
+              next[digit(place)] += 1
+            }
+            swap(&source, &target)
+          }
+        }
+      }
+    }
+    return places.map { Int($0 & 0xFFFF_FFFF) }
   }
 
   /// `tensor` with its elements along an axis in random order; see ``permutation(of:)``.

@@ -17,7 +17,13 @@ struct RankIdentity {
       arithmetic:
         "Coix \(Library.version) with\(coix_has_fma() == 1 ? "" : "out") fused multiply-add, "
         + "C library \(String(cString: coix_c_library()))",
-      cores: Cores.available.mask)
+      cores: ownCores)
+  }
+
+  private static var ownCores: [UInt64] {
+    var mask = [UInt64](repeating: 0, count: Int(COIX_CORE_WORDS))
+    coix_core_mask(&mask)
+    return mask
   }
 
   private static var hostName: String {
@@ -70,19 +76,6 @@ struct RankIdentity {
           + "their results would differ")
     }
   }
-}
-
-/// The cores that this process may use.
-struct Cores {
-  let count: Int
-  /// Which ones, as bits; none where the system doesn't tell.
-  let mask: [UInt64]
-
-  static let available: Cores = {
-    var mask = [UInt64](repeating: 0, count: Int(COIX_CORE_WORDS))
-    let count = Int(coix_cores(&mask))
-    return Cores(count: count, mask: mask)
-  }()
 }
 
 /// This library.

@@ -58,7 +58,7 @@ package final class ExecutionContext {
     init(_ error: CoixError) { self.error = error }
   }
 
-  /// OpenMP threads that kernels may use: 1 within workers.
+  /// Threads that kernels may use: 1 within workers that share chunks.
   let team: Int
   /// Floats handed out to operations, for the choice of the chunk size.
   var allocatedFloats = 0
@@ -171,6 +171,9 @@ package final class ExecutionContext {
     guard let slot = coix_get_thread_slot() else { return nil }
     return Unmanaged<ExecutionContext>.fromOpaque(slot).takeUnretainedValue()
   }
+
+  /// The threads that an operation may use which is made now.
+  static var team: Int32 { Int32(clamping: current?.team ?? Workers.standard.team) }
 
   /// Calls `body` with the calling thread's context, without reference counting.
   @inline(__always)

@@ -10,7 +10,7 @@ import Synchronization
 public final class Workers: Sendable {
   /// The number of workers that a parallel region starts; it may exceed the number of cores.
   public let threads: Int
-  /// OpenMP threads for work outside of the workers: never more than there are cores, since idle ones spin.
+  /// Threads for work outside of the workers: never more than there are cores, since those that wait spin.
   package let team: Int
   /// The ranks that an evaluation's work is divided among before it is divided among these threads.
   public let ranks: Ranks
@@ -22,6 +22,17 @@ public final class Workers: Sendable {
 
   /// One worker for each core that the process may use.
   public static let standard = Workers(ranks: .alone)
+
+  /// The cores that the process may run on. Asking for them the first time has `DispatchQueue.concurrentPerform` call in the
+  /// threads that help with shared work: workers, and teams that share a kernel's work.
+  private static let cores: Int = {
+    coix_set_helper_source { count in
+      DispatchQueue.global().async {
+        DispatchQueue.concurrentPerform(iterations: Int(count)) { _ in coix_help() }
+      }
+    }
+    return Int(coix_cores())
+  }()
 
   /// One worker, which takes the tasks in their own order.
   static let inOrder = Workers(unchecked: 1, .alone, shuffleSeed: nil)
@@ -41,18 +52,18 @@ public final class Workers: Sendable {
 
   /// One worker for each core that this rank may use. Ranks that may use the same cores divide them evenly.
   public convenience init(ranks: Ranks) {
-    self.init(unchecked: max(Cores.available.count / ranks.sharers, 1), ranks, shuffleSeed: nil)
+    self.init(unchecked: max(Self.cores / ranks.sharers, 1), ranks, shuffleSeed: nil)
   }
 
   private init(unchecked threads: Int, _ ranks: Ranks, shuffleSeed: UInt64?) {
     self.threads = threads
-    self.team = min(threads, Cores.available.count)
+    self.team = min(threads, Self.cores)
     self.ranks = ranks
     self.shuffleSeed = shuffleSeed
   }
 
   /// Wall time that the calling thread has spent within parallel regions so far, in seconds: while workers
-  /// took several tasks, or a team of OpenMP threads shared a kernel's work. Work that would be shared if there
+  /// took several tasks, or a team of threads shared a kernel's work. Work that would be shared if there
   /// were more threads counts, too. What remains of an evaluation's time is serial: one thread alone works.
   public static var regionSeconds: Double { Double(coix_get_region_nanoseconds()) * 1e-9 }
 
@@ -90,11 +101,14 @@ public final class Workers: Sendable {
     let firstInterrupted = Atomic<Int>(tasks)
     let failure = Mutex<(task: Int, error: any Error)?>(nil)
 
+    // Within another worker's chunk, no more than that one has.
+    let callersTeam = min(team, ExecutionContext.current?.team ?? team)
+
     @Sendable func work(onCaller: Bool) {
       // On the caller's thread within a gradient computation, the worker shares the caller's pool.
       let callersPool = ExecutionContext.current?.pool
       let pool = callersPool ?? BufferPool.borrow()
-      let context = ExecutionContext(pool: pool, tape: nil, team: onCaller && tasks == 1 ? team : 1)
+      let context = ExecutionContext(pool: pool, tape: nil, team: onCaller && tasks == 1 ? callersTeam : 1)
       func noticesCancellation() -> Bool {
         // Only on the caller's thread does `Task.isCancelled` refer to the Swift task that asked for the
         // evaluation.
@@ -122,14 +136,9 @@ public final class Workers: Sendable {
       if callersPool == nil { BufferPool.handBack(pool) }
     }
 
-    let count = min(threads, tasks)
-    if count <= 1 {
-      work(onCaller: true)
-    } else {
-      let caller = pthread_self()
-      DispatchQueue.concurrentPerform(iterations: count) { _ in
-        work(onCaller: pthread_equal(pthread_self(), caller) != 0)
-      }
+    let caller = pthread_self()
+    Self.perform(onThreads: max(min(threads, tasks), 1)) {
+      work(onCaller: pthread_equal(pthread_self(), caller) != 0)
     }
     if let failure = failure.withLock({ $0 }),
       failure.task < firstInterrupted.load(ordering: .relaxed)
@@ -137,6 +146,18 @@ public final class Workers: Sendable {
       throw failure.error
     }
     try Task.checkCancellation()
+  }
+
+  /// Calls `work` so many times, on this thread and on those that help, and waits.
+  private static func perform(onThreads count: Int, _ work: @Sendable () -> Void) {
+    typealias Work = @Sendable () -> Void
+    withoutActuallyEscaping(work) { work in
+      withUnsafePointer(to: work) { pointer in
+        coix_share(count, Int32(clamping: count), UnsafeMutableRawPointer(mutating: pointer)) { pointer, _ in
+          pointer?.assumingMemoryBound(to: Work.self).pointee()
+        }
+      }
+    }
   }
 
   private func taskOrder(_ tasks: Int) -> [Int]? {

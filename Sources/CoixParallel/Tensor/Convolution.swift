@@ -28,9 +28,14 @@ public func conv2d(_ image: Tensor, _ kernel: Tensor) -> Tensor {
       "conv2d", [image.shape, kernel.shape],
       "needs images [..., height, width] and kernels [..., h, w] that fit into them")
   }
-  return Correlation(flipsKernel: true)(
-    image.broadcast(to: batch.appending(image.shape.dropping(imageRank - 2))),
-    kernel.broadcast(to: batch.appending(kernel.shape.dropping(kernelRank - 2))))
+  let imageShape = batch.appending(image.shape.dropping(imageRank - 2))
+  let kernelShape = batch.appending(kernel.shape.dropping(kernelRank - 2))
+  if let refusal = Tensor.refusal("conv2d", toMake: imageShape, like: image)
+    ?? Tensor.refusal("conv2d", toMake: kernelShape, like: kernel)
+  {
+    return refusal
+  }
+  return Correlation(flipsKernel: true)(image.broadcast(to: imageShape), kernel.broadcast(to: kernelShape))
 }
 
 /// Correlations of images `[..., height, width]` with as many kernels `[..., h, w]`:
@@ -67,7 +72,7 @@ private struct Correlation {
         height: height, width: width, kernel_height: kernelHeight, kernel_width: kernelWidth, top: top,
         left: left,
         flips: Int32((flipsKernel ? COIX_FLIP_KERNEL : 0) | (flipsResult ? COIX_FLIP_RESULT : 0))),
-      batch.elementCount, image.rowCount, Int32(ExecutionContext.current?.team ?? Workers.standard.team)
+      batch.elementCount, image.rowCount, ExecutionContext.team
     ).run()
     // An element (y, x) of the image takes part in the results (y - u + top, x - v + left); an element (u, v)
     // of the kernel meets image[y + u - top, x + v - left] with result (y, x).

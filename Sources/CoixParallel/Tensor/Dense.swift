@@ -56,7 +56,7 @@ package func denseAlongFirstAxis(
   guard let y = Tensor(undefined: shape, like: x) else { return .outOfMemory }
   coix_op_dense_forward(
     x.pointer, kernel.pointer, bias?.pointer, y.pointer, inputs, outputs, rows, activation.code,
-    Int32(x.layerTeam)
+    ExecutionContext.team
   ).run()
   guard x.node >= 0 || kernel.node >= 0 || bias?.node ?? -1 >= 0, let tape = ExecutionContext.current?.tape
   else {
@@ -75,7 +75,7 @@ package func denseAlongFirstAxis(
       LayerGradients(
         x: x.pointer, kernel: kernel.pointer, y: output.pointer, gradient: gradient.pointer,
         scratch: scratch?.pointer, dx: dx?.pointer, dkernel: dkernel?.pointer, dbias: dbias?.pointer,
-        inputs: inputs, outputs: outputs, rows: rows, activation: activation.code, team: Int32(x.layerTeam)
+        inputs: inputs, outputs: outputs, rows: rows, activation: activation.code, team: ExecutionContext.team
       ).fill()
       guard Tape.isRecording else { return (dx, dkernel, dbias) }
       let vectors = x.shape.product(1..<x.shape.rank)
@@ -111,10 +111,4 @@ extension Tensor {
   package var firstAxisLast: Tensor {
     transposed(permutation: shape.indices.map { $0 == shape.rank - 1 ? 0 : $0 + 1 })
   }
-}
-
-extension Tensor {
-  /// OpenMP threads for a layer over this tensor's rows: the context's team. In a stage it is more than one
-  /// only if the stage is a single task on the caller's thread.
-  fileprivate var layerTeam: Int { ExecutionContext.current?.team ?? 1 }
 }

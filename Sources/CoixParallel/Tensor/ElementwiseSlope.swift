@@ -18,7 +18,7 @@ struct ElementwiseSlope {
   func callAsFunction(_ gradient: Tensor) -> Tensor {
     guard let result = Tensor(undefined: x.shape, like: x) else { return .outOfMemory }
     coix_op_unary_backward(
-      operation, x.pointer, y.pointer, gradient.pointer, result.pointer, x.bufferCount, Int32(x.team)
+      operation, x.pointer, y.pointer, gradient.pointer, result.pointer, x.bufferCount, ExecutionContext.team
     ).run()
     if operation == COIX_DIGAMMA {
       return result.differentiated(inSeed: gradient, notIn: [x], "digamma", { self($0) })

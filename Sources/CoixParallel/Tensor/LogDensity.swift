@@ -96,7 +96,7 @@ package func logDensity(_ family: LogDensityFamily, _ operands: Tensor...) -> Te
   guard let result = Tensor(undefined: shape, like: batched) else { return .outOfMemory }
   guard shape.elementCount > 0 else { return result }
   let plan = BroadcastPlan(operands, shape: shape, stride: result.stride)
-  let team = Int32(result.team)
+  let team = ExecutionContext.team
   plan.walk { output, at in
     withKernelOperands(operands, plan, at) {
       coix_op_log_density(

@@ -14,7 +14,7 @@ extension Tensor {
       if a.stride == b.stride {
         coix_op_binary(
           operation, a.pointer, 0, 1, b.pointer, 0, 1, result.pointer, 1, result.bufferCount,
-          Int32(result.team)
+          ExecutionContext.team
         ).run()
       } else {
         coix_op_binary(
@@ -35,7 +35,7 @@ extension Tensor {
       coix_op_binary(
         operation, a.pointer, a.rowCount, 1, b.pointer, 0, b.isBatched ? 1 : 0,
         result.pointer, a.isBatched ? shape.elementCount : 1, a.isBatched ? a.stride : result.bufferCount,
-        Int32(result.team)
+        ExecutionContext.team
       ).run()
       return result
     }

@@ -99,7 +99,7 @@ extension Tensor {
     if layout.inner == 1 {
       coix_op_binary(
         operation, pointer, layout.count, 1, reduced.pointer, 1, 0, result.pointer, layout.outer,
-        layout.count, Int32(team)
+        layout.count, ExecutionContext.team
       ).run()
       return result
     }
@@ -107,7 +107,7 @@ extension Tensor {
     for outer in 0..<layout.outer {
       coix_op_binary(
         operation, pointer + outer * block, layout.inner, 1, reduced.pointer + outer * layout.inner, 0, 1,
-        result.pointer + outer * block, layout.count, layout.inner, Int32(team)
+        result.pointer + outer * block, layout.count, layout.inner, ExecutionContext.team
       ).run()
     }
     return result

@@ -113,7 +113,7 @@ extension Tensor {
       let (c, x, y) = (strides(condition), strides(a), strides(b))
       coix_op_select(
         condition.pointer, c.outer, c.row, a.pointer, x.outer, x.row, b.pointer, y.outer, y.row,
-        result.pointer, outer, rows, Int32(result.team)
+        result.pointer, outer, rows, ExecutionContext.team
       ).run()
       return result
     }

@@ -6,7 +6,7 @@ extension Tensor {
     if let refusal = refusal(name()) { return refusal }
     let x = self
     guard let y = Tensor(undefined: shape, like: self) else { return .outOfMemory }
-    coix_op_unary(operation, pointer, y.pointer, bufferCount, Int32(team)).run()
+    coix_op_unary(operation, pointer, y.pointer, bufferCount, ExecutionContext.team).run()
     return y.recorded(from: self, withOutput: { ElementwiseSlope(operation, x, $0).callAsFunction })
   }
 

@@ -55,9 +55,6 @@ extension Tensor {
     return a.isBatched ? productWithLayer(a, b, sizes, shape) : productOfMatrix(a, b, sizes, shape)
   }
 
-  /// OpenMP threads for a matrix product; the kernels use fewer where there is little to do.
-  private static var productTeam: Int32 { Int32(ExecutionContext.current?.team ?? Workers.standard.team) }
-
   /// One product a row.
   private static func productOfRows(_ a: Tensor, _ b: Tensor, _ sizes: ProductSizes, _ shape: Shape) -> Tensor
   {
@@ -107,7 +104,7 @@ extension Tensor {
     for i in 0..<m {
       coix_op_dense_forward(
         a.pointer + i * k * rows, b.pointer, nil, result.pointer + i * n * rows, k, n, rows, COIX_IDENTITY,
-        productTeam
+        ExecutionContext.team
       ).run()
     }
     return result.recordedProduct(a, b, sizes) { gradient, wantsA, wantsB in
@@ -120,7 +117,7 @@ extension Tensor {
         LayerGradients(
           x: a.pointer + i * k * rows, kernel: b.pointer, y: result.pointer + i * n * rows,
           gradient: gradient.pointer + i * n * rows, dx: da.map { $0.pointer + i * k * rows },
-          dkernel: part?.pointer, inputs: k, outputs: n, rows: rows, team: productTeam
+          dkernel: part?.pointer, inputs: k, outputs: n, rows: rows, team: ExecutionContext.team
         ).fill()
         if let part {
           scratch.withDoubles { coix_op_accumulate_double($0, part.pointer, k * n).run() }
@@ -142,14 +139,14 @@ extension Tensor {
     if kernel.isPoisoned { return kernel }
     guard let result = Tensor(undefined: shape, like: b) else { return .outOfMemory }
     coix_op_dense_forward(
-      b.pointer, kernel.pointer, nil, result.pointer, k, m, rows, COIX_IDENTITY, productTeam
+      b.pointer, kernel.pointer, nil, result.pointer, k, m, rows, COIX_IDENTITY, ExecutionContext.team
     ).run()
     return result.recordedProduct(a, b, sizes) { gradient, wantsA, wantsB in
       let dKernel = wantsA ? Tensor(undefined: [k, m]) : nil
       let db = wantsB ? Tensor(undefined: b.shape, like: b) : nil
       LayerGradients(
         x: b.pointer, kernel: kernel.pointer, y: result.pointer, gradient: gradient.pointer, dx: db?.pointer,
-        dkernel: dKernel?.pointer, inputs: k, outputs: m, rows: rows, team: productTeam
+        dkernel: dKernel?.pointer, inputs: k, outputs: m, rows: rows, team: ExecutionContext.team
       ).fill()
       return (dKernel?.permuted([1, 0]).viewed(as: a.shape), db)
     }

@@ -141,7 +141,8 @@ extension Tensor {
             let isSpread = gradient.stride == x.stride
             let seed = isSpread ? gradient.detached : select(1, gradient.detached, y.detached)
             coix_op_logsumexp_backward(
-              x.pointer, seed.pointer, slope.pointer, layout.outer, layout.count, layout.inner, Int32(x.team)
+              x.pointer, seed.pointer, slope.pointer, layout.outer, layout.count, layout.inner,
+              ExecutionContext.team
             ).run()
             return slope.differentiated {
               let softmax = exp(x.subtracting(y, layout))
@@ -170,8 +171,10 @@ extension Tensor {
     // A single element is its own sum, maximum and log-sum-exp.
     if layout.count == 1 { return viewed(as: shape) }
     guard let result = Tensor(undefined: shape, like: self) else { return .outOfMemory }
-    coix_op_reduce(operation, pointer, result.pointer, layout.outer, layout.count, layout.inner, Int32(team))
-      .run()
+    coix_op_reduce(
+      operation, pointer, result.pointer, layout.outer, layout.count, layout.inner, ExecutionContext.team
+    )
+    .run()
     return result
   }
 

@@ -54,7 +54,7 @@ extension Tensor {
   private func rows(at index: UnsafePointer<Int32>, _ count: Int) -> Tensor {
     let row = shape.dropping(1)
     guard let result = Tensor(undefined: Shape(count).appending(row)) else { return .outOfMemory }
-    coix_op_gather_rows(pointer, index, result.pointer, count, row.elementCount, Int32(result.team)).run()
+    coix_op_gather_rows(pointer, index, result.pointer, count, row.elementCount, ExecutionContext.team).run()
     return result
   }
 }

@@ -12,7 +12,8 @@ extension Tensor {
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("softmax", axis, shape) }
     let layout = layout(axis)
     guard let y = Tensor(undefined: shape, like: self) else { return .outOfMemory }
-    coix_op_softmax(pointer, y.pointer, layout.outer, layout.count, layout.inner, 0, Int32(team)).run()
+    coix_op_softmax(pointer, y.pointer, layout.outer, layout.count, layout.inner, 0, ExecutionContext.team)
+      .run()
     let reducedShape = shape.removing(axis..<axis + 1, keeping: true)
     return y.recorded(
       from: self,
@@ -34,7 +35,8 @@ extension Tensor {
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("logSoftmax", axis, shape) }
     let layout = layout(axis)
     guard let y = Tensor(undefined: shape, like: self) else { return .outOfMemory }
-    coix_op_softmax(pointer, y.pointer, layout.outer, layout.count, layout.inner, 1, Int32(team)).run()
+    coix_op_softmax(pointer, y.pointer, layout.outer, layout.count, layout.inner, 1, ExecutionContext.team)
+      .run()
     let reducedShape = shape.removing(axis..<axis + 1, keeping: true)
     return y.recorded(
       from: self,

@@ -88,11 +88,6 @@ public struct Tensor: Sendable {
   }
   /// The rows that loops run over: 1 for a uniform tensor.
   var rowCount: Int { Swift.max(stride, 1) }
-  /// OpenMP threads for an operation on this tensor.
-  var team: Int {
-    stride == 0 ? ExecutionContext.current?.team ?? Workers.standard.team : 1
-  }
-
   /// This tensor as the output of a node.
   func tracked(node: Int32, tape: UInt32) -> Tensor {
     Tensor(storage: storage, shape: shape, stride: stride, scope: scope, tape: tape, node: node)
@@ -187,7 +182,7 @@ public struct Tensor: Sendable {
       return
     }
     self = tensor
-    coix_op_fill(pointer, scalar, bufferCount, Int32(team)).run()
+    coix_op_fill(pointer, scalar, bufferCount, ExecutionContext.team).run()
   }
 
   /// Zeros.
@@ -281,11 +276,12 @@ extension Tensor: CustomStringConvertible {
     if isMapped { return "Tensor(shape: \(shape), mapped over plate \"\(storage.mapping?.plate ?? "")\")" }
     let count = shape.elementCount
     func listed(_ total: Int, _ number: (Int) -> Float) -> String {
-      "[" + (0..<Swift.min(total, 12)).map { "\(number($0))" }.joined(separator: ", ")
+      "[" + (0..<Swift.min(total, 12)).map { "\(number($0).withoutSignOfNaN)" }.joined(separator: ", ")
         + (total > 12 ? ", …]" : "]")
     }
     guard isBatched else {
-      return shape.rank == 0 ? "\(scalar)" : "Tensor(shape: \(shape), \(listed(count) { pointer[$0] }))"
+      return shape.rank == 0
+        ? "\(scalar.withoutSignOfNaN)" : "Tensor(shape: \(shape), \(listed(count) { pointer[$0] }))"
     }
     guard let context = ExecutionContext.current, let axes = context.axes(of: self) else {
       return "Tensor(shape: \(shape), of another chunk or evaluation)"

@@ -59,10 +59,20 @@ import Testing
     for count in [1, 2, 100, 1_000] {
       #expect(key.permutation(of: count).sorted() == (0..<Int32(count)).map { $0 })
     }
+    // By random words, those of equal words as they were, in two rounds.
+    let count = 50_000
+    var (order, rest) = ((0..<Int32(count)).map { $0 }, key)
+    for _ in 0..<2 {
+      let (next, sub) = rest.split()
+      rest = next
+      let words = Draw(key: sub, shape: [count]).bits().enumerated()
+      order = words.sorted { ($0.element, $0.offset) < ($1.element, $1.offset) }.map { order[$0.offset] }
+    }
+    #expect(key.permutation(of: count) == order)
     #expect(key.permutation(of: 0).isEmpty && key.permutation(of: -1).isEmpty)
-    let order = key.permutation(of: 3)
+    let few = key.permutation(of: 3)
     let permuted = key.permuted(Tensor([0, 1, 2, 10, 11, 12], shape: [2, 3]), axis: -1)
-    #expect(permuted.scalars == order.map(Float.init) + order.map { Float($0) + 10 })
+    #expect(permuted.scalars == few.map(Float.init) + few.map { Float($0) + 10 })
     #expect(
       key.permuted(Tensor(1), axis: 0).failure?.description == "permuted: there is no axis 0 (shapes [])")
   }

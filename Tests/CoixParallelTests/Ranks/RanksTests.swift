@@ -246,7 +246,7 @@ import Testing
     .atSite(name: "z", error: .weights(instance: RowLocation(row: 3), reason: "NaN")), .unequalPlates(["a"]),
     .emptyPlate(name: "p", count: 0), .rowCount(plate: "p", expected: 1, found: 2),
     CoixError.notANumber(source: "x", at: RowLocation(row: 731)).located(
-      step: 2, [Plate("a", count: 100), Plate("b", count: 20)]),
+      stage: 2, [Plate("a", count: 100), Plate("b", count: 20)]),
     .parameter(
       site: "z", parameter: "scale", requirement: "positive", value: -.infinity, at: RowLocation(row: 1)),
     .metric(name: "loss", reason: "b"), .tooManyAssignments(limit: 3), .illFormedProgram("a"),

@@ -172,6 +172,7 @@ import Testing
     Misuse("select") { select(Tensor.ones([1 << 20, 1]), Tensor.ones([1 << 19]), 0) },
     Misuse("oneHot") { Tensor.ones([1 << 10]).oneHot(depth: 1 << 29) },
     Misuse("matmul") { matmul(Tensor.ones([1 << 20, 1]), Tensor.ones([1, 1 << 19])) },
+    Misuse("conv2d") { conv2d(Tensor.ones([1 << 20, 1, 1, 1]), Tensor.ones([1 << 19, 1, 1])) },
     Misuse("translated") { matrix.translated(by: [0, 0], to: (1 << 20, 1 << 19)) },
   ]
 

@@ -189,6 +189,6 @@ import Testing
       targets: [Self.target, impossible, Self.target].map { extend($0, Self.kernel) }, initial: Self.initial,
       proposals: Self.kernels(2))
     let text = message { try evaluate(program, seed: 0)() }
-    #expect(text?.hasPrefix(#"at site "weight": step 2: "#) == true, "\(text ?? "nothing")")
+    #expect(text?.hasPrefix(#"at site "weight": stage 2: "#) == true, "\(text ?? "nothing")")
   }
 }

@@ -177,11 +177,11 @@ import Testing
     for condition in [.always, .ess(below: 0), .ess(below: 1)] as [ResamplingCondition] {
       #expect(
         message { try run([0, -.infinity, 0], condition) }
-          == #"at site "weight": step 1: the log-weights of all particles are -inf (instance 1)"#)
+          == #"at site "weight": stage 1: the log-weights of all particles are -inf (instance 1)"#)
       for number in [Float.nan, .infinity] {
         #expect(
           message { try run([0, 0, number], condition) }
-            == #"at site "weight": step 1: the log-weight of particle 0 is \#(number.isNaN ? "NaN" : "+inf") (instance 2)"#
+            == #"at site "weight": stage 1: the log-weight of particle 0 is \#(number.isNaN ? "NaN" : "+inf") (instance 2)"#
         )
       }
     }

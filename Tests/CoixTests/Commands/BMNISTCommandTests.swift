@@ -106,6 +106,21 @@ import examples
     }
   }
 
+  @Test func settingsThatDecideTheCourseMustBeTheSame() throws {
+    try withDigits { path in
+      let arguments = ["--data", path, "--out", "\(path).out"] + Self.small
+      #expect(complaint(arguments) == "")
+      #expect(
+        complaint(arguments + ["--resume", "--learning-rate", "0.1"]).contains(
+          "\"learning-rate\" is \"0.003\""))
+      try (Self.digits + 1).write(npy: path)
+      let complaint = complaint(arguments + ["--resume"])
+      #expect(complaint.contains("its setting \"data\" is \"6 digits with hash "), "\(complaint)")
+      try Self.digits.write(npy: path)
+      #expect(self.complaint(arguments + ["--resume"]) == "")
+    }
+  }
+
   @Test func fullIsThePublishedSetting() {
     let full = BMNISTExperiment.published
     #expect(full.steps == 20_000 && full.batch == 5 && full.particles == 10 && full.sweeps == 5)

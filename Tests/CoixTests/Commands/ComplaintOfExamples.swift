@@ -4,7 +4,7 @@ import examples
 /// What `examples` says about its arguments or its run; empty if all goes well.
 func complaintOfExamples(_ arguments: [String]) -> String {
   do {
-    var command = try Examples.parseAsRoot(arguments)
+    var command = try Examples.command(arguments)
     try command.run()
     return ""
   } catch let error as CoixError {

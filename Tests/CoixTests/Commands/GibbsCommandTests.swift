@@ -7,7 +7,7 @@ import examples
 /// `examples gmm` and `examples dmm`.
 @Suite struct GibbsCommandTests {
   static let commands = ["gmm", "dmm"]
-  private static let small = [
+  static let small = [
     "--train", "50", "--test", "3", "--batch", "4", "--particles", "3", "--sweeps", "2",
   ]
 

@@ -67,7 +67,7 @@ import Testing
         let second = Kernel { (trace, scale: Tensor) in trace.sample("z", from: Normal(0, scale)) }
         _ = try evaluate(compose(particles(second), resample(particles(first))), seed: 1, options: options)(
           particles.mapped(ones(rows, but: -1, at: [450, 999, 1_300])))
-      }, expected: "step 2: site \"z\": scale must be"),
+      }, expected: "stage 2: site \"z\": scale must be"),
     Faults(
       testDescription: "nested plates",
       run: { options in

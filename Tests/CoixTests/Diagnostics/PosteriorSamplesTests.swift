@@ -66,16 +66,34 @@ import Testing
     #expect(try result.posteriorSamples().logEvidence.scalars == result.steps.map(\.logZ))
   }
 
+  /// Importance sampling from the prior, which no combinator is needed for.
+  @Test(arguments: [false, true]) func aWeightedModelHasItsEvidence(_ steps: Bool) throws {
+    let options = EvaluationOptions(steps: steps)
+    let alone = try evaluate(Self.particle(Self.model), seed: 0, options: options)()
+    #expect(
+      try alone.posteriorSamples().logEvidence.scalars == [logEvidence(alone.metrics.logWeight).scalar])
+    let program = Self.particle(Self.point(Self.model))
+    let samples = try evaluate(program, seed: 0, options: options)().posteriorSamples()
+    // Of each point, in double.
+    let weights = samples.logWeight.reshaped(to: [7, 3])
+    let sum = (0..<3).reduce(0.0) { sum, point in
+      let own = (0..<7).map { exp(Double(weights[$0][point].scalar)) }
+      return sum + log(own.reduce(0, +) / 7)
+    }
+    #expect(samples.logEvidence.shape == [1])
+    #expect(abs(Double(samples.logEvidence.scalars[0]) - sum) < 1e-5)
+  }
+
   /// Of a program that neither proposes nor resamples, and without plates.
   @Test func withoutWeightsAndWithoutParticles() throws {
     let drawn = try evaluate(Self.particle(Self.kernel), seed: 0)().posteriorSamples()
     #expect(drawn.logWeight.shape == [1, 7])
     #expect(drawn.logWeight.scalars == Array(repeating: 0, count: 7))
-    #expect(drawn.logEvidence.shape == [0])
+    #expect(drawn.logEvidence.scalars == [0], "the density of what is drawn is normalised")
     let alone = try evaluate(Self.model, seed: 0)()
     let samples = try alone.posteriorSamples()
     #expect(samples.posterior.mapValues(\.shape) == ["scale": [1, 1], "z": [1, 1, 2]])
-    #expect(samples.logWeight.shape == [1, 1])
+    #expect(samples.logWeight.shape == [1, 1] && samples.logEvidence.shape == [0])
     #expect(samples.logWeight.scalars == alone.metrics.logWeight.scalars)
     #expect(samples.plates.isEmpty)
   }

@@ -106,68 +106,71 @@ import Testing
   }
 
   @Test func parametersOutsideOfTheirDomain() {
-    #expect(message(LogNormal(0, 0)) == #"step 1: site "z": scale must be positive, is 0.0 (particle 0)"#)
-    #expect(message(HalfNormal(-1)) == #"step 1: site "z": scale must be positive, is -1.0 (particle 0)"#)
+    #expect(message(LogNormal(0, 0)) == #"stage 1: site "z": scale must be positive, is 0.0 (particle 0)"#)
+    #expect(message(HalfNormal(-1)) == #"stage 1: site "z": scale must be positive, is -1.0 (particle 0)"#)
     #expect(
-      message(Gamma(-1, 1)) == #"step 1: site "z": concentration must be positive, is -1.0 (particle 0)"#)
-    #expect(message(Beta(1, 0)) == #"step 1: site "z": concentration0 must be positive, is 0.0 (particle 0)"#)
-    #expect(message(Exponential(0)) == #"step 1: site "z": rate must be positive, is 0.0 (particle 0)"#)
-    #expect(message(Laplace(0, -2)) == #"step 1: site "z": scale must be positive, is -2.0 (particle 0)"#)
-    #expect(message(Cauchy(0, -2)) == #"step 1: site "z": scale must be positive, is -2.0 (particle 0)"#)
+      message(Gamma(-1, 1)) == #"stage 1: site "z": concentration must be positive, is -1.0 (particle 0)"#)
     #expect(
-      message(StudentT(0)) == #"step 1: site "z": degreesOfFreedom must be positive, is 0.0 (particle 0)"#)
+      message(Beta(1, 0)) == #"stage 1: site "z": concentration0 must be positive, is 0.0 (particle 0)"#)
+    #expect(message(Exponential(0)) == #"stage 1: site "z": rate must be positive, is 0.0 (particle 0)"#)
+    #expect(message(Laplace(0, -2)) == #"stage 1: site "z": scale must be positive, is -2.0 (particle 0)"#)
+    #expect(message(Cauchy(0, -2)) == #"stage 1: site "z": scale must be positive, is -2.0 (particle 0)"#)
     #expect(
-      message(Dirichlet([1, 0])) == #"step 1: site "z": concentration must be positive, is 0.0 (particle 0)"#)
-    #expect(message(HalfCauchy(-1)) == #"step 1: site "z": scale must be positive, is -1.0 (particle 0)"#)
-    #expect(message(Weibull(-1, 1)) == #"step 1: site "z": scale must be positive, is -1.0 (particle 0)"#)
+      message(StudentT(0)) == #"stage 1: site "z": degreesOfFreedom must be positive, is 0.0 (particle 0)"#)
     #expect(
-      message(Weibull(1, 0)) == #"step 1: site "z": concentration must be positive, is 0.0 (particle 0)"#)
-    #expect(message(InverseGamma(1, 0)) == #"step 1: site "z": rate must be positive, is 0.0 (particle 0)"#)
+      message(Dirichlet([1, 0])) == #"stage 1: site "z": concentration must be positive, is 0.0 (particle 0)"#
+    )
+    #expect(message(HalfCauchy(-1)) == #"stage 1: site "z": scale must be positive, is -1.0 (particle 0)"#)
+    #expect(message(Weibull(-1, 1)) == #"stage 1: site "z": scale must be positive, is -1.0 (particle 0)"#)
     #expect(
-      message(VonMises(0, -1)) == #"step 1: site "z": concentration must be at least 0, is -1.0 (particle 0)"#
+      message(Weibull(1, 0)) == #"stage 1: site "z": concentration must be positive, is 0.0 (particle 0)"#)
+    #expect(message(InverseGamma(1, 0)) == #"stage 1: site "z": rate must be positive, is 0.0 (particle 0)"#)
+    #expect(
+      message(VonMises(0, -1))
+        == #"stage 1: site "z": concentration must be at least 0, is -1.0 (particle 0)"#
     )
     #expect(
       message(Binomial(2.5, logits: 0))
-        == #"step 1: site "z": totalCount must be a whole number, at least 0, is 2.5 (particle 0)"#)
+        == #"stage 1: site "z": totalCount must be a whole number, at least 0, is 2.5 (particle 0)"#)
     #expect(
       message(Binomial(2, probabilities: 1.5))
-        == #"step 1: site "z": probability must be between 0 and 1, is 1.5 (particle 0)"#)
+        == #"stage 1: site "z": probability must be between 0 and 1, is 1.5 (particle 0)"#)
     #expect(
       message(NegativeBinomial(mean: -1, concentration: 1))
-        == #"step 1: site "z": mean must be at least 0, is -1.0 (particle 0)"#)
+        == #"stage 1: site "z": mean must be at least 0, is -1.0 (particle 0)"#)
     #expect(
       message(NegativeBinomial(0, logits: 1))
-        == #"step 1: site "z": concentration must be positive, is 0.0 (particle 0)"#)
+        == #"stage 1: site "z": concentration must be positive, is 0.0 (particle 0)"#)
     #expect(
-      message(LKJ(3, 0)) == #"step 1: site "z": concentration must be positive, is 0.0 (particle 0)"#)
-    #expect(message(Poisson(-1)) == #"step 1: site "z": rate must be at least 0, is -1.0 (particle 0)"#)
+      message(LKJ(3, 0)) == #"stage 1: site "z": concentration must be positive, is 0.0 (particle 0)"#)
+    #expect(message(Poisson(-1)) == #"stage 1: site "z": rate must be at least 0, is -1.0 (particle 0)"#)
     #expect(
       message(TruncatedNormal(0, 1, low: 2, high: 1))
-        == #"step 1: site "z": high - low must be above 0, is -1.0 (particle 0)"#)
+        == #"stage 1: site "z": high - low must be above 0, is -1.0 (particle 0)"#)
     #expect(
       message(Categorical(probabilities: [0.5, 0.25]))
-        == #"step 1: site "z": sum of the probabilities must be 1, is 0.75 (particle 0)"#)
+        == #"stage 1: site "z": sum of the probabilities must be 1, is 0.75 (particle 0)"#)
     #expect(
       message(Multinomial(2, probabilities: [0.5, 0.25]))
-        == #"step 1: site "z": sum of the probabilities must be 1, is 0.75 (particle 0)"#)
+        == #"stage 1: site "z": sum of the probabilities must be 1, is 0.75 (particle 0)"#)
     #expect(
       message(Multinomial(2.5, logits: [0, 1]))
-        == #"step 1: site "z": totalCount must be a whole number, at least 0, is 2.5 (particle 0)"#)
+        == #"stage 1: site "z": totalCount must be a whole number, at least 0, is 2.5 (particle 0)"#)
     #expect(
       message(MultivariateNormal([0, 0], choleskyFactor: Tensor([1, 0, 0.5, -1], shape: [2, 2])))
-        == #"step 1: site "z": diagonal of the Cholesky factor must be positive, is -1.0 (particle 0)"#)
+        == #"stage 1: site "z": diagonal of the Cholesky factor must be positive, is -1.0 (particle 0)"#)
     #expect(
       message(MultivariateNormal([0, 0], choleskyFactor: Tensor([1, 0.5, 0, 1], shape: [2, 2])))
-        == #"step 1: site "z": upper triangle of the Cholesky factor must be 0, is 0.5 (particle 0)"#)
+        == #"stage 1: site "z": upper triangle of the Cholesky factor must be 0, is 0.5 (particle 0)"#)
     #expect(
       message(Normal(0, 1).scaled(by: -1))
-        == #"step 1: site "z": factor must be at least 0, is -1.0 (particle 0)"#)
+        == #"stage 1: site "z": factor must be at least 0, is -1.0 (particle 0)"#)
     #expect(
       message(Normal(0, 1).transformed(by: Affine(0, 0).then(Exp())))
-        == #"step 1: site "z": scale must be other than 0, is 0.0 (particle 0)"#)
+        == #"stage 1: site "z": scale must be other than 0, is 0.0 (particle 0)"#)
     #expect(
       message(Mixture(Categorical(logits: [0, 0]), of: Normal([0, 1], [1, 0])))
-        == #"step 1: site "z": scale must be positive, is 0.0 (particle 0)"#)
+        == #"stage 1: site "z": scale must be positive, is 0.0 (particle 0)"#)
   }
 
   @Test(arguments: DrawTests.all)
@@ -228,7 +231,7 @@ import Testing
   @Test func maskThatIsNaN() {
     #expect(
       message(Normal(0, 1).masked(Tensor(.nan)))
-        == #"step 1: site "z": mask must be real, is nan (particle 0)"#)
+        == #"stage 1: site "z": mask must be real, is nan (particle 0)"#)
   }
 
   /// What goes wrong in any of a distribution's tensors is found, and a landing is stuck to for all of them:

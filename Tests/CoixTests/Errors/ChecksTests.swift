@@ -56,16 +56,16 @@ import Testing
       }
       #expect(
         found
-          == #"step 1: the log-probability of site "z" is NaN (particle \#(particle), instance \#(instance))"#
+          == #"stage 1: the log-probability of site "z" is NaN (particle \#(particle), instance \#(instance))"#
       )
     }
     let input = Self.particles(Self.instances(Self.fragile))
     #expect(
       try text(input, Self.instances.mapped(Self.broken(3, at: 2)))
-        == "step 1: input 0 is NaN (particle 0, instance 2)")
+        == "stage 1: input 0 is NaN (particle 0, instance 2)")
     #expect(
       try text(input, Self.particles.mapped(Self.broken(40, at: 31, 35)))
-        == "step 1: input 0 is NaN (particle 31, instance 0)")
+        == "stage 1: input 0 is NaN (particle 31, instance 0)")
   }
 
   /// Broken where both inputs are negative.
@@ -80,8 +80,8 @@ import Testing
     let data = Tensor((0..<40).map { $0 == 23 ? -1 : 1 })
     #expect(
       try text(Self.particles(kernel), Self.particles.mapped(data))
-        == #"step 1: the value of site "z" is NaN (particle 23)"#)
-    #expect(try text(kernel, -1) == #"step 1: the value of site "z" is NaN"#)
+        == #"stage 1: the value of site "z" is NaN (particle 23)"#)
+    #expect(try text(kernel, -1) == #"stage 1: the value of site "z" is NaN"#)
   }
 
   @Test func logProbabilities() throws {
@@ -89,14 +89,14 @@ import Testing
     let data = Self.particles.mapped(Tensor((0..<40).map { $0 > 17 ? -1 : 1 }))
     #expect(
       try text(Self.particles(kernel), data)
-        == #"step 1: the log-probability of site "z" is NaN (particle 18)"#)
+        == #"stage 1: the log-probability of site "z" is NaN (particle 18)"#)
     let factor = Model { (trace, x: Tensor) in
       trace.plate("N", 4).factor("weight", log(x) + Tensor.zeros([4]))
       return x
     }
     #expect(
       try text(Self.particles(factor), data)
-        == #"step 1: the log-probability of site "weight" is NaN (particle 18)"#)
+        == #"stage 1: the log-probability of site "weight" is NaN (particle 18)"#)
     let evaluation = try evaluate(Self.particles(kernel), seed: 1)(data)
     #expect(
       evaluation.trace["z"]?.logProb.scalars[18].isNaN == true, "without checks it is a number like any other"
@@ -113,11 +113,11 @@ import Testing
     let program = propose(
       p.target(Self.particles), compose(Self.particles(kernel), resample(resample(first))))
     #expect(
-      try text(program, [0.9, -0.4]) == #"step 3: the value of site "y" is NaN (particle 0)"#)
+      try text(program, [0.9, -0.4]) == #"stage 3: the value of site "y" is NaN (particle 0)"#)
     let scale = Kernel { (trace, z: Tensor, x: Tensor) in trace.sample("y", from: Normal(z, x[1])) }
     let second = propose(p.target(Self.particles), compose(Self.particles(scale), resample(first)))
     #expect(
-      try text(second, [0.9, -0.4]) == #"step 2: site "y": scale must be positive, is -0.4 (particle 0)"#)
+      try text(second, [0.9, -0.4]) == #"stage 2: site "y": scale must be positive, is -0.4 (particle 0)"#)
   }
 
   /// At barriers the weights themselves, also without checks.
@@ -130,17 +130,17 @@ import Testing
     let program = resample(Self.particles(Self.instances(model)))
     #expect(
       message { try evaluate(program, seed: 0)(signs, Self.instances.mapped(Tensor([0, 1, 1]))) }
-        == #"at site "weight": step 1: the log-weights of all particles are -inf (instance 0)"#)
+        == #"at site "weight": stage 1: the log-weights of all particles are -inf (instance 0)"#)
     #expect(
       message { try evaluate(program, seed: 0)(signs, Self.instances.mapped(Tensor([1, 1, 1]))) }
-        == #"at site "weight": step 1: the log-weight of particle 9 is NaN (instance 0)"#)
+        == #"at site "weight": stage 1: the log-weight of particle 9 is NaN (instance 0)"#)
     #expect(
       message {
         try evaluate(program, seed: 0)(1, Self.instances.mapped(Tensor([1, 1, -1])))
-      } == #"at site "weight": step 1: the log-weight of particle 0 is NaN (instance 2)"#)
+      } == #"at site "weight": stage 1: the log-weight of particle 0 is NaN (instance 2)"#)
     #expect(
       message {
         try evaluate(resample(program), seed: 0)(1, Self.instances.mapped(Tensor([1, .infinity, 1])))
-      } == #"at site "weight": step 1: the log-weight of particle 0 is +inf (instance 1)"#)
+      } == #"at site "weight": stage 1: the log-weight of particle 0 is +inf (instance 1)"#)
   }
 }

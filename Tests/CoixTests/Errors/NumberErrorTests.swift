@@ -26,7 +26,7 @@ import Testing
       let options = EvaluationOptions(workers: try Workers(threads: threads), checks: true)
       #expect(
         message { try evaluate(Self.plate(Self.model), seed: 1, options: options)(data) }
-          == "step 1: input 0 is NaN (particle \(row))")
+          == "stage 1: input 0 is NaN (particle \(row))")
     }
     // Without checks it is a value outside of the support, as in the reference.
     let evaluation = try evaluate(Self.plate(Self.model), seed: 1)(data)
@@ -45,7 +45,7 @@ import Testing
       let text = message {
         try evaluate(Self.plate(Self.model), seed: 1, options: options)(Self.plate.mapped(Tensor(scalars)))
       }
-      #expect(text == "step 1: input 0 is NaN (particle 40)")
+      #expect(text == "stage 1: input 0 is NaN (particle 40)")
     }
   }
 
@@ -59,17 +59,17 @@ import Testing
       let text = message {
         try evaluate(plate(Self.model), seed: 1, options: options)(plate.mapped(Tensor(scalars)))
       }
-      #expect(text == "step 1: input 0 is NaN (particle 100)")
+      #expect(text == "stage 1: input 0 is NaN (particle 100)")
     }
   }
 
   @Test func aNaNInASharedInput() throws {
     #expect(
       message { try evaluate(Self.plate(Self.model), seed: 1, options: Self.checked)(Tensor(.nan)) }
-        == "step 1: input 0 is NaN (particle 0)")
+        == "stage 1: input 0 is NaN (particle 0)")
     #expect(
       message { try evaluate(Self.model, seed: 1, options: Self.checked)(Tensor(.nan)) }
-        == "step 1: input 0 is NaN")
+        == "stage 1: input 0 is NaN")
   }
 
   @Test func aNaNThatIsObserved() throws {
@@ -81,7 +81,7 @@ import Testing
     let data = Self.plate.mapped(abs(Self.data(100, 1, at: 0)) * Self.sign(100, negativeAt: 33))
     #expect(
       message { try evaluate(Self.plate(model), seed: 1, options: Self.checked)(data) }
-        == #"step 1: the observed value of site "x" is NaN (particle 33)"#)
+        == #"stage 1: the observed value of site "x" is NaN (particle 33)"#)
     #expect(throws: Never.self) { try evaluate(Self.plate(model), seed: 1)(data) }
   }
 
@@ -94,10 +94,10 @@ import Testing
     let data = Self.plate.mapped(Self.sign(100, negativeAt: 42))
     #expect(
       message { try evaluate(Self.plate(scales), seed: 1, options: Self.checked)(data) }
-        == #"step 1: site "z": scale must be positive, is -1.0 (particle 42)"#)
+        == #"stage 1: site "z": scale must be positive, is -1.0 (particle 42)"#)
     #expect(throws: Never.self) { try evaluate(Self.plate(scales), seed: 1)(data) }
     for scale: Float in [0, -2, .infinity] {
-      let expected = #"step 1: site "z": scale must be positive, is \#(scale)"#
+      let expected = #"stage 1: site "z": scale must be positive, is \#(scale)"#
       #expect(
         message { try evaluate(Self.plate(scales), seed: 1, options: Self.checked)(Tensor(scale)) }
           == expected + " (particle 0)")
@@ -110,15 +110,15 @@ import Testing
     let coin = Kernel { (trace, p: Tensor) in trace.sample("c", from: Bernoulli(probabilities: p)) }
     #expect(
       message { try evaluate(Self.plate(coin), seed: 1, options: Self.checked)(1.5) }
-        == #"step 1: site "c": probability must be between 0 and 1, is 1.5 (particle 0)"#)
+        == #"stage 1: site "c": probability must be between 0 and 1, is 1.5 (particle 0)"#)
     let die = Kernel { (trace, p: Tensor) in trace.sample("d", from: Categorical(logits: p)) }
     #expect(
       message { try evaluate(Self.plate(die), seed: 1, options: Self.checked)(Tensor([0, .infinity])) }
-        == #"step 1: site "d": logit must be below +inf, is inf (particle 0)"#)
+        == #"stage 1: site "d": logit must be below +inf, is inf (particle 0)"#)
     let box = Kernel { (trace, low: Tensor) in trace.sample("u", from: Uniform(low, 1)) }
     #expect(
       message { try evaluate(Self.plate(box), seed: 1, options: Self.checked)(2) }
-        == #"step 1: site "u": high - low must be above 0, is -1.0 (particle 0)"#)
+        == #"stage 1: site "u": high - low must be above 0, is -1.0 (particle 0)"#)
   }
 
   @Test func checksChangeNoNumber() throws {
@@ -144,7 +144,7 @@ import Testing
 
   @Test func allWeightsMinusInfinity() throws {
     let proposed = propose(Self.plate(Self.bounded(2)), Self.plate(Self.uniform))
-    let expected = #"at site "bound": step 1: the log-weights of all particles are -inf (instance 0)"#
+    let expected = #"at site "bound": stage 1: the log-weights of all particles are -inf (instance 0)"#
     #expect(message { try evaluate(proposed, seed: 1)() } == expected)
     #expect(message { try evaluate(resample(proposed), seed: 1)() } == expected)
     #expect(message { try evaluate(resample(Self.plate(Self.bounded(2))), seed: 1)() } == expected)
@@ -164,7 +164,7 @@ import Testing
       Self.plate(compose(second, Self.bounded(0.5), suffix: false)), compose(Self.plate(kernel), first))
     #expect(
       message { try evaluate(inference, seed: 1)() }
-        == #"at site "never": step 2: the log-weights of all particles are -inf (instance 0)"#)
+        == #"at site "never": stage 2: the log-weights of all particles are -inf (instance 0)"#)
   }
 
   @Test func oneInstanceWithoutAnyWeight() throws {
@@ -176,7 +176,7 @@ import Testing
     let kernel = Kernel { (trace, _: Tensor) in trace.sample("z", from: Uniform(0, 1)) }
     let instances = Plate("instance", count: 3)
     let proposed = propose(Self.plate(instances(model)), Self.plate(instances(kernel)))
-    let expected = #"at site "bound": step 1: the log-weights of all particles are -inf (instance 1)"#
+    let expected = #"at site "bound": stage 1: the log-weights of all particles are -inf (instance 1)"#
     let data = instances.mapped(Tensor([0.5, 2, 0.5]))
     #expect(message { try evaluate(proposed, seed: 1)(data) } == expected)
     #expect(message { try evaluate(resample(proposed), seed: 1)(data) } == expected)
@@ -193,7 +193,7 @@ import Testing
     let (digits, strokes) = (Plate("digit", count: 3), Plate("stroke", count: 4))
     let data = (digits.mapped(Tensor([1, 3, 5])), strokes.mapped(Tensor([1, 2, 3, 4])))
     let proposed = propose(Self.plate(digits(strokes(model))), Self.plate(digits(strokes(kernel))))
-    let expected = #"at site "bound": step 1: the log-weights of all particles are -inf (digit 1, stroke 3)"#
+    let expected = #"at site "bound": stage 1: the log-weights of all particles are -inf (digit 1, stroke 3)"#
     #expect(message { try evaluate(proposed, seed: 1)(data.0, data.1) } == expected)
     #expect(message { try evaluate(resample(proposed), seed: 1)(data.0, data.1) } == expected)
     // Without weights before it, it is the resampling that finds them.
@@ -202,11 +202,11 @@ import Testing
     let single = resample(Self.plate(strokes(model)), when: .ess(below: 0.5))
     #expect(
       message { try evaluate(single, seed: 1)(4, strokes.mapped(Tensor([1, 2, 3, 4]))) }
-        == #"at site "bound": step 1: the log-weights of all particles are -inf (stroke 2)"#)
+        == #"at site "bound": stage 1: the log-weights of all particles are -inf (stroke 2)"#)
     do {
       _ = try evaluate(proposed, seed: 1)(data.0, data.1)
     } catch CoixError.atSite(name: "bound", error: .weights(let instance, _)) {
-      #expect(instance.step == 1 && instance.row == 7)
+      #expect(instance.stage == 1 && instance.row == 7)
       #expect(instance.plates.map(\.row) == [1, 3])
     }
   }
@@ -253,7 +253,7 @@ import Testing
       let parts = text?.split(separator: " ").map(String.init) ?? []
       #expect(parts.count == 14 && Int(parts[9]).map { (0..<100).contains($0) } == true, "\(text ?? "")")
       let expected =
-        #"at site "broken": step 1: the log-weight of particle \#(parts[9]) is "#
+        #"at site "broken": stage 1: the log-weight of particle \#(parts[9]) is "#
         + "\(number.isNaN ? "NaN" : "+inf") (instance 0)"
       #expect(text == expected)
     }
@@ -272,7 +272,7 @@ import Testing
       trace.factor("most", select(z .> 0.2, Tensor(-.infinity), Tensor(0)))
       return z
     }
-    let never = "step 1: the log-weights of all particles are -inf (instance 0)"
+    let never = "stage 1: the log-weights of all particles are -inf (instance 0)"
     let proposed = propose(Self.plate(model), Self.plate(Self.uniform))
     #expect(message { try evaluate(proposed, seed: 1)() } == "at site \"most\": \(never)")
     let taken = message {
@@ -287,7 +287,7 @@ import Testing
     }
     #expect(
       message { try evaluate(propose(Self.plate(Self.bounded(0.5)), Self.plate(sure)), seed: 1)() }
-        == #"at site "z": step 1: the log-weight of particle 0 is +inf (instance 0)"#)
+        == #"at site "z": stage 1: the log-weight of particle 0 is +inf (instance 0)"#)
     // The terms of all steps since the last resampling count.
     @Sendable func round(_ number: Int) -> Model<Tuple<Tensor>, Tuple<Tensor>> {
       let (below, above): (Float, Float) = number == 0 ? (-.infinity, 0) : (0, -.infinity)

@@ -57,7 +57,7 @@ import Testing
     ]
     for (distribution, expected) in cases {
       func text(_ distribution: some Distribution) -> String? { drawn(distribution) }
-      #expect(text(distribution) == "step 1: site \"z\": \(expected) (particle 0)")
+      #expect(text(distribution) == "stage 1: site \"z\": \(expected) (particle 0)")
     }
   }
 
@@ -68,7 +68,7 @@ import Testing
     #expect(throws: Never.self) { try evaluate(Self.plate(kernel), seed: 1)(scales) }
     #expect(
       message { _ = try evaluate(Self.plate(kernel), seed: 1, options: Self.checked)(scales) }
-        == #"step 1: site "z": scale must be positive, is -1.0 (particle 23)"#)
+        == #"stage 1: site "z": scale must be positive, is -1.0 (particle 23)"#)
   }
 
   @Test func whatIsLegalPasses() throws {
@@ -98,7 +98,7 @@ import Testing
     #expect(evaluation.metrics.logWeight.scalars.allSatisfy { $0.isFinite })
     #expect(
       message { _ = try evaluate(Self.plate(observing([1, 1, 0])), seed: 1, options: Self.checked)(data) }
-        == "step 1: input 0 is NaN (particle 0)")
+        == "stage 1: input 0 is NaN (particle 0)")
   }
 
   /// Weights without a meaning are traced back to data and parameters, also without checks.
@@ -110,10 +110,11 @@ import Testing
     }
     let inference = resample(Self.plate(counts))
     #expect(
-      message { _ = try evaluate(inference, seed: 1)(Tensor(.nan)) } == "step 1: input 0 is NaN (particle 0)")
+      message { _ = try evaluate(inference, seed: 1)(Tensor(.nan)) } == "stage 1: input 0 is NaN (particle 0)"
+    )
     #expect(
       message { _ = try evaluate(inference, seed: 1)(2.5) }
-        == #"at site "x": step 1: the log-weights of all particles are -inf: the value is outside of the "#
+        == #"at site "x": stage 1: the log-weights of all particles are -inf: the value is outside of the "#
         + "distribution's support, or too improbable for a float; EvaluationOptions(checks: true) looks at "
         + "parameters and values (instance 0)")
     let captured = Model { (trace) in
@@ -123,6 +124,6 @@ import Testing
     }
     #expect(
       message { _ = try evaluate(resample(Self.plate(captured)), seed: 1)() }
-        == #"step 1: the observed value of site "x" is NaN (particle 0)"#)
+        == #"stage 1: the observed value of site "x" is NaN (particle 0)"#)
   }
 }

@@ -4,11 +4,12 @@ import Testing
 
 @Suite struct CSVTests {
   private func read(
-    _ text: String, header: CSVTable.Header = .detected, comments: CSVTable.Comments = .beforeRows,
+    _ text: String, separator: CSVTable.Separator = .detected, header: CSVTable.Header = .detected,
+    comments: CSVTable.Comments = .beforeRows,
     missing: Set<String> = []
   ) throws -> CSVTable {
     try withFile(Array(text.utf8), "a.csv") {
-      try CSVTable(contentsOf: $0, header: header, comments: comments, missing: missing)
+      try CSVTable(contentsOf: $0, separator: separator, header: header, comments: comments, missing: missing)
     }
   }
 
@@ -32,6 +33,22 @@ import Testing
     #expect(try read("x y\n1 2\n").scalars == [1, 2])
     #expect(try read(",x\n1,2\n").columnNames == ["", "x"])
     #expect(try read("größe\n1\n").columnNames == ["größe"])
+  }
+
+  @Test func separatorsCanBeChosen() throws {
+    for (separator, text) in [
+      (CSVTable.Separator.semicolon, "x;y z\n1; 2\n\"3\";4.5"), (.comma, "x,y z\n1, 2\n3,4.5"),
+      (.tab, "x\ty z\n1\t 2\n3\t4.5"), (.blanks, "x \"y z\"\n1 2\n3\t4.5"),
+    ] {
+      let table = try read(text, separator: separator)
+      #expect(table.columnNames == ["x", "y z"] && table.scalars == [1, 2, 3, 4.5], "\(separator)")
+    }
+    // What the first line would say otherwise.
+    #expect(try read("a,b;c\n1;2\n", separator: .semicolon).columnNames == ["a,b", "c"])
+    #expect(try read("# a; b\n1;\n", separator: .semicolon, missing: [""]).columnCount == 2)
+    #expect(
+      message { try read("1,5;2\n", separator: .semicolon) }?.contains("'1,5' is not a number; if the line")
+        == true)
   }
 
   @Test func readsQuotationMarks() throws {
@@ -98,6 +115,9 @@ import Testing
     #expect(error?.description.hasSuffix("'c19' and 2 others") == true)
   }
 
+  private static let semicolons =
+    "; the separator seems to be ';': CSVTable(contentsOf:separator:) takes .semicolon"
+
   @Test(arguments: [
     ("", "is empty"), ("\n \n", "has no rows of numbers"), ("x,y\n", "has no rows of numbers"),
     ("# only\n", "has no rows of numbers"),
@@ -113,11 +133,16 @@ import Testing
     ("1,2\n3,\n", "line 2, column 2: is empty; missing: [\"\"] reads it as NaN"),
     (",\n", "line 1, column 1: is empty; missing: [\"\"] reads it as NaN"),
     ("1\n\n2\n", "line 2, column 1: is empty; missing: [\"\"] reads it as NaN"),
+    ("1;2\n3;4\n", "line 1, column 1: '1;2' is not a number" + semicolons),
+    ("1,2\n1;3,4\n", "line 2, column 1: '1;3' is not a number" + semicolons),
+    ("x;y\n1;2\n", "line 2, column 1: '1;2' is not a number" + semicolons),
+    ("x;y\n1,5;2,5\n", "line 2, column 1: '1,5;2,5' is not a number" + semicolons),
+    ("1,5;2,5\n", "line 1, column 2: '5;2' is not a number" + semicolons),
+    ("x;y z\n1;2\n", "line 2 has 1 column, line 1 has 2" + semicolons),
     (
-      "1;2\n3;4\n",
-      "line 1, column 1: '1;2' is not a number; if the line names the columns, read it with header: .present"
+      "1,\"2;3\"\n",
+      "line 1, column 2: '2;3' is not a number; if the line names the columns, read it with header: .present"
     ),
-    ("1,2\n1;3,4\n", "line 2, column 1: '1;3' is not a number"),
     ("1,2\n3,1e39\n", "line 2, column 2: '1e39' is beyond the range of 32-bit floating point"),
     // What looks like a number of another kind is neither one nor a name.
     (

@@ -104,4 +104,66 @@ import Testing
       #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["a.npz"])
     }
   }
+
+  /// What a killed process has left of a file is what the next one writes over.
+  @Test(arguments: [false, true])
+  func leftoversOfKilledProcesses(_ isThere: Bool) throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/a.npy"
+      func files() throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: folder).sorted() }
+      if isThere { try Tensor([1]).write(npy: path) }
+      let leftover = "\(folder)/.coix-a.npy"
+      try Data(repeating: 7, count: 1_000).write(to: URL(fileURLWithPath: leftover))
+      try WholeFile.checkWritable(path)
+      #expect(try files() == (isThere ? ["a.npy"] : []))
+      try Data(repeating: 7, count: 1_000).write(to: URL(fileURLWithPath: leftover))
+      try Tensor([2]).write(npy: path)
+      #expect(try files() == ["a.npy"] && Tensor(contentsOf: path).scalars == [2])
+    }
+  }
+
+  /// Neither a file that somebody else writes just now nor one that is something else is written over.
+  @Test func whatIsNoLeftover() throws {
+    try withTemporaryFolder { folder in
+      let (path, own) = ("\(folder)/a.npy", "\(folder)/.coix-a.npy")
+      func expectUntouched(_ contents: String?) throws {
+        try Tensor([2]).write(npy: path)
+        #expect(try Tensor(contentsOf: path).scalars == [2])
+        #expect((try? String(contentsOfFile: own, encoding: .utf8)) == contents)
+        #expect(
+          try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasPrefix(".coix-") }.count
+            == 1)
+        try FileManager.default.removeItem(atPath: own)
+      }
+      try Data("mine".utf8).write(to: URL(fileURLWithPath: own))
+      let file = try #require(FileHandle(forReadingAtPath: own))
+      #expect(flock(file.fileDescriptor, LOCK_EX) == 0)
+      try expectUntouched("mine")
+      try file.close()
+
+      let other = "\(folder)/other"
+      try Data("other".utf8).write(to: URL(fileURLWithPath: other))
+      try FileManager.default.createSymbolicLink(atPath: own, withDestinationPath: other)
+      try expectUntouched("other")
+      #expect(link(other, own) == 0)
+      try expectUntouched("other")
+      #expect(mkfifo(own, 0o600) == 0)
+      try Tensor([2]).write(npy: path)
+      #expect(try Tensor(contentsOf: path).scalars == [2])
+    }
+  }
+
+  @Test func writersOfOneFileAtATime() throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/a.npy"
+      let count = 50_000
+      DispatchQueue.concurrentPerform(iterations: 40) { index in
+        let tensor = Tensor(repeating: Float(index), shape: [count])
+        #expect(throws: Never.self) { try tensor.write(npy: path) }
+      }
+      let scalars = try Tensor(contentsOf: path).scalars
+      #expect(scalars.count == count && Set(scalars).count == 1)
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["a.npy"])
+    }
+  }
 }

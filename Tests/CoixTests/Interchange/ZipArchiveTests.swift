@@ -104,17 +104,38 @@ import Testing
     }
   }
 
-  /// Names are never paths here.
-  @Test func namesThatLeadOutOfTheFolderAreNamesOnly() throws {
-    let names = ["../../escaped", "/tmp/escaped", "..", "a/../b"]
-    let arrays = try Dictionary(uniqueKeysWithValues: names.map { ($0, try NPYArray(Tensor([1]))) })
+  /// Names are never paths here, but they are somewhere else.
+  @Test(arguments: ["../../escaped", "/tmp/escaped", "a/../b", "a\\..\\b", "..", "a/.."])
+  func namesThatLeadOutOfTheFolder(_ name: String) throws {
+    let array = try NPYArray(Tensor([1]))
     try withTemporaryFolder { folder in
-      let path = "\(folder)/a/a.npz"
-      try FileManager.default.createDirectory(atPath: "\(folder)/a", withIntermediateDirectories: true)
-      try NPZArchive(arrays).write(to: path)
-      #expect(try NPZArchive(contentsOf: path).arrays == arrays)
-      #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["a"])
-      #expect(try FileManager.default.contentsOfDirectory(atPath: "\(folder)/a") == ["a.npz"])
+      let path = "\(folder)/a.npz"
+      // A name of the same length, which is replaced where the entry is and in the directory.
+      let harmless = String(repeating: "x", count: name.utf8.count)
+      let bytes = try ZipArchive.encode([(harmless, array.encoded)])
+      let hostile = bytes.replacing(Array(harmless.utf8), with: Array(name.utf8))
+      try Data(hostile).write(to: URL(fileURLWithPath: path))
+      #expect(
+        complaint(about: path) { _ = try NPZArchive(contentsOf: path) }
+          == "the name \(name) of an entry leads out of the archive")
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["a.npz"])
+    }
+  }
+
+  @Test func namesOfFoldersAreNames() throws {
+    let array = try NPYArray(Tensor([1]))
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/a.npz"
+      // With ".npy" behind it, two dots are a name like any other.
+      let archive = NPZArchive(["a/b": array, "..": array, "a..b": array])
+      try archive.write(to: path)
+      #expect(try NPZArchive(contentsOf: path) == archive)
+      for name in ["../escaped", "/escaped"] {
+        #expect(
+          complaint(about: path) { try NPZArchive([name: array]).write(to: path) }
+            == "the name \(name).npy of an entry leads out of the archive")
+      }
+      #expect(try NPZArchive(contentsOf: path) == archive)
     }
   }
 }

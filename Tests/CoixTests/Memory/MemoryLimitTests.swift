@@ -14,6 +14,8 @@ import Testing
       "-c", "ulimit -v \(megabytes * 1024) && exec \"$0\" \"$@\"",
       products.appending(path: "MemoryProbe").path, request, "\(scale)",
     ]
+    // Otherwise each thread's allocator reserves addresses of its own.
+    process.environment = ProcessInfo.processInfo.environment.merging(["MALLOC_ARENA_MAX": "1"]) { $1 }
     let pipe = Pipe()
     process.standardOutput = pipe
     process.standardError = pipe

@@ -158,6 +158,35 @@ import Testing
     }
   }
 
+  /// Whatever else is in a file that metrics would go on in stays there.
+  @Test(arguments: [
+    ("loss,accuracy\n", 1), ("{\"step\":1}\nnote\n{\"step\":2}\n", 2), ("{\"step\":1}\n{\"epoch\":2}\n", 2),
+    ("{\"step\":1}\n\n{\"step\":2}\n", 2), ("a last line", 1), ("{\"step\":1}\n{\"st\n{\"step\":2}\n", 2),
+    ("{\"epoch\": 3}", 1), ("{\"step\":1}\n{\"epoch\": 3}", 2),
+  ])
+  func metricsOfSomethingElse(_ text: String, _ line: Int) throws {
+    try withTemporaryFolder { folder in
+      var options = TrainingOptions()
+      options.checkpoint = "\(folder)/a.safetensors"
+      options.resumes = true
+      func run(until last: Int) throws {
+        try train(Tensor(0), by: SGD(learningRate: 1), steps: last, seed: 0, options: options) { x, _ in x }
+      }
+      try run(until: 2)
+      let metrics = "\(folder)/a.jsonl"
+      try Data(text.utf8).write(to: URL(fileURLWithPath: metrics))
+      options.metrics = metrics
+      #expect(
+        complaint(about: metrics) { try run(until: 3) }
+          == "line \(line) is not a step of a training, which would go on behind it; write its metrics to another file"
+      )
+      #expect(try String(contentsOfFile: metrics, encoding: .utf8) == text)
+      options.resumes = false
+      try run(until: 3)
+      #expect(try String(contentsOfFile: metrics, encoding: .utf8).hasPrefix("{"), "nothing is gone on with")
+    }
+  }
+
   // MARK: Ends from outside
 
   /// In a process of its own, since signals are everybody's.
@@ -346,6 +375,39 @@ import Testing
         try Self.start.write(safetensors: path, metadata: ["training": text])
         #expect(reason() == problem)
       }
+    }
+  }
+
+  /// The settings that a training names are those of its checkpoint, before its arrays are looked at.
+  @Test func settingsAreComparedOnResumption() throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/a.safetensors"
+      func reason(_ settings: [String: String], steps: Int = 3, _ start: Tensor = 0) -> String {
+        var options = TrainingOptions()
+        (options.checkpoint, options.resumes, options.settings) = (path, true, settings)
+        return complaint(about: path) {
+          let result = try train(
+            start, by: SGD(learningRate: 1), steps: steps, seed: 0, options: options
+          ) { x, _ in x.sum() }
+          #expect(result.resumedStep == (steps == 2 ? nil : 2))
+        }
+      }
+      let settings = ["rate": "0.1", "data": "a.csv"]
+      #expect(reason(settings, steps: 2) == "nothing was thrown")
+      let checkpoint = try Checkpoint(contentsOf: path, for: Tensor(0), by: SGD<Tensor>(learningRate: 1))
+      #expect(checkpoint.settings == settings)
+      func refusal(_ name: String, _ before: String, _ now: String) -> String {
+        "is the checkpoint of another training: its setting \"\(name)\" is \(before), this one's is \(now); "
+          + "go on with the checkpoint's, or begin anew without resuming"
+      }
+      for start in [0, [1, 2]] as [Tensor] {
+        #expect(reason(["rate": "0.2", "data": "b.csv"], start) == refusal("data", "\"a.csv\"", "\"b.csv\""))
+      }
+      #expect(reason(["rate": "0.2", "data": "a.csv"]) == refusal("rate", "\"0.1\"", "\"0.2\""))
+      #expect(reason(["data": "a.csv"]) == refusal("rate", "\"0.1\"", "not set"))
+      #expect(reason(settings.merging(["width": "3"]) { $1 }) == refusal("width", "not set", "\"3\""))
+      #expect(reason([:]) == refusal("data", "\"a.csv\"", "not set"))
+      #expect(reason(settings) == "nothing was thrown")
     }
   }
 

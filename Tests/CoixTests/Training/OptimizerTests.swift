@@ -282,7 +282,7 @@ import Testing
       }
     }
     #expect(text?.contains("the last one because the gradient of the parameter is nan") == true)
-    #expect(message { try loss(0, checks: true) } == "step 1: input 0 is NaN (row 2)")
+    #expect(message { try loss(0, checks: true) } == "stage 1: input 0 is NaN (row 2)")
   }
 
   // MARK: Settings
