@@ -52,7 +52,11 @@ let package = Package(
     ),
     // Deflated entries of zip archives. Debian's and Ubuntu's zlib1g-dev is among what Swift's installation asks for.
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"]), .yum(["zlib-devel"])]),
-    .target(name: "CoixParallel", dependencies: ["CoixKernels"], swiftSettings: swiftSettings),
+    // Several processes that compute together. It looks for an MPI library when a launcher has started the program;
+    // nothing of MPI is needed to build.
+    .target(name: "CoixMPI", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
+    .target(
+      name: "CoixParallel", dependencies: ["CoixKernels", "CoixMPI"], swiftSettings: swiftSettings),
     .target(name: "Coix", dependencies: ["CoixParallel", "CZlib"], swiftSettings: swiftSettings),
 
     .target(name: "ExampleModels", dependencies: ["Coix"], path: "Examples/Models"),
@@ -68,13 +72,15 @@ let package = Package(
     .executableTarget(
       name: "examples",
       dependencies: [
-        "Coix", "ExampleModels", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Coix", "CoixParallel", "ExampleModels",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Examples/Commands"),
 
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     .executableTarget(name: "MemoryProbe", dependencies: ["Coix"], path: "Tests/MemoryProbe"),
     .executableTarget(name: "LargeRows", dependencies: ["Coix", "ExampleModels"], path: "Tests/LargeRows"),
+    .executableTarget(name: "RankProbe", dependencies: ["Coix"], path: "Tests/RankProbe"),
     .testTarget(name: "CoixKernelsTests", dependencies: ["CoixKernels", "TestSupport"]),
     .testTarget(name: "CoixParallelTests", dependencies: ["CoixParallel", "TestSupport"]),
     .testTarget(

@@ -16,7 +16,8 @@ public struct Bench: ParsableCommand {
       a team share what is done to all particles at once. What more threads would share is not serial, so that one thread has a \
       share, too. With --counters also a step's heap allocations, those of them that were made while parallel regions ran, and \
       its instructions, where the machine tells. In mode train times are those of a step, and a particle is, with vae, a point \
-      of the batch.
+      of the batch. Under mpirun or srun all ranks share the work, each with so many threads, and the first one prints: for \
+      each step the bytes that the rank which sends most has sent, and the first rank's share of the time in exchanges.
       """)
 
   @Option(help: ArgumentHelp("What to run: \(Workloads.names). (default: all)", valueName: "name"))
@@ -63,7 +64,9 @@ public struct Bench: ParsableCommand {
   }
 
   public func validate() throws {
-    do { for count in threadCounts { _ = try Workers(threads: count) } } catch let error as CoixError {
+    do { for count in threads?.counts(exact: exact) ?? [] { _ = try Workers(threads: count) } } catch let
+      error as CoixError
+    {
       throw ValidationError(error.description)
     }
     if let workload, Workloads.all.allSatisfy({ $0.name != workload }) {
@@ -86,10 +89,6 @@ public struct Bench: ParsableCommand {
     }
   }
 
-  private var threadCounts: [Int] {
-    (threads ?? .upTo(Workers.standard.threads)).counts(exact: exact)
-  }
-
   /// What the user says about particles; training takes it only if it alone is asked for.
   private func particles(of workload: any Workload, _ mode: Mode) -> Int? {
     let isAlone = self.mode == mode || self.workload == workload.name && workload.modes.count == 1
@@ -97,7 +96,9 @@ public struct Bench: ParsableCommand {
   }
 
   public func run() throws {
-    let console = Console()
+    let ranks = try Ranks.join()
+    let threadCounts = (threads ?? .upTo(Workers(ranks: ranks).threads)).counts(exact: exact)
+    let console = Console(quiet: !ranks.isFirst)
     if firstResult {
       console.answer(try FirstResult.json())
       return
@@ -108,21 +109,21 @@ public struct Bench: ParsableCommand {
     for (count, reason) in (stepCounters?.missing ?? [:]).sorted(by: { $0.key < $1.key }) {
       console.say("no \(count): \(reason)")
     }
-    console.say(ResultTable.head(withCounters: counters))
+    console.say(ResultTable.head(withCounters: counters, withTraffic: ranks.count > 1))
     var measurements: [Measurement] = []
     // Before anything takes its time: whether the file can be written.
-    if let json { try WholeFile.checkWritable(json) }
+    if let json, ranks.isFirst { try WholeFile.checkWritable(json) }
     for workload in Workloads.all where self.workload ?? workload.name == workload.name {
       for (mode, defaultParticles) in workload.modes where self.mode ?? mode == mode {
         let rows = try workload.measure(
           mode, particles: particles(of: workload, mode) ?? defaultParticles, threads: threadCounts,
-          repeats: repeats, counters: stepCounters
+          ranks, repeats: repeats, counters: stepCounters
         ) { row, base in console.say(ResultTable.line(row, comparedWith: base)) }
         measurements += rows
         if Set(rows.map(\.digest)).count > 1 {
           Console.complain(head: "Warning", "results depend on the number of threads")
         }
-        if let json { try JSONFile.write(measurements, to: json) }
+        if let json, ranks.isFirst { try JSONFile.write(measurements, to: json) }
       }
     }
   }

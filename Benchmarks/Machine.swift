@@ -1,5 +1,6 @@
 import Coix
 import CoixKernels
+import CoixParallel
 import Foundation
 
 /// What the figures were measured on.

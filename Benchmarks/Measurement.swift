@@ -1,12 +1,15 @@
 import Coix
+import CoixParallel
 import Dispatch
 import ExampleModels
 
-/// The figures of one mode of a workload at one thread count.
+/// The figures of one mode of a workload at one thread count, on all ranks together.
 struct Measurement: Encodable, Sendable {
   let workload: String
   let mode: String
   let particles: Int
+  let ranks: Int
+  /// Of each rank.
   let threads: Int
   let medianSeconds: Double
   let minSeconds: Double
@@ -18,6 +21,16 @@ struct Measurement: Encodable, Sendable {
   let digest: String
   /// What a step costs besides time, if that was asked for.
   let counters: CountedSteps?
+  /// What ranks exchange, if there are several.
+  let traffic: MeasuredTraffic?
+}
+
+/// What ranks exchange in a step.
+struct MeasuredTraffic: Encodable, Sendable {
+  /// The bytes that a rank sends: the rank that sends most.
+  let sentBytes: Double
+  /// The share of the first rank's time that it spends with exchanging, waiting included.
+  let share: Double
 }
 
 extension Workload {
@@ -25,13 +38,14 @@ extension Workload {
   ///
   /// `report` is called with each measurement and, if it is known by then, that of one thread.
   func measure(
-    _ mode: Mode, particles: Int, threads: [Int], repeats: Int?, counters: StepCounters?,
+    _ mode: Mode, particles: Int, threads: [Int], _ ranks: Ranks, repeats: Int?, counters: StepCounters?,
     report: (Measurement, _ base: Measurement?) -> Void
   ) throws -> [Measurement] {
     let makeJob = try jobs(mode, particles: particles)
     var result: [Measurement] = []
     for count in threads {
-      let measurement = try measure(mode, makeJob, particles, Workers(threads: count), repeats, counters)
+      let workers = try Workers(threads: count, ranks: ranks)
+      let measurement = try measure(mode, makeJob, particles, workers, repeats, counters)
       result.append(measurement)
       report(measurement, result.first { $0.threads == 1 })
     }
@@ -50,21 +64,31 @@ extension Workload {
     for _ in 0..<mode.firstRuns { once = try seconds { try job.run() } }
     try job.addResult(to: &digest)
 
+    // All ranks run equally often.
+    let ranks = workers.ranks
+    once = try ranks.first(once)
     let runs = max(1, Int((0.05 / max(once, 1e-6)).rounded()))
     let repeats = repeats ?? (once > 1 ? 3 : 7)
-    let regionsBefore = Workers.regionSeconds
+    let (regionsBefore, trafficBefore) = (Workers.regionSeconds, ranks.traffic)
     let timings = try (0..<repeats).map { _ in try seconds { for _ in 0..<runs { try job.run() } } }
-    let total = timings.reduce(0, +)
+    let (traffic, total) = (ranks.traffic, timings.reduce(0, +))
     let sorted = timings.map { $0 / Double(runs) }.sorted()
     let median = (sorted[(repeats - 1) / 2] + sorted[repeats / 2]) / 2
     return Measurement(
-      workload: name, mode: mode.rawValue, particles: particles, threads: workers.threads,
-      medianSeconds: median, minSeconds: sorted[0], particlesPerSecond: Double(particles) / median,
+      workload: name, mode: mode.rawValue, particles: particles, ranks: ranks.count,
+      threads: workers.threads, medianSeconds: median, minSeconds: sorted[0],
+      particlesPerSecond: Double(particles) / median,
       peakMemoryMB: PeakMemory.megabytes,
       serialShare: min(max(1 - (Workers.regionSeconds - regionsBefore) / total, 0), 1),
       digest: digest.description,
       // After the timings, which counting would disturb.
-      counters: try counters?.counts(steps: runs) { try job.run() })
+      counters: try counters?.counts(steps: runs) { try job.run() },
+      traffic: ranks.count == 1
+        ? nil
+        : MeasuredTraffic(
+          sentBytes: Double(try ranks.greatest(UInt64(traffic.bytes - trafficBefore.bytes)))
+            / Double(runs * repeats),
+          share: (traffic.time - trafficBefore.time) / .seconds(total)))
   }
 
   private func seconds(_ work: () throws -> Void) rethrows -> Double {

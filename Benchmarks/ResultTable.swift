@@ -3,13 +3,20 @@ import Foundation
 /// Measurements as lines for people.
 enum ResultTable {
   private static let titles = [
-    "workload", "mode", "particles", "threads", "median", "particles/s", "speed-up", "efficiency", "serial",
+    "workload", "mode", "particles", "ranks", "threads", "median", "particles/s", "speed-up", "efficiency",
+    "serial",
     "peak", "digest",
   ]
   private static let counterTitles = ["allocations", "in regions", "instructions"]
-  private static let widths = [-10, -8, 11, 7, 10, 13, 8, 10, 7, 8, 16, 11, 10, 14]
+  private static let trafficTitles = ["sent", "exchanging"]
+  private static let widths = [-10, -8, 11, 5, 7, 10, 13, 8, 10, 7, 8, 16]
+  private static let counterWidths = [11, 10, 14]
+  private static let trafficWidths = [13, 10]
 
-  static func head(withCounters: Bool) -> String { line(titles + (withCounters ? counterTitles : [])) }
+  static func head(withCounters: Bool, withTraffic: Bool) -> String {
+    line(titles, widths) + (withCounters ? "  " + line(counterTitles, counterWidths) : "")
+      + (withTraffic ? "  " + line(trafficTitles, trafficWidths) : "")
+  }
 
   /// A measurement, compared with that of one thread.
   static func line(_ row: Measurement, comparedWith base: Measurement?) -> String {
@@ -20,17 +27,24 @@ enum ResultTable {
       }
     }
     let cells = [
-      row.workload, row.mode, grouped(row.particles), "\(row.threads)", time(row.medianSeconds),
+      row.workload, row.mode, grouped(row.particles), "\(row.ranks)", "\(row.threads)",
+      time(row.medianSeconds),
       grouped(Int(row.particlesPerSecond)), speedUp.map { String(format: "%.2f", $0) } ?? "-",
       speedUp.map { String(format: "%.0f %%", 100 * $0 / Double(row.threads)) } ?? "-",
       String(format: "%.1f %%", 100 * row.serialShare),
       row.peakMemoryMB.map { String(format: "%.0f MB", $0) } ?? "?", row.digest,
     ]
-    return line(cells + (counts ?? []))
+    let traffic = row.traffic.map {
+      ["\(grouped(Int($0.sentBytes.rounded()))) B", String(format: "%.1f %%", 100 * $0.share)]
+    }
+    return
+      ([line(cells, widths)]
+      + [counts.map { line($0, counterWidths) }, traffic.map { line($0, trafficWidths) }].compactMap(\.self))
+      .joined(separator: "  ")
   }
 
   /// Cells padded to their columns' widths; negative widths put the text to the left.
-  private static func line(_ cells: [String]) -> String {
+  private static func line(_ cells: [String], _ widths: [Int]) -> String {
     zip(cells, widths).map { cell, width in
       let padding = String(repeating: " ", count: max(0, abs(width) - cell.count))
       return width < 0 ? cell + padding : padding + cell

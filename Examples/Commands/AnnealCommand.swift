@@ -66,7 +66,7 @@ public struct AnnealCommand: ParsableCommand {
   }
 
   public func run() throws {
-    let console = training.console
+    let console = try training.console
     let options = try training.options()
     let results = try experiment.run(options: options)
     if results.skippedCount > 0 {
@@ -77,10 +77,9 @@ public struct AnnealCommand: ParsableCommand {
       "log Z \(format(evaluation.logZ, "%.4f")), exactly 2.0794; effective sample size, of the last step's weights "
         + "\(format(100 * evaluation.incrementalESS, "%.1f")) %, of all steps' weights without resampling "
         + "\(format(100 * evaluation.cumulativeESS, "%.1f")) %")
-    if let out = training.out {
-      try results.write(to: out, workers: options.workers)
-      console.say("Wrote \(AnnealResults.fileNames.joined(separator: ", ")) to \(out)")
-    }
+    // The first rank alone evaluates for this.
+    let own = try Workers(threads: options.workers.threads)
+    try training.write(AnnealResults.fileNames) { try results.write(to: $0, workers: own) }
     try training.close(resumedStep: results.resumedStep) { try results.digest(workers: options.workers) }
   }
 }

@@ -42,7 +42,7 @@ struct AnnealTableCommand: ParsableCommand {
   }
 
   func run() throws {
-    let console = Console()
+    let console = Console(quiet: try !Ranks.join().isFirst)
     let table = table
     var options = TrainingOptions()
     options.workers = try workers()
@@ -59,5 +59,8 @@ struct AnnealTableCommand: ParsableCommand {
     }
   }
 
-  private func workers() throws -> Workers { try threads.map { try Workers(threads: $0) } ?? .standard }
+  private func workers() throws -> Workers {
+    let ranks = try Ranks.join()
+    return try threads.map { try Workers(threads: $0, ranks: ranks) } ?? Workers(ranks: ranks)
+  }
 }

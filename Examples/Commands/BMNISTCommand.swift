@@ -75,7 +75,7 @@ public struct BMNISTCommand: ParsableCommand {
   }
 
   public func run() throws {
-    let console = training.console
+    let console = try training.console
     let digits = try BouncingDigits(contentsOf: data)
     let options = try training.options()
     let results = try experiment.run(on: digits, options: options)
@@ -90,10 +90,7 @@ public struct BMNISTCommand: ParsableCommand {
     if let seconds = results.secondsPerStep {
       console.say("A step took \(format(Float(1000 * seconds), "%.1f")) ms")
     }
-    if let out = training.out {
-      try results.write(to: out)
-      console.say("Wrote \(BMNISTResults.fileNames.joined(separator: ", ")) to \(out)")
-    }
-    training.close(resumedStep: results.resumedStep) { results.digest }
+    try training.write(BMNISTResults.fileNames) { try results.write(to: $0) }
+    try training.close(resumedStep: results.resumedStep) { results.digest }
   }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Coix
+import CoixParallel
 import ExampleModels
 import Foundation
 
@@ -12,7 +13,7 @@ public struct Examples: ParsableCommand {
       Each example trains, evaluates, and prints what it finds; with --out DIR it writes arrays and a summary.json, which \
       scripts/demo draws. For a start: examples vae --out out/vae
       """,
-    version: "0.1.0",
+    version: Library.version,
     subcommands: [
       VAECommand.self, AnnealCommand.self, AnnealTableCommand.self, GMMCommand.self, DMMCommand.self,
       BMNISTCommand.self, SSMCommand.self, InferCommand.self, ListCommand.self,

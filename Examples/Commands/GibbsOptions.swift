@@ -52,7 +52,7 @@ struct GibbsOptions: ParsableArguments {
 
   /// Runs an experiment, and says what was inferred before and after training.
   func run<Mixture>(_ experiment: GibbsExperiment<Mixture>, _ training: TrainingArguments) throws {
-    let console = training.console
+    let console = try training.console
     let results = try experiment.run(options: training.options())
     if results.skippedCount > 0 {
       console.say("Skipped \(results.skippedCount) updates: their gradients were not finite")
@@ -65,10 +65,7 @@ struct GibbsOptions: ParsableArguments {
     if let seconds = results.secondsPerStep {
       console.say("A step took \(format(1000 * seconds, "%.1f")) ms")
     }
-    if let out = training.out {
-      try results.write(to: out)
-      console.say("Wrote \(GibbsResults<Mixture>.fileNames.joined(separator: ", ")) to \(out)")
-    }
-    training.close(resumedStep: results.resumedStep) { results.digest }
+    try training.write(GibbsResults<Mixture>.fileNames) { try results.write(to: $0) }
+    try training.close(resumedStep: results.resumedStep) { results.digest }
   }
 }

@@ -55,7 +55,7 @@ public struct SSMCommand: ParsableCommand {
   }
 
   public func run() throws {
-    let console = training.console
+    let console = try training.console
     let results = try experiment.run(options: try training.options())
     for training in results.trainings {
       let name = training.objective.rawValue.uppercased()
@@ -71,10 +71,7 @@ public struct SSMCommand: ParsableCommand {
     console.say("log Z by the Kalman filter: \(format(SSM.logEvidence, "%.4f"))")
     console.say("Estimates, mean ± standard error of \(experiment.runs) runs:")
     for line in results.table({ format($0, "%.3f") }) { console.say(line) }
-    if let out = training.out {
-      try results.write(to: out)
-      console.say("Wrote \(SSMResults.fileNames.joined(separator: ", ")) to \(out)")
-    }
-    training.close(resumedStep: results.trainings.compactMap(\.resumedStep).min()) { results.digest }
+    try training.write(SSMResults.fileNames) { try results.write(to: $0) }
+    try training.close(resumedStep: results.trainings.compactMap(\.resumedStep).min()) { results.digest }
   }
 }

@@ -7,7 +7,9 @@ import Foundation
 struct TrainingArguments: ParsableArguments {
   @Option(parsing: .unconditional, help: "Seed of data, parameters and draws.")
   var seed = 0
-  @Option(parsing: .unconditional, help: "Threads; may exceed the cores. (default: one for each core)")
+  @Option(
+    parsing: .unconditional,
+    help: "Threads, of each rank under mpirun; may exceed the cores. (default: one for each core)")
   var threads: Int?
   @Option(
     help: ArgumentHelp("A folder for the results: .npy, .npz, .json.", valueName: "dir"),
@@ -51,20 +53,34 @@ struct TrainingArguments: ParsableArguments {
     }
   }
 
-  /// The threads.
+  /// The ranks that a launcher has started, and the threads of each.
   ///
-  /// - Throws: `CoixError.threads(_:)`.
-  func workers() throws -> Workers { try threads.map { try Workers(threads: $0) } ?? .standard }
+  /// - Throws: `CoixError.threads(_:)`; `CoixError.ranks(_:)`.
+  func workers() throws -> Workers {
+    let ranks = try Ranks.join()
+    return try threads.map { try Workers(threads: $0, ranks: ranks) } ?? Workers(ranks: ranks)
+  }
 
-  /// Where the example says what it finds.
-  var console: Console { Console(quiet: quiet) }
+  /// Where the example says what it finds: on the first rank.
+  var console: Console { get throws { Console(quiet: try quiet || !Ranks.join().isFirst) } }
+
+  /// Has the first rank write an example's results into the folder of `--out`, if there is one.
+  ///
+  /// - Throws: what `write` throws.
+  func write(_ fileNames: [String], _ write: (String) throws -> Void) throws {
+    guard let out else { return }
+    try Ranks.join().onFirst { try write(out) }
+    try console.say("Wrote \(fileNames.joined(separator: ", ")) to \(out)")
+  }
 
   private var checkpointPath: String? { checkpoint ?? out.map { "\($0)/checkpoint.safetensors" } }
 
   /// Says what losses there are in this run, and prints the digest if it was asked for.
   ///
   /// - Parameter resumedStep: the step after which the run went on from a checkpoint; nil if it took all steps.
-  func close(resumedStep: Int?, _ digest: () throws -> Digest) rethrows {
+  /// - Throws: what `digest` throws.
+  func close(resumedStep: Int?, _ digest: () throws -> Digest) throws {
+    let console = try console
     if let resumedStep {
       console.say(
         "Went on after step \(resumedStep): parameters are those of one whole run, losses those of the later steps"
@@ -72,7 +88,8 @@ struct TrainingArguments: ParsableArguments {
     }
     guard self.digest else { return }
     let scope = resumedStep.map { ", with the losses after step \($0)" } ?? ""
-    console.answer("digest\(scope): \(try digest())")
+    let digest = try digest()
+    if try Ranks.join().isFirst { console.answer("digest\(scope): \(digest)") }
   }
 
   /// How the example trains. The folder for the results is made.

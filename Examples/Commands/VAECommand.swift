@@ -66,7 +66,7 @@ public struct VAECommand: ParsableCommand {
   }
 
   public func run() throws {
-    let console = training.console
+    let console = try training.console
     let seed = training.seed
     let points =
       if let data {
@@ -85,10 +85,7 @@ public struct VAECommand: ParsableCommand {
         "Test data \(time) training: ESS \(format(reconstruction.ess, "%.1f")) of \(testCount), "
           + "log Z \(format(reconstruction.logZ, "%.4f"))")
     }
-    if let out = training.out {
-      try results.write(to: out)
-      console.say("Wrote \(VAEResults.fileNames.joined(separator: ", ")) to \(out)")
-    }
+    try training.write(VAEResults.fileNames) { try results.write(to: $0) }
     try training.close(resumedStep: results.resumedStep) { try results.digest(workers: options.workers) }
   }
 }

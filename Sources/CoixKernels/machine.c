@@ -1,12 +1,19 @@
-// The choice of instruction set, what was compiled in, the thread's slot and clock.
+// The choice of instruction set, what was compiled in, the cores, the thread's slot and clock.
 
-#define _POSIX_C_SOURCE 199309L // for clock_gettime
+#define _GNU_SOURCE // for sched_getaffinity
 
 #include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+#if defined(__GLIBC__)
+#include <gnu/libc-version.h>
+#endif
 
 _Thread_local void *coix_thread_slot = 0;
 _Thread_local coix_region_clock coix_regions = {0, 0};
@@ -42,6 +49,32 @@ int coix_level(void) {
 const char *coix_instruction_set(void) {
   static const char *const names[] = {"baseline", "avx2", "avx512"};
   return names[coix_level()];
+}
+
+int coix_has_fma(void) {
+#if defined(__aarch64__)
+  return 1;
+#else
+  return coix_level() != COIX_BASELINE;
+#endif
+}
+
+const char *coix_c_library(void) {
+#if defined(__GLIBC__)
+  return gnu_get_libc_version();
+#else
+  return "";
+#endif
+}
+
+void coix_core_mask(uint64_t mask[COIX_CORE_WORDS]) {
+  memset(mask, 0, COIX_CORE_WORDS * sizeof *mask);
+#if defined(__linux__)
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof cores, &cores)) return;
+  for (int core = 0; core < 64 * COIX_CORE_WORDS && core < CPU_SETSIZE; core++)
+    if (CPU_ISSET(core, &cores)) mask[core / 64] |= (uint64_t)1 << core % 64;
+#endif
 }
 
 int coix_has_openmp(void) {

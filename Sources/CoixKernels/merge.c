@@ -13,19 +13,34 @@ void coix_accumulate_double(double *y, const float *x, size_t count) {
 /// Sums that are taken at a time.
 #define BLOCK ((size_t)1024)
 
-static void merge_block(const coix_part *parts, size_t part_count, float *out, size_t start, size_t count) {
-  double sums[BLOCK];
-  for (size_t i = 0; i < count; i++) sums[i] = parts->sums ? parts->sums[start + i] : (double)parts->numbers[start + i];
-  for (const coix_part *part = parts + 1; part < parts + part_count; part++) {
+static void add_block(const coix_part *parts, size_t part_count, size_t start, double *sums, size_t count) {
+  for (const coix_part *part = parts; part < parts + part_count; part++) {
     if (part->sums) {
       for (size_t i = 0; i < count; i++) sums[i] += part->sums[start + i];
     } else {
       coix_accumulate_double(sums, part->numbers + start, count);
     }
   }
+}
+
+void coix_add_parts(const coix_part *parts, size_t part_count, size_t start, double *sums, size_t count, int team) {
+  coix_regions.began = 0; // of a kernel that was called by itself
+  COIX_FOR(b, coix_blocks(count, BLOCK), coix_team_for(0.5 * (double)count * (double)part_count, team),
+           add_block(parts, part_count, start + b * BLOCK, sums + b * BLOCK, coix_min(BLOCK, count - b * BLOCK)));
+  coix_end_region(); // it is no operation
+}
+
+void coix_round_sums(const double *sums, float *out, size_t count) {
   // A finite sum too large for a float becomes the largest float, so that opposite sums cancel; infinities stay.
   for (size_t i = 0; i < count; i++)
-    out[start + i] = (float)(isinf(sums[i]) ? sums[i] : sums[i] > FLT_MAX ? FLT_MAX : sums[i] < -FLT_MAX ? -FLT_MAX : sums[i]);
+    out[i] = (float)(isinf(sums[i]) ? sums[i] : sums[i] > FLT_MAX ? FLT_MAX : sums[i] < -FLT_MAX ? -FLT_MAX : sums[i]);
+}
+
+static void merge_block(const coix_part *parts, size_t part_count, float *out, size_t start, size_t count) {
+  double sums[BLOCK];
+  for (size_t i = 0; i < count; i++) sums[i] = parts->sums ? parts->sums[start + i] : (double)parts->numbers[start + i];
+  add_block(parts + 1, part_count - 1, start, sums, count);
+  coix_round_sums(sums, out + start, count);
 }
 
 void coix_merge_double(const coix_part *parts, size_t part_count, float *out, size_t count, int team) {

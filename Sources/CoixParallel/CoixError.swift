@@ -2,7 +2,7 @@
 ///
 /// Tensor operators don't throw. A shape error poisons their result, is remembered with its operation, and is
 /// thrown by the evaluation that it happened in.
-public enum CoixError: Error, Equatable, Sendable {
+public enum CoixError: Error, Equatable, Codable, Sendable {
   /// An operation was given operands whose shapes don't fit.
   case shape(operation: String, shapes: [Shape], reason: String)
   /// A tensor was used where it has no meaning: in another chunk, another gradient, or outside its plate.
@@ -49,6 +49,10 @@ public enum CoixError: Error, Equatable, Sendable {
   case argument(String)
   /// A file that cannot be read, written or understood.
   case file(path: String, reason: String)
+  /// The ranks of a job cannot work together: there is no MPI library, they do different things, or one doesn't come.
+  case ranks(String)
+  /// Another rank, of this number, has ended or has thrown an error of its own type.
+  case otherRank(Int, String)
 }
 
 extension CoixError: CustomStringConvertible {
@@ -104,6 +108,10 @@ extension CoixError: CustomStringConvertible {
       return reason
     case .file(let path, let reason):
       return "\(path): \(reason)"
+    case .ranks(let reason):
+      return "ranks: \(reason)"
+    case .otherRank(let rank, let reason):
+      return "rank \(rank) \(reason)"
     }
   }
 }

@@ -26,6 +26,8 @@ enum Limits {
   /// The most tasks that a stage's chunks are divided into. Each task keeps one sum of the parameters'
   /// gradients, so another number changes the last bits of gradients.
   static let tasks = 128
+  /// Numbers of running sums that a rank hands on at a time.
+  static let passedOnSums = 1 << 14
   /// Floats of tapes that a stage keeps for its backward pass: about a last-level cache. The tapes of further
   /// chunks are recorded again.
   static let keptFloats = 8 << 20

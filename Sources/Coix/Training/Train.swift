@@ -11,6 +11,9 @@ import Foundation
 /// }
 /// ```
 ///
+/// Where several ranks train, all of them call this with the same arguments, and with workers that carry the ranks both here and in
+/// the loss's evaluations. The first rank writes the files and reports; a checkpoint may be resumed by any number of ranks.
+///
 /// Step i gets the key `key.folded(in: i)`, counted from 1, as in `coix.util.train`. The first step is recorded, and replayed
 /// afterwards: see ``CompiledTraining``. A step whose loss or gradient is not finite leaves the parameters as they are.
 ///
@@ -108,6 +111,8 @@ private struct TrainingRun<Rule: Optimizer, Batch: TensorTree> {
   /// Where in the data a training is whose next batch has a number.
   let position: (Int) -> BatchPosition?
 
+  private var ranks: Ranks { options.workers.ranks }
+
   /// What the key is folded with for the order of the data: no step has this number.
   static var shuffleNumber: Int { Int(UInt32.max) }
 
@@ -115,8 +120,14 @@ private struct TrainingRun<Rule: Optimizer, Batch: TensorTree> {
     try options.validate(steps: steps)
     let numbers = options.firstStep...options.firstStep + steps - 1
     let start = try checkpoint(for: parameters, by: optimizer)
-    if let path = options.checkpoint { try WholeFile.checkWritable(path) }
-    let metrics = try options.metrics.map { try MetricsFile($0, after: start?.step) }
+    guard try ranks.greatest(UInt64(start?.step ?? 0)) == start?.step ?? 0 else {
+      throw CoixError.ranks("another rank resumes from a later step than \(start?.step ?? 0)")
+    }
+    var metrics: MetricsFile?
+    try ranks.onFirst {
+      if let path = options.checkpoint { try WholeFile.checkWritable(path) }
+      metrics = try options.metrics.map { try MetricsFile($0, after: start?.step) }
+    }
     let signals = options.stopsOnSignals ? StopSignals() : nil
     defer { signals?.stop() }
     let training = CompiledTraining(
@@ -126,7 +137,8 @@ private struct TrainingRun<Rule: Optimizer, Batch: TensorTree> {
     var progress = Progress(
       seconds: start?.seconds ?? 0, stopping: start?.stopping ?? EarlyStopping.Progress(),
       losses: start?.losses ?? LossMean(),
-      reporter: TrainingReporter(options.reports, after: last, until: numbers.upperBound))
+      reporter: TrainingReporter(
+        ranks.isFirst ? options.reports : .none, after: last, until: numbers.upperBound))
     defer { progress.reporter.clear() }
     // A training that has stopped early stays so.
     if progress.stopping.isOver(by: options.earlyStopping) { end = .stoppedEarly }
@@ -138,16 +150,17 @@ private struct TrainingRun<Rule: Optimizer, Batch: TensorTree> {
 
     func save() throws {
       guard let path = options.checkpoint else { return }
-      try Checkpoint(
-        parameters: training.parameters, optimizer: training.optimizer, step: last, key: key,
-        seconds: progress.seconds, settings: options.settings, stopping: progress.stopping,
-        losses: progress.losses,
-        batches: position(last + 1 - numbers.lowerBound)
-      ).write(to: path)
+      try ranks.onFirst {
+        try Checkpoint(
+          parameters: training.parameters, optimizer: training.optimizer, step: last, key: key,
+          seconds: progress.seconds, settings: options.settings, stopping: progress.stopping,
+          losses: progress.losses, batches: position(last + 1 - numbers.lowerBound)
+        ).write(to: path)
+      }
     }
 
     while last < numbers.upperBound, end == .completed {
-      guard !Task.isCancelled else {
+      guard try ranks.greatest(Task.isCancelled ? 1 : 0) == 0 else {
         try save()
         throw CancellationError()
       }
@@ -160,7 +173,7 @@ private struct TrainingRun<Rule: Optimizer, Batch: TensorTree> {
       if isEvaluation || isLast { step.evaluation = try evaluate?(try training.parameters) }
       if isReport || isEvaluation || isLast {
         progress.reporter.report(step, secondsPerStep: progress.secondsPerStep)
-        try metrics?.add(step)
+        if options.metrics != nil { try ranks.onFirst { try metrics?.add(step) } }
       }
       if let rule = options.earlyStopping, evaluate == nil ? isReport : isEvaluation {
         progress.stopping.note(step.evaluation ?? step.meanLoss, by: rule)
@@ -169,7 +182,8 @@ private struct TrainingRun<Rule: Optimizer, Batch: TensorTree> {
       if isReport { progress.losses = LossMean() }
       try onStep?(step)
       progress.reporter.show(step, secondsPerStep: progress.secondsPerStep)
-      if let signal = signals?.received, !isLast { end = .interrupted(signal: signal) }
+      let signal = try signals.map { Int32(try ranks.greatest(UInt64($0.received ?? 0))) } ?? 0
+      if signal != 0, !isLast { end = .interrupted(signal: signal) }
       if isLast || end != .completed || options.checkpointEvery.map(last.isMultiple) ?? false { try save() }
     }
     say(end, after: last, progress.reporter)

@@ -42,7 +42,7 @@ public struct TrainingOptions: Sendable {
   public var stopsOnSignals = false
   /// After how many steps in a row that were skipped the training ends with an error: from 1 to 100.
   public var mostSkipped = 100
-  /// The threads for tensor operations outside of evaluations.
+  /// The threads for tensor operations outside of evaluations, and the ranks that train together.
   public var workers = Workers.standard
   /// Every so many steps the functions themselves run, too, and the bits are compared with those of the recorded step;
   /// nil for never.

@@ -29,6 +29,14 @@ extern "C" {
 
 /// The instruction set the kernels run with: "avx512", "avx2" or "baseline". Chosen once, at load.
 const char *coix_instruction_set(void);
+/// Whether they have fused multiply-add: with and without it, results differ by rounding.
+int coix_has_fma(void);
+/// The version of the C library, whose functions some kernels call; "" where it does not tell.
+const char *coix_c_library(void);
+/// The number of words of a set of cores, one bit each.
+#define COIX_CORE_WORDS 16
+/// Sets the bits of the cores that the calling thread may run on, where the system tells which ones.
+void coix_core_mask(uint64_t mask[COIX_CORE_WORDS]);
 /// Whether OpenMP was compiled in.
 int coix_has_openmp(void);
 /// Whether the kernels were compiled with optimisation.
@@ -503,6 +511,10 @@ typedef struct {
 } coix_part;
 /// out[i] = the sum of the parts' elements i, added in the parts' order, in double.
 void coix_merge_double(const coix_part *parts, size_t part_count, float *out, size_t count, int team);
+/// A piece of coix_merge_double: adds the parts' elements start ..< start + count to sums[0 ..< count], in the parts' order.
+void coix_add_parts(const coix_part *parts, size_t part_count, size_t start, double *sums, size_t count, int team);
+/// The sums of coix_merge_double as floats.
+void coix_round_sums(const double *sums, float *out, size_t count);
 /// The sum of x[0 ..< count], in double, in an order that depends on count alone.
 double coix_sum_double(const float *x, size_t count);
 /// For each of `columns` columns of log_weight, [n, columns] row-major: the greatest log-weight, and the sums over rows of

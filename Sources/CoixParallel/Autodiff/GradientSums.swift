@@ -93,43 +93,64 @@ final class GradientSums: @unchecked Sendable {
   /// The sums of all tasks, in the tasks' order, by the parent's nodes.
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)``.
-  static func totals(of tasks: Table<GradientSums>, team: Int) throws(CoixError)
+  static func totals(of sums: Table<GradientSums>, from tasks: ChunkTasks, to tape: Tape) throws
     -> [(parentNode: Int32, tensor: Tensor)]
   {
-    if tasks.count == 1, tasks[0].sums.allSatisfy({ $0.chunks == 1 }) {
-      return tasks[0].sums.map { ($0.node, $0.first) }
+    if sums.count == 1, sums[0].sums.allSatisfy({ $0.chunks == 1 }) {
+      return sums[0].sums.map { ($0.node, $0.first) }
     }
-    // All tasks mostly have the same nodes in the same order.
-    var totals: [(parentNode: Int32, tensor: Tensor)] = []
-    for task in 0..<tasks.count {
-      for (position, sum) in tasks[task].sums.enumerated() where sum.chunks > 0 {
-        let isNear = position < totals.count && totals[position].parentNode == sum.node
-        if isNear || totals.contains(where: { $0.parentNode == sum.node }) { continue }
-        guard let total = Tensor(undefined: sum.first.shape) else { throw Storage.lastRefusal }
-        totals.append((sum.node, total))
-      }
+    let nodes = try tasks.union(of: Self.nodes(of: sums, tasks.ownTasks))
+    let totals = try nodes.map { node in
+      guard let total = Tensor(undefined: tape.form(of: node).shape) else { throw Storage.lastRefusal }
+      return (parentNode: node, tensor: total)
     }
-    addUp(tasks, to: totals.map { Total($0.parentNode, in: $0.tensor) }, team: team)
+    try addUp(sums, from: tasks, to: totals.map { Total($0.parentNode, in: $0.tensor) })
     return totals
   }
 
-  /// Overwrites the totals of an earlier run by those of this one; returns false if they are not for the same
-  /// nodes.
-  @discardableResult
-  static func addUp(_ tasks: Table<GradientSums>, to totals: [Total], team: Int) -> Bool {
-    var parts: [coix_part] = []
-    parts.reserveCapacity(tasks.count)
-    var missing = (0..<tasks.count).reduce(0) { $0 + tasks[$1].sums.count { $0.chunks > 0 } }
-    for (position, total) in totals.enumerated() {
-      parts.removeAll(keepingCapacity: true)
-      for task in 0..<tasks.count {
-        if let part = tasks[task].part(of: total.parentNode, near: position) { parts.append(part) }
+  /// The nodes that some tasks have gradients for, in the order in which they are first met.
+  private static func nodes(of sums: Table<GradientSums>, _ tasks: Range<Int>) -> [Int32] {
+    // All tasks mostly have the same nodes in the same order.
+    var nodes: [Int32] = []
+    for task in tasks {
+      for (position, sum) in sums[task].sums.enumerated() where sum.chunks > 0 {
+        let isNear = position < nodes.count && nodes[position] == sum.node
+        if !isNear && !nodes.contains(sum.node) { nodes.append(sum.node) }
       }
-      if parts.isEmpty { return false }
-      missing -= parts.count
-      coix_merge_double(parts, parts.count, total.address, total.count, Int32(team))
+    }
+    return nodes
+  }
+
+  /// Whether the tasks that ran here have gradients for just those nodes.
+  static func areFor(_ totals: [Total], _ sums: Table<GradientSums>, of tasks: ChunkTasks) -> Bool {
+    var missing = tasks.ownTasks.reduce(0) { $0 + sums[$1].sums.count { $0.chunks > 0 } }
+    for (position, total) in totals.enumerated() {
+      let parts = tasks.ownTasks.count { sums[$0].part(of: total.parentNode, near: position) != nil }
+      if parts == 0 { return false }
+      missing -= parts
     }
     return missing == 0
+  }
+
+  /// Writes the totals of a run, over those of an earlier one.
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``; what ranks throw.
+  static func addUp(_ sums: Table<GradientSums>, from tasks: ChunkTasks, to totals: [Total]) throws {
+    let team = tasks.workers.team
+    guard tasks.ranks.count == 1 else {
+      return try tasks.ranks.addUp(totals, team: team) { parts(of: $0, near: $1, in: sums, tasks) }
+    }
+    for (position, total) in totals.enumerated() {
+      let parts = parts(of: total.parentNode, near: position, in: sums, tasks)
+      coix_merge_double(parts, parts.count, total.address, total.count, Int32(team))
+    }
+  }
+
+  /// The sums for a node of the tasks that ran here, in the tasks' order.
+  private static func parts(
+    of node: Int32, near position: Int, in sums: Table<GradientSums>, _ tasks: ChunkTasks
+  ) -> [coix_part] {
+    tasks.ownTasks.compactMap { sums[$0].part(of: node, near: position) }
   }
 
   /// This task's sums for a node, nil if the task has none. The node is looked for at `position` first.
@@ -195,13 +216,42 @@ final class RowGradients: Sendable {
     }
   }
 
+  /// What has been collected, in an order that does not depend on the workers.
+  private var parts: [Collected] { collected.withLock { $0.values.sorted(by: Collected.precedes) } }
+
   /// The gradients so far.
-  var tensors: [Tensor] { collected.withLock { $0.values.map(\.gradient) } }
+  var tensors: [Tensor] { parts.map(\.gradient) }
+
+  /// What ranks write together.
+  var exchanges: [RankExchange] {
+    tensors.map { .rows($0.pointer, elements: $0.shape.dropping(1).elementCount) }
+  }
+
+  /// A number that stands for the list of the gradients.
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  var form: UInt64 {
+    get throws {
+      let parts = parts
+      var form = RankForm()
+      for part in parts {
+        let node = part.leaf.parentNode
+        form.add(Int(node))
+        // Gathers of one tensor can only be told apart by their rows.
+        guard let scatter = part.leaf.scatter, parts.count(where: { $0.leaf.parentNode == node }) > 1 else {
+          continue
+        }
+        let rows = try scatter.index.rows
+        form.add(UnsafeRawBufferPointer(start: rows.pointer, count: rows.count * MemoryLayout<Int32>.stride))
+      }
+      return form.value
+    }
+  }
 
   /// Adds the gradients to those of the parent's tape. Gradients of gathered rows are first scattered back to
   /// the rows that they were read from.
   func deliver(to tape: Tape, team: Int) {
-    for part in collected.withLock({ $0.values.sorted(by: Collected.precedes) }) {
+    for part in parts {
       let gradient = part.leaf.scatter.map { $0(part.gradient, team: Int32(team)) } ?? part.gradient
       tape.add(gradient, to: part.leaf.parentNode)
     }

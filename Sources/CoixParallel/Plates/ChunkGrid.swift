@@ -88,6 +88,8 @@ struct ChunkGrid {
 
   private var columns: Int { (plate.instances + width - 1) / width }
   var chunkCount: Int { (plate.particles + height - 1) / height * columns }
+  /// Whether the rows of each chunk follow those of the chunk before.
+  var isInRowOrder: Bool { columns == 1 || height == 1 }
 
   subscript(chunk: Int) -> ChunkRows {
     let (particle, instance) = (chunk / columns * height, chunk % columns * width)

@@ -1,7 +1,7 @@
 /// The row at which an evaluation met an invalid number.
-public struct RowLocation: Hashable, Sendable {
+public struct RowLocation: Hashable, Codable, Sendable {
   /// The row of one of the plates that the number belongs to.
-  public struct PlateRow: Hashable, Sendable {
+  public struct PlateRow: Hashable, Codable, Sendable {
     /// The plate's name.
     public let plate: String
     /// The row, from 0.

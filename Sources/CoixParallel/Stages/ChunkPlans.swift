@@ -4,8 +4,9 @@ import Synchronization
 final class ChunkPlans: Sendable {
   /// The first chunk that may be recorded; nil if none may.
   private let first: Int?
-  /// The rows of the stage's first chunk. Where it may be recorded, no other chunk of its form is: what it hands
-  /// on must be what is recorded.
+  /// The first chunk that runs here, and its rows. Where it may be recorded, no other chunk of its form is: what it
+  /// hands on must be what is recorded.
+  private let firstChunk: Int
   private let firstRows: ChunkRows
   /// Whether a chunk of every form is recorded, or that first one alone.
   private let allForms: Bool
@@ -17,10 +18,12 @@ final class ChunkPlans: Sendable {
 
   private let state = Mutex(State())
 
-  init(recordingFrom first: Int?, allForms: Bool, firstRows: ChunkRows) {
-    self.first = first
+  /// - Parameter first: the first chunk that may be recorded, counted from the first one that runs here.
+  init(recordingFrom first: Int?, allForms: Bool, of tasks: ChunkTasks) {
+    firstChunk = tasks.firstChunk
+    firstRows = tasks.rows(of: firstChunk)
+    self.first = first.map { $0 + tasks.firstChunk }
     self.allForms = allForms
-    self.firstRows = firstRows
   }
 
   /// Whether a chunk may be the one that is recorded.
@@ -28,7 +31,9 @@ final class ChunkPlans: Sendable {
 
   /// Whether a chunk is to be recorded: true for one chunk of each form.
   func claims(_ chunk: Int, _ rows: ChunkRows) -> Bool {
-    guard mayClaim(chunk), first != 0 || chunk == 0 || !rows.hasForm(of: firstRows) else { return false }
+    guard mayClaim(chunk), first != firstChunk || chunk == firstChunk || !rows.hasForm(of: firstRows) else {
+      return false
+    }
     return state.withLock { state in
       guard !state.claimed.contains(where: rows.hasForm(of:)) else { return false }
       state.claimed.append(rows)

@@ -1,4 +1,4 @@
-/// A stage's chunks, divided into tasks of consecutive chunks, and the workers that take them.
+/// A stage's chunks, divided into tasks of consecutive chunks, and the ranks and workers that take them.
 struct ChunkTasks: Sendable {
   /// How the plate is cut; nil outside of plates.
   let grid: ChunkGrid?
@@ -9,6 +9,8 @@ struct ChunkTasks: Sendable {
   /// How many tasks there are.
   let count: Int
   private let chunksPerTask: Int
+  /// The ranks among which the tasks are divided; this one alone if it runs all of them.
+  private(set) var ranks: Ranks
 
   init(grid: ChunkGrid?, workers: Workers, part: PlatePart? = nil) {
     self.grid = grid
@@ -17,11 +19,34 @@ struct ChunkTasks: Sendable {
     chunkCount = grid?.chunkCount ?? 1
     chunksPerTask = (chunkCount + Limits.tasks - 1) / Limits.tasks
     count = (chunkCount + chunksPerTask - 1) / chunksPerTask
+    // Where some ranks would have nothing to do, each runs all tasks: nothing need be exchanged then.
+    ranks = count < workers.ranks.count ? .alone : workers.ranks
   }
+
+  /// The same tasks, all run by this rank.
+  var undivided: ChunkTasks {
+    var tasks = self
+    tasks.ranks = .alone
+    return tasks
+  }
+
+  /// The tasks of a rank, and their chunks.
+  private func tasks(of rank: Int) -> Range<Int> {
+    count * rank / ranks.count..<count * (rank + 1) / ranks.count
+  }
+  func chunks(of rank: Int) -> Range<Int> {
+    let own = tasks(of: rank)
+    return own.lowerBound * chunksPerTask..<min(own.upperBound * chunksPerTask, chunkCount)
+  }
+
+  /// The tasks that run here.
+  var ownTasks: Range<Int> { tasks(of: ranks.index) }
+  /// The first of the chunks that run here.
+  var firstChunk: Int { ownTasks.lowerBound * chunksPerTask }
 
   func rows(of chunk: Int) -> ChunkRows { grid?[chunk] ?? .none }
 
-  /// Runs `work` on each chunk; a task's chunks in order, on one worker.
+  /// Runs `work` on each chunk of this rank; a task's chunks in order, on one worker.
   ///
   /// - Parameter step: the recording of the step that the stage is a part of, while it is recorded.
   func forEachChunk(
@@ -30,7 +55,9 @@ struct ChunkTasks: Sendable {
   ) throws {
     // Recording is not Sendable: while workers run, they use what it has a lock for.
     nonisolated(unsafe) let step = step
-    try workers.run(tasks: count) { task, context, shouldStop in
+    let own = ownTasks
+    try workers.run(tasks: own.count) { number, context, shouldStop in
+      let task = own.lowerBound + number
       context.step = step
       context.part = part
       for chunk in task * chunksPerTask..<min((task + 1) * chunksPerTask, chunkCount) {

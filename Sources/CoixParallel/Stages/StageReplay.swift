@@ -9,6 +9,8 @@ final class StageReplay {
   private let constants: [Range<UnsafeRawPointer>]
   /// What the chunks write, and what is the same for all of them and others read.
   private var results: [UnsafeMutableRawPointer]
+  /// What ranks write together.
+  private var exchanges: [RankExchange]
   /// Where the gradients of the parent's uniform tensors go, summed over all chunks.
   private var totals: [GradientSums.Total] = []
   /// [task]: what these sums are made of; nil if nobody needs them.
@@ -16,11 +18,12 @@ final class StageReplay {
 
   init(
     _ plans: ChunkPlans, on tasks: ChunkTasks, results: [UnsafeMutableRawPointer],
-    constants: [Range<UnsafeRawPointer>] = []
+    exchanges: [RankExchange], constants: [Range<UnsafeRawPointer>] = []
   ) {
     self.plans = plans
     self.tasks = tasks
     self.results = results
+    self.exchanges = exchanges
     self.constants = constants
   }
 
@@ -46,6 +49,7 @@ final class StageReplay {
   func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) {
     plans.narrow(isNeeded)
     results.removeAll { !isNeeded($0) }
+    exchanges.removeAll { !isNeeded($0.address) }
   }
 
   /// Changes the addresses of what has moved, for the runs to come.
@@ -53,14 +57,41 @@ final class StageReplay {
   /// - Parameter target: the new address of an address; nil for what stays.
   func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
     plans.move(target)
+    exchanges = exchanges.map { $0.moved(to: target($0.address)) }
     for index in totals.indices {
       guard let address = target(totals[index].address) else { continue }
       totals[index].address = address.assumingMemoryBound(to: Float.self)
     }
   }
 
+  /// The ranks that run the step: they agree on whether a run has been a replay, also where each has run all chunks.
+  var ranks: Ranks { tasks.workers.ranks }
+
+  /// Adds what ranks exchange at each run.
+  func add(to form: inout RankForm) {
+    for exchange in exchanges { form.add(exchange.numbersPerRow) }
+    for total in totals { form.add(total.count) }
+  }
+
   /// Runs the plans on all chunks; returns false if a chunk has none, or takes another way than the recorded one.
   func run() throws -> Bool {
+    guard try isReplayedByAll() else { return false }
+    try tasks.gather(exchanges)
+    if let sums { try GradientSums.addUp(sums, from: tasks, to: totals) }
+    return true
+  }
+
+  private func isReplayedByAll() throws -> Bool {
+    guard ranks.count > 1 else { return try runPlans() }
+    var isReplayed = false
+    let isSame = try ranks.share(.replay, size: tasks.chunkCount) {
+      isReplayed = try runPlans()
+      return isReplayed ? 1 : 0
+    }
+    return isReplayed && isSame
+  }
+
+  private func runPlans() throws -> Bool {
     guard plans.prepare() else { return false }
     sums?.clear()
     let (tasks, plans, sums) = (tasks, plans, sums)
@@ -70,7 +101,7 @@ final class StageReplay {
         isReplayed.store(false, ordering: .relaxed)
       }
     }
-    guard isReplayed.load(ordering: .relaxed) else { return false }
-    return sums.map { GradientSums.addUp($0, to: totals, team: tasks.workers.team) } ?? true
+    return isReplayed.load(ordering: .relaxed)
+      && sums.map { GradientSums.areFor(totals, $0, of: tasks) } ?? true
   }
 }

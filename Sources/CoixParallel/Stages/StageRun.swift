@@ -55,7 +55,7 @@ package func runStage(
 }
 
 /// Thrown if a chunk's sites or exports differ from those of the chunk that ended first.
-private struct ChunksDiffer: Error {
+struct ChunksDiffer: Error {
   let error: CoixError
 }
 
@@ -94,6 +94,25 @@ private final class StageRun: @unchecked Sendable {
     /// [chunk][export], for those exports that are sums.
     let sums: Numbers<Double>
     let sumCount: Int
+
+    /// What ranks write together.
+    var exchanges: [RankExchange] {
+      let rows = destinations.compactMap { destination in
+        destination.rows.map { RankExchange.rows($0.pointer, elements: destination.shape.elementCount) }
+      }
+      return rows + (sumCount > 0 ? [.sums(sums.pointer, count: sumCount)] : [])
+    }
+
+    /// A number that stands for the form of all exports and for the sites.
+    var form: UInt64 {
+      var form = RankForm()
+      for name in signature { form.add(name.text) }
+      for destination in destinations {
+        for size in destination.shape { form.add(size) }
+        form.add([destination.isUniform, destination.isSum, destination.isLoss, destination.isTracked])
+      }
+      return form.value
+    }
   }
 
   private let plan: StagePlan
@@ -102,7 +121,7 @@ private final class StageRun: @unchecked Sendable {
   private let body: @Sendable (ExecutionContext) throws -> ChunkOutcome
   private var chunkCount: Int { tasks.chunkCount }
   private let merged = Mutex<Merged?>(nil)
-  /// The first chunk's payload.
+  /// The payload of the first chunk that runs here.
   private let payload = Mutex<(any Sendable)?>(nil)
   /// The tensors that the first chunk hands on as they are, exported or with its payload.
   private let kept = Mutex<[Tensor]>([])
@@ -137,12 +156,9 @@ private final class StageRun: @unchecked Sendable {
       plan.isRecorded && (chunks >= Limits.replayedChunks || recording != nil) && chunks > 1
     // On the way back the first chunk will not do: it alone passes on the gradient of what is the same for all
     // rows. (As a part of a step, a stage with such gradients is not recorded.)
-    let firstRows = tasks.rows(of: 0)
-    forwardPlans = ChunkPlans(
-      recordingFrom: isRecorded ? 0 : nil, allForms: recording != nil, firstRows: firstRows)
+    forwardPlans = ChunkPlans(recordingFrom: isRecorded ? 0 : nil, allForms: recording != nil, of: tasks)
     backwardPlans = ChunkPlans(
-      recordingFrom: !isRecorded ? nil : recording == nil ? 1 : 0, allForms: recording != nil,
-      firstRows: firstRows)
+      recordingFrom: !isRecorded ? nil : recording == nil ? 1 : 0, allForms: recording != nil, of: tasks)
     let keepsTapes = parent != nil && !plan.isHot
     records = keepsTapes ? try Table(count: chunks, for: "a plate cut into \(chunks) chunks") { nil } : nil
     hotSums = plan.isHot ? try tasks.makeSums() : nil
@@ -203,6 +219,21 @@ private final class StageRun: @unchecked Sendable {
   // MARK: Forward
 
   func forward() throws -> StageResult {
+    let isSame = try tasks.share(.forward, runForward, form: { merged.withLock { $0?.form ?? 0 } })
+    guard isSame else {
+      throw ChunksDiffer(
+        error: .ranks(
+          "chunks of different ranks make different sites or shapes; all ranks must run the same program"))
+    }
+    guard let merged = merged.withLock({ $0 }), let payload = payload.withLock({ $0.take() }) else {
+      throw CoixError.illFormedProgram("a stage ran without any chunk")
+    }
+    try tasks.gather(merged.exchanges)
+    noteForward(merged)
+    return StageResult(tensors: tracked(merged), payload: payload, chunkCount: chunkCount)
+  }
+
+  private func runForward() throws {
     try tasks.forEachChunk(of: recording) { [self] chunk, task, context in
       defer { if plan.writesFiles { letGo(behind: chunk) } }
       if try tasks.replay(forwardPlans, chunk, context, hotSums?[task]) { return }
@@ -219,7 +250,7 @@ private final class StageRun: @unchecked Sendable {
       if context.hasOutgrown { throw ChunkOutgrown() }
       try context.throwFailure()
       try merge(outcome, chunk: chunk, context)
-      let kept = chunk == 0 ? self.kept.withLock { $0 } : []
+      let kept = chunk == tasks.firstChunk ? self.kept.withLock { $0 } : []
       guard let tape else { return publish(made, of: chunk, to: forwardPlans, nil, keeping: kept) }
       if plan.isHot {
         for case .sum(let loss, true) in outcome.exports where loss.node >= 0 {
@@ -236,16 +267,11 @@ private final class StageRun: @unchecked Sendable {
       }
       publish(made, of: chunk, to: forwardPlans, plan.isHot ? tape : nil, keeping: kept)
     }
-    guard let merged = merged.withLock({ $0 }), let payload = payload.withLock({ $0.take() }) else {
-      throw CoixError.illFormedProgram("a stage ran without any chunk")
-    }
-    noteForward(merged)
-    return StageResult(tensors: tracked(merged), payload: payload, chunkCount: chunkCount)
   }
 
   /// Stores a chunk's exports at their rows, and its sums.
   private func merge(_ outcome: ChunkOutcome, chunk: Int, _ context: ExecutionContext) throws {
-    if chunk == 0 {
+    if chunk == tasks.firstChunk {
       payload.withLock { $0 = outcome.payload }
       let uniform = outcome.exports.map { $0.isSum || $0.tensor.isBatched ? nil : $0.tensor.detached }
       self.uniform.withLock { $0 = uniform }
@@ -368,7 +394,8 @@ private final class StageRun: @unchecked Sendable {
     }
     recording.keep(merged.sums.pointer, bytes: merged.sums.count * MemoryLayout<Double>.stride, merged.sums)
     writes.append(merged.sums.pointer)
-    let replay = StageReplay(forwardPlans, on: tasks, results: writes, constants: own)
+    let replay = StageReplay(
+      forwardPlans, on: tasks, results: writes, exchanges: merged.exchanges, constants: own)
     recording.append(replay)
     forwardReplay = replay
   }
@@ -405,16 +432,36 @@ private final class StageRun: @unchecked Sendable {
     var seeds: [Tensor?] = outputs.map { tape.gradient(of: $0) }
     let loss = merged.withLock { $0?.destinations.firstIndex(where: \.isLoss) }
     if hotSums != nil, let loss, let upstream = seeds[loss] {
-      try deliver(hotSums, of: forwardReplay, scaledBy: upstream, to: tape)
+      try deliver(hotSums, from: tasks, of: forwardReplay, scaledBy: upstream, to: tape)
       seeds[loss] = nil
     }
     guard seeds.contains(where: { $0 != nil }) else { return }
-    let given = seeds
-    let sums = try tasks.makeSums()
-    let rowGradients = RowGradients(rows: plan.rows?.count ?? 0)
     let passesOnUniform = merged.withLock { merged in
-      zip(merged?.destinations ?? [], given).contains { $0.passesOnUniform && $1 != nil }
+      zip(merged?.destinations ?? [], seeds).contains { $0.passesOnUniform && $1 != nil }
     }
+    var tasks = tasks
+    var sums = try tasks.makeSums()
+    var rowGradients = RowGradients(rows: plan.rows?.count ?? 0)
+    let isSame = try tasks.share(
+      .backward, { try runBackward(tasks, seeds, passesOnUniform, sums, rowGradients) },
+      form: { try rowGradients.form })
+    if !isSame {
+      // The chunks of some rank don't read what others read. Rare as this is, each rank then takes all of the way back.
+      (tasks, sums) = (tasks.undivided, try tasks.makeSums())
+      rowGradients = RowGradients(rows: plan.rows?.count ?? 0)
+      try runBackward(tasks, seeds, passesOnUniform, sums, rowGradients)
+    }
+    try tasks.gather(rowGradients.exchanges)
+    let replay = noteBackward(tasks, rowGradients, passesOnUniform)
+    try deliver(sums, from: tasks, of: replay, scaledBy: nil, to: tape)
+    rowGradients.deliver(to: tape, team: plan.workers.team)
+  }
+
+  /// Propagates the gradients of the stage's outputs back through the chunks.
+  private func runBackward(
+    _ tasks: ChunkTasks, _ given: [Tensor?], _ passesOnUniform: Bool, _ sums: Table<GradientSums>,
+    _ rowGradients: RowGradients
+  ) throws {
     try tasks.forEachChunk(of: recording) { [self] chunk, task, context in
       let isSpecial = chunk == 0 && passesOnUniform
       if !isSpecial, records?[chunk] == nil,
@@ -444,17 +491,15 @@ private final class StageRun: @unchecked Sendable {
       try rowGradients.store(record.tape, context) { try outsideOfChunk(context, $0) }
       publish(made, of: chunk, to: backwardPlans, record.tape)
     }
-    let replay = noteBackward(rowGradients, passesOnUniform)
-    try deliver(sums, of: replay, scaledBy: nil, to: tape)
-    rowGradients.deliver(to: tape, team: plan.workers.team)
   }
 
   /// Adds the sums of all tasks to the parent's gradients, multiplied by a number if there is one.
   private func deliver(
-    _ sums: Table<GradientSums>?, of replay: StageReplay?, scaledBy factor: Tensor?, to tape: Tape
+    _ sums: Table<GradientSums>?, from tasks: ChunkTasks, of replay: StageReplay?, scaledBy factor: Tensor?,
+    to tape: Tape
   ) throws {
     guard let sums else { return }
-    let totals = try GradientSums.totals(of: sums, team: plan.workers.team)
+    let totals = try GradientSums.totals(of: sums, from: tasks, to: tape)
     replay?.deliver(sums, to: totals)
     let isOne = factor.map { coix_op_is_within($0.pointer, 1, 1, 1).holds() } ?? true
     for (node, total) in totals {
@@ -463,7 +508,9 @@ private final class StageRun: @unchecked Sendable {
   }
 
   /// Notes the stage's way back in the step's recording.
-  private func noteBackward(_ rowGradients: RowGradients, _ passesOnUniform: Bool) -> StageReplay? {
+  private func noteBackward(_ tasks: ChunkTasks, _ rowGradients: RowGradients, _ passesOnUniform: Bool)
+    -> StageReplay?
+  {
     guard let recording, !isPartOfRecording else { return nil }
     let collected = rowGradients.tensors
     // Where a chunk does not read a tensor, the gradients of its rows are zero, and no plan writes them.
@@ -473,7 +520,8 @@ private final class StageRun: @unchecked Sendable {
     for address in backwardPlans.decisions { recording.noteReading(address) }
     for tensor in collected { recording.keep(tensor.storage) }
     let replay = StageReplay(
-      backwardPlans, on: tasks, results: collected.map { UnsafeMutableRawPointer($0.pointer) })
+      backwardPlans, on: tasks, results: collected.map { UnsafeMutableRawPointer($0.pointer) },
+      exchanges: rowGradients.exchanges)
     recording.append(replay)
     return replay
   }

@@ -78,12 +78,30 @@ package final class StepProgram {
       try context.throwFailure()
       context.recording = nil
       // Copies would lose what bijectors remember, and all rows but the first of what is mapped over a plate.
-      if results.contains(where: { $0.storage.preimage != nil || $0.isMapped }) { return (results, nil) }
-      let program = StepProgram(
-        recording, forms, own, stateCount: stateCount, keys: ownKeys.map(\.address), results,
-        team: context.team)
-      return (try results.map { try copy(of: $0.pointer, $0.shape, context.team) }, program)
+      let isCopied = !results.contains { $0.storage.preimage != nil || $0.isMapped }
+      let program =
+        isCopied
+        ? StepProgram(
+          recording, forms, own, stateCount: stateCount, keys: ownKeys.map(\.address), results,
+          team: context.team) : nil
+      let isReplayed = try areAgreed(program, of: recording)
+      return (
+        isCopied ? try results.map { try copy(of: $0.pointer, $0.shape, context.team) } : results,
+        isReplayed ? program : nil
+      )
     }
+  }
+
+  /// Whether all ranks that share the stages have a program, and programs that exchange the same.
+  private static func areAgreed(_ program: StepProgram?, of recording: Recording) throws -> Bool {
+    guard let ranks = recording.stages.first(where: { $0.ranks.count > 1 })?.ranks else { return true }
+    let isSame = try ranks.share(.recording, size: recording.stages.count) {
+      guard let program else { return 0 }
+      var form = RankForm()
+      for stage in program.stages { stage.add(to: &form) }
+      return form.value
+    }
+    return isSame && program != nil
   }
 
   /// A copy of an input, in memory that only the program has.

@@ -12,14 +12,16 @@ public final class Workers: Sendable {
   public let threads: Int
   /// Threads for work outside of the workers: never more than there are cores, since those that wait spin.
   package let team: Int
+  /// The ranks that an evaluation's work is divided among before it is divided among these threads.
+  public let ranks: Ranks
   /// A fixed shuffle of the tasks' order, for tests; nil takes them in order.
   let shuffleSeed: UInt64?
 
   /// Parallel regions that run at the moment, of all workers of the process.
   private static let running = Atomic<Int>(0)
 
-  /// One worker for each core.
-  public static let standard = Workers(unchecked: cores, shuffleSeed: nil)
+  /// One worker for each core that the process may use.
+  public static let standard = Workers(ranks: .alone)
 
   /// The cores that the process may run on. Asking for them the first time has `DispatchQueue.concurrentPerform` call in the
   /// threads that help with shared work: workers, and teams that share a kernel's work.
@@ -33,23 +35,30 @@ public final class Workers: Sendable {
   }()
 
   /// One worker, which takes the tasks in their own order.
-  static let inOrder = Workers(unchecked: 1, shuffleSeed: nil)
+  static let inOrder = Workers(unchecked: 1, .alone, shuffleSeed: nil)
 
   /// Workers on `threads` threads.
   ///
   /// - Parameters:
   ///   - threads: the number of threads, which may exceed the number of cores.
+  ///   - ranks: the ranks that share the work; each of them has so many threads.
   ///   - shuffleSeed: takes the tasks in an order drawn from this seed instead of their own. Results stay the
   ///     same; tests use it to show that.
   /// - Throws: ``CoixError/threads(_:)`` for a number below one.
-  public convenience init(threads: Int, shuffleSeed: UInt64? = nil) throws {
+  public convenience init(threads: Int, ranks: Ranks = .alone, shuffleSeed: UInt64? = nil) throws {
     guard threads >= 1 else { throw CoixError.threads(threads) }
-    self.init(unchecked: threads, shuffleSeed: shuffleSeed)
+    self.init(unchecked: threads, ranks, shuffleSeed: shuffleSeed)
   }
 
-  private init(unchecked threads: Int, shuffleSeed: UInt64?) {
+  /// One worker for each core that this rank may use. Ranks that may use the same cores divide them evenly.
+  public convenience init(ranks: Ranks) {
+    self.init(unchecked: max(Self.cores / ranks.sharers, 1), ranks, shuffleSeed: nil)
+  }
+
+  private init(unchecked threads: Int, _ ranks: Ranks, shuffleSeed: UInt64?) {
     self.threads = threads
     self.team = min(threads, Self.cores)
+    self.ranks = ranks
     self.shuffleSeed = shuffleSeed
   }
 

@@ -136,3 +136,12 @@ extension Shape: ExpressibleByArrayLiteral, CustomStringConvertible {
     isValid ? "[" + map(String.init).joined(separator: ", ") + "]" : "[invalid]"
   }
 }
+
+extension Shape: Codable {
+  /// The list of the sizes, which ends with -1 if the shape is invalid.
+  public func encode(to encoder: any Encoder) throws {
+    try (Array(self) + (isValid ? [] : [-1])).encode(to: encoder)
+  }
+
+  public init(from decoder: any Decoder) throws { self.init(try [Int](from: decoder)) }
+}

@@ -17,10 +17,12 @@ struct WayToRun: Sendable, CustomStringConvertible {
     }
   }
 
-  /// The options, to be completed.
-  func options(_ complete: (inout EvaluationOptions) -> Void = { _ in }) throws -> EvaluationOptions {
+  /// The options, for a rank alone or for one of several, to be completed.
+  func options(of ranks: Ranks = .alone, _ complete: (inout EvaluationOptions) -> Void = { _ in }) throws
+    -> EvaluationOptions
+  {
     var options = EvaluationOptions(
-      workers: try Workers(threads: threads, shuffleSeed: shuffleSeed), execution: execution)
+      workers: try Workers(threads: threads, ranks: ranks, shuffleSeed: shuffleSeed), execution: execution)
     complete(&options)
     return options
   }

@@ -6,6 +6,8 @@ import Testing
 /// Plans: which chunks they are for, and when a chunk has to be run by the program after all.
 @Suite struct ChunkPlanTests {
   private let list = RecordedOperations()
+  /// A stage whose first chunk, which has no rows, runs here.
+  private let oneChunk = ChunkTasks(grid: nil, workers: .inOrder)
 
   private func plan(of chunk: Int = 0) throws -> ChunkPlan {
     try #require(ChunkPlan(list.recording, of: list.grid[chunk], gradients: []))
@@ -21,7 +23,7 @@ import Testing
     let value = list.value()
     list.load(value)
     list.store(value)
-    let plans = ChunkPlans(recordingFrom: 0, allForms: false, firstRows: .none)
+    let plans = ChunkPlans(recordingFrom: 0, allForms: false, of: oneChunk)
     plans.add(try plan())
     for chunk in 0..<4 { #expect(plans.plan(for: list.grid[chunk]) != nil) }
     let shorter = ChunkGrid(PlateRows(particles: 60), chunkRows: 16)
@@ -35,7 +37,7 @@ import Testing
     list.load(value)
     list.store(value)
     let grid = ChunkGrid(PlateRows(particles: 18, instances: 40), chunkRows: 64)
-    let plans = ChunkPlans(recordingFrom: 0, allForms: false, firstRows: .none)
+    let plans = ChunkPlans(recordingFrom: 0, allForms: false, of: oneChunk)
     plans.add(ChunkPlan(list.recording, of: grid[0], gradients: []))
     let forms = (0..<grid.chunkCount).map { [grid[$0].particles.count, grid[$0].instances.count] }
     #expect(Set(forms) == [[4, 14], [4, 12], [2, 14], [2, 12]])
@@ -53,11 +55,11 @@ import Testing
     func claimed(_ plans: ChunkPlans) -> [Int] {
       (0..<grid.chunkCount).filter { plans.claims($0, grid[$0]) }
     }
-    #expect(claimed(ChunkPlans(recordingFrom: nil, allForms: true, firstRows: .none)) == [])
-    #expect(claimed(ChunkPlans(recordingFrom: 0, allForms: false, firstRows: .none)) == [0])
-    #expect(claimed(ChunkPlans(recordingFrom: 1, allForms: false, firstRows: .none)) == [1])
-    #expect(claimed(ChunkPlans(recordingFrom: 0, allForms: true, firstRows: .none)) == [0, 2, 12, 14])
-    let alone = ChunkPlans(recordingFrom: 1, allForms: false, firstRows: .none)
+    #expect(claimed(ChunkPlans(recordingFrom: nil, allForms: true, of: oneChunk)) == [])
+    #expect(claimed(ChunkPlans(recordingFrom: 0, allForms: false, of: oneChunk)) == [0])
+    #expect(claimed(ChunkPlans(recordingFrom: 1, allForms: false, of: oneChunk)) == [1])
+    #expect(claimed(ChunkPlans(recordingFrom: 0, allForms: true, of: oneChunk)) == [0, 2, 12, 14])
+    let alone = ChunkPlans(recordingFrom: 1, allForms: false, of: oneChunk)
     #expect((0..<3).map(alone.mayClaim) == [false, true, false])
     #expect(alone.plan(for: grid[0]) == nil)
     alone.add(nil)
@@ -108,7 +110,7 @@ import Testing
     #expect(run(plan, 0))
     for chunk in [1, 3] { #expect(!run(plan, chunk)) }
     #expect(!plan.pays)
-    let plans = ChunkPlans(recordingFrom: 0, allForms: false, firstRows: .none)
+    let plans = ChunkPlans(recordingFrom: 0, allForms: false, of: oneChunk)
     plans.add(plan)
     #expect(plans.plan(for: list.grid[0]) == nil)
   }

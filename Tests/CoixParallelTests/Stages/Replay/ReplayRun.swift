@@ -80,11 +80,13 @@ struct ReplayRun {
   }
 
   /// Runs the stage: rows of the result, its weighted sum over elements and rows, and the gradients of both.
-  func outcome(isRecorded: Bool, threads: Int = 1, shuffleSeed: UInt64? = nil) -> Outcome {
+  func outcome(isRecorded: Bool, threads: Int = 1, ranks: Ranks = .alone, shuffleSeed: UInt64? = nil)
+    -> Outcome
+  {
     var outcome = Outcome()
     let runs = Atomic<Int>(0)
     do {
-      let workers = try Workers(threads: threads, shuffleSeed: shuffleSeed)
+      let workers = try Workers(threads: threads, ranks: ranks, shuffleSeed: shuffleSeed)
       let plan = StagePlan(
         rows: rows, chunkRows: chunkRows, workers: workers, isHot: gradient == .hot, isRecorded: isRecorded)
       let data = example.shapes.indices.map(numbers)

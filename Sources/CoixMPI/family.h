@@ -1,0 +1,99 @@
+// Included once for each family of MPI libraries. They differ in what a handle is, HANDLE; IN(x) gives names of the family's own.
+
+#define COMM HANDLE
+#define TYPE HANDLE
+#define REQUEST HANDLE
+#define HANDLER HANDLE
+#define STATUS void
+
+#define DECLARE(name, parameters) int(*name) parameters;
+static struct {
+  HANDLE world, byte, errors_return;
+  void *in_place, *no_status;
+  COIX_MPI_FUNCTIONS(DECLARE)
+} IN(mpi);
+#undef DECLARE
+
+/// A communicator of our own: our messages never meet those of the user's program.
+static HANDLE IN(comm);
+
+static int IN(resolve)(void *library) {
+#define RESOLVE(name, parameters)                                                                                           \
+  if (!(*(void **)&IN(mpi).name = dlsym(library, "MPI_" #name))) return missing("MPI_" #name);
+  COIX_MPI_FUNCTIONS(RESOLVE)
+#undef RESOLVE
+  return 0;
+}
+
+static int IN(start)(int *level) {
+  int is_running;
+  TRY(IN(mpi).Initialized(&is_running)); // the user's program may have started it
+  TRY(is_running ? IN(mpi).Query_thread(level) : IN(mpi).Init_thread(NULL, NULL, COIX_MPI_SERIALIZED, level));
+  is_ours = !is_running;
+  TRY(IN(mpi).Comm_dup(IN(mpi).world, &IN(comm)));
+  TRY(IN(mpi).Comm_set_errhandler(IN(comm), IN(mpi).errors_return));
+  TRY(IN(mpi).Comm_rank(IN(comm), &rank));
+  return IN(mpi).Comm_size(IN(comm), &size);
+}
+
+static int IN(finish)(void) {
+  TRY(IN(mpi).Comm_free(&IN(comm)));
+  return is_ours ? IN(mpi).Finalize() : 0;
+}
+
+/// Waits for a transfer.
+static int IN(settle)(HANDLE request) {
+  const double start = seconds();
+  for (long round = 0;; round++) {
+    int is_done;
+    TRY(IN(mpi).Test(&request, &is_done, IN(mpi).no_status));
+    if (is_done) return 0;
+    if (!rest(round, start)) return COIX_MPI_TIMEOUT;
+  }
+}
+
+/// Starts a transfer of elements of `unit` bytes, and waits for it. Counts are int, and so count elements, not bytes.
+#define TRANSFER(unit, call)                                                                                                \
+  do {                                                                                                                      \
+    HANDLE type, request;                                                                                                   \
+    TRY(IN(mpi).Type_contiguous((int)(unit), IN(mpi).byte, &type));                                                         \
+    TRY(IN(mpi).Type_commit(&type));                                                                                        \
+    TRY(IN(mpi).call);                                                                                                      \
+    TRY(IN(settle)(request));                                                                                               \
+    TRY(IN(mpi).Type_free(&type));                                                                                          \
+  } while (0)
+
+static int IN(gather)(const void *mine, void *all, size_t bytes) {
+  TRANSFER(bytes, Iallgather(mine, 1, type, all, 1, type, IN(comm), &request));
+  return 0;
+}
+
+static int IN(gather_parts)(void *all, const int *counts, size_t unit) {
+  int offsets[size];
+  offsets[0] = 0;
+  for (int r = 1; r < size; r++) offsets[r] = offsets[r - 1] + counts[r - 1];
+  TRANSFER(unit, Iallgatherv(IN(mpi).in_place, 0, type, all, counts, offsets, type, IN(comm), &request));
+  return 0;
+}
+
+static int IN(broadcast)(void *data, size_t bytes, int root) {
+  TRANSFER(bytes, Ibcast(data, 1, type, root, IN(comm), &request));
+  return 0;
+}
+
+static int IN(send)(const void *data, size_t bytes, int to) {
+  TRANSFER(bytes, Isend(data, 1, type, to, 0, IN(comm), &request));
+  return 0;
+}
+
+static int IN(receive)(void *data, size_t bytes, int from) {
+  TRANSFER(bytes, Irecv(data, 1, type, from, 0, IN(comm), &request));
+  return 0;
+}
+
+#undef TRANSFER
+#undef COMM
+#undef TYPE
+#undef REQUEST
+#undef HANDLER
+#undef STATUS

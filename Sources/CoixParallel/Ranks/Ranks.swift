@@ -1,0 +1,356 @@
+import CoixMPI
+import Foundation
+import Synchronization
+
+/// The processes that run a program together, on one machine or many, each of them on its share of the rows.
+///
+/// All ranks run the same program with the same arguments. Where it evaluates, each rank runs its share of a plate's chunks,
+/// and what leaves the chunks is brought together on all of them. Results have the same bits as those of one rank, so
+/// that parameters, optimisers and decisions are the same on all ranks without any further exchange.
+///
+/// ```swift
+/// let ranks = try Ranks.join()
+/// let options = EvaluationOptions(workers: Workers(ranks: ranks))
+/// let evaluation = try evaluate(program, seed: 0, options: options)(data)
+/// if ranks.isFirst { print(try evaluation.metrics.logZ) }
+/// ```
+///
+/// Started as `mpirun -n 4 program`, there are four of them; started without a launcher, the program is alone.
+public final class Ranks: Sendable {
+  /// This rank's number, from 0.
+  public let index: Int
+  /// How many ranks there are.
+  public let count: Int
+  /// Whether this is the rank that prints and writes files.
+  public var isFirst: Bool { index == 0 }
+  /// How many ranks, this one included, may run on this rank's cores.
+  let sharers: Int
+
+  private let transport: (any RankTransport)?
+  private let hosts: [String]
+  private let state = Mutex(State())
+
+  private struct State {
+    /// How often this rank has come to a meeting.
+    var meetings: Int64 = 0
+    /// Why the ranks have lost each other.
+    var failure: CoixError?
+    var traffic = RankTraffic()
+  }
+
+  /// What this rank has exchanged with the others so far.
+  package var traffic: RankTraffic { state.withLock { $0.traffic } }
+
+  /// A rank of its own: nothing is exchanged.
+  public static let alone = Ranks()
+
+  private init() {
+    (index, count, sharers) = (0, 1, 1)
+    (transport, hosts) = (nil, [])
+  }
+
+  /// - Throws: ``CoixError/ranks(_:)`` if the ranks don't fit each other.
+  private init(_ transport: some RankTransport) throws {
+    let size = RankIdentity.size
+    var bytes = [UInt8](repeating: 0, count: transport.count * size)
+    try RankIdentity.own.encoded.withUnsafeBytes { own in
+      try bytes.withUnsafeMutableBytes { all in
+        if let base = all.baseAddress { try transport.gather(own, into: base) }
+      }
+    }
+    let identities = (0..<transport.count).map {
+      RankIdentity(decoding: bytes[$0 * size..<($0 + 1) * size])
+    }
+    try RankIdentity.check(identities)
+    (index, count, self.transport) = (transport.index, transport.count, transport)
+    hosts = identities.map(\.host)
+    sharers = identities.count { $0.sharesCores(with: identities[transport.index]) }
+  }
+
+  // MARK: Joining
+
+  private static let joined = Mutex<Ranks?>(nil)
+
+  /// The ranks that a launcher has started, such as `mpirun` of Open MPI or MPICH, or `srun`; a rank alone without one.
+  ///
+  /// The MPI library is looked for when this is called, and only if there is a launcher: `COIX_MPI_LIBRARY` in the
+  /// environment may name its file. Whenever a rank exits, so do the others: with its exit status, or with 70 if it leaves the
+  /// others in the middle of their work.
+  ///
+  /// - Parameter timeout: how long a rank waits for the others. It must be longer than any rank takes for its share, and for
+  ///   what it alone does meanwhile.
+  /// - Throws: ``CoixError/ranks(_:)`` without a fitting MPI library, or if the ranks' hosts would give different results.
+  public static func join(timeout: Duration = .seconds(600)) throws -> Ranks {
+    try joined.withLock { joined in
+      if let joined { return joined }
+      let ranks = coix_mpi_launched() > 1 ? try Ranks(MPITransport(timeout: timeout)) : .alone
+      joined = ranks
+      if ranks.count > 1 { coix_mpi_at_exit { Ranks.exits($0) } }
+      return ranks
+    }
+  }
+
+  /// Runs `body` as each of `count` ranks, which are threads of this process: the same results as those of processes, for
+  /// tests.
+  ///
+  /// - Parameters:
+  ///   - timeout: how long a rank waits for the others.
+  ///   - body: what each rank does.
+  /// - Returns: the ranks' results.
+  /// - Throws: ``CoixError/argument(_:)`` for a number below one; the error of the first rank that has one.
+  public static func inProcess<Result: Sendable>(
+    _ count: Int, timeout: Duration = .seconds(600), _ body: @escaping @Sendable (Ranks) throws -> Result
+  ) throws -> [Result] {
+    guard count >= 1 else { throw CoixError.argument("there must be at least 1 rank, not \(count)") }
+    let results = Mutex<[Swift.Result<Result, any Error>?]>(Array(repeating: nil, count: count))
+    let group = DispatchGroup()
+    for transport in ThreadTransport.make(count, timeout: timeout) {
+      group.enter()
+      let thread = Thread {
+        let result = Swift.Result {
+          let ranks = count == 1 ? .alone : try Ranks(transport)
+          // The others are told that this one has come to its end; what they do instead is their error.
+          defer { _ = try? ranks.meet(at: .end) }
+          return try body(ranks)
+        }
+        results.withLock { $0[transport.index] = result }
+        group.leave()
+      }
+      thread.stackSize = 16 << 20
+      thread.start()
+    }
+    group.wait()
+    return try results.withLock { try $0.compactMap { try $0?.get() } }
+  }
+
+  // MARK: Leaving
+
+  /// What a rank of MPI does when its process exits: a process that ends without the others would leave them waiting.
+  private static func exits(_ status: Int32) {
+    // A thread that holds the lock is at a meeting, and will not come back from there.
+    guard let ranks = joined.withLockIfAvailable({ $0 }) ?? nil else {
+      coix_mpi_abort(status == 0 ? 70 : status)
+    }
+    ranks.exit(status)
+  }
+
+  private func exit(_ status: Int32) {
+    var status = status
+    if status == 0 {
+      guard let failure = failureAtEnd() else {
+        _ = coix_mpi_finish()
+        return
+      }
+      complain("\(failure)")
+      status = 70
+    }
+    complain("ends with status \(status), and so do the others")
+    coix_mpi_abort(status)
+  }
+
+  /// Why this rank cannot leave quietly; nil where all ranks have come to the end.
+  private func failureAtEnd() -> (any Error)? {
+    guard let known = state.withLockIfAvailable({ $0.failure }) else {
+      return CoixError.ranks("it exits in the middle of a meeting")
+    }
+    if let known { return known }
+    do {
+      try meet(at: .end)
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  private func complain(_ text: String) {
+    FileHandle.standardError.write(Data("rank \(index) of \(count) (\(hosts[index])): \(text)\n".utf8))
+  }
+
+  // MARK: Meeting
+
+  /// Waits until all ranks have come.
+  ///
+  /// - Returns: what each of them says.
+  /// - Throws: ``CoixError/ranks(_:)`` if the ranks are at different places, and whenever they have lost each other before;
+  ///   ``CoixError/otherRank(_:_:)`` if one has ended.
+  @discardableResult
+  func meet(at place: RankPlace, size: Int = 0, status: RankNotice.Status = .done, form: UInt64 = 0)
+    throws -> [RankNotice]
+  {
+    try exchange(sending: (count - 1) * MemoryLayout<RankNotice>.stride) {
+      (transport, state) throws(CoixError) in
+      state.meetings += 1
+      let own = RankNotice(
+        number: state.meetings, place: place, status: status, size: Int64(size), form: form)
+      let notices = try notices(own, transport)
+      if place != .end, let ended = notices.firstIndex(where: { $0.place == .end }) {
+        throw CoixError.otherRank(ended, "has ended, while rank \(index) is \(own.text)")
+      }
+      if let other = notices.firstIndex(where: { !$0.agrees(with: notices[0]) }) {
+        throw CoixError.ranks(
+          "rank 0 (\(hosts[0])) is \(notices[0].text), rank \(other) (\(hosts[other])) \(notices[other].text); all "
+            + "ranks must run the same program")
+      }
+      return notices
+    }
+  }
+
+  private func notices(_ own: RankNotice, _ transport: any RankTransport) throws(CoixError) -> [RankNotice] {
+    var notices = Array(repeating: own, count: count)
+    do {
+      try notices.withUnsafeMutableBytes { all in
+        try withUnsafeBytes(of: own) { own in
+          // There are several ranks, and so there is an address.
+          if let base = all.baseAddress { try transport.gather(own, into: base) }
+        }
+      }
+    } catch {
+      let reason = if case .ranks(let reason)? = error as? CoixError { reason } else { "\(error)" }
+      throw CoixError.ranks("\(reason), while rank \(index) (\(hosts[index])) is \(own.text)")
+    }
+    return notices
+  }
+
+  /// Exchanges something, one exchange at a time.
+  private func exchange<Result>(
+    sending bytes: Int, _ body: (any RankTransport, inout State) throws(CoixError) -> Result
+  ) throws(CoixError) -> Result {
+    guard let transport else { throw CoixError.ranks("a rank alone has nobody to exchange anything with") }
+    return try state.withLock { state throws(CoixError) in
+      if let failure = state.failure { throw failure }
+      state.traffic.bytes += bytes
+      let start = ContinuousClock.now
+      defer { state.traffic.time += ContinuousClock.now - start }
+      do throws(CoixError) { return try body(transport, &state) } catch {
+        state.failure = error
+        throw error
+      }
+    }
+  }
+
+  // MARK: Agreeing
+
+  /// The first rank's number, on all ranks: for what a program decides by the clock, or by anything else that may differ from
+  /// rank to rank. All ranks call it.
+  ///
+  /// - Throws: ``CoixError/ranks(_:)``; ``CoixError/otherRank(_:_:)``.
+  public func first(_ number: Double) throws -> Double {
+    guard count > 1 else { return number }
+    return Double(bitPattern: try meet(at: .agreement, form: number.bitPattern)[0].form)
+  }
+
+  /// Has the first rank alone do something, such as writing a file. All ranks call it, and wait until it is done.
+  ///
+  /// - Throws: what `work` throws, on all ranks; ``CoixError/ranks(_:)``; ``CoixError/otherRank(_:_:)``.
+  public func onFirst(_ work: () throws -> Void) throws {
+    guard count > 1 else { return try work() }
+    _ = try share(.first, size: 0) {
+      if isFirst { try work() }
+      return 0
+    }
+  }
+
+  /// The greatest of the ranks' numbers, on all ranks.
+  ///
+  /// - Throws: as ``first(_:)``.
+  package func greatest(_ number: UInt64) throws -> UInt64 {
+    guard count > 1 else { return number }
+    return try meet(at: .agreement, form: number).reduce(number) { max($0, $1.form) }
+  }
+
+  // MARK: Sharing work
+
+  /// Runs this rank's part of some work, then comes together with the others.
+  ///
+  /// - Parameters:
+  ///   - size: how much work it is, on all ranks together.
+  ///   - part: returns a number that stands for what the rank has found.
+  /// - Returns: whether that is the same for all ranks.
+  /// - Throws: the error of the first rank that has one, on all ranks.
+  func share(_ place: RankPlace, size: Int, _ part: () throws -> UInt64) throws -> Bool {
+    let own = Result { try part() }
+    var (status, form, failure): (RankNotice.Status, UInt64, (any Error)?) = (.done, 0, nil)
+    switch own {
+    case .success(let number): form = number
+    case .failure(let error): (status, failure) = (RankNotice.Status(error), error)
+    }
+    let notices = try meet(at: place, size: size, status: status, form: form)
+    guard let first = notices.firstIndex(where: { $0.status != .done }) else {
+      return notices.allSatisfy { $0.form == notices[0].form }
+    }
+    switch notices[first].status {
+    case .outgrown: throw ChunkOutgrown()
+    case .cancelled: throw CancellationError()
+    case .done, .failed: throw try told(failure, by: first)
+    }
+  }
+
+  /// The error of a rank, which tells it to the others.
+  private func told(_ own: (any Error)?, by rank: Int) throws -> any Error {
+    var data = Data()
+    if rank == index, let own { data = try RankError(own).encoded() }
+    var size = data.count
+    try meet(at: .error)
+    try withUnsafeMutableBytes(of: &size) { try broadcast($0, from: rank) }
+    if data.count != size { data = Data(count: size) }
+    try data.withUnsafeMutableBytes { try broadcast($0, from: rank) }
+    if rank == index, let own { return own }
+    return try RankError(decoding: data).thrown(by: rank)
+  }
+
+  // MARK: Exchanging, after a meeting
+
+  /// In place: `counts[r]` elements of `unit` bytes of rank r, one rank after another.
+  func gather(parts all: UnsafeMutableRawPointer, counts: [Int], unit: Int) throws(CoixError) {
+    guard unit > 0, counts.contains(where: { $0 > 0 }) else { return }
+    try exchange(sending: (count - 1) * counts[index] * unit) { (transport, _) throws(CoixError) in
+      try transport.gather(parts: all, counts: counts, unit: unit)
+    }
+  }
+
+  /// A rank's bytes, to all others.
+  func broadcast(_ data: UnsafeMutableRawBufferPointer, from root: Int) throws(CoixError) {
+    guard !data.isEmpty else { return }
+    try exchange(sending: root == index ? (count - 1) * data.count : 0) { (transport, _) throws(CoixError) in
+      try transport.broadcast(data, from: root)
+    }
+  }
+
+  /// The lists of all ranks, on all of them. It is a meeting by itself.
+  func gather(_ list: [Int32]) throws -> [[Int32]] {
+    let counts = try meet(at: .lists, form: UInt64(list.count)).map { Int($0.form) }
+    var all = [Int32](repeating: 0, count: counts.reduce(0, +))
+    let first = counts.prefix(index).reduce(0, +)
+    all.replaceSubrange(first..<first + list.count, with: list)
+    try all.withUnsafeMutableBytes { bytes in
+      if let base = bytes.baseAddress {
+        try gather(parts: base, counts: counts, unit: MemoryLayout<Int32>.stride)
+      }
+    }
+    var rest = all[...]
+    return counts.map { count in
+      defer { rest = rest.dropFirst(count) }
+      return Array(rest.prefix(count))
+    }
+  }
+
+  /// Bytes to the next rank, or from the one before.
+  func sendToNext(_ data: UnsafeRawBufferPointer) throws(CoixError) {
+    try exchange(sending: data.count) { (transport, _) throws(CoixError) in
+      try transport.send(data, to: index + 1)
+    }
+  }
+  func receiveFromPrevious(_ data: UnsafeMutableRawBufferPointer) throws(CoixError) {
+    try exchange(sending: 0) { (transport, _) throws(CoixError) in
+      try transport.receive(data, from: index - 1)
+    }
+  }
+}
+
+/// What a rank has exchanged with others.
+package struct RankTraffic: Sendable {
+  /// The bytes that it has handed to other ranks: those for several ranks count for each of them.
+  package var bytes = 0
+  /// The time that it took, waiting included.
+  package var time = Duration.zero
+}

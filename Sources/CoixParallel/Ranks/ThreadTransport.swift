@@ -1,0 +1,124 @@
+import Foundation
+
+/// Ranks that are threads of one process.
+struct ThreadTransport: RankTransport {
+  let index: Int
+  var count: Int { hub.count }
+  private let hub: Hub
+
+  /// Transports for so many ranks.
+  static func make(_ count: Int, timeout: Duration) -> [ThreadTransport] {
+    let hub = Hub(count, timeout: timeout)
+    return (0..<count).map { ThreadTransport(index: $0, hub: hub) }
+  }
+
+  func gather(_ mine: UnsafeRawBufferPointer, into all: UnsafeMutableRawPointer) throws(CoixError) {
+    try hub.exchange(UnsafeMutableRawPointer(mutating: mine.baseAddress), of: index) { others in
+      for (rank, other) in others.enumerated() {
+        if let other { (all + rank * mine.count).copyMemory(from: other, byteCount: mine.count) }
+      }
+    }
+  }
+
+  func gather(parts all: UnsafeMutableRawPointer, counts: [Int], unit: Int) throws(CoixError) {
+    try hub.exchange(all, of: index) { others in
+      var offset = 0
+      for (rank, other) in others.enumerated() {
+        let bytes = counts[rank] * unit
+        if let other, rank != index { (all + offset).copyMemory(from: other + offset, byteCount: bytes) }
+        offset += bytes
+      }
+    }
+  }
+
+  func broadcast(_ data: UnsafeMutableRawBufferPointer, from root: Int) throws(CoixError) {
+    try hub.exchange(data.baseAddress, of: index) { others in
+      if let source = others[root], root != index {
+        data.baseAddress?.copyMemory(from: source, byteCount: data.count)
+      }
+    }
+  }
+
+  func send(_ data: UnsafeRawBufferPointer, to rank: Int) throws(CoixError) {
+    try hub.send(UnsafeMutableRawPointer(mutating: data.baseAddress), from: index, to: rank)
+  }
+
+  func receive(_ data: UnsafeMutableRawBufferPointer, from rank: Int) throws(CoixError) {
+    try hub.receive(data, from: rank, to: index)
+  }
+
+  /// Where the threads meet. Each lays down the address of its data; the others copy from there.
+  private final class Hub: @unchecked Sendable {
+    // @unchecked: everything that changes does so under the condition's lock.
+    let count: Int
+    private let timeout: TimeInterval
+    private let condition = NSCondition()
+    private var addresses: [UnsafeMutableRawPointer?]
+    private var arrived = 0
+    /// How often all have come together.
+    private var rounds = 0
+    /// [sender * count + receiver]: data that is to be taken.
+    private var mail: [UnsafeMutableRawPointer?]
+
+    init(_ count: Int, timeout: Duration) {
+      self.count = count
+      self.timeout = timeout / .seconds(1)
+      addresses = Array(repeating: nil, count: count)
+      mail = Array(repeating: nil, count: count * count)
+    }
+
+    /// Waits until all have laid down an address, has each copy, and waits until all have.
+    func exchange(
+      _ address: UnsafeMutableRawPointer?, of rank: Int, _ copy: ([UnsafeMutableRawPointer?]) -> Void
+    ) throws(CoixError) {
+      condition.lock()
+      defer { condition.unlock() }
+      addresses[rank] = address
+      try comeTogether()
+      let others = addresses
+      condition.unlock()
+      copy(others)
+      condition.lock()
+      try comeTogether()
+    }
+
+    func send(_ address: UnsafeMutableRawPointer?, from sender: Int, to receiver: Int) throws(CoixError) {
+      condition.lock()
+      defer { condition.unlock() }
+      mail[sender * count + receiver] = address
+      condition.broadcast()
+      try wait { mail[sender * count + receiver] == nil }
+    }
+
+    func receive(_ data: UnsafeMutableRawBufferPointer, from sender: Int, to receiver: Int) throws(CoixError)
+    {
+      condition.lock()
+      defer { condition.unlock() }
+      try wait { mail[sender * count + receiver] != nil }
+      if let source = mail[sender * count + receiver].take() {
+        data.baseAddress?.copyMemory(from: source, byteCount: data.count)
+      }
+      condition.broadcast()
+    }
+
+    private func comeTogether() throws(CoixError) {
+      let round = rounds
+      arrived += 1
+      if arrived == count {
+        arrived = 0
+        rounds += 1
+        condition.broadcast()
+      }
+      try wait { rounds > round }
+    }
+
+    private func wait(until isOver: () -> Bool) throws(CoixError) {
+      let end = Date(timeIntervalSinceNow: timeout)
+      while !isOver() {
+        guard condition.wait(until: end) || isOver() else {
+          throw CoixError.ranks("other ranks did not come within \(timeout) seconds")
+        }
+      }
+    }
+  }
+}

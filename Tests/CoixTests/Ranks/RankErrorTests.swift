@@ -1,0 +1,148 @@
+import Coix
+import ExampleModels
+import Foundation
+import Synchronization
+import Testing
+
+/// What goes wrong on one rank is known to all.
+@Suite struct RankErrorTests {
+  private static let plate = Plate("particle", count: 1_600, chunkRows: 16)
+
+  @Test(arguments: ErrorDeterminismTests.all)
+  func everyRankThrowsTheSame(_ faults: ErrorDeterminismTests.Faults) throws {
+    func text(_ options: EvaluationOptions) -> String? { message { try faults.run(options) } }
+    let reference = text(try WayToRun.plain.options { $0.checks = true })
+    #expect(reference?.contains(faults.expected) == true, "\(reference ?? "none")")
+    for count in 2...4 {
+      let texts = try Ranks.inProcess(count) { ranks in
+        let options = try WayToRun(threads: 2, shuffleSeed: 1).options(of: ranks) { $0.checks = true }
+        return message { try faults.run(options) }
+      }
+      #expect(texts == Array(repeating: reference, count: count))
+    }
+  }
+
+  struct OutOfPaper: Error {}
+
+  /// An error of the program's own, in the last chunk.
+  @Test func errorsOfClosures() throws {
+    let data = Tensor((0..<1_600).map { Float($0) })
+    let kernel = Kernel { (trace, x: Tensor) in
+      if x.isWithin(1_590...1_600) || !x.isWithin(0...1_590) { throw OutOfPaper() }
+      return trace.sample("z", from: Normal(x, 1))
+    }
+    let errors = try Ranks.inProcess(3) { ranks -> String? in
+      do {
+        let options = try WayToRun.plain.options(of: ranks)
+        _ = try evaluate(Self.plate(kernel), seed: 0, options: options)(Self.plate.mapped(data))
+        return nil
+      } catch { return "\(type(of: error)): \(error)" }
+    }
+    let others = "CoixError: rank 2 has failed: OutOfPaper()"
+    #expect(errors == [others, others, "OutOfPaper: OutOfPaper()"])
+  }
+
+  /// Cancellation of one rank's task ends the evaluation on all of them.
+  @Test func cancellation() throws {
+    let errors = try Ranks.inProcess(3) { ranks -> String? in
+      let error = Mutex<String?>(nil)
+      let isOver = DispatchSemaphore(value: 0)
+      let kernel = Kernel { trace in
+        if ranks.index == 1 { withUnsafeCurrentTask { $0?.cancel() } }
+        return trace.sample("z", from: Normal(0, 1))
+      }
+      @Sendable func run() {
+        do {
+          let options = try WayToRun.plain.options(of: ranks)
+          _ = try evaluate(Self.plate(kernel), seed: 0, options: options)()
+        } catch let caught { error.withLock { $0 = "\(type(of: caught))" } }
+        isOver.signal()
+      }
+      // The others must not take the threads that the task needs.
+      if ranks.index == 1 { Task.detached { run() } } else { run() }
+      isOver.wait()
+      return error.withLock { $0 }
+    }
+    #expect(errors == Array(repeating: "CancellationError", count: 3))
+  }
+
+  /// A rank that evaluates what others don't: all are told where they are.
+  @Test func programsThatDiffer() throws {
+    let kernel = Kernel { trace in trace.sample("z", from: Normal(0, 1)) }
+    let other = Plate("particle", count: 3_200, chunkRows: 16)
+    let texts = try Ranks.inProcess(3) { ranks -> String? in
+      let options = try WayToRun.plain.options(of: ranks)
+      return message {
+        if ranks.index == 1 { _ = try evaluate(other(kernel), seed: 0, options: options)() }
+        _ = try evaluate(Self.plate(kernel), seed: 0, options: options)()
+      }
+    }
+    for text in texts {
+      #expect(
+        text?.contains("is at the end of a stage (size 100, meeting 1), rank 1 (") == true, "\(text ?? "")")
+      #expect(text?.contains("at the end of a stage (size 200, meeting 1)") == true, "\(text ?? "")")
+    }
+  }
+
+  // MARK: Training
+
+  private static func train(
+    _ ranks: Ranks, steps: Int, checkpoint: String? = nil, resumes: Bool = false,
+    onStep: ((TrainingStep) throws -> Void)? = nil
+  ) throws -> TrainingResult<Adam<VAE>> {
+    let workers = try Workers(threads: 1, ranks: ranks)
+    let evaluation = EvaluationOptions(workers: workers, keep: .metrics)
+    let points = Draw(key: 7, shape: [400, 2]).normal()
+    let plate = Plate("particle", count: 200, chunkRows: 16)
+    var options = TrainingOptions()
+    options.workers = workers
+    options.checkpoint = checkpoint
+    options.checkpointEvery = checkpoint == nil ? nil : 2
+    options.resumes = resumes
+    let start = VAE(hidden: 8, key: 3)
+    return try Coix.train(
+      start, by: Adam(for: start), on: Batches(of: points, size: 200), steps: steps, seed: 0,
+      options: options,
+      onStep: onStep
+    ) { vae, batch, key in
+      try evaluate(vae.inference(plate, loss: .elbo), seed: key, options: evaluation)(plate.mapped(batch))
+        .metrics.loss
+    }
+  }
+
+  /// A checkpoint is written by the first rank; any number of ranks goes on from it, with the same bits.
+  @Test func checkpointsOfOtherRanks() throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    var expected = Bits()
+    expected.addTree("parameters", try Self.train(.alone, steps: 8).parameters)
+    let stop = CoixError.argument("stop")
+    for (before, after) in [(1, 3), (3, 2), (2, 1)] {
+      let path = folder.appending(path: "\(before).safetensors").path
+      let ends = try Ranks.inProcess(before) { ranks in
+        message {
+          _ = try Self.train(ranks, steps: 8, checkpoint: path) { if $0.step == 5 { throw stop } }
+        }
+      }
+      #expect(ends == Array(repeating: "stop", count: before))
+      let results = try Ranks.inProcess(after) { ranks -> Bits in
+        var bits = Bits()
+        bits.addTree(
+          "parameters", try Self.train(ranks, steps: 8, checkpoint: path, resumes: true).parameters)
+        return bits
+      }
+      for bits in results { #expect(bits.differences(from: expected) == []) }
+    }
+  }
+
+  /// A file that the first rank cannot write is an error of all.
+  @Test func checkpointsThatCannotBeWritten() throws {
+    let path = "/nowhere/\(UUID().uuidString)/x.safetensors"
+    let texts = try Ranks.inProcess(3) { ranks in
+      message { _ = try Self.train(ranks, steps: 2, checkpoint: path) }
+    }
+    #expect(texts[0]?.hasPrefix(path) == true, "\(texts[0] ?? "")")
+    #expect(texts == Array(repeating: texts[0], count: 3))
+  }
+}

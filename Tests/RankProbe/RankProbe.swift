@@ -1,0 +1,116 @@
+import Coix
+import Foundation
+
+// One of several ranks, with something that goes wrong on rank 1: `scripts/test-mpi` starts it by mpirun. It is a program of its own
+// since it ends in the ways that a program can end.
+
+/// What a rank does.
+enum Act: String {
+  /// Says whether an MPI library is loaded.
+  case libraries
+  /// Evaluates again and again. Rank 1 prints its process id first.
+  case loop
+  /// Rank 1 exits after an evaluation, with status 0 or 3, while the others go on.
+  case exit0, exit3
+  /// Rank 1 doesn't come any more.
+  case hang
+  /// Rank 1 evaluates something else.
+  case differ
+  /// A closure throws an error of its own in the last chunk.
+  case fail
+  /// Trains, in steps of 50 ms, with a checkpoint after each of them in the file that the second argument names, and prints a hash of the
+  /// parameters. Rank 1 prints its process id first.
+  case train
+}
+
+struct OutOfPaper: Error {}
+
+@main
+struct RankProbe {
+  static let plate = Plate("particle", count: 10_000, chunkRows: 64)
+  static let kernel = Kernel { trace in trace.sample("z", from: Normal(0, 1)) }
+
+  static func main() {
+    do {
+      guard let act = CommandLine.arguments.dropFirst().first.flatMap(Act.init) else {
+        throw CoixError.argument("RankProbe: which act?")
+      }
+      try play(act)
+    } catch {
+      FileHandle.standardError.write(Data("\(error)\n".utf8))
+      exit(70)
+    }
+  }
+
+  static func play(_ act: Act) throws {
+    let ranks = try Ranks.join(timeout: .seconds(5))
+    let options = EvaluationOptions(workers: try Workers(threads: 1, ranks: ranks))
+    func run(_ program: Kernel<Tuple<>, Tuple<Tensor>> = kernel, in plate: Plate = plate) throws {
+      _ = try evaluate(plate(program), seed: 0, options: options)()
+    }
+    let isBroken = ranks.index == 1
+    func say(_ text: String) { FileHandle.standardOutput.write(Data((text + "\n").utf8)) }
+    switch act {
+    case .libraries:
+      let isLoaded = dlsym(nil, "MPI_Init_thread") != nil
+      say("rank \(ranks.index) of \(ranks.count), MPI \(isLoaded ? "is" : "is not") loaded")
+      try run()
+    case .loop:
+      if isBroken { say("pid \(getpid())") }
+      while true { try run() }
+    case .exit0, .exit3:
+      try run()
+      if isBroken { exit(act == .exit0 ? 0 : 3) }
+      while true { try run() }
+    case .hang:
+      try run()
+      if isBroken { sleep(1_000) }
+      while true { try run() }
+    case .differ:
+      try run()
+      if isBroken { try run(in: Plate("particle", count: 5_000, chunkRows: 64)) }
+      while true { try run() }
+    case .fail:
+      let rows = Tensor((0..<10_000).map { Float($0) })
+      let broken = Kernel { (trace, row: Tensor) in
+        if !row.isWithin(0...9_990) { throw OutOfPaper() }
+        return trace.sample("z", from: Normal(row, 1))
+      }
+      _ = try evaluate(plate(broken), seed: 0, options: options)(plate.mapped(rows))
+    case .train:
+      if isBroken { say("pid \(getpid())") }
+      try train(options)
+      if ranks.isFirst { say("done") }
+    }
+  }
+
+  static func train(_ evaluation: EvaluationOptions) throws {
+    var options = TrainingOptions()
+    options.workers = evaluation.workers
+    options.checkpoint = CommandLine.arguments.dropFirst(2).first
+    options.checkpointEvery = 1
+    options.resumes = true
+    let pause: (TrainingStep) -> Void = { _ in usleep(50_000) }
+    let plate = Plate("particle", count: 400, chunkRows: 16)
+    let points = Draw(key: 7, shape: [400]).normal() * 0.3 + 2
+    let trained = try Coix.train(
+      [Tensor(0), Tensor(0)], by: Adam(for: [Tensor(0), Tensor(0)]), steps: 40, seed: 0, options: options,
+      onStep: pause
+    ) { parameters, key in
+      let proposal = Kernel { (trace, x: Tensor) in
+        trace.sample("z", from: Normal(parameters[0] + 0.5 * x, exp(parameters[1])))
+      }
+      let model = Model { (trace, x: Tensor) in
+        let z = trace.sample("z", from: Normal(0, 1))
+        trace.observe("x", x, from: Normal(z, 0.5))
+        return z
+      }
+      return try evaluate(
+        propose(plate(model), plate(proposal), loss: .elbo), seed: key, options: evaluation)(
+          plate.mapped(points)
+        ).metrics.loss
+    }
+    let bits = trained.parameters.map { String($0.scalar.bitPattern, radix: 16) }
+    if evaluation.workers.ranks.isFirst { print("parameters \(bits.joined(separator: " "))") }
+  }
+}
