@@ -206,7 +206,7 @@ import Testing
       let complaint = CoixTests.complaint(about: path) {
         _ = try evaluate(model, seed: 0, options: options)(Self.plate.mapped(Self.points))
       }
-      #expect(complaint == "cannot be written, with 12128 bytes: No space left on device")
+      #expect(complaint == "cannot be written, with 12160 bytes: No space left on device")
       #expect(runs.value == 1)
       let left = try names(in: folder)
       #expect(left == [])
