@@ -69,7 +69,8 @@ import Testing
     }
   }
 
-  /// Values that have been gathered, of an earlier stage, or that are the same for all rows are written at the end.
+  /// Values that have been gathered, of an earlier stage, or that are the same for all rows are written at
+  /// the end.
   @Test func resampledAndUniformValues() throws {
     let p = ChainParameters()
     let programs: [(String, Inference<Tuple<Tensor>, Tuple<Tensor>>)] = [
