@@ -52,8 +52,8 @@ public struct RowInference {
     public let firstRow: Int
   }
 
-  /// Evaluates all rows that `out` doesn't have yet, piece by piece: the numbers are those of one evaluation of all rows, however often
-  /// it was interrupted.
+  /// Evaluates all rows that `out` doesn't have yet, piece by piece: the numbers are those of one evaluation
+  /// of all rows, however often it was interrupted.
   ///
   /// - Parameters:
   ///   - resumes: whether to go on with what an interrupted run has left.

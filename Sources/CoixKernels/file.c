@@ -60,6 +60,12 @@ int coix_read_rows(const coix_file_rows *file, const int32_t *index, const uint6
   const size_t size = file->number_bytes, width = elements * size;
   // Where a row alone is too long, it is read in parts.
   const size_t part = coix_min(elements, ROOM / size), most_rows = coix_max(ROOM / width, 1), skipped = SKIPPED / width + 1;
+  if (!index && !row_numbers && row_stride == 1 && element_stride == rows && size == sizeof(float) && valid_rows <= most_rows) {
+    // Most chunks: as if the rows were in memory.
+    if (!read_bytes(file->descriptor, room, valid_rows * width, file->start + (int64_t)(first_row * width))) return 0;
+    coix_load_rows((const float *)room, NULL, destination, 0, valid_rows, rows, elements);
+    return 1;
+  }
   for (size_t lane = 0; lane < valid_rows;) {
     // The next rows that lie close together, in the file's order: those from `first` to `last`.
     size_t first = 0, last = 0, lanes = 0;

@@ -676,8 +676,8 @@ import Testing
     }
   }
 
-  /// Rows in a file are what they are in memory: all of a chunk, those of its particles or instances, through an
-  /// index, and all rows; of floats and of doubles. What cannot be read stops a list.
+  /// Rows in a file are what they are in memory: all of a chunk, those of its particles or instances, through
+  /// an index, and all rows; of floats and of doubles. What cannot be read stops a list.
   @Test(arguments: [4, 8]) func rowsInAFile(_ numberBytes: Int) throws {
     let width = 3
     var numbers: [UInt64] = []

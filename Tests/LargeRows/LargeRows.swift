@@ -72,7 +72,7 @@ struct LargeRows {
 
   /// A part of the rows, from the file and in memory in turn.
   func compare() throws {
-    let rows = min(count, 8 << 20)
+    let rows = min(count, 64 << 20)
     let memory = try file.rows(0..<rows)
     for what in ["forward", "gradient"] {
       var times: [[Double]] = [[], []]

@@ -135,8 +135,8 @@ public final class NPYFile: Sendable {
 
   /// Rows that follow each other, to be read by operations.
   ///
-  /// - Throws: `CoixError.argument(_:)` for rows that the file doesn't have; `CoixError.file(path:reason:)` for numbers of another type
-  ///   than floats and doubles in the processor's order.
+  /// - Throws: `CoixError.argument(_:)` for rows that the file doesn't have; `CoixError.file(path:reason:)`
+  ///   for numbers of another type than floats and doubles in the processor's order.
   func fileRows(_ range: Range<Int>) throws -> FileRows {
     guard range.lowerBound >= 0, range.upperBound <= rowCount else { throw missing("rows \(range)") }
     let isDouble = header.elementType == .float64

@@ -1,8 +1,8 @@
 import CoixParallel
 import Foundation
 
-/// A `.npy` file of floats that is written row by row in several runs of a program: until it is complete, it lies beside its place, as
-/// `NAME.partial`, with a note of how many rows are there.
+/// A `.npy` file of floats that is written row by row in several runs of a program: until it is complete, it
+/// lies beside its place, as `NAME.partial`, with a note of how many rows are there.
 ///
 /// One process at a time writes it.
 package final class PartialNPY {
@@ -114,7 +114,8 @@ package final class PartialNPY {
 
   /// Writes the next rows, one number each; they are on the disk afterwards.
   ///
-  /// - Throws: `CoixError.file(path:reason:)`; the error that poisoned the tensor; `CoixError.argument(_:)` for more rows than there are.
+  /// - Throws: `CoixError.file(path:reason:)`; the error that poisoned the tensor; `CoixError.argument(_:)`
+  ///   for more rows than there are.
   package func append(_ rows: Tensor) throws {
     let numbers = try rows.validated()
     guard numbers.shape.elementCount <= count - note.rows else {

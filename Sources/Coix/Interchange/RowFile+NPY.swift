@@ -4,8 +4,8 @@ import Foundation
 extension RowFile {
   /// A `.npy` file, `<f4`, which replaces an existing one when the evaluation has ended.
   ///
-  /// Its space on the disk is reserved before anything is computed: a full disk is an error at once. Until it is complete the file
-  /// has another name, or none is left of it if the evaluation throws.
+  /// Its space on the disk is reserved before anything is computed: a full disk is an error at once. Until it
+  /// is complete the file has another name, or none is left of it if the evaluation throws.
   public static func npy(_ path: String) -> RowFile {
     RowFile(path) {
       try WholeFile.naming(path) {
@@ -46,16 +46,17 @@ extension RowFile {
 }
 
 extension Plate {
-  /// Maps the rows of a file over the plate: `[count, event...]`, of single or double precision. Inside the plate's programs, the
-  /// result is a tensor of the event shape.
+  /// Maps the rows of a file over the plate: `[count, event...]`, of single or double precision. Inside the
+  /// plate's programs, the result is a tensor of the event shape.
   ///
-  /// Each chunk reads its rows when it runs, so that the file may be larger than memory; numbers of double precision are rounded to
-  /// the nearest `Float`. Otherwise the result is what ``NPYFile/rows(_:)`` would give all at once, bit for bit.
-  /// What needs all rows at a time reads them into memory: a trace that keeps observed values, for example.
+  /// Each chunk reads its rows when it runs, so that the file may be larger than memory; numbers of double
+  /// precision are rounded to the nearest `Float`. Otherwise the result is what ``NPYFile/rows(_:)`` would
+  /// give all at once, bit for bit. What needs all rows at a time reads them into memory: a trace that keeps
+  /// observed values, for example.
   ///
-  /// An evaluation throws `CoixError.file(path:reason:)`, with the path and the rows, if rows cannot be read since the file has become
-  /// shorter, say. For another type of numbers, or big-endian ones, it throws the same error at once; for another number of rows than the
-  /// plate has, as for other data.
+  /// An evaluation throws `CoixError.file(path:reason:)`, with the path and the rows, if rows cannot be read
+  /// since the file has become shorter, say. For another type of numbers, or big-endian ones, it throws the
+  /// same error at once; for another number of rows than the plate has, as for other data.
   ///
   /// - Parameter rows: which of the file's rows; nil for all.
   public func mapped(_ file: NPYFile, rows: Range<Int>? = nil) -> Tensor {

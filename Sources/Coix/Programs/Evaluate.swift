@@ -38,9 +38,9 @@ public struct EvaluationOptions: Sendable {
   /// How the particles' chunks are computed.
   public var execution: Execution
 
-  /// Which results go to files, ``RowFile/npy(_:)``, whatever ``keep`` says, and are not in memory: of ``RowResult``. What is computed of them
-  /// (evidence, effective sample size) is the same, bit for bit. In the evaluation's result they are poisoned tensors,
-  /// whose error names the file.
+  /// Which results go to files, `RowFile.npy(path)`, whatever ``keep`` says, and are not in memory: each a
+  /// ``RowResult``. What is computed of them (evidence, effective sample size) is the same, bit for bit. In
+  /// the evaluation's result they are poisoned tensors, whose error names the file.
   ///
   /// Not for evaluations within `valueWithGradient` or `compile`.
   public var files: [RowResult: RowFile]

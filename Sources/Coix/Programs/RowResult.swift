@@ -1,12 +1,14 @@
 import CoixParallel
 
-/// A part of an evaluation's result that has a value for each row of the plates: what ``EvaluationOptions/files`` sends to files.
+/// A part of an evaluation's result that has a value for each row of the plates: what
+/// ``EvaluationOptions/files`` sends to files.
 public enum RowResult: Hashable, Sendable {
   /// The log-weights, `[particles, instances…]`.
   case logWeight
   /// The values of a site, `[particles, instances…, local…, event…]`, by its name in the trace.
   case site(String)
-  /// A tensor of the output, `[particles, instances…, event…]`, by its name in the tree: "0" is the first part of a ``Tuple``.
+  /// A tensor of the output, `[particles, instances…, event…]`, by its name in the tree: "0" is the first
+  /// part of a `Tuple`.
   case output(String = "0")
 }
 
@@ -24,7 +26,8 @@ extension RowResult: CustomStringConvertible {
 struct ResultFiles: Sendable {
   private let files: [RowResult: RowFile]
 
-  /// - Throws: `CoixError.file(path:reason:)` for a file that cannot be written, or that two results are to go to.
+  /// - Throws: `CoixError.file(path:reason:)` for a file that cannot be written, or that two results are to
+  ///   go to.
   init(_ files: [RowResult: RowFile]) throws {
     self.files = files
     var paths: Set<String> = []
@@ -48,8 +51,8 @@ struct ResultFiles: Sendable {
   var haveOutput: Bool { files.keys.contains { if case .output = $0 { true } else { false } } }
   var haveSites: Bool { files.keys.contains { if case .site = $0 { true } else { false } } }
 
-  /// Whether a site is one of those variables whose values go to files. (All versions of a variable belong together: what
-  /// they are called in the trace depends on which of them there are.)
+  /// Whether a site is one of those variables whose values go to files. (All versions of a variable belong
+  /// together: what they are called in the trace depends on which of them there are.)
   func have(_ site: Site) -> Bool {
     files.keys.contains {
       if case .site(let name) = $0 { SiteName(name).base == site.key.base } else { false }

@@ -30,10 +30,11 @@ public struct RowFile: Sendable {
   package func memory(for shape: Shape) throws -> FileMemory { try make(shape) }
 }
 
-/// Memory for floats that lies in a file which this process alone knows by now. The system holds in memory what it has room for, and
-/// writes the rest into the file.
+/// Memory for floats that lies in a file which this process alone knows by now. The system holds in memory
+/// what it has room for, and writes the rest into the file.
 package final class FileMemory: MemoryOwner, @unchecked Sendable {
-  // @unchecked: written as other tensors are. It ends when nobody else refers to it, or by its one call of `finish`.
+  // @unchecked: written as other tensors are. It ends when nobody else refers to it, or by its one call of
+  // `finish`.
 
   /// The path that the file will have.
   fileprivate let path: String
@@ -83,8 +84,8 @@ package final class FileMemory: MemoryOwner, @unchecked Sendable {
     }
   }
 
-  /// Gives the file its name. There are zeros in its memory from now on: others may shorten the file, and whoever touches
-  /// what is gone is ended by the system.
+  /// Gives the file its name. There are zeros in its memory from now on: others may shorten the file, and
+  /// whoever touches what is gone is ended by the system.
   ///
   /// - Throws: ``CoixError/file(path:reason:)``.
   package func finish() throws {

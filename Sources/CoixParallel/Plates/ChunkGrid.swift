@@ -37,7 +37,8 @@ struct ChunkRows: Equatable {
     }
   }
 
-  /// The number, in the plates of `axes`, of the row that a tensor which varies over them has its value number `value` for.
+  /// The number, in the plates of `axes`, of the row that a tensor which varies over them has its value
+  /// number `value` for.
   func number(_ value: Int, along axes: PlateAxes) -> Int {
     switch axes {
     case .all: number(value)

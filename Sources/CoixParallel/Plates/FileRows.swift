@@ -40,7 +40,8 @@ package final class FileRows: MemoryOwner, @unchecked Sendable {
 
   deinit { address.deallocate() }
 
-  /// The error for some of the rows, which could not be read: what the system says, or that the file ends before.
+  /// The error for some of the rows, which could not be read: what the system says, or that the file ends
+  /// before.
   func problem(reading rows: ClosedRange<Int>, _ code: Int32) -> CoixError {
     let (first, last) = (range.lowerBound + rows.lowerBound, range.lowerBound + rows.upperBound)
     return .file(

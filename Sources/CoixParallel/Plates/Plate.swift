@@ -29,9 +29,10 @@ public struct Plate: Hashable, Sendable {
 
   /// Some rows of the plate, as a plate.
   ///
-  /// Its programs draw for each row what they draw for it in the whole plate. So a program whose rows have nothing to do with each
-  /// other gives the same bits when it is evaluated for some rows after the others as for all rows at once. Data that is mapped
-  /// over it has those rows alone. What rows have in common (evidence, a resampling) is that of these rows.
+  /// Its programs draw for each row what they draw for it in the whole plate. So a program whose rows have
+  /// nothing to do with each other gives the same bits when it is evaluated for some rows after the others as
+  /// for all rows at once. Data that is mapped over it has those rows alone. What rows have in common
+  /// (evidence, a resampling) is that of these rows.
   ///
   /// ```swift
   /// for rows in [0..<500_000, 500_000..<1_000_000] {
@@ -41,8 +42,8 @@ public struct Plate: Hashable, Sendable {
   /// }
   /// ```
   ///
-  /// Around other plates such a plate must be the outermost one, and have more than one row. An evaluation throws for other
-  /// plates, and for rows that the plate doesn't have.
+  /// Around other plates such a plate must be the outermost one, and have more than one row. An evaluation
+  /// throws for other plates, and for rows that the plate doesn't have.
   public func rows(_ range: Range<Int>) -> Plate {
     let start = part?.start ?? 0
     var result = Plate(name, count: range.count, chunkRows: chunkRows)

@@ -50,7 +50,8 @@ extension Tensor {
         as: detached, detached.fittedBase?.mapped(plate: plate, over: rows, along: axes, index: index))
   }
 
-  /// What a mapped tensor's rows are rows of, `[rows, event...]`, to be mapped anew. (A detached tensor stays detached.)
+  /// What a mapped tensor's rows are rows of, `[rows, event...]`, to be mapped anew. (A detached tensor stays
+  /// detached.)
   var source: Tensor {
     guard !storage.isPlain, let mapping = storage.mapping else { return self }
     return Tensor(
@@ -61,8 +62,8 @@ extension Tensor {
 
   /// A mapped tensor's values for all rows of its plate, `[rows, event...]`, as a uniform tensor.
   ///
-  /// - Parameter readingFiles: whether rows in a file are read into memory; else the tensor is good for nothing but
-  ///   being mapped again.
+  /// - Parameter readingFiles: whether rows in a file are read into memory; else the tensor is good for
+  ///   nothing but being mapped again.
   package func unmapped(readingFiles: Bool = true) -> Tensor {
     guard !storage.isPlain, let mapping = storage.mapping else { return self }
     let shape = Shape(mapping.rows.count).appending(self.shape)

@@ -20,7 +20,8 @@ package final class RowIndex: Sendable {
 
   /// The row number of each of `count` rows.
   ///
-  /// - Throws: ``CoixError/memory(what:bytes:)``, also for a row beyond 2^31: numbers of rows take four bytes.
+  /// - Throws: ``CoixError/memory(what:bytes:)``, also for a row beyond 2^31: numbers of rows take four
+  ///   bytes.
   package convenience init(
     count: Int, for what: @autoclosure () -> String, _ row: (Int) -> Int
   ) throws(CoixError) {

@@ -25,7 +25,8 @@ package final class ExecutionContext {
   package var plate: PlateRows { chunk.plate }
   /// Where the plate's particles are in a larger plate that they are a part of.
   var part: PlatePart?
-  /// The rows of the plate that draws count through: those of the larger one, where the plate is a part of it.
+  /// The rows of the plate that draws count through: those of the larger one, where the plate is a part of
+  /// it.
   package var drawnPlate: PlateRows {
     part.map { PlateRows(particles: $0.whole, instances: plate.instances) } ?? plate
   }

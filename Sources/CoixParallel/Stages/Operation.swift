@@ -17,8 +17,8 @@ extension coix_operation {
     }
   }
 
-  /// Computes an operation that reads a file; returns whether it could, with `errno` if not. Where it cannot when it is
-  /// replayed, the program runs instead.
+  /// Computes an operation that reads a file; returns whether it could, with `errno` if not. Where it cannot
+  /// when it is replayed, the program runs instead.
   func succeeds() -> Bool {
     withUnsafePointer(to: self) { operation in
       ExecutionContext.withCurrent { context in

@@ -320,8 +320,8 @@ private final class StageRun: @unchecked Sendable {
     }
   }
 
-  /// Every so many chunks, lets the system take back the memory of what the last ones have put into files. (Where other chunks are
-  /// yet to write there, it only takes longer.)
+  /// Every so many chunks, lets the system take back the memory of what the last ones have put into files.
+  /// (Where other chunks are yet to write there, it only takes longer.)
   private func letGo(behind chunk: Int) {
     guard (chunk + 1).isMultiple(of: Limits.chunksLetGo) || chunk == chunkCount - 1 else { return }
     let first = rows(of: chunk / Limits.chunksLetGo * Limits.chunksLetGo).first

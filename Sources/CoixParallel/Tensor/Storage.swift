@@ -39,7 +39,8 @@ final class Storage: MemoryOwner, @unchecked Sendable {
   var mapping: PlateMapping? { rarity?.mapping }
   /// The tensor that a one-to-one map made the numbers from, if it is known.
   var preimage: Preimage? { rarity?.preimage }
-  /// The file that has the rows, for mapped tensors whose numbers are not in memory: there are no floats at the address.
+  /// The file that has the rows, for mapped tensors whose numbers are not in memory: there are no floats at
+  /// the address.
   var file: FileRows? { rarity?.owner as? FileRows }
   /// The file in which the floats lie, if they do.
   var fileMemory: FileMemory? { rarity?.owner as? FileMemory }

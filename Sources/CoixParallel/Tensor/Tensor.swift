@@ -77,8 +77,8 @@ public struct Tensor: Sendable {
   var isPoisoned: Bool { !storage.isPlain && storage.failure != nil }
   /// Whether the tensor has one value for each row of the running chunk.
   package var isBatched: Bool { stride > 0 }
-  /// Whether the tensor is mapped over a whole plate: mapped data, or values from before a barrier. (Rows in a file are
-  /// read through a mapping alone.)
+  /// Whether the tensor is mapped over a whole plate: mapped data, or values from before a barrier. (Rows in
+  /// a file are read through a mapping alone.)
   package var isMapped: Bool { !storage.isPlain && (storage.mapping != nil || storage.file != nil) }
   var pointer: UnsafeMutablePointer<Float> { storage.pointer }
   /// Elements that elementwise kernels run over: uniform buffers are padded to whole vectors.

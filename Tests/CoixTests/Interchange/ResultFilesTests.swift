@@ -69,7 +69,8 @@ import Testing
     }
   }
 
-  /// Values that have been gathered, of an earlier stage, or that are the same for all rows are written at the end.
+  /// Values that have been gathered, of an earlier stage, or that are the same for all rows are written at
+  /// the end.
   @Test func resampledAndUniformValues() throws {
     let p = ChainParameters()
     let programs: [(String, Inference<Tuple<Tensor>, Tuple<Tensor>>)] = [
@@ -206,7 +207,7 @@ import Testing
       let complaint = CoixTests.complaint(about: path) {
         _ = try evaluate(model, seed: 0, options: options)(Self.plate.mapped(Self.points))
       }
-      #expect(complaint == "cannot be written, with 12128 bytes: No space left on device")
+      #expect(complaint == "cannot be written, with 12160 bytes: No space left on device")
       #expect(runs.value == 1)
       let left = try names(in: folder)
       #expect(left == [])
