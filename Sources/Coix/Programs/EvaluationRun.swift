@@ -133,13 +133,15 @@ struct EvaluationRun {
     }
     var running = try machine.recorder(.root).metrics ?? RunningMetrics()
     var logWeight = barrier.population.whole(running.logWeight ?? Tensor(0))
-    try files.finish { result in
+    func find(_ result: RowResult) -> Tensor? {
       switch result {
       case .logWeight: logWeight
       case .site(let name): trace[name]?.value
       case .output(let name): results.namedTensors.first { $0.name == name }?.tensor
       }
     }
+    // All ranks have all rows.
+    if !files.isEmpty { try settings.options.workers.ranks.onFirst { try files.finish(find) } }
     if let replacement = files.replacement(of: .logWeight) {
       (logWeight, running.logWeight) = (replacement, replacement)
     }

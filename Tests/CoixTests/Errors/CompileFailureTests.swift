@@ -355,6 +355,7 @@ private struct TypeCheck {
         "-module-name", "Snippets", "-diagnostic-style=llvm",
         "-I", products.appending(path: "Modules").path,
         "-Xcc", "-fmodule-map-file=\(products.appending(path: "CoixKernels.build/module.modulemap").path)",
+        "-Xcc", "-fmodule-map-file=\(products.appending(path: "CoixMPI.build/module.modulemap").path)",
         "-Xcc", "-fmodule-map-file=\(package.appending(path: "Sources/CZlib/module.modulemap").path)",
         "-module-cache-path", products.appending(path: "ModuleCache").path,
       ] + files
