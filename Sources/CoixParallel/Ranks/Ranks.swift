@@ -94,6 +94,7 @@ public final class Ranks: Sendable {
   /// tests.
   ///
   /// - Parameters:
+  ///   - count: how many ranks there are, at least one.
   ///   - timeout: how long a rank waits for the others.
   ///   - body: what each rank does.
   /// - Returns: the ranks' results.
