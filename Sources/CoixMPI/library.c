@@ -195,6 +195,8 @@ int coix_mpi_finish(void) { return CALL(finish()); }
 
 _Noreturn void coix_mpi_abort(int status) {
   fflush(NULL); // nobody else does, then
+  // MPICH's launcher drops what it has not read yet of the ranks' output when a rank ends the job.
+  nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
   if (family == OPEN_MPI) open_mpi_mpi.Abort(open_mpi_mpi.world, status);
   if (family == MPICH) mpich_mpi.Abort(mpich_mpi.world, status);
   _Exit(status);
