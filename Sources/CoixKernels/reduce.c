@@ -49,11 +49,30 @@ static double row_sum(const float *x, size_t n, int team) {
   return sum;
 }
 
+size_t coix_row_block(size_t n) { return n <= LEAST_BLOCK ? coix_max(n, 1) : block_size(n); }
+
+void coix_row_block_maxima(const float *x, float *maxima, size_t n, size_t first, size_t end, int team) {
+  const size_t size = coix_row_block(n);
+  COIX_FOR(i, end - first, coix_team_for((double)(size * (end - first)) * 0.2, team), {
+    const size_t b = first + i;
+    maxima[b] = kernels->max(x + b * size, coix_min(size, n - b * size));
+  });
+}
+
+void coix_row_block_sums_exp(const float *x, double *sums, float shift, size_t n, size_t first, size_t end, int team) {
+  const size_t size = coix_row_block(n);
+  COIX_FOR(i, end - first, coix_team_for((double)(size * (end - first)) * 0.8, team), {
+    const size_t b = first + i;
+    sums[b] = kernels->sum_exp(x + b * size, coix_min(size, n - b * size), shift);
+  });
+}
+
 static float row_max(const float *x, size_t n, int team) {
   if (n <= LEAST_BLOCK) return kernels->max(x, n);
-  float extremes[MOST_BLOCKS], *const parts = extremes;
-  FOR_ROW_BLOCKS(0.2, parts[b] = kernels->max(x + start, length));
-  return kernels->max(parts, coix_blocks(n, block_size(n)));
+  float maxima[MOST_BLOCKS];
+  const size_t blocks = coix_blocks(n, coix_row_block(n));
+  coix_row_block_maxima(x, maxima, n, 0, blocks, team);
+  return kernels->max(maxima, blocks);
 }
 
 static float row_min(const float *x, size_t n, int team) {
@@ -65,9 +84,10 @@ static float row_min(const float *x, size_t n, int team) {
 
 static double row_sum_exp(const float *x, size_t n, float shift, int team) {
   if (n <= LEAST_BLOCK) return kernels->sum_exp(x, n, shift);
-  double block_sums[MOST_BLOCKS], *const parts = block_sums, sum = 0.0;
-  FOR_ROW_BLOCKS(0.8, parts[b] = kernels->sum_exp(x + start, length, shift));
-  for (size_t b = 0; b < coix_blocks(n, block_size(n)); b++) sum += parts[b];
+  double sums[MOST_BLOCKS], sum = 0.0;
+  const size_t blocks = coix_blocks(n, coix_row_block(n));
+  coix_row_block_sums_exp(x, sums, shift, n, 0, blocks, team);
+  for (size_t b = 0; b < blocks; b++) sum += sums[b];
   return sum;
 }
 
@@ -76,6 +96,8 @@ static float row_logsumexp(const float *x, size_t n, int team) {
   if (!isfinite(m)) return m; // -inf if all numbers are; +inf and NaN stay
   return (float)((double)m + log(row_sum_exp(x, n, m, team)));
 }
+
+float coix_row_max(const float *maxima, size_t blocks) { return kernels->max(maxima, blocks); }
 
 static float reduce_row(coix_reduction op, const float *x, size_t n, int team) {
   switch (op) {

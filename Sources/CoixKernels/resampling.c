@@ -32,6 +32,8 @@ COIX_CHOOSE(resampling_table, kernels)
 
 static inline size_t block_size(size_t n) { return coix_max(LEAST_BLOCK, coix_blocks(n, MOST_BLOCKS)); }
 
+size_t coix_resampling_block(size_t n) { return block_size(n); }
+
 // MARK: Weights
 
 /// The part of each row's weight on whose sums the positions lie.
@@ -48,7 +50,16 @@ typedef struct {
   part part;
   double copies_per_weight;
   int threads;
+  /// The blocks that are computed here, and who computes the others.
+  size_t first, end;
+  const coix_other_blocks *others;
+  coix_picks *picks;
 } column;
+
+/// Has the others' parts filled in, where there are others; returns 0, or an error.
+static int complete(const column *c, void *parts, size_t unit) {
+  return c->others ? c->others->complete(c->others->context, parts, unit) : 0;
+}
 
 /// The largest log-weight of rows [start, end); NaN if one is NaN.
 static float block_max(const float *log_weight, size_t stride, size_t start, size_t end) {
@@ -92,13 +103,14 @@ static double block_sum(const column *c, size_t b) {
   return sum;
 }
 
-/// The sum of all weights before each block, and after the last: `blocks` + 1 numbers. Returns the total.
-static double sums(const column *c, double *before) {
-  const size_t blocks = c->blocks;
-  COIX_FOR(b, blocks, c->threads, before[b + 1] = block_sum(c, b));
+/// The sum of all weights before each block, and after the last: `blocks` + 1 numbers. Returns 0, or an error.
+static int sums(const column *c, double *before) {
+  COIX_FOR(i, c->end - c->first, c->threads, before[c->first + i + 1] = block_sum(c, c->first + i));
+  const int error = complete(c, before + 1, sizeof *before);
+  if (error) return error;
   before[0] = 0.0;
-  for (size_t b = 0; b < blocks; b++) before[b + 1] += before[b];
-  return before[blocks];
+  for (size_t b = 0; b < c->blocks; b++) before[b + 1] += before[b];
+  return 0;
 }
 
 // MARK: Positions
@@ -202,8 +214,8 @@ static void block_pick(const column *c, size_t b, double before, const positions
   }
 }
 
-/// Assigns all positions to rows, given the sums before each block.
-static void pick(const column *c, const double *before, positions *p, int32_t *index) {
+/// Assigns the positions of the blocks that are computed here to rows, given the sums before each block.
+static void pick(const column *c, const double *before, positions *p, int32_t *index, size_t offset) {
   size_t first_positions[MOST_BLOCKS + 1], *const starts = first_positions;
   const size_t blocks = c->blocks;
   p->step = before[blocks] / p->span;
@@ -214,58 +226,84 @@ static void pick(const column *c, const double *before, positions *p, int32_t *i
   // A position at 0 belongs to the first row with a positive weight, although it is not above the sum of the weights before.
   for (size_t b = 0; b <= blocks; b++)
     starts[b] = b > last ? p->count : before[b] == 0.0 ? 0 : positions_before_block(before[b], p);
-  COIX_FOR(b, blocks, c->threads,
-           if (before[b + 1] > before[b]) block_pick(c, b, before[b], p, starts[b], starts[b + 1], index));
+  index += offset * c->stride;
+  COIX_FOR(i, c->end - c->first, c->threads, {
+    const size_t b = c->first + i;
+    if (before[b + 1] > before[b]) block_pick(c, b, before[b], p, starts[b], starts[b + 1], index);
+  });
+  if (!c->picks) return;
+  size_t *const noted = c->picks->starts[c->picks->count++];
+  for (size_t b = 0; b <= blocks; b++) noted[b] = offset + starts[b];
 }
 
 // MARK: Schemes
 
 /// Residual resampling: whole copies first, in the rows' order, then the rest by sorted uniform numbers (Liu and Chen 1998).
-static void residual(column *c, double *before, const float *exponential, double *sorted, int32_t *index,
-                     size_t count) {
+/// Returns 0, or an error.
+static int residual(column *c, double *before, const float *exponential, double *sorted, int32_t *index,
+                    size_t count) {
+  int error;
   const float half = 0.5f;
   c->copies_per_weight = (double)count / before[c->blocks];
   c->part = COPIES;
-  const size_t copies = coix_min((size_t)sums(c, before), count);
+  if ((error = sums(c, before))) return error;
+  const size_t copies = coix_min((size_t)before[c->blocks], count);
   if (copies > 0) {
     positions middles = {.uniform = &half, .count = copies, .span = (double)copies};
-    pick(c, before, &middles, index);
+    pick(c, before, &middles, index, 0);
   }
-  if (copies == count) return;
+  if (copies == count) return 0;
   c->part = REST;
-  if (!(sums(c, before) > 0.0)) { // only rounding errors are left
+  if ((error = sums(c, before))) return error;
+  if (!(before[c->blocks] > 0.0)) { // only rounding errors are left
     c->part = WHOLE;
-    sums(c, before);
+    if ((error = sums(c, before))) return error;
   }
   positions drawn = {.sorted = sorted, .count = count - copies};
   drawn.span = sort_uniform(exponential, c->stride, drawn.count, sorted, c->threads);
-  pick(c, before, &drawn, index + copies * c->stride);
+  pick(c, before, &drawn, index, copies);
+  return 0;
 }
 
-/// Resamples one column. Returns 0, or 1 if its log-weights are all -inf, or contain NaN or +inf.
-static int resample_column(coix_resampling_scheme scheme, const float *log_weight, const float *random, double *sorted,
-                           int32_t *index, size_t n, size_t columns, size_t count, int threads) {
+/// Resamples one column: a column of its blocks [c->first, c->end). Returns 0, or 1 if its log-weights are all -inf, or contain NaN or
+/// +inf, or what completing the blocks has returned.
+static int resample_column(column *c, coix_resampling_scheme scheme, const float *random, double *sorted, int32_t *index,
+                           size_t count) {
   float maxima[MOST_BLOCKS], *const largest = maxima;
   double before[MOST_BLOCKS + 1];
-  const size_t size = block_size(n), blocks = coix_blocks(n, size);
-  COIX_FOR(b, blocks, threads, largest[b] = block_max(log_weight, columns, b * size, coix_min((b + 1) * size, n)));
-  const float greatest = block_max(largest, 1, 0, blocks);
-  if (!isfinite(greatest)) return 1;
+  COIX_FOR(i, c->end - c->first, c->threads, {
+    const size_t b = c->first + i;
+    largest[b] = block_max(c->log_weight, c->stride, b * c->size, coix_min((b + 1) * c->size, c->n));
+  });
+  int error = complete(c, largest, sizeof *largest);
+  if (error) return error;
+  c->greatest = block_max(largest, 1, 0, c->blocks);
+  if (!isfinite(c->greatest)) return 1;
 
-  column c = {log_weight, n, columns, size, blocks, greatest, WHOLE, 0.0, threads};
-  sums(&c, before);
+  if ((error = sums(c, before))) return error;
   positions p = {.uniform = random, .count = count, .span = (double)count};
   switch (scheme) {
-    case COIX_RESIDUAL: residual(&c, before, random, sorted, index, count); return 0;
+    case COIX_RESIDUAL: return residual(c, before, random, sorted, index, count);
     case COIX_SYSTEMATIC: break;
-    case COIX_STRATIFIED: p.stride = columns; break;
+    case COIX_STRATIFIED: p.stride = c->stride; break;
     case COIX_MULTINOMIAL:
       p.sorted = sorted;
-      p.span = sort_uniform(random, columns, count, sorted, threads);
+      p.span = sort_uniform(random, c->stride, count, sorted, c->threads);
       break;
   }
-  pick(&c, before, &p, index);
+  pick(c, before, &p, index, 0);
   return 0;
+}
+
+int coix_resample_blocks(coix_resampling_scheme scheme, const float *log_weight, const float *random, double *workspace,
+                         int32_t *index, size_t n, size_t count, size_t first, size_t end, const coix_other_blocks *others,
+                         coix_picks *picks, int team) {
+  const size_t size = block_size(n), blocks = coix_blocks(n, size);
+  const double share = (double)(end - first) / (double)blocks;
+  const int threads = coix_team_for((4.0 * (double)n + 2.0 * (double)count) * share, team);
+  column c = {log_weight, n, 1, size, blocks, 0.0f, WHOLE, 0.0, threads, first, end, others, picks};
+  picks->count = 0;
+  return resample_column(&c, scheme, random, workspace, index, count);
 }
 
 int64_t coix_resample(coix_resampling_scheme scheme, const float *log_weight, const float *random, double *workspace,
@@ -273,14 +311,15 @@ int64_t coix_resample(coix_resampling_scheme scheme, const float *log_weight, co
   if (n == 0) return columns ? 1 : 0;
   if (count == 0) return 0;
   const double nanoseconds = 4.0 * (double)n + 2.0 * (double)count;
+  const size_t size = block_size(n), blocks = coix_blocks(n, size);
   // Threads share a long column by its blocks; of short columns, each thread takes whole ones.
   const int within = coix_team_for(nanoseconds, team);
   const int across = within > 1 ? 1 : coix_team_for(nanoseconds * (double)columns, team);
   atomic_size_t first_failed = columns, *const failed = &first_failed;
   COIX_FOR(c, columns, across, {
     size_t before = columns;
-    if (resample_column(scheme, log_weight + c, random + c, workspace ? workspace + c * count : NULL, index + c, n, columns,
-                        count, within))
+    column one = {log_weight + c, n, columns, size, blocks, 0.0f, WHOLE, 0.0, within, 0, blocks, NULL, NULL};
+    if (resample_column(&one, scheme, random + c, workspace ? workspace + c * count : NULL, index + c, count))
       while ((before = atomic_load(failed)) > c && !atomic_compare_exchange_weak(failed, &before, c)) {}
   });
   return first_failed < columns ? (int64_t)first_failed + 1 : 0;

@@ -225,6 +225,28 @@ void coix_scatter_add_runs(const float *source, const int32_t *index, float *des
            scatter_runs_block(source, index, destination, targets, b * BLOCK, coix_min(count, (b + 1) * BLOCK), count, elements));
 }
 
+size_t coix_rows_elsewhere(const int32_t *index, size_t count, int32_t first, int32_t end, int32_t *out) {
+  size_t found = 0;
+  int32_t last = -1;
+  for (size_t r = 0; r < count; r++) {
+    const int32_t row = index[r];
+    if ((row >= first && row < end) || row == last) continue;
+    if (out) out[found] = row;
+    found++;
+    last = row;
+  }
+  return found;
+}
+
+int coix_rows_are_within(const int32_t *index, size_t count, int32_t first, int32_t end) {
+  int32_t least = INT32_MAX, greatest = INT32_MIN;
+  for (size_t r = 0; r < count; r++) {
+    least = index[r] < least ? index[r] : least;
+    greatest = index[r] > greatest ? index[r] : greatest;
+  }
+  return count == 0 || (least >= first && greatest < end);
+}
+
 int coix_ascends(const int32_t *index, size_t count) {
   int falls = 0;
   for (size_t r = 1; r < count; r++) falls |= index[r] < index[r - 1];

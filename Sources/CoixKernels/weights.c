@@ -34,13 +34,8 @@ COIX_CHOOSE(weights_table, kernels)
 #define MOST_BLOCKS 256
 #define LEAST_BLOCK ((size_t)8192)
 
-typedef struct {
-  float greatest;
-  double sums[2];
-} block_moments;
-
 /// The moments of a block relative to the block's own greatest weight, so that one pass through memory is enough.
-static void block(const float *x, size_t n, block_moments *out) {
+static void block(const float *x, size_t n, coix_block_moments *out) {
   out->greatest = kernels->greatest(x, n);
   out->sums[0] = out->sums[1] = 0;
   if (out->greatest == -INFINITY) return;
@@ -58,16 +53,22 @@ static void let_go(const float *x, size_t n) {
 #endif
 }
 
-static void one_column(const float *x, double *greatest, double *sum, double *sum_of_squares, size_t n, int is_in_file,
-                       int team) {
-  const size_t size = coix_max(LEAST_BLOCK, coix_blocks(coix_blocks(n, MOST_BLOCKS), COIX_LANES) * COIX_LANES);
-  const size_t blocks = coix_blocks(n, size);
-  block_moments moments[MOST_BLOCKS], *const parts = moments;
-  COIX_FOR(b, blocks, coix_team_for((double)n, team), {
-    const size_t count = coix_min(size, n - b * size);
+size_t coix_weight_block(size_t n) {
+  return coix_max(LEAST_BLOCK, coix_blocks(coix_blocks(n, MOST_BLOCKS), COIX_LANES) * COIX_LANES);
+}
+
+void coix_weight_block_moments(const float *x, coix_block_moments *parts, size_t n, size_t first, size_t end, int is_in_file,
+                               int team) {
+  const size_t size = coix_weight_block(n);
+  COIX_FOR(i, end - first, coix_team_for((double)(size * (end - first)), team), {
+    const size_t b = first + i, count = coix_min(size, n - b * size);
     block(x + b * size, count, parts + b);
     if (is_in_file) let_go(x + b * size, count);
   });
+}
+
+void coix_weight_merge_blocks(const coix_block_moments *parts, size_t blocks, double *greatest, double *sum,
+                              double *sum_of_squares) {
   float m = parts[0].greatest;
   for (size_t b = 1; b < blocks; b++) m = m != m || m > parts[b].greatest ? m : parts[b].greatest;
   double s = 0, q = 0;
@@ -80,6 +81,14 @@ static void one_column(const float *x, double *greatest, double *sum, double *su
   *greatest = m;
   *sum = s;
   *sum_of_squares = q;
+}
+
+static void one_column(const float *x, double *greatest, double *sum, double *sum_of_squares, size_t n, int is_in_file,
+                       int team) {
+  coix_block_moments parts[MOST_BLOCKS];
+  const size_t blocks = coix_blocks(n, coix_weight_block(n));
+  coix_weight_block_moments(x, parts, n, 0, blocks, is_in_file, team);
+  coix_weight_merge_blocks(parts, blocks, greatest, sum, sum_of_squares);
 }
 
 /// There are fewer blocks than for a single column, since their moments are kept on the stack.

@@ -91,6 +91,20 @@ static int IN(receive)(void *data, size_t bytes, int from) {
   return 0;
 }
 
+/// At most an int's number of bytes to and from each other rank.
+static int IN(swap)(const void *const *out, const size_t *out_bytes, void *const *in, const size_t *in_bytes) {
+  HANDLE requests[2 * size];
+  int count = 0;
+  for (int r = 0; r < size; r++)
+    if (r != rank && in_bytes[r])
+      TRY(IN(mpi).Irecv(in[r], (int)in_bytes[r], IN(mpi).byte, r, 1, IN(comm), &requests[count++]));
+  for (int r = 0; r < size; r++)
+    if (r != rank && out_bytes[r])
+      TRY(IN(mpi).Isend(out[r], (int)out_bytes[r], IN(mpi).byte, r, 1, IN(comm), &requests[count++]));
+  for (int i = 0; i < count; i++) TRY(IN(settle)(requests[i]));
+  return 0;
+}
+
 #undef TRANSFER
 #undef COMM
 #undef TYPE

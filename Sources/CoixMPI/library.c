@@ -191,6 +191,30 @@ int coix_mpi_receive(void *data, size_t bytes, int from) {
   return 0;
 }
 
+/// What is left of some bytes after so many parts, a part at most.
+static size_t part_of(size_t bytes, size_t done) {
+  return bytes <= done ? 0 : bytes - done < PART ? bytes - done : PART;
+}
+
+int coix_mpi_swap(const void *const *out, const size_t *out_bytes, void *const *in, const size_t *in_bytes) {
+  const void *sources[size];
+  void *targets[size];
+  size_t source_bytes[size], target_bytes[size];
+  bool is_over = false;
+  for (size_t done = 0; !is_over; done += PART) {
+    is_over = true;
+    for (int r = 0; r < size; r++) {
+      sources[r] = (const char *)out[r] + done;
+      targets[r] = (char *)in[r] + done;
+      source_bytes[r] = part_of(out_bytes[r], done);
+      target_bytes[r] = part_of(in_bytes[r], done);
+      is_over = is_over && out_bytes[r] <= done + PART && in_bytes[r] <= done + PART;
+    }
+    TRY(CALL(swap(sources, source_bytes, targets, target_bytes)));
+  }
+  return 0;
+}
+
 int coix_mpi_finish(void) { return CALL(finish()); }
 
 _Noreturn void coix_mpi_abort(int status) {

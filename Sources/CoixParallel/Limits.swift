@@ -8,6 +8,8 @@ enum Limits {
   /// Rows of a chunk, unless the plate sets its own number or the program's tensors are large. Sums over
   /// particles are taken chunk by chunk, so another number changes their last bits.
   static let chunkRows = 2048
+  /// The rows of a chunk of a plate of so many, in the first attempt.
+  static func chunkRows(of rows: Int) -> Int { min(chunkRows, ExecutionContext.paddedRows(rows)) }
   /// Floats that a chunk's operations may take before the plate is cut finer: about one core's second-level
   /// cache.
   static let chunkFloats = 256 << 10

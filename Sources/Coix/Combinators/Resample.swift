@@ -111,7 +111,7 @@ struct ResampleEmitter: ProgramEmitter {
     let count = self.count.resolved(population.particles)
     let isSingle = if case .one = self.count { true } else { false }
     let logWeights = population.logWeights(weights)
-    let logMeans = logWeights.logMeans(count)
+    let logMeans = try logWeights.logMeans(count)
     let isMet = try barrier.namingSites(of: metrics.weightTerms) { try condition.isMet(by: logWeights) }
 
     if isMet.contains(true) {

@@ -11,7 +11,7 @@ struct BarrierContext {
     self.stage = stage
     population = Population(
       batch: plates.map(\.count), hasParticles: hasParticles, plate: plates.first?.name ?? "",
-      workers: workers)
+      workers: workers, chunkRows: plates.first?.chunkRows)
   }
 
   /// Computes what was left pending for want of all particles.

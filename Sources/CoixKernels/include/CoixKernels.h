@@ -217,6 +217,15 @@ typedef enum { COIX_SUM, COIX_MAX, COIX_MIN, COIX_LOGSUMEXP } coix_reduction;
 /// propagate NaN.
 void coix_reduce(coix_reduction op, const float *x, float *out, size_t outer, size_t n, size_t inner, int team);
 
+/// Log-sum-exp of a single row x[0 ..< n], n > 0, in parts that ranks may compute: maxima of blocks [first, end); then, with the
+/// greatest of all blocks' (coix_row_max), the sums of exp(x - shift). The result is shift + log(the blocks' sums, added in order), or
+/// the greatest itself if that is not finite. A block has coix_row_block(n) numbers, the last one what is left; there are at most
+/// 512 of them.
+size_t coix_row_block(size_t n);
+void coix_row_block_maxima(const float *x, float *maxima, size_t n, size_t first, size_t end, int team);
+float coix_row_max(const float *maxima, size_t blocks);
+void coix_row_block_sums_exp(const float *x, double *sums, float shift, size_t n, size_t first, size_t end, int team);
+
 /// y[o, k, i] = softmax over k of x (logarithmic != 0: log-softmax).
 void coix_softmax(const float *x, float *y, size_t outer, size_t n, size_t inner, int logarithmic, int team);
 /// dx[o, k, i] = gradient[o, i] * softmax over k of x: the backward pass of LOGSUMEXP. 0 where x is -inf, or the gradient 0.
@@ -447,6 +456,11 @@ void coix_scatter_add_rows(const float *source, const int32_t *order, const int3
 /// The same for an ascending index, whose rows are in the order of their targets already.
 void coix_scatter_add_runs(const float *source, const int32_t *index, float *destination, size_t targets, size_t count,
                            size_t elements, int team);
+/// Writes the entries of an index that are not in [first, end), without those that are equal to the one written before; returns how many
+/// they are. With NULL it only counts them.
+size_t coix_rows_elsewhere(const int32_t *index, size_t count, int32_t first, int32_t end, int32_t *out);
+/// Whether all entries of an index are in [first, end).
+int coix_rows_are_within(const int32_t *index, size_t count, int32_t first, int32_t end);
 /// Whether an index ascends (it may stay the same from row to row).
 int coix_ascends(const int32_t *index, size_t count);
 /// Stable counting sort of rows by target: order[offsets[t] ..< offsets[t + 1]] are the rows r with index[r] == t, ascending.
@@ -489,6 +503,27 @@ typedef enum {
 int64_t coix_resample(coix_resampling_scheme scheme, const float *log_weight, const float *random, double *workspace,
                       int32_t *index, size_t n, size_t columns, size_t count, int team);
 
+/// Blocks of rows that somebody else computes.
+typedef struct {
+  /// Fills in the others' parts of an array with `unit` bytes for each block; returns 0, or an error that is not 1.
+  int (*complete)(void *context, void *parts, size_t unit);
+  void *context;
+} coix_other_blocks;
+
+/// Which positions were assigned to the rows of which block: for each of `count` rounds, block b's are [starts[b], starts[b + 1]).
+typedef struct {
+  size_t count;
+  size_t starts[2][257];
+} coix_picks;
+
+/// Resampling of a single column, of whose blocks [first, end) are computed here, and index written at their positions alone. A block
+/// has coix_resampling_block(n) rows, the last one what is left; there are at most 256 of them. Returns what coix_resample does, or
+/// the error of `others`.
+size_t coix_resampling_block(size_t n);
+int coix_resample_blocks(coix_resampling_scheme scheme, const float *log_weight, const float *random, double *workspace,
+                         int32_t *index, size_t n, size_t count, size_t first, size_t end, const coix_other_blocks *others,
+                         coix_picks *picks, int team);
+
 // MARK: - Optimisers (optimiser.c)
 
 /// One step of Adam (Kingma and Ba, 2015, algorithm 1), in place. correction1 = 1 - beta1^t, correction2 = 1 - beta2^t:
@@ -521,6 +556,18 @@ double coix_sum_double(const float *x, size_t count);
 /// exp(w - greatest) and exp(2 (w - greatest)). A column of -inf has sums 0; NaN propagates to the sums.
 void coix_weight_moments(const float *log_weight, double *greatest, double *sum, double *sum_of_squares,
                          size_t n, size_t columns, int is_in_file, int team);
+/// The same for a single column, in parts that ranks may compute. A block has coix_weight_block(n) rows, the last one what is
+/// left; there are at most 256 of them. These are the moments of blocks [first, end), relative to each block's own greatest
+/// log-weight; and those of all blocks together.
+typedef struct {
+  float greatest;
+  double sums[2];
+} coix_block_moments;
+size_t coix_weight_block(size_t n);
+void coix_weight_block_moments(const float *log_weight, coix_block_moments *parts, size_t n, size_t first, size_t end,
+                               int is_in_file, int team);
+void coix_weight_merge_blocks(const coix_block_moments *parts, size_t blocks, double *greatest, double *sum,
+                              double *sum_of_squares);
 /// Whether weights with these moments have a meaning in all columns: no log-weight is NaN or +inf, and not all are -inf.
 int coix_weights_are_valid(const double *greatest, const double *sum, size_t columns);
 /// From the moments of n rows: the mean of the columns' effective sample sizes sum^2 / sum_of_squares; and the sum of their

@@ -54,6 +54,9 @@ int coix_mpi_broadcast(void *data, size_t bytes, int root);
 int coix_mpi_send(const void *data, size_t bytes, int to);
 int coix_mpi_receive(void *data, size_t bytes, int from);
 
+/// To each other process r the out_bytes[r] bytes at out[r], and from it in_bytes[r] bytes, to in[r].
+int coix_mpi_swap(const void *const *out, const size_t *out_bytes, void *const *in, const size_t *in_bytes);
+
 /// The regular end: all processes come to it.
 int coix_mpi_finish(void);
 

@@ -228,24 +228,19 @@ final class RowGradients: Sendable {
   }
 
   /// A number that stands for the list of the gradients.
-  ///
-  /// - Throws: ``CoixError/memory(what:bytes:)``.
   var form: UInt64 {
-    get throws {
-      let parts = parts
-      var form = RankForm()
-      for part in parts {
-        let node = part.leaf.parentNode
-        form.add(Int(node))
-        // Gathers of one tensor can only be told apart by their rows.
-        guard let scatter = part.leaf.scatter, parts.count(where: { $0.leaf.parentNode == node }) > 1 else {
-          continue
-        }
-        let rows = try scatter.index.rows
-        form.add(UnsafeRawBufferPointer(start: rows.pointer, count: rows.count * MemoryLayout<Int32>.stride))
+    let parts = parts
+    var form = RankForm()
+    for part in parts {
+      let node = part.leaf.parentNode
+      form.add(Int(node))
+      // Gathers of one tensor can only be told apart by their indices: by their names, or by their rows.
+      guard let scatter = part.leaf.scatter, parts.count(where: { $0.leaf.parentNode == node }) > 1 else {
+        continue
       }
-      return form.value
+      scatter.index.add(to: &form)
     }
+    return form.value
   }
 
   /// Adds the gradients to those of the parent's tape. Gradients of gathered rows are first scattered back to

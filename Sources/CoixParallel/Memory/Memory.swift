@@ -37,6 +37,15 @@ package enum Memory {
     return buffer
   }
 
+  /// Addresses for so many bytes, to be given back by `munmap`; the system gives memory to what is touched. nil if it refuses them.
+  static func addresses(bytes: Int) -> UnsafeMutableRawPointer? {
+    let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+    guard let base = mmap(nil, max(bytes, 1), PROT_READ | PROT_WRITE, flags, -1, 0), base != MAP_FAILED else {
+      return nil
+    }
+    return base
+  }
+
   /// Lets the system give a mapped buffer's memory in huge pages, where it has them: 40 MB are there in 2 ms
   /// instead of 14. Pages that are not wholly the buffer's stay small. Smaller buffers share the heap, of
   /// which huge pages would keep more resident.

@@ -9,6 +9,8 @@ package final class Numbers<Element: BitwiseCopyable & Sendable>: MemoryOwner, @
   /// The numbers.
   package var pointer: UnsafeMutablePointer<Element> { address.assumingMemoryBound(to: Element.self) }
   package let count: Int
+  /// The rows of ranks in whose memory they lie, if they do.
+  let rankRows: RankRows?
 
   /// `count` numbers with undefined contents.
   ///
@@ -20,7 +22,17 @@ package final class Numbers<Element: BitwiseCopyable & Sendable>: MemoryOwner, @
     }
     buffer.bindMemory(to: Element.self, capacity: max(count, 1))
     self.count = count
+    rankRows = nil
     super.init(address: buffer)
+    ExecutionContext.withCurrent { $0?.recording?.keep(pointer, bytes: bytes, self) }
+  }
+
+  /// Numbers for all rows of ranks, one for each.
+  init(in rows: RankRows) {
+    count = rows.shares.count
+    rankRows = rows
+    super.init(address: rows.address)
+    let bytes = count * MemoryLayout<Element>.stride
     ExecutionContext.withCurrent { $0?.recording?.keep(pointer, bytes: bytes, self) }
   }
 
@@ -35,6 +47,7 @@ package final class Numbers<Element: BitwiseCopyable & Sendable>: MemoryOwner, @
   }
 
   deinit {
+    guard rankRows == nil else { return }
     let recording = ExecutionContext.current?.recording
     if let recording { recording.keepReleased(pointer) } else { free(pointer) }
   }

@@ -16,6 +16,8 @@ struct ChunkRows: Equatable {
   }
   /// The first row's number in the plate.
   var first: Int { number(0) }
+  /// A range that has all rows' numbers.
+  var numbers: Range<Int> { isConsecutive ? first..<first + count : 0..<plate.count }
   /// Whether the rows follow each other in the plate.
   var isConsecutive: Bool { particles.count <= 1 || instances.count == plate.instances }
 
@@ -89,6 +91,8 @@ struct ChunkGrid {
 
   private var columns: Int { (plate.instances + width - 1) / width }
   var chunkCount: Int { (plate.particles + height - 1) / height * columns }
+  /// Whether there are no plates within the plate.
+  var isFlat: Bool { plate.instances == 1 }
   /// Whether the rows of each chunk follow those of the chunk before.
   var isInRowOrder: Bool { columns == 1 || height == 1 }
 

@@ -60,7 +60,7 @@ package final class FileRows: MemoryOwner, @unchecked Sendable {
     let capacity = BufferPool.roundedCapacity(shape.elementCount)
     let buffer = try BufferPool.allocateChecked(capacity, for: "all rows of \(path)")
     let result = Tensor(storage: Storage(adopting: buffer, capacity: capacity), shape: shape)
-    let numbers = try index?.rows
+    let numbers = try index?.wholeRows
     let isRead = coix_op_read_whole(
       pointer, numbers.map { UnsafePointer($0.pointer) }, result.pointer, rows, event.elementCount
     ).succeeds()

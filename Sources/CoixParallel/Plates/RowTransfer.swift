@@ -12,6 +12,14 @@ extension ExecutionContext {
         failure: .misplacedTensor(
           operation: "plate \"\(mapping.plate)\"", reason: "mapped data is read outside of the plate"))
     }
+    if let need = RowNeed(of: tensor) {
+      recording?.note(need)
+      let readers = axes == .all ? chunk.numbers : 0..<mapping.rows.count(along: axes)
+      guard need.isMet(for: readers) else {
+        lacking.append(need)
+        return Tensor(failure: .ranks("rows of other ranks are needed"))
+      }
+    }
     guard let result = Tensor(undefinedRows: tensor.shape, in: self, along: axes) else { return .outOfMemory }
     do throws(CoixError) {
       let rows = try mapping.index?.rows

@@ -73,9 +73,10 @@ extension Tensor {
       if let file = storage.file, readingFiles || index != nil {
         return try file.read(index, event: self.shape)
       }
+      try storage.rankRows?.complete()
       guard let index else { return source.remembering(as: self, portableBase) }
       ExecutionContext.current?.rowWork.gathers += 1
-      let rows = try index.rows
+      let rows = try index.wholeRows
       guard let gathered = Tensor(undefined: shape) else { return .outOfMemory }
       result = gathered
       coix_op_gather_rows(

@@ -4,12 +4,21 @@ import Foundation
 /// The log-weights of a population. Each instance's weights are treated separately.
 package struct LogWeights {
   package let population: Population
-  /// `[particles, instances…]`.
-  package let tensor: Tensor
+  /// As they were given: a whole tensor, or mapped over the particles' plate while each rank has its own weights alone.
+  private let given: Tensor
+  /// Where each rank has its own alone: what is computed of all of them in blocks.
+  private let shared: RankWeights?
+  /// `[particles, instances…]`. Where each rank had its own weights alone, all ranks call it, and have all of them then.
+  package var tensor: Tensor { shared == nil ? given : population.whole(given) }
 
-  init(_ whole: Tensor, of population: Population) {
-    tensor = whole
-    self.population = population
+  private init(_ given: Tensor, _ shared: RankWeights?, of population: Population) {
+    (self.given, self.shared, self.population) = (given, shared, population)
+  }
+
+  /// Log-weights as programs read them.
+  init(mapped tensor: Tensor, of population: Population) {
+    let shared = RankWeights(tensor, of: population)
+    self.init(shared == nil ? population.whole(tensor) : tensor, shared, of: population)
   }
 
   /// Log-weights that a caller supplies, `[particles, instances…]`.
@@ -26,13 +35,16 @@ package struct LogWeights {
       )
     }
     self.init(
-      tensor,
+      tensor, nil,
       of: Population(
         batch: Array(tensor.shape), hasParticles: true, plate: "weights", workers: workers))
   }
 
   /// The instances' axes.
-  package var instanceShape: Shape { tensor.shape.dropping(population.hasParticles ? 1 : 0) }
+  package var instanceShape: Shape { Shape(population.batch.dropFirst(population.hasParticles ? 1 : 0)) }
+
+  /// Whether a gradient may be taken of them.
+  fileprivate var isTracked: Bool { given.node >= 0 }
 
   /// `[particles, instances]`.
   private var flat: Tensor { tensor.reshaped(to: [population.particles, population.instances]) }
@@ -50,8 +62,30 @@ package struct LogWeights {
 
   /// logsumexp(w) - log count of each instance, `[instances]`: the log-weight of each of `count` particles
   /// after resampling.
-  package func logMeans(_ count: Int) -> Tensor {
-    flat.logSumExp(axis: 0) - log(Tensor(Float(count)))
+  package func logMeans(_ count: Int) throws -> Tensor {
+    try logSums - log(Tensor(Float(count)))
+  }
+
+  /// logsumexp(w) of each instance, `[instances]`.
+  private var logSums: Tensor {
+    get throws {
+      guard let shared else { return flat.logSumExp(axis: 0) }
+      guard let result = Tensor(undefined: [1]) else { throw Storage.lastRefusal }
+      try shared.logSum(to: result.pointer)
+      return result
+    }
+  }
+
+  /// Writes the greatest log-weight of each instance, and the sums of exp(w - greatest) and its square.
+  fileprivate func writeMoments(
+    to greatest: Numbers<Double>, _ sums: Numbers<Double>, _ squares: Numbers<Double>
+  ) throws {
+    if let shared { return try shared.moments(to: greatest.pointer, sums.pointer, squares.pointer) }
+    let logWeights = try tensor.validated()
+    coix_op_weight_moments(
+      logWeights.pointer, greatest.pointer, sums.pointer, squares.pointer, population.particles,
+      population.instances, logWeights.storage.fileMemory == nil ? 0 : 1, Int32(population.workers.team)
+    ).run()
   }
 
   /// The weights of `other` for each instance where `isOther` is true, these weights for the other instances,
@@ -116,12 +150,12 @@ package struct LogWeights {
   package func ancestors(_ scheme: ResamplingScheme, key: PRNGKey, count: Int, where isDrawn: [Bool]? = nil)
     throws -> Ancestors
   {
-    let rows = try scheme.ancestors(of: count, logWeights: flat.validated(), key: key, population)
+    let rows = try scheme.ancestors(of: count, self, shared, key: key)
     if let isDrawn, isDrawn.contains(false) {
       let instances = population.instances
       for row in 0..<rows.count where !isDrawn[row % instances] { rows[row] = Int32(row) }
     }
-    return Ancestors(rows)
+    return Ancestors(rows, of: population)
   }
 }
 
@@ -151,17 +185,14 @@ package struct WeightMoments {
   }
 
   fileprivate init(_ weights: LogWeights) throws {
-    let logWeights = try weights.tensor.validated()
     let population = weights.population
     let (particles, instances) = (population.particles, population.instances)
     greatest = try Numbers(count: instances, for: "weights of \(instances) instances")
     sums = try Numbers(count: instances, for: "weights of \(instances) instances")
     squares = try Numbers(count: instances, for: "weights of \(instances) instances")
-    coix_op_weight_moments(
-      logWeights.pointer, greatest.pointer, sums.pointer, squares.pointer, particles, instances,
-      logWeights.storage.fileMemory == nil ? 0 : 1, Int32(population.workers.team)
-    ).run()
+    try weights.writeMoments(to: greatest, sums, squares)
     if coix_op_weights_are_valid(greatest.pointer, sums.pointer, instances).holds() { return }
+    let logWeights = try weights.tensor.validated()
     for instance in 0..<instances {
       if sums[instance].isNaN || greatest[instance] == .infinity {
         func weight(_ particle: Int) -> Float { logWeights.pointer[particle * instances + instance] }
@@ -187,14 +218,18 @@ package struct WeightSummary {
   package let logZ: Tensor
 
   fileprivate init(_ weights: LogWeights) throws {
-    let logWeights = try weights.tensor.validated()
     let (particles, instances) = (weights.population.particles, weights.population.instances)
     let moments = try weights.moments()
     guard let ess = Tensor(undefined: .scalar), let logZ = Tensor(undefined: .scalar) else {
       throw Storage.lastRefusal
     }
     moments.summarize(to: ess.pointer, logZ.pointer, particles: particles)
-    let flat: Shape = [particles, instances]
+    // Weights that are not tracked need no gradient.
+    guard weights.isTracked else {
+      (self.ess, self.logZ) = (ess, logZ)
+      return
+    }
+    let (logWeights, flat): (Tensor, Shape) = (try weights.tensor.validated(), [particles, instances])
     self.logZ = logZ.recorded(from: logWeights) { gradient in
       gradient * logWeights.reshaped(to: flat).softmax(axis: 0).reshaped(to: logWeights.shape)
     }

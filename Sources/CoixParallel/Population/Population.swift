@@ -11,12 +11,15 @@ package struct Population: Sendable {
   /// The first plate's name.
   let plate: String
   package let workers: Workers
+  /// The most rows of a chunk of the particles' plate, if the user chose it.
+  private let chunkRows: Int?
 
-  package init(batch: [Int], hasParticles: Bool, plate: String, workers: Workers) {
+  package init(batch: [Int], hasParticles: Bool, plate: String, workers: Workers, chunkRows: Int? = nil) {
     self.batch = batch
     self.hasParticles = hasParticles
     self.plate = plate
     self.workers = workers
+    self.chunkRows = chunkRows
   }
 
   /// How many particles each instance has; 1 without a particle axis.
@@ -30,7 +33,7 @@ package struct Population: Sendable {
   package func resized(to particles: Int) -> Population {
     Population(
       batch: hasParticles ? [particles] + batch.dropFirst() : batch, hasParticles: hasParticles, plate: plate,
-      workers: workers)
+      workers: workers, chunkRows: chunkRows)
   }
 
   /// Throws unless that many particles of each instance can be numbered, and memory can hold `floats` floats
@@ -115,7 +118,15 @@ package struct Population: Sendable {
   // MARK: Weights and ancestors
 
   /// The log-weights of all particles, for log-weights as programs read them.
-  package func logWeights(_ tensor: Tensor) -> LogWeights { LogWeights(whole(tensor), of: self) }
+  package func logWeights(_ tensor: Tensor) -> LogWeights { LogWeights(mapped: tensor, of: self) }
+
+  /// Whose rows are whose, where ranks share so many particles; nil where each rank is to have all of them.
+  func shares(of particles: Int) -> RowShares? {
+    guard workers.ranks.count > 1, instances == 1 else { return nil }
+    let rows = PlateRows(particles: particles)
+    let grid = ChunkGrid(rows, chunkRows: chunkRows.map { min($0, particles) } ?? Limits.chunkRows(of: particles))
+    return ChunkTasks(grid: grid, workers: workers).shares
+  }
 
   /// A gather that moves any number of tensors by the same ancestors.
   package func gather(_ ancestors: Ancestors) -> RowGather { RowGather(ancestors.index, plate: plate) }
@@ -127,7 +138,9 @@ package struct Ancestors {
   package let index: RowIndex
 
   /// Ancestors as row numbers, one instance after another within each particle.
-  init(_ rows: Numbers<Int32>) { index = RowIndex(rows) }
+  init(_ rows: Numbers<Int32>, of population: Population) {
+    index = RowIndex(rows, by: population.workers.ranks)
+  }
 
   /// Ancestors given by a function.
   ///
@@ -137,7 +150,7 @@ package struct Ancestors {
     throws
   {
     let instances = population.instances
-    index = try RowIndex(count: count * instances, for: "\(count * instances) ancestors") {
+    index = try RowIndex(count: count * instances, by: population.workers.ranks, for: "\(count * instances) ancestors") {
       particle($0 / instances, $0 % instances) * instances + $0 % instances
     }
   }

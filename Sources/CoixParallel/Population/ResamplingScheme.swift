@@ -63,31 +63,45 @@ extension ResamplingScheme {
     }
   }
 
-  /// The ancestors of `count` particles in each instance, given log-weights `[particles, instances]`: row
-  /// numbers, `[count, instances]`.
+  /// The ancestors of `count` particles in each instance, given log-weights: row numbers, `[count, instances]`.
   ///
+  /// - Parameter shared: the weights where each rank has its own alone.
   /// - Throws: as ``LogWeights/ancestors(_:key:count:where:)``.
-  func ancestors(of count: Int, logWeights: Tensor, key: PRNGKey, _ population: Population) throws
+  func ancestors(of count: Int, _ logWeights: LogWeights, _ shared: RankWeights?, key: PRNGKey) throws
     -> Numbers<Int32>
   {
+    let population = logWeights.population
     let (particles, instances) = (population.particles, population.instances)
     // One row more, for the spacings. Four floats a row: an index, random numbers, and positions in double.
     try population.check(
       Swift.max(Swift.min(count, Int(Int32.max)) + 1, particles), floats: 4, for: "resampling")
     let rows = count * instances
-    let index = try Numbers<Int32>(count: rows, for: "resampling \(rows) rows")
+    let children = shared == nil ? nil : population.shares(of: count)
+    let index = try children.map { children in
+      Numbers<Int32>(
+        in: try RankRows(
+          children, unit: MemoryLayout<Int32>.stride, name: children.ranks.makeName(),
+          for: "resampling \(rows) rows"))
+    } ?? Numbers<Int32>(count: rows, for: "resampling \(rows) rows")
     let positions = try Numbers<Double>(count: sortsPositions ? rows : 0, for: "resampling \(rows) rows")
     let random = try randomNumbers(key: key, count: count, instances: instances).validated()
-    let team = Int32(population.workers.team)
-    let isResampled = coix_op_resample(
-      kernel, logWeights.pointer, random.pointer, sortsPositions ? positions.pointer : nil, index.pointer,
-      particles, instances, count, team
-    ).holds()
-    if !isResampled {
-      _ = try LogWeights(logWeights, of: population).moments()
-      throw CoixError.weights(instance: RowLocation(row: 0), reason: "the weights cannot be resampled")
+    if let shared {
+      if try shared.ancestors(kernel, random, positions: sortsPositions ? positions : nil, to: index, children) {
+        return index
+      }
+    } else {
+      let numbers = try logWeights.tensor.validated()
+      let team = Int32(population.workers.team)
+      let isResampled = coix_op_resample(
+        kernel, numbers.pointer, random.pointer, sortsPositions ? positions.pointer : nil, index.pointer,
+        particles, instances, count, team
+      ).holds()
+      if isResampled {
+        if instances > 1 { coix_op_number_rows(index.pointer, rows, instances, team).run() }
+        return index
+      }
     }
-    if instances > 1 { coix_op_number_rows(index.pointer, rows, instances, team).run() }
-    return index
+    _ = try logWeights.moments()
+    throw CoixError.weights(instance: RowLocation(row: 0), reason: "the weights cannot be resampled")
   }
 }

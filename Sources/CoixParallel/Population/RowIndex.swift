@@ -13,9 +13,15 @@ package final class RowIndex: Sendable {
   let count: Int
   private let form: Mutex<Form>
   private let arrangement = Mutex<(targets: Int, arrangement: RowArrangement)?>(nil)
-  init(_ rows: Numbers<Int32>) {
+  /// Ranks that all have made it, each with the numbers of its own rows at least, and what they call it.
+  let sharing: (ranks: Ranks, name: RankName)?
+
+  /// - Parameter ranks: those that all make it at this place of their program, if there are several.
+  init(_ rows: Numbers<Int32>, by ranks: Ranks = .alone) {
     count = rows.count
     form = Mutex(.rows(rows))
+    sharing = ranks.count > 1 ? (ranks, ranks.makeName()) : nil
+    if let sharing { sharing.ranks.register(self, sharing.name) }
   }
 
   /// The row number of each of `count` rows.
@@ -23,7 +29,7 @@ package final class RowIndex: Sendable {
   /// - Throws: ``CoixError/memory(what:bytes:)``, also for a row beyond 2^31: numbers of rows take four
   ///   bytes.
   package convenience init(
-    count: Int, for what: @autoclosure () -> String, _ row: (Int) -> Int
+    count: Int, by ranks: Ranks = .alone, for what: @autoclosure () -> String, _ row: (Int) -> Int
   ) throws(CoixError) {
     let rows = try Numbers<Int32>(count: count, for: what())
     var isNumbered = true
@@ -35,16 +41,19 @@ package final class RowIndex: Sendable {
       }
     }
     guard isNumbered else { throw CoixError.memory(what: "\(what()), with rows beyond 2^31,", bytes: .max) }
-    self.init(rows)
+    self.init(rows, by: ranks)
   }
 
   /// The index of values that were gathered by `first`, and then by `then`.
   init(_ first: RowIndex, then: RowIndex) {
     count = then.count
     form = Mutex(.product(first: first, then: then))
+    sharing = (first.sharing ?? then.sharing).map { ($0.ranks, $0.ranks.makeName()) }
+    if let sharing { sharing.ranks.register(self, sharing.name) }
   }
 
   deinit {
+    if let sharing { sharing.ranks.forget(sharing.name) }
     // A loop releases a chain of products one after another: nested releases could overflow the stack.
     var next = takeTail()
     while var product = next {
@@ -98,11 +107,8 @@ package final class RowIndex: Sendable {
     case .product(let factor, _):
       let context = ExecutionContext.current
       context?.rowWork.compositions += 1
-      let team = ExecutionContext.team
       return try ExecutionContext.asPartOfStep { () throws(CoixError) in
-        let first = try factor.rows
-        let rows = try Numbers<Int32>(count: count, for: "the ancestors of \(count) rows")
-        coix_op_compose_rows(first.pointer, then.pointer, rows.pointer, count, team).run()
+        let rows = try Self.product(of: try factor.rows, then)
         // Several workers may have computed it. All of them go on with the same numbers, which this index keeps:
         // what is recorded refers to them by their address.
         return form.withLock {
@@ -114,6 +120,71 @@ package final class RowIndex: Sendable {
     }
   }
 
+  /// first[then[row]] of each row; of this rank's rows where the second factor has no others.
+  private static func product(of first: Numbers<Int32>, _ then: Numbers<Int32>) throws(CoixError)
+    -> Numbers<Int32>
+  {
+    let (firstRows, thenRows) = (first.rankRows?.ifInParts, then.rankRows?.ifInParts)
+    if let firstRows {
+      let readers = thenRows?.shares.all ?? Array(repeating: 0..<then.count, count: firstRows.shares.ranks.count)
+      let fetch = RowFetch(
+        firstRows.shares, [.init(firstRows)], for: readers, through: then.pointer)
+      _ = try fetch.run()
+      ExecutionContext.current?.recording?.append(fetch)
+    }
+    let what = "the ancestors of \(then.count) rows"
+    let rows =
+      if let thenRows {
+        Numbers<Int32>(
+          in: try RankRows(
+            thenRows.shares, unit: thenRows.unit, name: thenRows.shares.ranks.makeName(), for: what))
+      } else { try Numbers<Int32>(count: then.count, for: what) }
+    let own = thenRows?.shares.own ?? 0..<then.count
+    coix_op_compose_rows(
+      first.pointer, then.pointer + own.lowerBound, rows.pointer + own.lowerBound, own.count,
+      ExecutionContext.team
+    ).run()
+    return rows
+  }
+
+  /// The numbers of all rows, on all ranks.
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``; as ``RankRows/complete()``.
+  var wholeRows: Numbers<Int32> {
+    get throws(CoixError) {
+      let rows = try rows
+      try rows.rankRows?.complete()
+      return rows
+    }
+  }
+
+  /// Adds what tells the index from others, the same on all ranks.
+  func add(to number: inout RankForm) {
+    if let sharing {
+      number.add(Int(sharing.name.meetings))
+      number.add(Int(sharing.name.number))
+    } else if let rows = try? rows {
+      number.add(
+        UnsafeRawBufferPointer(start: rows.pointer, count: rows.count * MemoryLayout<Int32>.stride))
+    }
+  }
+
+  /// Whether this rank has the numbers of some rows, or can compute them by itself.
+  func has(_ rows: Range<Int>) -> Bool {
+    switch form.withLock({ $0 }) {
+    case .rows(let numbers): numbers.rankRows?.has(rows, through: nil) ?? true
+    case .product: sharing == nil
+    }
+  }
+
+  /// Whether the numbers of some rows, which this rank has, are all in a range; false if they are yet to be computed.
+  func pointsInto(_ range: Range<Int>, from rows: Range<Int>) -> Bool {
+    guard case .rows(let numbers) = form.withLock({ $0 }) else { return false }
+    return coix_rows_are_within(
+      numbers.pointer + rows.lowerBound, rows.count, Int32(clamping: range.lowerBound),
+      Int32(clamping: range.upperBound)) != 0
+  }
+
   /// How the rows lie, for the backward pass. They are looked through, and sorted if need be, once, however many
   /// tensors need them.
   ///
@@ -121,7 +192,7 @@ package final class RowIndex: Sendable {
   func arrangement(targets: Int) throws(CoixError) -> RowArrangement {
     try arrangement.withLock { (known) throws(CoixError) -> RowArrangement in
       if let known, known.targets == targets { return known.arrangement }
-      let made = try RowArrangement(self.rows, targets: targets)
+      let made = try RowArrangement(self.wholeRows, targets: targets)
       known = (targets, made)
       return made
     }

@@ -13,7 +13,7 @@ struct RowScatter: Sendable {
     guard gradient.failure == nil else { return gradient }
     guard let result = Tensor(undefined: Shape(targets).appending(event)) else { return .outOfMemory }
     do throws(CoixError) {
-      let rows = try index.rows
+      let rows = try index.wholeRows
       switch try index.arrangement(targets: targets) {
       case .ascending:
         coix_op_scatter_add_runs(

@@ -36,4 +36,11 @@ struct MPITransport: RankTransport {
   func receive(_ data: UnsafeMutableRawBufferPointer, from rank: Int) throws(CoixError) {
     try Self.check(coix_mpi_receive(data.baseAddress, data.count, Int32(rank)))
   }
+
+  func swap(_ outgoing: [UnsafeRawBufferPointer], _ incoming: [UnsafeMutableRawBufferPointer]) throws(CoixError)
+  {
+    try Self.check(
+      coix_mpi_swap(
+        outgoing.map(\.baseAddress), outgoing.map(\.count), incoming.map(\.baseAddress), incoming.map(\.count)))
+  }
 }

@@ -33,19 +33,49 @@ enum RankExchange {
   }
 }
 
+/// Thrown where rows of other ranks have come, and another task has had an error: the stage runs anew, to find the first error.
+struct RowsHaveCome: Error {}
+
 extension ChunkTasks {
-  /// Runs this rank's part of the stage; with other ranks, comes together with them: see ``Ranks/share(_:size:_:)``.
+  /// Runs this rank's part of the stage: again and again those tasks that lacked rows of other ranks, when these have come. With other
+  /// ranks, comes together with them: see ``Ranks/share(_:size:lacks:_:)``.
   ///
-  /// - Parameter form: a number that stands for what the part has found, if somebody asks.
-  func share(_ place: RankPlace, _ part: () throws -> Void, form: () throws -> UInt64) throws -> Bool {
-    guard ranks.count > 1 else {
-      try part()
-      return true
+  /// - Parameters:
+  ///   - form: a number that stands for what the part has found, if somebody asks.
+  ///   - part: runs some tasks; nil for all of this rank's.
+  /// - Returns: whether all ranks have found the same.
+  /// - Throws: `RowsHaveCome` if the stage is to be run anew.
+  func share(
+    _ place: RankPlace, _ needs: RowNeeds, form: () throws -> UInt64, _ part: (_ list: [Int]?) throws -> Void
+  ) throws -> Bool {
+    var list: [Int]?
+    while true {
+      switch try outcome(place, needs, { try part(list) }, form) {
+      case .same: return true
+      case .different: return false
+      case .lacking(let hasFailed):
+        try needs.meet(for: self)
+        if hasFailed { throw RowsHaveCome() }
+        list = needs.takeWaiting()
+      }
     }
-    return try ranks.share(place, size: chunkCount) {
-      try part()
-      return try form()
+  }
+
+  private func outcome(
+    _ place: RankPlace, _ needs: RowNeeds, _ part: () throws -> Void, _ form: () throws -> UInt64
+  ) throws -> Ranks.Outcome {
+    guard ranks.count == 1 else {
+      return try ranks.share(place, size: chunkCount, lacks: { needs.isAny }) {
+        try part()
+        return needs.isAny ? 0 : try form()
+      }
     }
+    // Where each rank runs all tasks, all of them lack the same.
+    do { try part() } catch {
+      guard needs.isAny else { throw error }
+      return .lacking(hasFailed: true)
+    }
+    return needs.isAny ? .lacking(hasFailed: false) : .same
   }
 
   /// Brings together what the ranks' chunks have written. They have come together, and agree on what that is.

@@ -12,6 +12,8 @@ struct RankNotice: BitwiseCopyable, Sendable {
   /// How a rank's part of some work has ended.
   enum Status: Int32, Sendable {
     case done, outgrown, cancelled, failed
+    /// Rows of other ranks are needed before the rest can run; also where something else has failed meanwhile.
+    case lacking, lackingAndFailed
   }
 
   /// Whether two ranks are at the same place of the same program.
@@ -25,7 +27,7 @@ struct RankNotice: BitwiseCopyable, Sendable {
 
 /// Where ranks come together.
 enum RankPlace: Int32, Sendable {
-  case forward, backward, replay, recording, lists, gradients, error, agreement, first, end
+  case forward, backward, replay, recording, lists, gradients, rows, weights, error, agreement, first, end
 
   var text: String {
     switch self {
@@ -35,6 +37,8 @@ enum RankPlace: Int32, Sendable {
     case .recording: "the end of a recording"
     case .lists: "the lists of a stage's parameters"
     case .gradients: "the gradients of a stage"
+    case .rows: "an exchange of rows"
+    case .weights: "the weights of all particles"
     case .error: "an error"
     case .agreement: "a number that ranks agree on"
     case .first: "the end of what the first rank does for all"

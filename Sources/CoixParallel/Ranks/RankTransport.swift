@@ -13,4 +13,6 @@ protocol RankTransport: Sendable {
   func broadcast(_ data: UnsafeMutableRawBufferPointer, from root: Int) throws(CoixError)
   func send(_ data: UnsafeRawBufferPointer, to rank: Int) throws(CoixError)
   func receive(_ data: UnsafeMutableRawBufferPointer, from rank: Int) throws(CoixError)
+  /// To each other rank the bytes of its number, and from each as many as there is room for.
+  func swap(_ outgoing: [UnsafeRawBufferPointer], _ incoming: [UnsafeMutableRawBufferPointer]) throws(CoixError)
 }

@@ -38,6 +38,18 @@ public final class Ranks: Sendable {
     var traffic = RankTraffic()
   }
 
+  /// What has a name.
+  private struct Names {
+    /// How often the ranks had met when the last name was made, and its number since then.
+    var meetings: Int64 = 0
+    var number: Int32 = 0
+    var things: [RankName: Named] = [:]
+  }
+  private struct Named {
+    weak var thing: (any AnyObject & Sendable)?
+  }
+  private let names = Mutex(Names())
+
   /// What this rank has exchanged with the others so far.
   package var traffic: RankTraffic { state.withLock { $0.traffic } }
 
@@ -176,7 +188,7 @@ public final class Ranks: Sendable {
   ///   ``CoixError/otherRank(_:_:)`` if one has ended.
   @discardableResult
   func meet(at place: RankPlace, size: Int = 0, status: RankNotice.Status = .done, form: UInt64 = 0)
-    throws -> [RankNotice]
+    throws(CoixError) -> [RankNotice]
   {
     try exchange(sending: (count - 1) * MemoryLayout<RankNotice>.stride) {
       (transport, state) throws(CoixError) in
@@ -229,6 +241,32 @@ public final class Ranks: Sendable {
     }
   }
 
+  // MARK: Naming
+
+  /// How often this rank has come to a meeting.
+  var meetings: Int64 { state.withLock { $0.meetings } }
+
+  /// A name for something that all ranks make at the same place of their program, between two meetings.
+  func makeName() -> RankName {
+    let meetings = meetings
+    return names.withLock { names in
+      if names.meetings != meetings { (names.meetings, names.number) = (meetings, 0) }
+      names.number += 1
+      return RankName(meetings: meetings, number: names.number)
+    }
+  }
+
+  func register(_ thing: any AnyObject & Sendable, _ name: RankName) {
+    names.withLock { $0.things[name] = Named(thing: thing) }
+  }
+
+  func forget(_ name: RankName) {
+    names.withLock { $0.things[name] = nil }
+  }
+
+  /// What has a name here, if nobody has let go of it.
+  func thing(_ name: RankName) -> (any AnyObject & Sendable)? { names.withLock { $0.things[name]?.thing } }
+
   // MARK: Agreeing
 
   /// The first rank's number, on all ranks: for what a program decides by the clock, or by anything else that may differ from
@@ -261,29 +299,53 @@ public final class Ranks: Sendable {
 
   // MARK: Sharing work
 
+  /// How a meeting after the ranks' parts of some work has ended without an error.
+  enum Outcome {
+    /// All have found the same, or not.
+    case same, different
+    /// Some rank needs rows of others before it can go on; whether another has an error that may have to do with it.
+    case lacking(hasFailed: Bool)
+  }
+
   /// Runs this rank's part of some work, then comes together with the others.
   ///
   /// - Parameters:
   ///   - size: how much work it is, on all ranks together.
+  ///   - lacks: whether the part has come to a place where it needs rows of other ranks.
   ///   - part: returns a number that stands for what the rank has found.
-  /// - Returns: whether that is the same for all ranks.
   /// - Throws: the error of the first rank that has one, on all ranks.
-  func share(_ place: RankPlace, size: Int, _ part: () throws -> UInt64) throws -> Bool {
+  func share(
+    _ place: RankPlace, size: Int, lacks: () -> Bool, _ part: () throws -> UInt64
+  ) throws -> Outcome {
     let own = Result { try part() }
     var (status, form, failure): (RankNotice.Status, UInt64, (any Error)?) = (.done, 0, nil)
     switch own {
     case .success(let number): form = number
     case .failure(let error): (status, failure) = (RankNotice.Status(error), error)
     }
+    if status == .done || status == .failed, lacks() { status = status == .done ? .lacking : .lackingAndFailed }
     let notices = try meet(at: place, size: size, status: status, form: form)
-    guard let first = notices.firstIndex(where: { $0.status != .done }) else {
-      return notices.allSatisfy { $0.form == notices[0].form }
+    let statuses = notices.map(\.status)
+    if statuses.contains(where: { $0 == .lacking || $0 == .lackingAndFailed }) {
+      if statuses.contains(.outgrown) { throw ChunkOutgrown() }
+      if statuses.contains(.cancelled) { throw CancellationError() }
+      return .lacking(hasFailed: statuses.contains { $0 == .failed || $0 == .lackingAndFailed })
     }
-    switch notices[first].status {
+    guard let first = statuses.firstIndex(where: { $0 != .done }) else {
+      return notices.allSatisfy { $0.form == notices[0].form } ? .same : .different
+    }
+    switch statuses[first] {
     case .outgrown: throw ChunkOutgrown()
     case .cancelled: throw CancellationError()
-    case .done, .failed: throw try told(failure, by: first)
+    default: throw try told(failure, by: first)
     }
+  }
+
+  /// The same for work that needs no rows of other ranks.
+  ///
+  /// - Returns: whether all have found the same.
+  func share(_ place: RankPlace, size: Int, _ part: () throws -> UInt64) throws -> Bool {
+    if case .same = try share(place, size: size, lacks: { false }, part) { true } else { false }
   }
 
   /// The error of a rank, which tells it to the others.
@@ -332,6 +394,15 @@ public final class Ranks: Sendable {
     return counts.map { count in
       defer { rest = rest.dropFirst(count) }
       return Array(rest.prefix(count))
+    }
+  }
+
+  /// To each other rank the bytes of its number, and from each as many as there is room for.
+  func swap(_ outgoing: [UnsafeRawBufferPointer], _ incoming: [UnsafeMutableRawBufferPointer]) throws(CoixError)
+  {
+    let sent = outgoing.enumerated().reduce(0) { $0 + ($1.offset == index ? 0 : $1.element.count) }
+    try exchange(sending: sent) { (transport, _) throws(CoixError) in
+      try transport.swap(outgoing, incoming)
     }
   }
 

@@ -47,6 +47,23 @@ struct ThreadTransport: RankTransport {
     try hub.receive(data, from: rank, to: index)
   }
 
+  func swap(_ outgoing: [UnsafeRawBufferPointer], _ incoming: [UnsafeMutableRawBufferPointer]) throws(CoixError)
+  {
+    // The others read the list while this thread waits in the exchange.
+    var outgoing = outgoing
+    let index = index
+    func exchange(_ list: inout UnsafeMutableBufferPointer<UnsafeRawBufferPointer>) throws(CoixError) {
+      try hub.exchange(UnsafeMutableRawPointer(list.baseAddress), of: index) { others in
+        for (rank, other) in others.enumerated() where rank != index {
+          guard let other, !incoming[rank].isEmpty else { continue }
+          incoming[rank].copyMemory(
+            from: other.assumingMemoryBound(to: UnsafeRawBufferPointer.self)[index])
+        }
+      }
+    }
+    try outgoing.withUnsafeMutableBufferPointer(exchange)
+  }
+
   /// Where the threads meet. Each lays down the address of its data; the others copy from there.
   private final class Hub: @unchecked Sendable {
     // @unchecked: everything that changes does so under the condition's lock.

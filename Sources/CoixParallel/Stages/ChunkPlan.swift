@@ -81,6 +81,8 @@ final class ChunkPlan: @unchecked Sendable {
         }
       })
   }
+  /// What the operations read that may be another rank's. As a part of a step, a call before the stage has seen to it.
+  private var needs: [RowNeed]
   /// The addresses of this kind that Swift code has read, or what it has read was computed from. It may have
   /// decided by them.
   let decisions: [UnsafeRawPointer]
@@ -134,6 +136,7 @@ final class ChunkPlan: @unchecked Sendable {
         parentNode: $0.parentNode, shape: $0.tensor.shape, address: values.address(of: $0.tensor.pointer))
     }
     recorded = recording.operations
+    needs = recording.needs
     (self.values, self.content) = (values, content)
   }
 
@@ -152,6 +155,7 @@ final class ChunkPlan: @unchecked Sendable {
   ///
   /// - Parameter target: the new address of an address; nil for what stays.
   func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
+    needs = []
     content.operations.move(target)
     for index in content.preparations.indices { content.preparations[index].movePointers(target) }
     gradients = gradients.map {
@@ -170,6 +174,12 @@ final class ChunkPlan: @unchecked Sendable {
   func prepare() -> Bool {
     let preparations = content.preparations
     return coix_execute(preparations, preparations.count, nil) == preparations.count
+  }
+
+  /// Whether rows are missing here that the operations read on the context's chunk, which then lacks them.
+  func lacksRows(_ context: ExecutionContext) -> Bool {
+    for need in needs where !need.isMet(for: context.chunk.numbers) { context.lacking.append(need) }
+    return !context.lacking.isEmpty
   }
 
   /// Runs the operations on the context's chunk, then calls `body` with the gradients' addresses.

@@ -41,6 +41,11 @@ final class ChunkPlans: Sendable {
     }
   }
 
+  /// Takes a claim back: the chunk will run again.
+  func unclaim(_ rows: ChunkRows) {
+    state.withLock { $0.claimed.removeAll(where: rows.hasForm(of:)) }
+  }
+
   /// Adds what came of a recording; nothing came of it if it was incomplete.
   func add(_ plan: ChunkPlan?) {
     guard let plan else { return }

@@ -44,35 +44,58 @@ struct ChunkTasks: Sendable {
   /// The first of the chunks that run here.
   var firstChunk: Int { ownTasks.lowerBound * chunksPerTask }
 
+  /// Whose rows of a stage's results are whose; nil where each rank is to have all of them: where each runs all tasks, and for
+  /// nested plates.
+  var shares: RowShares? {
+    guard ranks.count > 1, let grid, grid.isFlat else { return nil }
+    let borders = (0..<ranks.count).map { rows(of: chunks(of: $0).lowerBound).first }
+    return RowShares(ranks: ranks, borders: borders + [rows(of: chunkCount - 1).plate.count])
+  }
+
+  /// The rows that each rank runs; nil where they are all, or don't follow each other.
+  var readers: [Range<Int>]? { shares?.all }
+
   func rows(of chunk: Int) -> ChunkRows { grid?[chunk] ?? .none }
 
   /// Runs `work` on each chunk of this rank; a task's chunks in order, on one worker.
   ///
-  /// - Parameter step: the recording of the step that the stage is a part of, while it is recorded.
+  /// - Parameters:
+  ///   - list: the tasks to run; nil for all of this rank's.
+  ///   - step: the recording of the step that the stage is a part of, while it is recorded.
+  ///   - needs: what notes the rows that chunks lack, and the tasks that wait for them.
   func forEachChunk(
-    of step: Recording? = nil,
+    in list: [Int]? = nil, of step: Recording? = nil, _ needs: RowNeeds? = nil,
     _ work: @Sendable (_ chunk: Int, _ task: Int, ExecutionContext) throws -> Void
   ) throws {
     // Recording is not Sendable: while workers run, they use what it has a lock for.
     nonisolated(unsafe) let step = step
     let own = ownTasks
-    try workers.run(tasks: own.count) { number, context, shouldStop in
-      let task = own.lowerBound + number
+    try workers.run(tasks: list?.count ?? own.count) { number, context, shouldStop in
+      let task = list?[number] ?? own.lowerBound + number
       context.step = step
       context.part = part
       for chunk in task * chunksPerTask..<min((task + 1) * chunksPerTask, chunkCount) {
         if shouldStop() { return }
-        try work(chunk, task, context)
+        if let needs, needs.isAny { return needs.wait(task) }
+        context.lacking = []
+        do { try work(chunk, task, context) } catch { if context.lacking.isEmpty { throw error } }
+        if !context.lacking.isEmpty {
+          guard let needs else {
+            throw CoixError.ranks("rows of other ranks are read where ranks cannot exchange any")
+          }
+          return needs.wait(task, for: context.lacking)
+        }
       }
     }
   }
 
-  /// Runs a plan on a chunk, if there is one for it; returns whether it has run.
+  /// Runs a plan on a chunk, if there is one for it; returns whether it has run, or lacks rows of other ranks.
   func replay(_ plans: ChunkPlans, _ chunk: Int, _ context: ExecutionContext, _ sums: GradientSums?) throws
     -> Bool
   {
     guard let plan = plans.plan(for: rows(of: chunk)) else { return false }
     context.take(rows(of: chunk), chunk)
+    if plan.lacksRows(context) { return true }
     return try plan.run(context) { try sums?.add($0, at: $1) }
   }
 

@@ -76,6 +76,9 @@ package final class ExecutionContext {
   /// Whether the chunk was refused a tensor that a finer cut may give it.
   var hasOutgrown = false
 
+  /// The rows of other ranks that the chunk needs and does not have.
+  var lacking: [RowNeed] = []
+
   /// Whether indices that vary over particles are checked, rather than clamped.
   package var checksIndices = false
 

@@ -31,10 +31,10 @@ struct RecordedValues {
   private var allPlaces: [Place] = []
   private var firstPlaces: [Int] = []
   private var writeCounts: [Int] = []
-  /// The stages of many chunks, and for each the places of what it writes and then reads. It may read less when it
+  /// The calls between operations, and for each the places of what it writes and then reads. It may read less when it
   /// is known what is needed: see ``liveOperations(wanted:exports:)``.
-  private let stages: [StageReplay]
-  private var stagePlaces: [(writes: [Place], reads: [Place])] = []
+  private let calls: [any RecordedCall]
+  private var callPlaces: [(writes: [Place], reads: [Place])] = []
   /// By operation: whether what it computes varies. By value: whether any operation that writes it is such an
   /// operation.
   private var operationVaries: [Bool]
@@ -53,7 +53,7 @@ struct RecordedValues {
     operations = recording.operations
     addresses = recording.buffers.map(\.address)
     sizes = recording.buffers.map(\.bytes)
-    stages = recording.stages
+    calls = recording.calls
     order = recording.buffers.enumerated().map { (UInt(bitPattern: $1.address), $0) }.sorted { $0.0 < $1.0 }
     operationVaries = Array(repeating: false, count: operations.count)
     valueVaries = Array(repeating: false, count: sizes.count)
@@ -76,8 +76,8 @@ struct RecordedValues {
     allPlaces.reserveCapacity(4 * operations.count)
     firstPlaces.reserveCapacity(operations.count + 1)
     writeCounts.reserveCapacity(operations.count)
-    for stage in stages {
-      stagePlaces.append((stage.writes.map { place(of: $0) }, stage.reads.map { place(of: $0) }))
+    for call in calls {
+      callPlaces.append((call.writes.map { place(of: $0) }, call.reads.map { place(of: $0) }))
     }
     for operation in operations {
       firstPlaces.append(allPlaces.count)
@@ -107,7 +107,7 @@ struct RecordedValues {
   /// The places of an operation's pointers: those that it writes, then those that it reads.
   func places(of operation: Int) -> ArraySlice<Place> {
     guard !operations[operation].isCall else {
-      let places = stagePlaces[operations[operation].callNumber]
+      let places = callPlaces[operations[operation].callNumber]
       return (places.writes + places.reads)[...]
     }
     return allPlaces[firstPlaces[operation]..<firstPlaces[operation + 1]]
@@ -115,12 +115,12 @@ struct RecordedValues {
 
   private func written(by operation: Int) -> ArraySlice<Place> {
     operations[operation].isCall
-      ? stagePlaces[operations[operation].callNumber].writes[...]
+      ? callPlaces[operations[operation].callNumber].writes[...]
       : places(of: operation).prefix(writeCounts[operation])
   }
 
   private func read(by operation: Int) -> ArraySlice<Place> {
-    if operations[operation].isCall { return stagePlaces[operations[operation].callNumber].reads[...] }
+    if operations[operation].isCall { return callPlaces[operations[operation].callNumber].reads[...] }
     return operations[operation].isUpdate
       ? places(of: operation) : places(of: operation).dropFirst(writeCounts[operation])
   }
@@ -223,7 +223,7 @@ struct RecordedValues {
       let operation = operations[index]
       if operation.isEntry { entry = index }
       if operation.isCall {
-        unifyPlaces(ofStage: operation.callNumber)
+        unifyPlaces(ofCall: operation.callNumber)
         continue
       }
       let range = firstPlaces[index]..<firstPlaces[index + 1]
@@ -266,9 +266,9 @@ struct RecordedValues {
     }
   }
 
-  private mutating func unifyPlaces(ofStage number: Int) {
-    let reads = stagePlaces[number].reads
-    stagePlaces[number].reads = reads.map { place in
+  private mutating func unifyPlaces(ofCall number: Int) {
+    let reads = callPlaces[number].reads
+    callPlaces[number].reads = reads.map { place in
       place.value < 0 ? place : Place(value: standIns[place.value], offset: place.offset)
     }
   }
@@ -278,7 +278,7 @@ struct RecordedValues {
   /// By operation: whether it leads to something that leaves the recording (an export, a value that is wanted),
   /// or decides whether it can be replayed.
   ///
-  /// Stages of many chunks no longer compute what is not needed.
+  /// Calls no longer compute what is not needed.
   ///
   /// - Parameter isWanted: whether an export to an address is.
   mutating func liveOperations(
@@ -297,7 +297,7 @@ struct RecordedValues {
         || operation.isExport && exportedAddresses(of: index).contains(where: isWanted)
       guard leads else { continue }
       isLive[index] = true
-      if operation.isCall { narrow(stage: operation.callNumber, isNeeded) }
+      if operation.isCall { narrow(call: operation.callNumber, isNeeded) }
       for place in read(by: index) where place.value >= 0 { isNeeded[place.value] = true }
     }
     return isLive
@@ -310,15 +310,15 @@ struct RecordedValues {
     }
   }
 
-  /// Lets a stage compute only what is needed.
-  private mutating func narrow(stage number: Int, _ isNeeded: [Bool]) {
-    let stage = stages[number]
-    stage.narrow { address in
+  /// Lets a call compute only what is needed.
+  private mutating func narrow(call number: Int, _ isNeeded: [Bool]) {
+    let call = calls[number]
+    call.narrow { address in
       let value = self.number(of: address)
       return value < 0 || isNeeded[value]
     }
-    stagePlaces[number] = (
-      stage.writes.map { place(standingFor: $0) }, stage.reads.map { place(standingFor: $0) }
+    callPlaces[number] = (
+      call.writes.map { place(standingFor: $0) }, call.reads.map { place(standingFor: $0) }
     )
   }
 

@@ -18,8 +18,8 @@ final class Recording {
 
   private(set) var operations: [Operation] = []
   private(set) var buffers: [Buffer] = []
-  /// The stages of many chunks, which stand between the operations.
-  private(set) var stages: [StageReplay] = []
+  /// What stands between the operations: stages of many chunks, and exchanges between ranks.
+  private(set) var calls: [any RecordedCall] = []
   /// The buffers that were written by Swift code, whose numbers stay the same, and how many bytes it wrote; and
   /// memory that Swift code has read, for numbers that must stay the same.
   private(set) var constants: [UnsafeMutableRawPointer: Int] = [:]
@@ -27,8 +27,10 @@ final class Recording {
   /// What owns memory that the operations read and that was made before.
   var owners: [MemoryOwner] { Array(ownersByName.values) }
   private var ownersByName: [ObjectIdentifier: MemoryOwner] = [:]
+  /// What a recorded chunk reads that may be another rank's.
+  private(set) var needs: [RowNeed] = []
   private var released: [UnsafeMutableRawPointer] = []
-  /// Whether something was computed that neither operations nor stages say.
+  /// Whether something was computed that neither operations nor calls say.
   private(set) var isRefused = false
   /// The recording of the step that a recorded chunk is a part of.
   private let parent: Recording?
@@ -52,18 +54,19 @@ final class Recording {
 
   func append(_ operation: Operation) { lock.withLock { operations.append(operation) } }
 
-  func append(_ stage: StageReplay) {
-    operations.append(coix_op_call(stages.count))
-    stages.append(stage)
+  func append(_ call: some RecordedCall) {
+    operations.append(coix_op_call(calls.count))
+    calls.append(call)
   }
 
   /// Lets go of everything. What replays the recording has what it needs; stages refer to the recording that they
   /// were a part of, and it to them.
   func finish() {
     discardUnread()
-    (operations, buffers, stages) = ([], [], [])
+    (operations, buffers, calls) = ([], [], [])
     (constants, readings, ownersByName, addresses) = ([:], [], [:], [])
     lock.withLock { (keys, derived) = ([], [:]) }
+    needs = []
   }
 
   /// Keeps a new buffer.
@@ -115,7 +118,18 @@ final class Recording {
   /// Notes that Swift code has read a number, and may have decided by it.
   func noteReading(_ address: UnsafeRawPointer) { readings.append(address) }
 
-  /// Notes that something was computed that neither operations nor stages say.
+  /// Notes that a chunk reads something that may be another rank's.
+  func note(_ need: RowNeed) {
+    if !needs.contains(where: need.isSame) { needs.append(need) }
+  }
+
+  /// Forgets what was noted after there were so many operations: the chunk will run again.
+  func forget(after operations: Int, readings: Int) {
+    self.operations.removeSubrange(operations...)
+    self.readings.removeSubrange(readings...)
+  }
+
+  /// Notes that something was computed that neither operations nor calls say.
   func refuse() { isRefused = true }
 
   /// Keeps a tensor's buffer.

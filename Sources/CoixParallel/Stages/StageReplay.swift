@@ -2,7 +2,7 @@ import Synchronization
 
 /// A stage of many chunks within a step that is replayed: its forward pass, or its way back, as plans that run on
 /// all chunks.
-final class StageReplay {
+final class StageReplay: RecordedCall {
   private let tasks: ChunkTasks
   private let plans: ChunkPlans
   /// The memory of constants that the plans' preparations write, for all plans.
@@ -35,7 +35,6 @@ final class StageReplay {
     self.totals = totals.map { GradientSums.Total($0.parentNode, in: $0.tensor) }
   }
 
-  /// The addresses in a step's memory that a run reads, and those that it writes.
   var reads: [UnsafeRawPointer] {
     plans.readings.filter { address in !constants.contains { $0.contains(address) } }
   }
@@ -43,18 +42,12 @@ final class StageReplay {
     results + totals.map { UnsafeMutableRawPointer($0.address) }
   }
 
-  /// Leaves out what nobody needs.
-  ///
-  /// - Parameter isNeeded: whether something that a run writes is.
   func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) {
     plans.narrow(isNeeded)
     results.removeAll { !isNeeded($0) }
     exchanges.removeAll { !isNeeded($0.address) }
   }
 
-  /// Changes the addresses of what has moved, for the runs to come.
-  ///
-  /// - Parameter target: the new address of an address; nil for what stays.
   func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
     plans.move(target)
     exchanges = exchanges.map { $0.moved(to: target($0.address)) }
@@ -67,7 +60,6 @@ final class StageReplay {
   /// The ranks that run the step: they agree on whether a run has been a replay, also where each has run all chunks.
   var ranks: Ranks { tasks.workers.ranks }
 
-  /// Adds what ranks exchange at each run.
   func add(to form: inout RankForm) {
     for exchange in exchanges { form.add(exchange.numbersPerRow) }
     for total in totals { form.add(total.count) }

@@ -16,17 +16,19 @@ package func runStage(
 ) throws -> StageResult {
   // The results of a stage take at least one number a row, in memory or in a file.
   if let rows = plan.rows?.count, !plan.writesFiles {
-    try Memory.bytes(rows, of: MemoryLayout<Float>.stride, for: "a plate of \(rows) rows")
+    try Memory.bytes(rows / plan.workers.ranks.count, of: MemoryLayout<Float>.stride, for: "a plate of \(rows) rows")
   }
   let tape = ExecutionContext.current?.tape
   let rows = max(plan.rows?.count ?? 1, 1)
-  var chunkRows = plan.chunkRows.map { min($0, rows) } ?? StageRun.chunkRows(for: rows)
+  var chunkRows = plan.chunkRows.map { min($0, rows) } ?? Limits.chunkRows(of: rows)
   while true {
     let grid = plan.rows.map { ChunkGrid($0, chunkRows: chunkRows) }
     do {
       return try StageRun(plan: plan, grid: grid, parent: tape, body: body).forward()
     } catch is ChunkOutgrown {
       chunkRows = ExecutionContext.paddedRows(chunkRows / 2)
+    } catch is RowsHaveCome {
+      continue
     } catch let difference as ChunksDiffer {
       // All chunks are compared with the one that ended first, which can be another one in each run. One
       // after another, they are compared with the first chunk, which gives the same error in each run.
@@ -64,9 +66,6 @@ private final class StageRun: @unchecked Sendable {
   // @unchecked: shared with workers, which write only what they own (their chunk's rows, their task's sums),
   // or under a lock.
 
-  /// The rows of a chunk in the first attempt.
-  static func chunkRows(for rows: Int) -> Int { min(Limits.chunkRows, ExecutionContext.paddedRows(rows)) }
-
   /// A chunk that has run: its tape and what it exported.
   private struct Record {
     let tape: Tape
@@ -95,10 +94,10 @@ private final class StageRun: @unchecked Sendable {
     let sums: Numbers<Double>
     let sumCount: Int
 
-    /// What ranks write together.
+    /// What ranks write together, and each is to have all of.
     var exchanges: [RankExchange] {
       let rows = destinations.compactMap { destination in
-        destination.rows.map { RankExchange.rows($0.pointer, elements: destination.shape.elementCount) }
+        destination.rows.flatMap { $0.storage.rankRows == nil ? $0 : nil }.map { RankExchange.rows($0.pointer, elements: destination.shape.elementCount) }
       }
       return rows + (sumCount > 0 ? [.sums(sums.pointer, count: sumCount)] : [])
     }
@@ -137,6 +136,10 @@ private final class StageRun: @unchecked Sendable {
   private let backwardPlans: ChunkPlans
   /// The recording of the step that the stage is a part of.
   private let recording: Recording?
+  /// What the chunks read that may be other ranks'.
+  private let needs = RowNeeds()
+  /// How often the ranks had met before the stage.
+  private let meetings: Int64
   /// The forward pass in that recording.
   private var forwardReplay: StageReplay?
   /// Whether the stage's only chunk is a part of that recording.
@@ -151,6 +154,7 @@ private final class StageRun: @unchecked Sendable {
     self.body = body
     tasks = ChunkTasks(grid: grid, workers: plan.workers, part: plan.part)
     recording = ExecutionContext.current?.recording
+    meetings = tasks.ranks.meetings
     let chunks = tasks.chunkCount
     let isRecorded =
       plan.isRecorded && (chunks >= Limits.replayedChunks || recording != nil) && chunks > 1
@@ -188,12 +192,31 @@ private final class StageRun: @unchecked Sendable {
     return made
   }
 
+  /// Ends what ``startRecording(_:_:_:)`` has started. A chunk that lacks rows will be recorded when it runs again.
+  ///
+  /// - Parameter mark: what there was in the step's recording before.
+  private func endRecording(
+    _ made: Recording?, _ plans: ChunkPlans, _ chunk: Int, _ context: ExecutionContext,
+    since mark: (operations: Int, readings: Int)?
+  ) {
+    context.recording = nil
+    guard !context.lacking.isEmpty else { return }
+    if made != nil { plans.unclaim(rows(of: chunk)) }
+    if let mark, isPartOfRecording { recording?.forget(after: mark.operations, readings: mark.readings) }
+  }
+
+  /// How much there is in the recording of the step that a stage's only chunk is a part of.
+  private var mark: (operations: Int, readings: Int)? {
+    isPartOfRecording ? recording.map { ($0.operations.count, $0.readings.count) } : nil
+  }
+
   /// Makes a plan of what a chunk has computed, with the gradients on its tape. Until then, other workers run
   /// the body on their chunks.
   private func publish(
     _ made: Recording?, of chunk: Int, to plans: ChunkPlans, _ tape: Tape?, keeping kept: [Tensor] = []
   ) {
     guard let made else { return }
+    if recording != nil { needs.note(made.needs) }
     plans.add(
       ChunkPlan(made, of: rows(of: chunk), gradients: tape?.uniformGradients ?? [], keeping: kept))
   }
@@ -219,7 +242,8 @@ private final class StageRun: @unchecked Sendable {
   // MARK: Forward
 
   func forward() throws -> StageResult {
-    let isSame = try tasks.share(.forward, runForward, form: { merged.withLock { $0?.form ?? 0 } })
+    let isSame = try tasks.share(
+      .forward, needs, form: { merged.withLock { $0?.form ?? 0 } }, runForward)
     guard isSame else {
       throw ChunksDiffer(
         error: .ranks(
@@ -229,16 +253,18 @@ private final class StageRun: @unchecked Sendable {
       throw CoixError.illFormedProgram("a stage ran without any chunk")
     }
     try tasks.gather(merged.exchanges)
-    noteForward(merged)
+    try noteForward(merged)
     return StageResult(tensors: tracked(merged), payload: payload, chunkCount: chunkCount)
   }
 
-  private func runForward() throws {
-    try tasks.forEachChunk(of: recording) { [self] chunk, task, context in
+  private func runForward(_ list: [Int]?) throws {
+    for task in list ?? [] { hotSums?[task] = GradientSums() }
+    try tasks.forEachChunk(in: list, of: recording, needs) { [self] chunk, task, context in
       defer { if plan.writesFiles { letGo(behind: chunk) } }
       if try tasks.replay(forwardPlans, chunk, context, hotSums?[task]) { return }
+      let mark = mark
       let made = startRecording(forwardPlans, chunk, context)
-      defer { context.recording = nil }
+      defer { endRecording(made, forwardPlans, chunk, context, since: mark) }
       // In a hot stage, a chunk's tape goes back to the pool and is used again. In other stages it may be
       // kept for the backward pass.
       let pool = plan.isHot ? context.pool : nil
@@ -286,7 +312,9 @@ private final class StageRun: @unchecked Sendable {
       let made = try outsideOfChunk(context) {
         let sumCount = outcome.exports.count(where: \.isSum)
         return Merged(
-          destinations: try outcome.exports.enumerated().map { try destination(for: $1, outcome.files[$0]) },
+          destinations: try outcome.exports.enumerated().map {
+            try destination(for: $1, number: $0, outcome.files[$0])
+          },
           signature: outcome.signature,
           sums: try Numbers(count: sumCount * chunkCount, for: "the sums of \(chunkCount) chunks"),
           sumCount: sumCount)
@@ -340,7 +368,7 @@ private final class StageRun: @unchecked Sendable {
       let isInMemory = !export.isSum && export.tensor.isBatched && outcome.files[number] == nil
       return sum + (isInMemory ? Double(export.tensor.shape.elementCount) : 0)
     }
-    let rows = plan.rows?.count ?? 0
+    let rows = tasks.shares?.own.count ?? plan.rows?.count ?? 0
     let floats = perRow * Double(rows)
     try Memory.bytes(
       floats < 0x1p62 ? Int(floats) : .max, of: MemoryLayout<Float>.stride,
@@ -348,7 +376,7 @@ private final class StageRun: @unchecked Sendable {
   }
 
   private func destination(
-    for export: ChunkOutcome.Export, _ place: (file: RowFile, shape: Shape)?
+    for export: ChunkOutcome.Export, number: Int, _ place: (file: RowFile, shape: Shape)?
   ) throws -> Destination {
     let tensor = export.tensor
     var merged: Tensor?
@@ -360,11 +388,18 @@ private final class StageRun: @unchecked Sendable {
         throw CoixError.shape(
           operation: "merge", shapes: [tensor.shape], reason: "\(rows) rows of this shape are too many")
       }
+      let what = "a site's values on the whole plate"
       let storage =
-        if let place { Storage(in: try place.file.memory(for: place.shape), capacity: capacity) } else {
+        if let place {
+          Storage(in: try place.file.memory(for: place.shape), capacity: capacity)
+        } else if let shares = tasks.shares {
           Storage(
-            adopting: try BufferPool.allocateChecked(capacity, for: "a site's values on the whole plate"),
-            capacity: capacity)
+            in: try RankRows(
+              shares, unit: tensor.shape.elementCount * MemoryLayout<Float>.stride,
+              name: RankName(meetings: meetings, number: -1 - Int32(clamping: number)), for: what),
+            capacity: count)
+        } else {
+          Storage(adopting: try BufferPool.allocateChecked(capacity, for: what), capacity: capacity)
         }
       merged = Tensor(storage: storage, shape: shape)
     }
@@ -374,8 +409,9 @@ private final class StageRun: @unchecked Sendable {
   }
 
   /// Notes the stage's chunks in the step's recording.
-  private func noteForward(_ merged: Merged) {
+  private func noteForward(_ merged: Merged) throws {
     guard let recording, !isPartOfRecording else { return }
+    try needs.record(in: recording, for: tasks)
     if !plan.isRecorded { recording.refuse() }
     for address in forwardPlans.decisions { recording.noteReading(address) }
     var writes: [UnsafeMutableRawPointer] = []
@@ -442,14 +478,17 @@ private final class StageRun: @unchecked Sendable {
     var tasks = tasks
     var sums = try tasks.makeSums()
     var rowGradients = RowGradients(rows: plan.rows?.count ?? 0)
-    let isSame = try tasks.share(
-      .backward, { try runBackward(tasks, seeds, passesOnUniform, sums, rowGradients) },
-      form: { try rowGradients.form })
-    if !isSame {
+    func run() throws -> Bool {
+      try tasks.share(.backward, needs, form: { rowGradients.form }) { list in
+        for task in list ?? [] { sums[task] = GradientSums() }
+        try runBackward(tasks, list, seeds, passesOnUniform, sums, rowGradients)
+      }
+    }
+    if try !run() {
       // The chunks of some rank don't read what others read. Rare as this is, each rank then takes all of the way back.
       (tasks, sums) = (tasks.undivided, try tasks.makeSums())
       rowGradients = RowGradients(rows: plan.rows?.count ?? 0)
-      try runBackward(tasks, seeds, passesOnUniform, sums, rowGradients)
+      _ = try run()
     }
     try tasks.gather(rowGradients.exchanges)
     let replay = noteBackward(tasks, rowGradients, passesOnUniform)
@@ -459,18 +498,19 @@ private final class StageRun: @unchecked Sendable {
 
   /// Propagates the gradients of the stage's outputs back through the chunks.
   private func runBackward(
-    _ tasks: ChunkTasks, _ given: [Tensor?], _ passesOnUniform: Bool, _ sums: Table<GradientSums>,
+    _ tasks: ChunkTasks, _ list: [Int]?, _ given: [Tensor?], _ passesOnUniform: Bool, _ sums: Table<GradientSums>,
     _ rowGradients: RowGradients
   ) throws {
-    try tasks.forEachChunk(of: recording) { [self] chunk, task, context in
+    try tasks.forEachChunk(in: list, of: recording, needs) { [self] chunk, task, context in
       let isSpecial = chunk == 0 && passesOnUniform
       if !isSpecial, records?[chunk] == nil,
         try tasks.replay(backwardPlans, chunk, context, sums[task])
       {
         return
       }
+      let mark = mark
       let made = isSpecial && !isPartOfRecording ? nil : startRecording(backwardPlans, chunk, context)
-      defer { context.recording = nil }
+      defer { endRecording(made, backwardPlans, chunk, context, since: mark) }
       // A stage's only chunk has been recorded, if it is kept.
       let record = try records?[chunk] ?? recordAgain(chunk, context)
       records?[chunk] = nil

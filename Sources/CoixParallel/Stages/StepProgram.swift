@@ -1,8 +1,8 @@
 import CoixKernels
 import Foundation
 
-/// A function of tensors and keys that has been recorded whole: operations, and the stages of many chunks
-/// between them.
+/// A function of tensors and keys that has been recorded whole: operations, and the calls between them:
+/// stages of many chunks, exchanges between ranks.
 ///
 /// It has memory of its own for its inputs, and one arena for what it computes; a run allocates nothing but its
 /// results. Some inputs are its *state*: each run leaves their new values there for the next one.
@@ -14,7 +14,7 @@ package final class StepProgram {
   }
 
   private let operations: [Operation]
-  private let stages: [StageReplay]
+  private let calls: [any RecordedCall]
   private let arena: UnsafeMutableRawPointer
   private let owners: [MemoryOwner]
   private let forms: [InputForm]
@@ -94,11 +94,11 @@ package final class StepProgram {
 
   /// Whether all ranks that share the stages have a program, and programs that exchange the same.
   private static func areAgreed(_ program: StepProgram?, of recording: Recording) throws -> Bool {
-    guard let ranks = recording.stages.first(where: { $0.ranks.count > 1 })?.ranks else { return true }
-    let isSame = try ranks.share(.recording, size: recording.stages.count) {
+    guard let ranks = recording.calls.first(where: { $0.ranks.count > 1 })?.ranks else { return true }
+    let isSame = try ranks.share(.recording, size: recording.calls.count) {
       guard let program else { return 0 }
       var form = RankForm()
-      for stage in program.stages { stage.add(to: &form) }
+      for call in program.calls { call.add(to: &form) }
       return form.value
     }
     return isSame && program != nil
@@ -181,9 +181,9 @@ package final class StepProgram {
     self.stateCount = stateCount
     self.keys = keys
     self.team = team
-    stages = recording.stages
-    for stage in stages {
-      stage.move { values.address(of: $0, layout, in: arena) }
+    calls = recording.calls
+    for call in calls {
+      call.move { values.address(of: $0, layout, in: arena) }
     }
     owners =
       recording.owners + recording.keyOwners
@@ -238,7 +238,7 @@ package final class StepProgram {
       while true {
         next += coix_execute(first + next, operations.count - next, nil)
         if next == operations.count { return true }
-        guard first[next].isCall, try stages[first[next].callNumber].run() else { return false }
+        guard first[next].isCall, try calls[first[next].callNumber].run() else { return false }
         next += 1
       }
     }

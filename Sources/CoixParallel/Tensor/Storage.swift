@@ -44,6 +44,8 @@ final class Storage: MemoryOwner, @unchecked Sendable {
   var file: FileRows? { rarity?.owner as? FileRows }
   /// The file in which the floats lie, if they do.
   var fileMemory: FileMemory? { rarity?.owner as? FileMemory }
+  /// The rows of ranks in whose memory the floats lie, if they do.
+  var rankRows: RankRows? { rarity?.owner as? RankRows }
   /// Whether this is neither poisoned, nor mapped, nor a view.
   var isPlain: Bool { rarity == nil }
 
@@ -89,6 +91,14 @@ final class Storage: MemoryOwner, @unchecked Sendable {
     self.capacity = capacity
     rarity = Rarity(owner: memory)
     super.init(address: memory.address)
+  }
+
+  /// Memory of ranks' rows, for `capacity` floats.
+  init(in rows: RankRows, capacity: Int) {
+    self.capacity = capacity
+    rarity = Rarity(owner: rows)
+    super.init(address: rows.address)
+    noteWhereRecorded()
   }
 
   /// A buffer of exactly `capacity` floats that was allocated elsewhere by

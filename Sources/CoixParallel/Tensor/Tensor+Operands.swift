@@ -12,6 +12,7 @@ extension Tensor {
   }
 
   private func refused(_ operation: String) -> Tensor? {
+    do throws(CoixError) { try takeAllRanksRows() } catch { return Tensor(failure: error) }
     if !isPoisoned && !isMapped && (stride == 0 || ExecutionContext.current?.axes(of: self) != nil) {
       return nil
     }

@@ -241,7 +241,15 @@ public struct Tensor: Sendable {
       ExecutionContext.remember(failure)
       return false
     }
-    guard isBatched || isMapped else { return true }
+    guard isBatched || isMapped else {
+      do throws(CoixError) {
+        try takeAllRanksRows()
+        return true
+      } catch {
+        ExecutionContext.remember(error)
+        return false
+      }
+    }
     ExecutionContext.remember(
       .misplacedTensor(
         operation: operation(),
@@ -257,7 +265,16 @@ public struct Tensor: Sendable {
   /// - Throws: the error that poisoned it.
   public func validated() throws -> Tensor {
     if let failure = storage.failure { throw failure }
+    try takeAllRanksRows()
     return self
+  }
+
+  /// Brings the rows of other ranks here, if this is a whole tensor of which some are missing. All ranks do so.
+  ///
+  /// - Throws: as ``RankRows/complete()``.
+  func takeAllRanksRows() throws(CoixError) {
+    guard !storage.isPlain, storage.mapping == nil, let rows = storage.rankRows else { return }
+    try rows.complete()
   }
 }
 

@@ -1,0 +1,245 @@
+import CoixKernels
+import Foundation
+
+/// Log-weights of particles of which each rank has its own: what is computed of all of them is computed in blocks, each by the rank
+/// that has its first row. What ranks tell each other are the blocks' sums.
+struct RankWeights {
+  fileprivate let shares: RowShares
+  fileprivate var address: UnsafeMutableRawPointer
+  fileprivate let team: Int32
+
+  /// nil unless these are log-weights of the particles of one instance, not all of which are on each rank.
+  init?(_ tensor: Tensor, of population: Population) {
+    guard population.hasParticles, population.batch.count == 1, tensor.node < 0,
+      !tensor.storage.isPlain, let mapping = tensor.storage.mapping, mapping.index == nil, tensor.shape.rank == 0,
+      let rows = tensor.storage.rankRows?.ifInParts, rows.shares.count == population.particles
+    else { return nil }
+    (shares, address, team) = (rows.shares, rows.address, Int32(population.workers.team))
+  }
+
+  fileprivate var ranks: Ranks { shares.ranks }
+  fileprivate var numbers: UnsafeMutablePointer<Float> { address.assumingMemoryBound(to: Float.self) }
+  fileprivate mutating func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
+    address = target(address) ?? address
+  }
+
+  /// How many blocks of so many rows there are.
+  fileprivate func blockCount(_ size: Int) -> Int { (shares.count + size - 1) / size }
+
+  /// Brings together for a computation in blocks of so many rows: each rank gets the rows that its last block has of others.
+  ///
+  /// - Returns: this rank's blocks.
+  fileprivate func meet(size: Int) throws(CoixError) -> Range<Int> {
+    try ranks.meet(at: .weights, size: shares.count, form: UInt64(size))
+    let wanted = (0..<ranks.count).map { rank in
+      let blocks = shares.blocks(of: rank, size: size)
+      return shares.borders[rank]..<max(
+        min(blocks.upperBound * size, shares.count), shares.borders[rank])
+    }
+    try ranks.spread(
+      address, unit: MemoryLayout<Float>.stride, held: shares.all, wanted: wanted)
+    return shares.blocks(of: ranks.index, size: size)
+  }
+
+  /// Fills in the other ranks' parts of an array with something for each block.
+  fileprivate func complete<Part>(_ parts: inout [Part], size: Int) throws(CoixError) {
+    let counts = shares.blockCounts(size: size)
+    func gather(_ parts: inout UnsafeMutableBufferPointer<Part>) throws(CoixError) {
+      guard let base = parts.baseAddress else { return }
+      try ranks.gather(parts: base, counts: counts, unit: MemoryLayout<Part>.stride)
+    }
+    try parts.withUnsafeMutableBufferPointer(gather)
+  }
+
+  /// Runs a call, and notes it in the recording of the step that is on.
+  fileprivate static func run(_ call: some RecordedCall) throws -> Bool {
+    let holds = try call.run()
+    ExecutionContext.current?.recording?.append(call)
+    return holds
+  }
+
+  // MARK: What is computed
+
+  /// Writes the greatest log-weight, and sums of exp(w - greatest) and its square.
+  func moments(
+    to greatest: UnsafeMutablePointer<Double>, _ sum: UnsafeMutablePointer<Double>,
+    _ squares: UnsafeMutablePointer<Double>
+  ) throws {
+    _ = try Self.run(Moments(weights: self, results: [greatest, sum, squares]))
+  }
+
+  /// Writes the log of the sum of all weights.
+  func logSum(to result: UnsafeMutablePointer<Float>) throws {
+    _ = try Self.run(LogSum(weights: self, result: result))
+  }
+
+  /// Draws ancestors; false if the weights have no meaning.
+  ///
+  /// - Parameters:
+  ///   - random: the scheme's random numbers, on each rank all of them.
+  ///   - positions: room for sorted positions, if the scheme needs it.
+  ///   - children: whose rows the ancestors are; nil where each rank is to know all of them.
+  func ancestors(
+    _ scheme: coix_resampling_scheme, _ random: Tensor, positions: Numbers<Double>?, to index: Numbers<Int32>,
+    _ children: RowShares?
+  ) throws -> Bool {
+    let readers = children?.all ?? Array(repeating: 0..<index.count, count: ranks.count)
+    return try Self.run(
+      Ancestry(
+        weights: self, scheme: scheme, random: random.pointer, positions: positions?.pointer, index: index.pointer,
+        count: index.count, readers: readers))
+  }
+}
+
+/// The moments of weights.
+private final class Moments: RecordedCall {
+  private var weights: RankWeights
+  private var results: [UnsafeMutablePointer<Double>]
+
+  init(weights: RankWeights, results: [UnsafeMutablePointer<Double>]) {
+    (self.weights, self.results) = (weights, results)
+  }
+
+  var reads: [UnsafeRawPointer] { [UnsafeRawPointer(weights.address)] }
+  var writes: [UnsafeMutableRawPointer] { results.map { UnsafeMutableRawPointer($0) } }
+  var ranks: Ranks { weights.ranks }
+  func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) {}
+  func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
+    weights.move(target)
+    results = results.map { target($0)?.assumingMemoryBound(to: Double.self) ?? $0 }
+  }
+  func add(to form: inout RankForm) { form.add(1) }
+
+  func run() throws -> Bool {
+    let count = weights.shares.count
+    let size = coix_weight_block(count)
+    let own = try weights.meet(size: size)
+    var parts = Array(repeating: coix_block_moments(), count: weights.blockCount(size))
+    coix_weight_block_moments(
+      weights.numbers, &parts, count, own.lowerBound, own.upperBound, 0, weights.team)
+    try weights.complete(&parts, size: size)
+    coix_weight_merge_blocks(parts, parts.count, results[0], results[1], results[2])
+    return true
+  }
+}
+
+/// The log of the sum of weights.
+private final class LogSum: RecordedCall {
+  private var weights: RankWeights
+  private var result: UnsafeMutablePointer<Float>
+
+  init(weights: RankWeights, result: UnsafeMutablePointer<Float>) {
+    (self.weights, self.result) = (weights, result)
+  }
+
+  var reads: [UnsafeRawPointer] { [UnsafeRawPointer(weights.address)] }
+  var writes: [UnsafeMutableRawPointer] { [UnsafeMutableRawPointer(result)] }
+  var ranks: Ranks { weights.ranks }
+  func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) {}
+  func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
+    weights.move(target)
+    result = target(result)?.assumingMemoryBound(to: Float.self) ?? result
+  }
+  func add(to form: inout RankForm) { form.add(2) }
+
+  func run() throws -> Bool {
+    let count = weights.shares.count
+    let size = coix_row_block(count)
+    let own = try weights.meet(size: size)
+    var maxima = Array(repeating: Float(0), count: weights.blockCount(size))
+    coix_row_block_maxima(weights.numbers, &maxima, count, own.lowerBound, own.upperBound, weights.team)
+    try weights.complete(&maxima, size: size)
+    let greatest = coix_row_max(maxima, maxima.count)
+    guard greatest.isFinite else {
+      result.pointee = greatest
+      return true
+    }
+    var sums = Array(repeating: 0.0, count: maxima.count)
+    coix_row_block_sums_exp(
+      weights.numbers, &sums, greatest, count, own.lowerBound, own.upperBound, weights.team)
+    try weights.complete(&sums, size: size)
+    result.pointee = Float(Double(greatest) + Foundation.log(sums.reduce(0, +)))
+    return true
+  }
+}
+
+/// A draw of ancestors in proportion to weights.
+private final class Ancestry: RecordedCall {
+  private var weights: RankWeights
+  private let scheme: coix_resampling_scheme
+  private var random: UnsafeMutablePointer<Float>
+  private var positions: UnsafeMutablePointer<Double>?
+  private var index: UnsafeMutablePointer<Int32>
+  private let count: Int
+  private let readers: [Range<Int>]
+
+  init(
+    weights: RankWeights, scheme: coix_resampling_scheme, random: UnsafeMutablePointer<Float>,
+    positions: UnsafeMutablePointer<Double>?, index: UnsafeMutablePointer<Int32>, count: Int, readers: [Range<Int>]
+  ) {
+    (self.weights, self.scheme, self.random, self.positions) = (weights, scheme, random, positions)
+    (self.index, self.count, self.readers) = (index, count, readers)
+  }
+
+  var reads: [UnsafeRawPointer] { [UnsafeRawPointer(weights.address), UnsafeRawPointer(random)] }
+  var writes: [UnsafeMutableRawPointer] {
+    [UnsafeMutableRawPointer(index)] + (positions.map { [UnsafeMutableRawPointer($0)] } ?? [])
+  }
+  var ranks: Ranks { weights.ranks }
+  func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) {}
+  func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
+    weights.move(target)
+    random = target(random)?.assumingMemoryBound(to: Float.self) ?? random
+    positions = positions.map { target($0)?.assumingMemoryBound(to: Double.self) ?? $0 }
+    index = target(index)?.assumingMemoryBound(to: Int32.self) ?? index
+  }
+  func add(to form: inout RankForm) { form.add(3) }
+
+  /// How the kernel reaches the other ranks.
+  private struct Exchange {
+    let ranks: Ranks
+    let counts: [Int]
+    var failure: CoixError?
+  }
+
+  func run() throws -> Bool {
+    let size = coix_resampling_block(weights.shares.count)
+    let own = try weights.meet(size: size)
+    var exchange = Exchange(ranks: ranks, counts: weights.shares.blockCounts(size: size))
+    var picks = coix_picks()
+    let result = withUnsafeMutablePointer(to: &exchange) { exchange in
+      var others = coix_other_blocks()
+      others.context = UnsafeMutableRawPointer(exchange)
+      others.complete = { context, parts, unit in
+        // Both are given, by this call and by the kernel.
+        guard let context, let parts else { return 2 }
+        let exchange = context.assumingMemoryBound(to: Exchange.self)
+        do throws(CoixError) {
+          try exchange.pointee.ranks.gather(parts: parts, counts: exchange.pointee.counts, unit: unit)
+          return 0
+        } catch {
+          exchange.pointee.failure = error
+          return 2
+        }
+      }
+      return coix_resample_blocks(
+        scheme, weights.numbers, random, positions, index, weights.shares.count, count, own.lowerBound,
+        own.upperBound, &others, &picks, weights.team)
+    }
+    if let failure = exchange.failure { throw failure }
+    guard result == 0 else { return false }
+    try withUnsafePointer(to: picks.starts) { starts in
+      let length = MemoryLayout.size(ofValue: picks.starts.0) / MemoryLayout<Int>.stride
+      try starts.withMemoryRebound(to: Int.self, capacity: 2 * length) { starts in
+        for round in 0..<picks.count {
+          let picked = (0..<ranks.count).map { rank in
+            let blocks = weights.shares.blocks(of: rank, size: size)
+            return starts[round * length + blocks.lowerBound]..<starts[round * length + blocks.upperBound]
+          }
+          try ranks.spread(index, unit: MemoryLayout<Int32>.stride, held: picked, wanted: readers)
+        }
+      }
+    }
+    return true
+  }
+}

@@ -1,0 +1,130 @@
+import CoixKernels
+import Foundation
+import Synchronization
+
+/// Memory for all rows of a plate of which this rank holds its own, and others that it was sent.
+///
+/// Rows lie at the same places on all ranks, so that indices and kernels need not know of ranks. The system gives memory to what is
+/// written alone: a rank takes as much as it holds.
+final class RankRows: MemoryOwner, @unchecked Sendable {
+  // @unchecked: rows are written by the chunks that own them before others see the memory, and by exchanges, which run while
+  // no worker does.
+
+  let shares: RowShares
+  /// The bytes of a row.
+  let unit: Int
+  /// What all ranks call it.
+  let name: RankName
+  private let mappedBytes: Int
+
+  private struct State {
+    var isWhole = false
+    /// Rows besides this rank's own that have come: those that an index points to for a range of rows; without an
+    /// index, the range itself.
+    var fetched: [Fetched] = []
+  }
+  private struct Fetched {
+    weak var index: RowIndex?
+    let hadIndex: Bool
+    let readers: Range<Int>
+  }
+  private let state = Mutex(State())
+
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  init(_ shares: RowShares, unit: Int, name: RankName, for what: @autoclosure () -> String) throws(CoixError) {
+    let (bytes, overflow) = shares.count.multipliedReportingOverflow(by: unit)
+    let padded = bytes &+ Int(COIX_LANES) * MemoryLayout<Float>.stride
+    let share = Double(shares.own.count) * Double(unit)
+    guard !overflow, share <= Double(Memory.physical), let buffer = Memory.addresses(bytes: padded) else {
+      throw CoixError.memory(what: what(), bytes: share < 0x1p62 ? Int(share) : .max)
+    }
+    (self.shares, self.unit, self.name, mappedBytes) = (shares, unit, name, padded)
+    super.init(address: buffer)
+    shares.ranks.register(self, name)
+  }
+
+  deinit {
+    shares.ranks.forget(name)
+    munmap(address, mappedBytes)
+  }
+
+  /// Whether all rows are here.
+  var isWhole: Bool { state.withLock { $0.isWhole } }
+
+  /// Itself, unless all rows are here.
+  var ifInParts: RankRows? { isWhole ? nil : self }
+
+  /// Whether all those rows are here that some rows read.
+  ///
+  /// - Parameter index: which rows they read; nil for their own.
+  func has(_ readers: Range<Int>, through index: RowIndex?) -> Bool {
+    if isWhole { return index?.has(readers) ?? true }
+    if index?.has(readers) == false { return false }
+    let isFetched = state.withLock { state in
+      state.fetched.contains {
+        $0.hadIndex == (index != nil) && (!$0.hadIndex || $0.index === index)
+          && $0.readers.lowerBound <= readers.lowerBound && readers.upperBound <= $0.readers.upperBound
+      }
+    }
+    if isFetched { return true }
+    let own = shares.own
+    guard let index else { return own.lowerBound <= readers.lowerBound && readers.upperBound <= own.upperBound }
+    return index.pointsInto(own, from: readers)
+  }
+
+  /// Notes that the rows have come which some rows of this rank read.
+  func noteFetched(_ readers: Range<Int>, through index: RowIndex?) {
+    state.withLock { state in
+      state.fetched.removeAll { $0.hadIndex && $0.index == nil }
+      state.fetched.append(Fetched(index: index, hadIndex: index != nil, readers: readers))
+    }
+  }
+
+  /// Brings all rows to all ranks, unless they are there. All ranks call it.
+  ///
+  /// - Throws: what ranks throw; ``CoixError/misplacedTensor(operation:reason:)`` within a chunk.
+  func complete() throws(CoixError) {
+    guard !isWhole else { return }
+    let context = ExecutionContext.current
+    guard context?.isCaller ?? true else {
+      throw CoixError.misplacedTensor(
+        operation: "ranks", reason: "values of all particles are read within a program, where they are not to be had")
+    }
+    let exchange = WholeRows(shares, address, unit: unit)
+    _ = try exchange.run()
+    context?.recording?.append(exchange)
+    state.withLock { $0 = State(isWhole: true) }
+  }
+}
+
+/// What ranks call something that each of them has made at the same place of the same program.
+struct RankName: Hashable, Sendable {
+  /// How often the ranks had met before.
+  let meetings: Int64
+  /// Its number among what was made since.
+  let number: Int32
+}
+
+/// All rows come to all ranks.
+final class WholeRows: RecordedCall {
+  private let shares: RowShares
+  private var address: UnsafeMutableRawPointer
+  private let unit: Int
+
+  init(_ shares: RowShares, _ address: UnsafeMutableRawPointer, unit: Int) {
+    (self.shares, self.address, self.unit) = (shares, address, unit)
+  }
+
+  var reads: [UnsafeRawPointer] { [UnsafeRawPointer(address)] }
+  var writes: [UnsafeMutableRawPointer] { [address] }
+  var ranks: Ranks { shares.ranks }
+  func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) {}
+  func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) { address = target(address) ?? address }
+  func add(to form: inout RankForm) { form.add(unit) }
+
+  func run() throws(CoixError) -> Bool {
+    try ranks.meet(at: .rows, size: shares.count, form: UInt64(unit))
+    try ranks.gather(parts: address, counts: shares.all.map(\.count), unit: unit)
+    return true
+  }
+}

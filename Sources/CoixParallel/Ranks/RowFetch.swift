@@ -1,0 +1,176 @@
+import CoixKernels
+import Foundation
+
+/// Rows that ranks read and do not hold come to them: each distinct row once.
+final class RowFetch: RecordedCall {
+  /// Rows of which some are to come.
+  struct Source {
+    var address: UnsafeMutableRawPointer
+    /// The bytes of a row.
+    let unit: Int
+
+    init(_ rows: RankRows) { (address, unit) = (rows.address, rows.unit) }
+  }
+
+  /// Whose the rows are.
+  private let shares: RowShares
+  private var sources: [Source]
+  /// For each rank, the rows for which it reads the sources.
+  private let readers: [Range<Int>]
+  /// Which of the sources' rows each of them reads; nil for the row of its own number.
+  private var index: UnsafeMutablePointer<Int32>?
+
+  init(
+    _ shares: RowShares, _ sources: [Source], for readers: [Range<Int>], through index: UnsafeMutablePointer<Int32>?
+  ) {
+    (self.shares, self.sources, self.readers, self.index) = (shares, sources, readers, index)
+  }
+
+  var ranks: Ranks { shares.ranks }
+  var reads: [UnsafeRawPointer] {
+    sources.map { UnsafeRawPointer($0.address) } + (index.map { [UnsafeRawPointer($0)] } ?? [])
+  }
+  var writes: [UnsafeMutableRawPointer] { sources.map(\.address) }
+  func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) { sources.removeAll { !isNeeded($0.address) } }
+  func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
+    for number in sources.indices {
+      sources[number].address = target(sources[number].address) ?? sources[number].address
+    }
+    if let index, let moved = target(index) { self.index = moved.assumingMemoryBound(to: Int32.self) }
+  }
+  func add(to form: inout RankForm) { for source in sources { form.add(source.unit) } }
+
+  func run() throws(CoixError) -> Bool {
+    guard let index else {
+      try ranks.meet(at: .rows, size: shares.count, form: UInt64(sources.count))
+      for source in sources {
+        try ranks.spread(source.address, unit: source.unit, held: shares.all, wanted: readers)
+      }
+      return true
+    }
+    let lists = try RowLists(shares, readers[ranks.index], index)
+    if lists.areNeeded { for source in sources { try lists.bring(source) } }
+    return true
+  }
+}
+
+/// Which rows each rank sends to which.
+private final class RowLists {
+  private let ranks: Ranks
+  /// The rows that this rank is to get, one rank's after another's, and where each rank's start.
+  private let wanted: UnsafeMutableBufferPointer<Int32>
+  private let wantedStarts: [Int]
+  /// The rows that it is to send, in the same way.
+  private let asked: UnsafeMutableBufferPointer<Int32>
+  private let askedStarts: [Int]
+  /// Whether any rank wants any.
+  let areNeeded: Bool
+
+  /// Finds what this rank wants, and learns what others do.
+  init(_ shares: RowShares, _ readers: Range<Int>, _ index: UnsafePointer<Int32>) throws(CoixError) {
+    let ranks = shares.ranks
+    self.ranks = ranks
+    let (count, own) = (ranks.count, ranks.index)
+    wanted = try Self.wanted(shares, readers, index)
+    let rows = UnsafeBufferPointer(wanted)
+    wantedStarts = shares.borders.map { border in Self.firstIndex(in: rows) { Int($0) >= border } }
+    var counts = [Int32](repeating: 0, count: count * count)
+    for rank in 0..<count {
+      counts[own * count + rank] = Int32(clamping: wantedStarts[rank + 1] - wantedStarts[rank])
+    }
+    do throws(CoixError) {
+      counts = try Self.gathered(counts, ranks)
+      askedStarts = (0..<count).reduce(into: [0]) { $0.append($0[$1] + Int(counts[$1 * count + own])) }
+      asked = try Self.list(of: askedStarts[count])
+    } catch {
+      wanted.deallocate()
+      throw error
+    }
+    areNeeded = counts.contains { $0 > 0 }
+    guard areNeeded else { return }
+    let targets = parts(UnsafeMutableRawPointer(asked.baseAddress), askedStarts, 4)
+    try ranks.swap(
+      parts(UnsafeMutableRawPointer(wanted.baseAddress), wantedStarts, 4).map { UnsafeRawBufferPointer($0) },
+      targets)
+  }
+
+  deinit {
+    wanted.deallocate()
+    asked.deallocate()
+  }
+
+  /// Each rank's row of a square of numbers, on all ranks.
+  private static func gathered(_ square: [Int32], _ ranks: Ranks) throws(CoixError) -> [Int32] {
+    var square = square
+    let counts = Array(repeating: ranks.count, count: ranks.count)
+    try ranks.meet(at: .rows, size: ranks.count)
+    func gather(_ numbers: inout UnsafeMutableBufferPointer<Int32>) throws(CoixError) {
+      guard let base = numbers.baseAddress else { return }
+      try ranks.gather(parts: base, counts: counts, unit: MemoryLayout<Int32>.stride)
+    }
+    try square.withUnsafeMutableBufferPointer(gather)
+    return square
+  }
+
+  private static func list(of count: Int) throws(CoixError) -> UnsafeMutableBufferPointer<Int32> {
+    try Memory.require(count, of: Int32.self, for: "the rows that ranks need of each other")
+    return .allocate(capacity: count)
+  }
+
+  /// The rows of other ranks that an index points to, ascending.
+  private static func wanted(_ shares: RowShares, _ readers: Range<Int>, _ index: UnsafePointer<Int32>)
+    throws(CoixError) -> UnsafeMutableBufferPointer<Int32>
+  {
+    let (own, start) = (shares.own, index + readers.lowerBound)
+    let (first, end) = (Int32(clamping: own.lowerBound), Int32(clamping: own.upperBound))
+    var rows = try list(of: coix_rows_elsewhere(start, readers.count, first, end, nil))
+    coix_rows_elsewhere(start, readers.count, first, end, rows.baseAddress)
+    if zip(rows, rows.dropFirst()).allSatisfy(<) { return rows }
+    rows.sort()
+    var count = 0
+    for row in rows where count == 0 || rows[count - 1] != row {
+      rows[count] = row
+      count += 1
+    }
+    return UnsafeMutableBufferPointer(start: rows.baseAddress, count: count)
+  }
+
+  /// The first position from which on a condition holds.
+  private static func firstIndex(in rows: UnsafeBufferPointer<Int32>, where holds: (Int32) -> Bool) -> Int {
+    var (low, high) = (0, rows.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if holds(rows[middle]) { high = middle } else { low = middle + 1 }
+    }
+    return low
+  }
+
+  /// Each rank's part of what lies in a row.
+  private func parts(_ base: UnsafeMutableRawPointer?, _ starts: [Int], _ unit: Int)
+    -> [UnsafeMutableRawBufferPointer]
+  {
+    (0..<ranks.count).map { rank in
+      UnsafeMutableRawBufferPointer(
+        start: base.map { $0 + starts[rank] * unit }, count: (starts[rank + 1] - starts[rank]) * unit)
+    }
+  }
+
+  /// Sends and gets the rows of a source.
+  func bring(_ source: RowFetch.Source) throws(CoixError) {
+    let unit = source.unit
+    let bytes = (wanted.count + asked.count) * unit
+    guard let buffer = Memory.buffer(bytes: bytes) else {
+      throw CoixError.memory(what: "rows that ranks exchange", bytes: bytes)
+    }
+    defer { free(buffer) }
+    let packed = buffer + wanted.count * unit
+    for (number, row) in asked.enumerated() {
+      (packed + number * unit).copyMemory(from: source.address + Int(row) * unit, byteCount: unit)
+    }
+    try ranks.swap(
+      parts(packed, askedStarts, unit).map { UnsafeRawBufferPointer($0) }, parts(buffer, wantedStarts, unit))
+    for (number, row) in wanted.enumerated() {
+      (source.address + Int(row) * unit).copyMemory(from: buffer + number * unit, byteCount: unit)
+    }
+  }
+}
