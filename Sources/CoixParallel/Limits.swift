@@ -37,6 +37,12 @@ enum Limits {
   /// are found by hashing.
   static let directLeaves = 1 << 10
 
+  // MARK: Ranks
+
+  /// From so many particles of each rank on, what is computed of all weights is computed in blocks, each by one rank; of fewer each rank
+  /// gets all weights.
+  static let rowsInBlocks = 1 << 15
+
   // MARK: Memory
 
   /// Floats of free buffers that a worker keeps for its next operations.

@@ -17,7 +17,9 @@ package struct LogWeights {
 
   /// Log-weights as programs read them.
   init(mapped tensor: Tensor, of population: Population) {
-    let shared = RankWeights(tensor, of: population)
+    // The exchanges of blocks cost more than they save where there are few rows.
+    let isWorth = population.particles >= Limits.rowsInBlocks * population.workers.ranks.count
+    let shared = isWorth ? RankWeights(tensor, of: population) : nil
     self.init(shared == nil ? population.whole(tensor) : tensor, shared, of: population)
   }
 
@@ -43,8 +45,8 @@ package struct LogWeights {
   /// The instances' axes.
   package var instanceShape: Shape { Shape(population.batch.dropFirst(population.hasParticles ? 1 : 0)) }
 
-  /// Whether a gradient may be taken of them.
-  fileprivate var isTracked: Bool { given.node >= 0 }
+  /// What a gradient is taken of.
+  fileprivate var source: Tensor { given.source }
 
   /// `[particles, instances]`.
   private var flat: Tensor { tensor.reshaped(to: [population.particles, population.instances]) }
@@ -72,7 +74,12 @@ package struct LogWeights {
       guard let shared else { return flat.logSumExp(axis: 0) }
       guard let result = Tensor(undefined: [1]) else { throw Storage.lastRefusal }
       try shared.logSum(to: result.pointer)
-      return result
+      let source = source
+      return result.recorded(
+        from: source,
+        withOutput: { y in
+          { gradient in flat.slopeOfLogSumExpOverParticles(y, gradient).reshaped(to: source.shape) }
+        })
     }
   }
 
@@ -224,16 +231,15 @@ package struct WeightSummary {
       throw Storage.lastRefusal
     }
     moments.summarize(to: ess.pointer, logZ.pointer, particles: particles)
-    // Weights that are not tracked need no gradient.
-    guard weights.isTracked else {
-      (self.ess, self.logZ) = (ess, logZ)
-      return
+    // All weights are needed for a gradient alone.
+    let flat: Shape = [particles, instances]
+    let source = weights.source
+    self.logZ = logZ.recorded(from: source) { gradient in
+      let logWeights = weights.tensor
+      return gradient * logWeights.reshaped(to: flat).softmax(axis: 0).reshaped(to: logWeights.shape)
     }
-    let (logWeights, flat): (Tensor, Shape) = (try weights.tensor.validated(), [particles, instances])
-    self.logZ = logZ.recorded(from: logWeights) { gradient in
-      gradient * logWeights.reshaped(to: flat).softmax(axis: 0).reshaped(to: logWeights.shape)
-    }
-    self.ess = ess.recorded(from: logWeights) { gradient in
+    self.ess = ess.recorded(from: source) { gradient in
+      let logWeights = weights.tensor
       // With p = softmax(w) and q = Σ p²: d(1/q)/dw = -2 p (p - q) / q².
       let p = logWeights.reshaped(to: flat).softmax(axis: 0)
       let q = p.squared.sum(axes: [0], keepingAxes: true)

@@ -10,8 +10,7 @@ struct RankWeights {
 
   /// nil unless these are log-weights of the particles of one instance, not all of which are on each rank.
   init?(_ tensor: Tensor, of population: Population) {
-    guard population.hasParticles, population.batch.count == 1, tensor.node < 0,
-      !tensor.storage.isPlain, let mapping = tensor.storage.mapping, mapping.index == nil, tensor.shape.rank == 0,
+    guard population.hasParticles, population.batch.count == 1, !tensor.storage.isPlain, let mapping = tensor.storage.mapping, mapping.index == nil, tensor.shape.rank == 0,
       let rows = tensor.storage.rankRows?.ifInParts, rows.shares.count == population.particles
     else { return nil }
     (shares, address, team) = (rows.shares, rows.address, Int32(population.workers.team))

@@ -130,26 +130,7 @@ extension Tensor {
       let shape = shape
       return y.recorded(from: self) { $0.repeated(layout, to: shape) }
     case COIX_LOGSUMEXP:
-      return y.recorded(
-        from: self,
-        withOutput: { y in
-          { gradient in
-            // The kernel uses the softmax itself rather than exp(x - y), whose relative error would be the
-            // rounding error of y. Where all elements are -inf, it is 0, not NaN.
-            guard let slope = Tensor(undefined: x.shape, like: x) else { return .outOfMemory }
-            // A gradient that all rows share is first spread over them.
-            let isSpread = gradient.stride == x.stride
-            let seed = isSpread ? gradient.detached : select(1, gradient.detached, y.detached)
-            coix_op_logsumexp_backward(
-              x.pointer, seed.pointer, slope.pointer, layout.outer, layout.count, layout.inner,
-              ExecutionContext.team
-            ).run()
-            return slope.differentiated {
-              let softmax = exp(x.subtracting(y, layout))
-              return gradient.repeated(layout, to: x.shape).seed(times: select(x .== -.infinity, 0, softmax))
-            }
-          }
-        })
+      return y.recorded(from: self, withOutput: { y in { x.slopeOfLogSumExp(y, layout, $0) } })
     default:
       return y.recorded(from: self) { gradient in
         let winners = x.combined(COIX_EQUAL, with: y, layout)
@@ -158,6 +139,28 @@ extension Tensor {
         return select(losers, 0, share.repeated(layout, to: x.shape))
       }
     }
+  }
+
+  /// The gradient of log-sum-exp along some axes, given the result and its gradient.
+  private func slopeOfLogSumExp(_ y: Tensor, _ layout: AxisLayout, _ gradient: Tensor) -> Tensor {
+    // The kernel uses the softmax itself rather than exp(x - y), whose relative error would be the rounding error of y. Where
+    // all elements are -inf, it is 0, not NaN.
+    guard let slope = Tensor(undefined: shape, like: self) else { return .outOfMemory }
+    // A gradient that all rows share is first spread over them.
+    let isSpread = gradient.stride == stride
+    let seed = isSpread ? gradient.detached : select(1, gradient.detached, y.detached)
+    coix_op_logsumexp_backward(
+      pointer, seed.pointer, slope.pointer, layout.outer, layout.count, layout.inner, ExecutionContext.team
+    ).run()
+    return slope.differentiated {
+      let softmax = exp(subtracting(y, layout))
+      return gradient.repeated(layout, to: shape).seed(times: select(self .== -.infinity, 0, softmax))
+    }
+  }
+
+  /// The gradient of log-sum-exp along the first axis, given the result and its gradient.
+  func slopeOfLogSumExpOverParticles(_ y: Tensor, _ gradient: Tensor) -> Tensor {
+    slopeOfLogSumExp(y, layout(0), gradient)
   }
 
   /// The poisoned result of a reduction of empty axes, if the result would not fit into memory; else nil.
