@@ -21,6 +21,8 @@ enum Act: String {
   /// Trains, in steps of 50 ms, with a checkpoint after each of them in the file that the second argument names, and prints a hash of the
   /// parameters. Rank 1 prints its process id first.
   case train
+  /// Filters two million particles, and prints by how much its memory has grown at most.
+  case memory
 }
 
 struct OutOfPaper: Error {}
@@ -81,7 +83,36 @@ struct RankProbe {
       if isBroken { say("pid \(getpid())") }
       try train(options)
       if ranks.isFirst { say("done") }
+    case .memory:
+      let before = peak
+      try filter(options)
+      say("grown \((peak - before) >> 10) MiB")
     }
+  }
+
+  /// The most memory that the process has had so far, in KiB.
+  static var peak: Int {
+    let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+    let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+    return line.flatMap { Int($0.filter(\.isNumber)) } ?? 0
+  }
+
+  /// Eight numbers a particle, with a resampling after each of some steps. Each rank has its own rows of the result.
+  static func filter(_ evaluation: EvaluationOptions) throws {
+    let plate = Plate("particle", count: 2_000_000)
+    let start = Kernel { trace in trace.sample("x", from: Normal(.zeros([8]), 1).event(1)) }
+    let weigh = Model { trace in
+      let x = trace.sample("x", from: Normal(.zeros([8]), 1).event(1))
+      trace.observe("y", Tensor(repeating: 0.3, shape: [8]), from: Normal(x, 2).event(1))
+      return x
+    }
+    let move = Kernel { (trace, x: Tensor) in trace.sample("z", from: Normal(0.9 * x, 1).event(1)) }
+    var options = evaluation
+    (options.keep, options.resultRows) = (.metrics, .own)
+    var filter = resample(propose(plate(weigh), plate(start)))
+    for _ in 0..<3 { filter = resample(compose(plate(move), filter)) }
+    let evaluation = try evaluate(filter, seed: 0, options: options)()
+    if options.workers.ranks.isFirst { print("log Z \(try evaluation.metrics.logZ.scalar.bitPattern)") }
   }
 
   static func train(_ evaluation: EvaluationOptions) throws {

@@ -38,6 +38,19 @@ public struct EvaluationOptions: Sendable {
   /// How the particles' chunks are computed.
   public var execution: Execution
 
+  /// Which rows of a result each rank has, where several ranks share the particles.
+  public enum ResultRows: Sendable {
+    /// All of them. Each rank can use the result as one rank can.
+    case all
+    /// Those of its own particles, ``Evaluation/rows``, of outputs, values of sites, log-probabilities and log-weights: the memory that a
+    /// rank needs for them falls with the number of ranks. Metrics are those of all particles. With one rank, in nested plates and
+    /// for few particles, each rank has all rows.
+    case own
+  }
+
+  /// Which rows of a result each rank has. Within `valueWithGradient` it must be all.
+  public var resultRows: ResultRows
+
   /// Which results go to files, `RowFile.npy(path)`, whatever ``keep`` says, and are not in memory: each a
   /// ``RowResult``. What is computed of them (evidence, effective sample size) is the same, bit for bit. In
   /// the evaluation's result they are poisoned tensors, whose error names the file.
@@ -48,13 +61,14 @@ public struct EvaluationOptions: Sendable {
   /// Options.
   public init(
     workers: Workers = .standard, keep: Keep = .everything, checks: Bool = false, steps: Bool = false,
-    execution: Execution = .replayed, files: [RowResult: RowFile] = [:]
+    execution: Execution = .replayed, resultRows: ResultRows = .all, files: [RowResult: RowFile] = [:]
   ) {
     self.workers = workers
     self.keep = keep
     self.checks = checks
     self.steps = steps
     self.execution = execution
+    self.resultRows = resultRows
     self.files = files
   }
 }

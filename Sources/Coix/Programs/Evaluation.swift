@@ -10,6 +10,8 @@ public struct Evaluation<Output: TensorTree>: Sendable {
   public let metrics: Metrics
   /// The plates at the end of the program, outermost first.
   public var plates: [Plate] { trace.plates }
+  /// Which of the particles the results' rows are: all of them, unless ``EvaluationOptions/resultRows`` asks for those of this rank.
+  public let rows: Range<Int>
   /// Which parts of the result were kept.
   public let keep: EvaluationOptions.Keep
   /// Whether the first plate is the particles'.

@@ -19,6 +19,10 @@ struct EvaluationRun {
   init(_ settings: EvaluationSettings) throws {
     self.settings = settings
     files = try ResultFiles(settings.options.files)
+    if settings.options.resultRows == .own, ExecutionContext.current?.recordsTape == true {
+      throw CoixError.gradient(
+        "an evaluation within a gradient computation cannot have its own rows of results alone (resultRows: .own)")
+    }
     let given = settings.input.tensors + settings.latents.values
     for tensor in given { _ = try tensor.validated() }
     var code = StageCode(hasLatents: !settings.latents.isEmpty)
@@ -114,14 +118,20 @@ struct EvaluationRun {
 
   // MARK: The result
 
+  /// A result as it is handed out, with the rows that this rank is to have.
+  private func rows(of tensor: Tensor) throws -> Tensor {
+    settings.options.resultRows == .own
+      ? try barrier.population.own(tensor) : barrier.population.whole(tensor)
+  }
+
   /// What the program has left behind after all stages.
   func result<Output: TensorTree>() throws -> Evaluation<Output> {
     var trace = try machine.finishedTrace(.root)
     trace.plates = code.lastPlates
     for index in trace.sites.indices {
-      trace.sites[index].value = barrier.population.whole(trace.sites[index].value)
+      trace.sites[index].value = try rows(of: trace.sites[index].value)
       guard settings.options.keep == .everything else { continue }
-      trace.sites[index].logProb = barrier.population.whole(trace.sites[index].logProb)
+      trace.sites[index].logProb = try rows(of: trace.sites[index].logProb)
     }
     let isOutputKept = settings.options.keep != .metrics
     var names: ArraySlice<String> = []
@@ -129,10 +139,10 @@ struct EvaluationRun {
     if files.haveOutput { names = taken.namedTensors.map(\.name)[...] }
     let results = try taken.mapTensors { tensor in
       let goesToFile = names.popFirst().map(files.haveOutput(named:)) ?? false
-      return isOutputKept || goesToFile ? try barrier.population.whole(tensor).validated() : .unkept
+      return isOutputKept || goesToFile ? try rows(of: tensor).validated() : .unkept
     }
     var running = try machine.recorder(.root).metrics ?? RunningMetrics()
-    var logWeight = barrier.population.whole(running.logWeight ?? Tensor(0))
+    var logWeight = try rows(of: running.logWeight ?? Tensor(0))
     func find(_ result: RowResult) -> Tensor? {
       switch result {
       case .logWeight: logWeight
@@ -162,7 +172,9 @@ struct EvaluationRun {
       running, logWeight: logWeight,
       withoutSummary: code.isSingle ? .singleParticle : code.lastPlates.isEmpty ? .noPlate : .notAskedFor)
     return Evaluation(
-      output: output, trace: trace, metrics: metrics, keep: settings.options.keep,
+      output: output, trace: trace, metrics: metrics,
+      rows: settings.options.resultRows == .own
+        ? barrier.population.ownParticles : 0..<barrier.population.particles, keep: settings.options.keep,
       hasParticles: barrier.population.hasParticles,
       steps: running.steps.compactMap(\.metrics),
       stageCount: chunkCounts.count, chunkCounts: chunkCounts)

@@ -90,6 +90,32 @@ extension Tensor {
     return result.recorded(from: self) { scatter($0, team: team) }.remembering(as: self, portableBase)
   }
 
+  /// Some rows of a mapped tensor, `[rows, event...]`, as a constant. All ranks ask for their share.
+  ///
+  /// - Throws: what ranks throw; ``CoixError/memory(what:bytes:)``; ``CoixError/file(path:reason:)``.
+  func rows(_ range: Range<Int>, of shape: Shape, sharedBy shares: RowShares) throws(CoixError) -> Tensor {
+    try RowNeed(of: self)?.bring(to: shares.all)
+    let index = try storage.mapping?.rowIndex
+    if let file = storage.file {
+      let rows = try index?.rows
+      let own = try RowIndex(count: range.count, for: "\(range.count) rows of a file") { row in
+        let number = range.lowerBound + row
+        return rows.map { Int($0.pointer[number]) } ?? number
+      }
+      return try file.read(own, event: self.shape)
+    }
+    guard let result = Tensor(undefined: shape) else { throw Storage.lastRefusal }
+    let width = self.shape.elementCount
+    if let rows = try index?.rows {
+      coix_op_gather_rows(
+        pointer, rows.pointer + range.lowerBound, result.pointer, range.count, width, ExecutionContext.team
+      ).run()
+    } else {
+      coix_op_copy(pointer + range.lowerBound * width, 0, 1, result.pointer, 0, 1, range.count * width).run()
+    }
+    return result
+  }
+
   /// The plate that a mapped tensor belongs to, and its rows there.
   package var mappedOver: (plate: String, rows: Int)? { storage.mapping.map { ($0.plate, $0.rows.count) } }
 

@@ -58,6 +58,21 @@ package struct Population: Sendable {
     return whole.shape == shape ? whole : whole.reshaped(to: shape)
   }
 
+  /// Which of the particles are this rank's in results of which each rank has its own: all of them where ranks don't share them, and in
+  /// nested plates.
+  package var ownParticles: Range<Int> { shares(of: particles)?.own ?? 0..<particles }
+
+  /// The rows of ``ownParticles``, `[own particles, instances…, event…]`, of a tensor as programs read it. A constant.
+  ///
+  /// - Throws: what ranks throw; ``CoixError/memory(what:bytes:)``.
+  package func own(_ tensor: Tensor) throws -> Tensor {
+    guard hasParticles, let shares = shares(of: particles), tensor.failure == nil else { return whole(tensor) }
+    let own = shares.own
+    let shape = Shape(own.count).appending(tensor.shape)
+    guard tensor.isMapped else { return try tensor.detached.broadcast(to: shape).validated() }
+    return try tensor.rows(own, of: shape, sharedBy: shares)
+  }
+
   /// Like ``whole(_:)``, but with a first axis of one particle where there are instances only.
   package func particleFirst(_ tensor: Tensor) -> Tensor {
     let whole = whole(tensor)

@@ -4,15 +4,21 @@ struct ArenaLayout {
   private(set) var offsets: [Int?]
   /// The arena's size.
   private(set) var bytes = 0
-  /// What is free below that, in order. Ranges that touch are one.
+  /// What is free below that, in order. Ranges that touch are one, unless places keep their sizes.
   private var free: [Range<Int>] = []
+  /// Whether a place is for values of one size alone. Ranks that touch their part of each value then touch their part of each
+  /// place.
+  private let keepsSizes: Bool
 
   /// A layout in which none of so many values has a place.
-  init(values: Int) { offsets = Array(repeating: nil, count: values) }
+  init(values: Int, keepsSizes: Bool) {
+    offsets = Array(repeating: nil, count: values)
+    self.keepsSizes = keepsSizes
+  }
 
   /// Gives a value the first free place of its size, or a new one at the end.
   mutating func take(_ size: Int, for value: Int) {
-    guard let index = free.firstIndex(where: { $0.count >= size }) else {
+    guard let index = free.firstIndex(where: { keepsSizes ? $0.count == size : $0.count >= size }) else {
       offsets[value] = bytes
       bytes += size
       return
@@ -31,6 +37,7 @@ struct ArenaLayout {
     guard let offset = offsets[value] else { return }
     var index = free.firstIndex { $0.lowerBound > offset } ?? free.count
     free.insert(offset..<offset + size, at: index)
+    if keepsSizes { return }
     if index + 1 < free.count, free[index].upperBound == free[index + 1].lowerBound {
       free[index] = free[index].lowerBound..<free.remove(at: index + 1).upperBound
     }

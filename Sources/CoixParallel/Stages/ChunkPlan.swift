@@ -81,7 +81,7 @@ final class ChunkPlan: @unchecked Sendable {
         }
       })
   }
-  /// What the operations read that may be another rank's. As a part of a step, a call before the stage has seen to it.
+  /// What the operations read that may be another rank's, until a call before the stage sees to it.
   private var needs: [RowNeed]
   /// The addresses of this kind that Swift code has read, or what it has read was computed from. It may have
   /// decided by them.
@@ -142,6 +142,9 @@ final class ChunkPlan: @unchecked Sendable {
 
   // MARK: As a part of a step
 
+  /// From now on, what the operations read is here before they run.
+  func forgetNeeds() { needs = [] }
+
   /// Leaves out the exports that nobody needs, and what only they need.
   ///
   /// - Parameter isNeeded: whether an address that the operations write to is.
@@ -155,7 +158,6 @@ final class ChunkPlan: @unchecked Sendable {
   ///
   /// - Parameter target: the new address of an address; nil for what stays.
   func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
-    needs = []
     content.operations.move(target)
     for index in content.preparations.indices { content.preparations[index].movePointers(target) }
     gradients = gradients.map {

@@ -72,6 +72,11 @@ final class ChunkPlans: Sendable {
     state.withLock { $0.plans }.allSatisfy { $0.writes.isSuperset(of: addresses) }
   }
 
+  /// See ``ChunkPlan/forgetNeeds()``.
+  func forgetNeeds() {
+    for plan in state.withLock({ $0.plans }) { plan.forgetNeeds() }
+  }
+
   /// See ``ChunkPlan/narrow(_:)``.
   func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) {
     for plan in state.withLock({ $0.plans }) { plan.narrow(isNeeded) }

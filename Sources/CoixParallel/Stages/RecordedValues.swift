@@ -340,13 +340,15 @@ struct RecordedValues {
   }
 
   /// A layout for the values that the given operations write and read, and that vary.
-  func layout(of isLive: [Bool], wanted: [Int]) -> ArenaLayout {
+  ///
+  /// - Parameter isShared: whether ranks touch their part of each value alone.
+  func layout(of isLive: [Bool], wanted: [Int], isShared: Bool = false) -> ArenaLayout {
     var lastUse = Array(repeating: -1, count: sizes.count)
     for index in operations.indices where isLive[index] {
       for place in places(of: index) where place.value >= 0 { lastUse[place.value] = index }
     }
     for value in wanted where value >= 0 { lastUse[value] = operations.count }
-    var layout = ArenaLayout(values: sizes.count)
+    var layout = ArenaLayout(values: sizes.count, keepsSizes: isShared)
     for index in operations.indices where isLive[index] {
       for place in places(of: index)
       where place.value >= 0 && valueVaries[place.value] && !isFixed[place.value]

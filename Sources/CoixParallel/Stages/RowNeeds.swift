@@ -119,8 +119,8 @@ final class RowNeeds: Sendable {
       }
     }
     for need in needs {
-      for call in try need.calls(for: tasks) { _ = try call.run() }
-      need.noteMet(for: tasks)
+      for call in try need.calls(for: tasks.readers) { _ = try call.run() }
+      if let readers = tasks.readers { need.noteMet(for: readers[ranks.index]) }
     }
   }
 
@@ -128,18 +128,24 @@ final class RowNeeds: Sendable {
   ///
   /// - Throws: as ``meet(for:)``.
   func record(in recording: Recording, for tasks: ChunkTasks) throws {
-    let noted = state.withLock { $0.noted }
+    let noted = state.withLock { state in
+      defer { state.noted = [] }
+      return state.noted
+    }
     for need in noted.sorted(by: { $0.numbers.lexicographicallyPrecedes($1.numbers) }) {
-      for call in try need.calls(for: tasks) { recording.append(call) }
+      for call in try need.calls(for: tasks.readers) { recording.append(call) }
     }
   }
 }
 
 extension RowNeed {
-  /// What brings it to the ranks that run tasks. What is brought whole is there when this returns, and in the recording.
-  fileprivate func calls(for tasks: ChunkTasks) throws(CoixError) -> [RowFetch] {
+  /// What brings it to the ranks.
+  ///
+  /// - Parameter readers: the rows for which each rank reads; nil for all. What is brought whole is there when this returns, and in the
+  ///   recording.
+  fileprivate func calls(for readers: [Range<Int>]?) throws(CoixError) -> [RowFetch] {
     let numbers = try index?.rows
-    guard let readers = tasks.readers, isNamed || rows?.ifInParts == nil else {
+    guard let readers, isNamed || rows?.ifInParts == nil else {
       try numbers?.rankRows?.complete()
       try rows?.complete()
       return []
@@ -154,11 +160,19 @@ extension RowNeed {
     return calls
   }
 
-  /// Notes that it has come to this rank.
-  fileprivate func noteMet(for tasks: ChunkTasks) {
-    guard let readers = tasks.readers else { return }
-    let own = readers[tasks.workers.ranks.index]
-    if let numbers = try? index?.rows { numbers.rankRows?.noteFetched(own, through: nil) }
-    rows?.noteFetched(own, through: index)
+  /// Notes that it has come to this rank, for some readers.
+  fileprivate func noteMet(for readers: Range<Int>) {
+    if let numbers = try? index?.rows { numbers.rankRows?.noteFetched(readers, through: nil) }
+    rows?.noteFetched(readers, through: index)
+  }
+
+  /// Brings it to all ranks, outside of stages. All ranks call it.
+  ///
+  /// - Throws: what ranks throw; ``CoixError/memory(what:bytes:)``.
+  func bring(to readers: [Range<Int>]) throws(CoixError) {
+    for call in try calls(for: readers) {
+      _ = try call.run()
+      ExecutionContext.current?.recording?.append(call)
+    }
   }
 }

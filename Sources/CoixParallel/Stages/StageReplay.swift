@@ -20,6 +20,7 @@ final class StageReplay: RecordedCall {
     _ plans: ChunkPlans, on tasks: ChunkTasks, results: [UnsafeMutableRawPointer],
     exchanges: [RankExchange], constants: [Range<UnsafeRawPointer>] = []
   ) {
+    plans.forgetNeeds()
     self.plans = plans
     self.tasks = tasks
     self.results = results

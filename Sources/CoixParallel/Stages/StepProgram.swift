@@ -16,6 +16,8 @@ package final class StepProgram {
   private let operations: [Operation]
   private let calls: [any RecordedCall]
   private let arena: UnsafeMutableRawPointer
+  /// The arena's bytes, where they are addresses of which each rank touches its part.
+  private let mappedBytes: Int?
   private let owners: [MemoryOwner]
   private let forms: [InputForm]
   private let inputs: [Tensor]
@@ -148,9 +150,14 @@ package final class StepProgram {
       isLive[$0] && (!values.varies($0) || recording.operations[$0].isEntry)
     }.map(values.operation)
     guard coix_execute(constant, constant.count, nil) == constant.count else { return nil }
-    let layout = values.layout(of: isLive.indices.map { isLive[$0] && values.varies($0) }, wanted: wanted)
+    // Ranks touch their own rows alone, and take memory for these, page by page.
+    let isShared = recording.calls.contains { $0.ranks.count > 1 }
+    let layout = values.layout(
+      of: isLive.indices.map { isLive[$0] && values.varies($0) }, wanted: wanted, isShared: isShared)
     let relocatable = values.relocated(live, layout)
-    guard let arena = Memory.buffer(bytes: layout.bytes) else { return nil }
+    guard let arena = isShared ? Memory.addresses(bytes: layout.bytes) : Memory.buffer(bytes: layout.bytes)
+    else { return nil }
+    mappedBytes = isShared ? layout.bytes : nil
     var operations = relocatable.placed(in: arena)
     var outputs = results.map { result in
       let address =
@@ -191,7 +198,9 @@ package final class StepProgram {
       + results.map(\.storage).filter { !recording.hasBuffer(at: $0.address) }
   }
 
-  deinit { free(arena) }
+  deinit {
+    if let mappedBytes { munmap(arena, max(mappedBytes, 1)) } else { free(arena) }
+  }
 
   /// Whether the program is for inputs of these shapes.
   package func fits(_ inputs: [Tensor]) -> Bool {

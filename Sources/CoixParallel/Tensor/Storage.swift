@@ -45,7 +45,10 @@ final class Storage: MemoryOwner, @unchecked Sendable {
   /// The file in which the floats lie, if they do.
   var fileMemory: FileMemory? { rarity?.owner as? FileMemory }
   /// The rows of ranks in whose memory the floats lie, if they do.
-  var rankRows: RankRows? { rarity?.owner as? RankRows }
+  var rankRows: RankRows? {
+    guard let owner = rarity?.owner else { return nil }
+    return owner as? RankRows ?? (owner as? Storage)?.rankRows
+  }
   /// Whether this is neither poisoned, nor mapped, nor a view.
   var isPlain: Bool { rarity == nil }
 
@@ -75,7 +78,9 @@ final class Storage: MemoryOwner, @unchecked Sendable {
   /// Another storage's buffer, seen as rows of a plate (or, without a mapping, as a plain buffer).
   init(viewing other: Storage, mapping: PlateMapping?, preimage: Preimage? = nil) {
     capacity = other.capacity
-    rarity = Rarity(mapping: mapping, preimage: preimage, owner: other.rarity?.owner ?? other)
+    let owner = other.rarity?.owner
+    // Whoever records asks whether anybody still refers to the storage that ranks' rows were first seen through.
+    rarity = Rarity(mapping: mapping, preimage: preimage, owner: owner is RankRows ? other : owner ?? other)
     super.init(address: other.address)
   }
 

@@ -1,0 +1,185 @@
+import Coix
+import ExampleModels
+import Foundation
+import Testing
+
+/// Rows that stay on the rank that has computed them, in plates of so many rows that ranks compute weights in blocks.
+@Suite struct RankRowsTests {
+  private static let rows = 70_001
+  private static let plate = Plate("particle", count: rows)
+
+  /// Two steps of a filter, whose weights go with the rows: most children of one rank have their parents on another.
+  private static func filter(_ scheme: ResamplingScheme, slope: Float, count: ParticleCount = .same)
+    -> Inference<Tuple<Tensor>, Tuple<Tensor>>
+  {
+    let start = Kernel { (trace, row: Tensor) in
+      let x = trace.sample("x", from: Normal(0, 1))
+      return x + row
+    }
+    let weigh = Model { (trace, row: Tensor) in
+      let x = trace.sample("x", from: Normal(0, 1))
+      trace.observe("y", 0, from: Delta(0, logDensity: slope * row + 0.1 * x))
+      return x + row
+    }
+    let move = Kernel { (trace, x: Tensor) in trace.sample("z", from: Normal(x, 1)) }
+    let first = resample(propose(plate(weigh), plate(start)), count: count, scheme: scheme)
+    let others = if case .exactly(let count) = count { Plate("particle", count: count) } else { plate }
+    return compose(others(move), first)
+  }
+
+  private static let data = plate.mapped(Tensor((0..<rows).map { Float($0) / Float(rows) }))
+
+  private func expectSameBits(
+    ranks counts: [Int] = [2], _ run: @escaping @Sendable (EvaluationOptions) throws -> Bits
+  ) throws {
+    let reference = try run(WayToRun.plain.options())
+    #expect(reference.count > 0)
+    for count in counts {
+      for threads in [1, 2] {
+        let way = WayToRun(threads: threads, shuffleSeed: threads == 1 ? nil : 3, execution: .replayed)
+        for (rank, bits) in try Ranks.inProcess(count, { try run(way.options(of: $0)) }).enumerated() {
+          #expect(bits.differences(from: reference) == [], "rank \(rank) of \(count), \(threads) threads")
+        }
+      }
+    }
+  }
+
+  /// Weights that are nearly equal, and weights of which the last rows have nearly all.
+  @Test(arguments: ResamplingScheme.allCases, [Float(0.1), 30])
+  func resampling(_ scheme: ResamplingScheme, slope: Float) throws {
+    try expectSameBits { options in
+      var bits = Bits()
+      bits.add(try evaluate(Self.filter(scheme, slope: slope), seed: 5, options: options)(Self.data))
+      return bits
+    }
+  }
+
+  /// To other numbers of particles: more, fewer, and fewer than ranks have tasks for.
+  @Test(arguments: [100_003, 66_000, 3])
+  func otherCounts(_ count: Int) throws {
+    try expectSameBits { options in
+      var bits = Bits()
+      let program = Self.filter(.systematic, slope: 3, count: .exactly(count))
+      bits.add(try evaluate(program, seed: 5, options: options)(Self.data))
+      return bits
+    }
+  }
+
+  /// A compiled evaluation, at its first call and when it is replayed, with other keys: other rows move.
+  @Test func compiled() throws {
+    try expectSameBits { options in
+      let step = compile(workers: options.workers) { (slope: Tensor, key: PRNGKey) in
+        let start = Kernel { trace in trace.sample("x", from: Normal(0, 1)) }
+        let weigh = Model { trace in
+          let x = trace.sample("x", from: Normal(0, 1))
+          trace.observe("y", 0, from: Delta(0, logDensity: slope * x))
+          return x
+        }
+        let move = Kernel { (trace, x: Tensor) in trace.sample("z", from: Normal(x, 1)) }
+        let program = compose(Self.plate(move), resample(propose(Self.plate(weigh), Self.plate(start))))
+        let evaluation = try evaluate(resample(program), seed: key, options: options)()
+        return [evaluation.output.values, try evaluation.metrics.ess, try evaluation.metrics.logZ]
+      }
+      var bits = Bits()
+      for (call, slope) in [Float(0.1), 3, 0.5].enumerated() {
+        bits.addTree("call \(call)", try step(Tensor(slope), key: call))
+      }
+      // With every program run for each chunk, nothing is recorded.
+      #expect(step.runCount == (options.execution == .eager ? 3 : 1))
+      return bits
+    }
+  }
+
+  /// A loss and its gradient through two resamplings.
+  @Test func gradients() throws {
+    try expectSameBits { options in
+      try DeterminismCase.bits(at: ChainParameters()) { p in
+        let first = resample(p.firstStep(Self.plate, loss: .elbo))
+        let inference = propose(p.target(Self.plate), compose(Self.plate(p.kernel), first), loss: .elbo)
+        return try evaluate(resample(inference), seed: 5, options: options)(chainData)
+      }.bits
+    }
+  }
+
+  /// Each rank has its own rows of the results, which are together what one rank has.
+  @Test(arguments: [70_001, 100])
+  func ownRows(_ count: Int) throws {
+    let plate = Plate("particle", count: count)
+    let start = Kernel { (trace, row: Tensor) in
+      let x = trace.sample("x", from: Normal(row, 1))
+      return (x, row, Tensor(1))
+    }
+    let rows = plate.mapped(Tensor((0..<count).map { Float($0) }))
+    @Sendable func run(_ options: EvaluationOptions) throws -> Evaluation<Tuple<Tensor, Tensor, Tensor>> {
+      let weigh = Model { (trace, row: Tensor) in
+        let x = trace.sample("x", from: Normal(0, 1))
+        trace.observe("y", x, from: Normal(0, 1))
+        return (x, row, Tensor(1))
+      }
+      return try evaluate(resample(propose(plate(weigh), plate(start))), seed: 1, options: options)(rows)
+    }
+    let whole = try run(WayToRun.plain.options())
+    #expect(whole.rows == 0..<count)
+    let parts = try Ranks.inProcess(3) { ranks in
+      var options = EvaluationOptions(workers: try Workers(threads: 1, ranks: ranks))
+      options.resultRows = .own
+      return try run(options)
+    }
+    let isShared = count > 10_000
+    #expect(
+      parts.map(\.rows.lowerBound) == (isShared ? [0] + parts.dropLast().map(\.rows.upperBound) : [0, 0, 0]))
+    #expect(parts.last?.rows.upperBound == count)
+    for part in parts {
+      let range = part.rows
+      func expectPart(_ own: Tensor, of all: Tensor, _ what: String) {
+        #expect(own.shape == Shape([range.count] + all.shape.dropFirst()), "\(what)")
+        #expect(own.scalars == Array(all.scalars[range]), "\(what)")
+      }
+      for (own, all) in zip(part.output.namedTensors, whole.output.namedTensors) {
+        expectPart(own.tensor, of: all.tensor, own.name)
+      }
+      for (own, all) in zip(part.trace.sites, whole.trace.sites) {
+        expectPart(own.value, of: all.value, own.name)
+        expectPart(own.logProb, of: all.logProb, own.name)
+      }
+      expectPart(part.metrics.logWeight, of: whole.metrics.logWeight, "log-weights")
+      #expect(try part.metrics.logZ.scalar == whole.metrics.logZ.scalar)
+      #expect(try part.metrics.ess.scalar == whole.metrics.ess.scalar)
+    }
+  }
+
+  @Test func ownRowsWithinAGradient() throws {
+    let plate = Plate("particle", count: 100)
+    var options = EvaluationOptions()
+    options.resultRows = .own
+    #expect(throws: CoixError.self) {
+      try valueWithGradient(at: Tensor(1)) { mean in
+        let program = Kernel { trace in trace.sample("x", from: Normal(mean, 1)) }
+        return try evaluate(plate(program), seed: 0, options: options)().output.values.sum()
+      }
+    }
+  }
+
+  /// Weights that have no meaning: the same error on every rank, with the number of the particle among all of them.
+  @Test(arguments: [Float.nan, .infinity, -.infinity])
+  func brokenWeights(_ broken: Float) throws {
+    let numbers = (0..<Self.rows).map { $0 == 60_000 || broken == -.infinity ? broken : Float(0) }
+    let data = Self.plate.mapped(Tensor(numbers))
+    let start = Kernel { (trace, w: Tensor) in trace.sample("x", from: Normal(0, 1)) }
+    let weigh = Model { (trace, w: Tensor) in
+      let x = trace.sample("x", from: Normal(0, 1))
+      trace.observe("y", 0, from: Delta(0, logDensity: w))
+      return x
+    }
+    @Sendable func problem(_ options: EvaluationOptions) -> String {
+      do {
+        _ = try evaluate(
+          resample(propose(Self.plate(weigh), Self.plate(start))), seed: 5, options: options)(data)
+        return "none"
+      } catch { return "\(error)" }
+    }
+    let expected = try problem(WayToRun.plain.options())
+    #expect(expected.contains(broken.isNaN ? "NaN" : "inf"))
+    #expect(try Ranks.inProcess(2, { try problem(WayToRun.plain.options(of: $0)) }) == [expected, expected])
+  }
+}
