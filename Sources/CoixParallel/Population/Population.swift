@@ -66,7 +66,9 @@ package struct Population: Sendable {
   ///
   /// - Throws: what ranks throw; ``CoixError/memory(what:bytes:)``.
   package func own(_ tensor: Tensor) throws -> Tensor {
-    guard hasParticles, let shares = shares(of: particles), tensor.failure == nil else { return whole(tensor) }
+    guard hasParticles, let shares = shares(of: particles), tensor.failure == nil else {
+      return whole(tensor)
+    }
     let own = shares.own
     let shape = Shape(own.count).appending(tensor.shape)
     guard tensor.isMapped else { return try tensor.detached.broadcast(to: shape).validated() }
@@ -139,7 +141,8 @@ package struct Population: Sendable {
   func shares(of particles: Int) -> RowShares? {
     guard workers.ranks.count > 1, instances == 1 else { return nil }
     let rows = PlateRows(particles: particles)
-    let grid = ChunkGrid(rows, chunkRows: chunkRows.map { min($0, particles) } ?? Limits.chunkRows(of: particles))
+    let grid = ChunkGrid(
+      rows, chunkRows: chunkRows.map { min($0, particles) } ?? Limits.chunkRows(of: particles))
     return ChunkTasks(grid: grid, workers: workers).shares
   }
 
@@ -165,7 +168,9 @@ package struct Ancestors {
     throws
   {
     let instances = population.instances
-    index = try RowIndex(count: count * instances, by: population.workers.ranks, for: "\(count * instances) ancestors") {
+    index = try RowIndex(
+      count: count * instances, by: population.workers.ranks, for: "\(count * instances) ancestors"
+    ) {
       particle($0 / instances, $0 % instances) * instances + $0 % instances
     }
   }

@@ -10,7 +10,8 @@ struct RankWeights {
 
   /// nil unless these are log-weights of the particles of one instance, not all of which are on each rank.
   init?(_ tensor: Tensor, of population: Population) {
-    guard population.hasParticles, population.batch.count == 1, !tensor.storage.isPlain, let mapping = tensor.storage.mapping, mapping.index == nil, tensor.shape.rank == 0,
+    guard population.hasParticles, population.batch.count == 1, !tensor.storage.isPlain,
+      let mapping = tensor.storage.mapping, mapping.index == nil, tensor.shape.rank == 0,
       let rows = tensor.storage.rankRows?.ifInParts, rows.shares.count == population.particles
     else { return nil }
     (shares, address, team) = (rows.shares, rows.address, Int32(population.workers.team))
@@ -32,8 +33,9 @@ struct RankWeights {
     try ranks.meet(at: .weights, size: shares.count, form: UInt64(size))
     let wanted = (0..<ranks.count).map { rank in
       let blocks = shares.blocks(of: rank, size: size)
-      return shares.borders[rank]..<max(
-        min(blocks.upperBound * size, shares.count), shares.borders[rank])
+      return shares.borders[
+        rank]..<max(
+          min(blocks.upperBound * size, shares.count), shares.borders[rank])
     }
     try ranks.spread(
       address, unit: MemoryLayout<Float>.stride, held: shares.all, wanted: wanted)
@@ -85,7 +87,8 @@ struct RankWeights {
     let readers = children?.all ?? Array(repeating: 0..<index.count, count: ranks.count)
     return try Self.run(
       Ancestry(
-        weights: self, scheme: scheme, random: random.pointer, positions: positions?.pointer, index: index.pointer,
+        weights: self, scheme: scheme, random: random.pointer, positions: positions?.pointer,
+        index: index.pointer,
         count: index.count, readers: readers))
   }
 }
@@ -174,7 +177,8 @@ private final class Ancestry: RecordedCall {
 
   init(
     weights: RankWeights, scheme: coix_resampling_scheme, random: UnsafeMutablePointer<Float>,
-    positions: UnsafeMutablePointer<Double>?, index: UnsafeMutablePointer<Int32>, count: Int, readers: [Range<Int>]
+    positions: UnsafeMutablePointer<Double>?, index: UnsafeMutablePointer<Int32>, count: Int,
+    readers: [Range<Int>]
   ) {
     (self.weights, self.scheme, self.random, self.positions) = (weights, scheme, random, positions)
     (self.index, self.count, self.readers) = (index, count, readers)

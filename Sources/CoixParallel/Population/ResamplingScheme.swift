@@ -77,16 +77,19 @@ extension ResamplingScheme {
       Swift.max(Swift.min(count, Int(Int32.max)) + 1, particles), floats: 4, for: "resampling")
     let rows = count * instances
     let children = shared == nil ? nil : population.shares(of: count)
-    let index = try children.map { children in
-      Numbers<Int32>(
-        in: try RankRows(
-          children, unit: MemoryLayout<Int32>.stride, name: children.ranks.makeName(),
-          for: "resampling \(rows) rows"))
-    } ?? Numbers<Int32>(count: rows, for: "resampling \(rows) rows")
+    let index =
+      try children.map { children in
+        Numbers<Int32>(
+          in: try RankRows(
+            children, unit: MemoryLayout<Int32>.stride, name: children.ranks.makeName(),
+            for: "resampling \(rows) rows"))
+      } ?? Numbers<Int32>(count: rows, for: "resampling \(rows) rows")
     let positions = try Numbers<Double>(count: sortsPositions ? rows : 0, for: "resampling \(rows) rows")
     let random = try randomNumbers(key: key, count: count, instances: instances).validated()
     if let shared {
-      if try shared.ancestors(kernel, random, positions: sortsPositions ? positions : nil, to: index, children) {
+      if try shared.ancestors(
+        kernel, random, positions: sortsPositions ? positions : nil, to: index, children)
+      {
         return index
       }
     } else {

@@ -126,7 +126,8 @@ package final class RowIndex: Sendable {
   {
     let (firstRows, thenRows) = (first.rankRows?.ifInParts, then.rankRows?.ifInParts)
     if let firstRows {
-      let readers = thenRows?.shares.all ?? Array(repeating: 0..<then.count, count: firstRows.shares.ranks.count)
+      let readers =
+        thenRows?.shares.all ?? Array(repeating: 0..<then.count, count: firstRows.shares.ranks.count)
       let fetch = RowFetch(
         firstRows.shares, [.init(firstRows)], for: readers, through: then.pointer)
       _ = try fetch.run()

@@ -37,10 +37,12 @@ struct MPITransport: RankTransport {
     try Self.check(coix_mpi_receive(data.baseAddress, data.count, Int32(rank)))
   }
 
-  func swap(_ outgoing: [UnsafeRawBufferPointer], _ incoming: [UnsafeMutableRawBufferPointer]) throws(CoixError)
+  func swap(_ outgoing: [UnsafeRawBufferPointer], _ incoming: [UnsafeMutableRawBufferPointer])
+    throws(CoixError)
   {
     try Self.check(
       coix_mpi_swap(
-        outgoing.map(\.baseAddress), outgoing.map(\.count), incoming.map(\.baseAddress), incoming.map(\.count)))
+        outgoing.map(\.baseAddress), outgoing.map(\.count), incoming.map(\.baseAddress), incoming.map(\.count)
+      ))
   }
 }

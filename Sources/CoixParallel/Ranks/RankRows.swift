@@ -31,7 +31,8 @@ final class RankRows: MemoryOwner, @unchecked Sendable {
   private let state = Mutex(State())
 
   /// - Throws: ``CoixError/memory(what:bytes:)``.
-  init(_ shares: RowShares, unit: Int, name: RankName, for what: @autoclosure () -> String) throws(CoixError) {
+  init(_ shares: RowShares, unit: Int, name: RankName, for what: @autoclosure () -> String) throws(CoixError)
+  {
     let (bytes, overflow) = shares.count.multipliedReportingOverflow(by: unit)
     let padded = bytes &+ Int(COIX_LANES) * MemoryLayout<Float>.stride
     let share = Double(shares.own.count) * Double(unit)
@@ -68,7 +69,9 @@ final class RankRows: MemoryOwner, @unchecked Sendable {
     }
     if isFetched { return true }
     let own = shares.own
-    guard let index else { return own.lowerBound <= readers.lowerBound && readers.upperBound <= own.upperBound }
+    guard let index else {
+      return own.lowerBound <= readers.lowerBound && readers.upperBound <= own.upperBound
+    }
     return index.pointsInto(own, from: readers)
   }
 
@@ -88,7 +91,8 @@ final class RankRows: MemoryOwner, @unchecked Sendable {
     let context = ExecutionContext.current
     guard context?.isCaller ?? true else {
       throw CoixError.misplacedTensor(
-        operation: "ranks", reason: "values of all particles are read within a program, where they are not to be had")
+        operation: "ranks",
+        reason: "values of all particles are read within a program, where they are not to be had")
     }
     let exchange = WholeRows(shares, address, unit: unit)
     _ = try exchange.run()

@@ -14,5 +14,6 @@ protocol RankTransport: Sendable {
   func send(_ data: UnsafeRawBufferPointer, to rank: Int) throws(CoixError)
   func receive(_ data: UnsafeMutableRawBufferPointer, from rank: Int) throws(CoixError)
   /// To each other rank the bytes of its number, and from each as many as there is room for.
-  func swap(_ outgoing: [UnsafeRawBufferPointer], _ incoming: [UnsafeMutableRawBufferPointer]) throws(CoixError)
+  func swap(_ outgoing: [UnsafeRawBufferPointer], _ incoming: [UnsafeMutableRawBufferPointer])
+    throws(CoixError)
 }

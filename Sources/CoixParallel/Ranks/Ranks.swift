@@ -4,8 +4,8 @@ import Synchronization
 
 /// The processes that run a program together, on one machine or many, each of them on its share of the rows.
 ///
-/// All ranks run the same program with the same arguments. Where it evaluates, each rank runs its share of a plate's chunks,
-/// and what leaves the chunks is brought together on all of them. Results have the same bits as those of one rank, so
+/// All ranks run the same program with the same arguments. Where it evaluates, each rank runs its share of a plate's chunks and keeps
+/// their rows; what is computed of all rows is computed by all ranks together. Results have the same bits as those of one rank, so
 /// that parameters, optimisers and decisions are the same on all ranks without any further exchange.
 ///
 /// ```swift
@@ -323,7 +323,9 @@ public final class Ranks: Sendable {
     case .success(let number): form = number
     case .failure(let error): (status, failure) = (RankNotice.Status(error), error)
     }
-    if status == .done || status == .failed, lacks() { status = status == .done ? .lacking : .lackingAndFailed }
+    if status == .done || status == .failed, lacks() {
+      status = status == .done ? .lacking : .lackingAndFailed
+    }
     let notices = try meet(at: place, size: size, status: status, form: form)
     let statuses = notices.map(\.status)
     if statuses.contains(where: { $0 == .lacking || $0 == .lackingAndFailed }) {
@@ -398,7 +400,8 @@ public final class Ranks: Sendable {
   }
 
   /// To each other rank the bytes of its number, and from each as many as there is room for.
-  func swap(_ outgoing: [UnsafeRawBufferPointer], _ incoming: [UnsafeMutableRawBufferPointer]) throws(CoixError)
+  func swap(_ outgoing: [UnsafeRawBufferPointer], _ incoming: [UnsafeMutableRawBufferPointer])
+    throws(CoixError)
   {
     let sent = outgoing.enumerated().reduce(0) { $0 + ($1.offset == index ? 0 : $1.element.count) }
     try exchange(sending: sent) { (transport, _) throws(CoixError) in

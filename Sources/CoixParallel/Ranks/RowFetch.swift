@@ -21,7 +21,8 @@ final class RowFetch: RecordedCall {
   private var index: UnsafeMutablePointer<Int32>?
 
   init(
-    _ shares: RowShares, _ sources: [Source], for readers: [Range<Int>], through index: UnsafeMutablePointer<Int32>?
+    _ shares: RowShares, _ sources: [Source], for readers: [Range<Int>],
+    through index: UnsafeMutablePointer<Int32>?
   ) {
     (self.shares, self.sources, self.readers, self.index) = (shares, sources, readers, index)
   }

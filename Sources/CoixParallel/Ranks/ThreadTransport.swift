@@ -47,7 +47,8 @@ struct ThreadTransport: RankTransport {
     try hub.receive(data, from: rank, to: index)
   }
 
-  func swap(_ outgoing: [UnsafeRawBufferPointer], _ incoming: [UnsafeMutableRawBufferPointer]) throws(CoixError)
+  func swap(_ outgoing: [UnsafeRawBufferPointer], _ incoming: [UnsafeMutableRawBufferPointer])
+    throws(CoixError)
   {
     // The others read the list while this thread waits in the exchange.
     var outgoing = outgoing

@@ -44,13 +44,15 @@ struct RowNeed {
   fileprivate init(_ numbers: ArraySlice<Int32>, _ ranks: Ranks) throws(CoixError) {
     let start = numbers.startIndex
     func name(_ first: Int) -> RankName {
-      let meetings = Int64(numbers[start + first]) << 32 | Int64(UInt32(bitPattern: numbers[start + first + 1]))
+      let meetings =
+        Int64(numbers[start + first]) << 32 | Int64(UInt32(bitPattern: numbers[start + first + 1]))
       return RankName(meetings: meetings, number: numbers[start + first + 2])
     }
     func thing(_ name: RankName) throws(CoixError) -> (any AnyObject & Sendable)? {
       guard name.meetings >= 0 else { return nil }
       guard let thing = ranks.thing(name) else {
-        throw CoixError.ranks("a rank needs rows that another has let go of; all ranks must run the same program")
+        throw CoixError.ranks(
+          "a rank needs rows that another has let go of; all ranks must run the same program")
       }
       return thing
     }

@@ -16,7 +16,8 @@ package func runStage(
 ) throws -> StageResult {
   // The results of a stage take at least one number a row, in memory or in a file.
   if let rows = plan.rows?.count, !plan.writesFiles {
-    try Memory.bytes(rows / plan.workers.ranks.count, of: MemoryLayout<Float>.stride, for: "a plate of \(rows) rows")
+    try Memory.bytes(
+      rows / plan.workers.ranks.count, of: MemoryLayout<Float>.stride, for: "a plate of \(rows) rows")
   }
   let tape = ExecutionContext.current?.tape
   let rows = max(plan.rows?.count ?? 1, 1)
@@ -97,7 +98,9 @@ private final class StageRun: @unchecked Sendable {
     /// What ranks write together, and each is to have all of.
     var exchanges: [RankExchange] {
       let rows = destinations.compactMap { destination in
-        destination.rows.flatMap { $0.storage.rankRows == nil ? $0 : nil }.map { RankExchange.rows($0.pointer, elements: destination.shape.elementCount) }
+        destination.rows.flatMap { $0.storage.rankRows == nil ? $0 : nil }.map {
+          RankExchange.rows($0.pointer, elements: destination.shape.elementCount)
+        }
       }
       return rows + (sumCount > 0 ? [.sums(sums.pointer, count: sumCount)] : [])
     }
@@ -498,7 +501,8 @@ private final class StageRun: @unchecked Sendable {
 
   /// Propagates the gradients of the stage's outputs back through the chunks.
   private func runBackward(
-    _ tasks: ChunkTasks, _ list: [Int]?, _ given: [Tensor?], _ passesOnUniform: Bool, _ sums: Table<GradientSums>,
+    _ tasks: ChunkTasks, _ list: [Int]?, _ given: [Tensor?], _ passesOnUniform: Bool,
+    _ sums: Table<GradientSums>,
     _ rowGradients: RowGradients
   ) throws {
     try tasks.forEachChunk(in: list, of: recording, needs) { [self] chunk, task, context in
