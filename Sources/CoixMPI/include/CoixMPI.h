@@ -54,6 +54,12 @@ int coix_mpi_broadcast(void *data, size_t bytes, int root);
 int coix_mpi_send(const void *data, size_t bytes, int to);
 int coix_mpi_receive(void *data, size_t bytes, int from);
 
+/// After a time-out: asks the others whether they are there, and waits for their answers, up to two seconds. Who waits for others
+/// answers.
+///
+/// - is_here: [size]: 1 for those that have answered, and for this one; 1 for all if nobody has waited too long.
+int coix_mpi_ask(unsigned char *is_here);
+
 /// The regular end: all processes come to it.
 int coix_mpi_finish(void);
 

@@ -36,4 +36,9 @@ struct MPITransport: RankTransport {
   func receive(_ data: UnsafeMutableRawBufferPointer, from rank: Int) throws(CoixError) {
     try Self.check(coix_mpi_receive(data.baseAddress, data.count, Int32(rank)))
   }
+
+  func silent() -> [Int] {
+    var isHere = [UInt8](repeating: 0, count: count)
+    return coix_mpi_ask(&isHere) == 0 ? isHere.indices.filter { isHere[$0] == 0 } : []
+  }
 }

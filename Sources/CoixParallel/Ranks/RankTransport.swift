@@ -13,4 +13,6 @@ protocol RankTransport: Sendable {
   func broadcast(_ data: UnsafeMutableRawBufferPointer, from root: Int) throws(CoixError)
   func send(_ data: UnsafeRawBufferPointer, to rank: Int) throws(CoixError)
   func receive(_ data: UnsafeMutableRawBufferPointer, from rank: Int) throws(CoixError)
+  /// After a time-out, the ranks that don't wait for others; none where nobody has waited too long.
+  func silent() -> [Int]
 }

@@ -35,6 +35,8 @@ public final class Ranks: Sendable {
     var meetings: Int64 = 0
     /// Why the ranks have lost each other.
     var failure: CoixError?
+    /// The rank that has told the others its error, and the error, until they meet again.
+    var told: (rank: Int, error: String)?
     var traffic = RankTraffic()
   }
 
@@ -137,6 +139,9 @@ public final class Ranks: Sendable {
 
   private func exit(_ status: Int32) {
     var status = status
+    let told = state.withLockIfAvailable { $0.told } ?? nil
+    // All ranks have the error, and exit; the rank whose error it is says so, and ends them.
+    if status != 0, let told, told.rank != index { Thread.sleep(forTimeInterval: 10) }
     if status == 0 {
       guard let failure = failureAtEnd() else {
         _ = coix_mpi_finish()
@@ -145,7 +150,8 @@ public final class Ranks: Sendable {
       complain("\(failure)")
       status = 70
     }
-    complain("ends with status \(status), and so do the others")
+    complain(
+      "ends with status \(status), and so do the others" + (told.map { ": \($0.error)" } ?? ""))
     coix_mpi_abort(status)
   }
 
@@ -167,6 +173,12 @@ public final class Ranks: Sendable {
     FileHandle.standardError.write(Data("rank \(index) of \(count) (\(hosts[index])): \(text)\n".utf8))
   }
 
+  /// Whether this process is a rank whose last error is another rank's, which says so.
+  package static var isSpokenFor: Bool {
+    guard let ranks = joined.withLock({ $0 }) else { return false }
+    return ranks.state.withLock { $0.told.map { $0.rank != ranks.index } ?? false }
+  }
+
   // MARK: Meeting
 
   /// Waits until all ranks have come.
@@ -181,6 +193,7 @@ public final class Ranks: Sendable {
     try exchange(sending: (count - 1) * MemoryLayout<RankNotice>.stride) {
       (transport, state) throws(CoixError) in
       state.meetings += 1
+      state.told = nil
       let own = RankNotice(
         number: state.meetings, place: place, status: status, size: Int64(size), form: form)
       let notices = try notices(own, transport)
@@ -223,10 +236,18 @@ public final class Ranks: Sendable {
       let start = ContinuousClock.now
       defer { state.traffic.time += ContinuousClock.now - start }
       do throws(CoixError) { return try body(transport, &state) } catch {
-        state.failure = error
-        throw error
+        let failure = naming(transport.silent(), in: error)
+        state.failure = failure
+        throw failure
       }
     }
+  }
+
+  /// An error that names the ranks that don't answer any more.
+  private func naming(_ silent: [Int], in error: CoixError) -> CoixError {
+    guard case .ranks(let reason) = error, !silent.isEmpty else { return error }
+    let names = silent.map { "rank \($0) (\(hosts[$0]))" }.joined(separator: ", ")
+    return .ranks("\(reason): \(names) \(silent.count == 1 ? "does" : "do") not answer")
   }
 
   // MARK: Agreeing
@@ -295,8 +316,9 @@ public final class Ranks: Sendable {
     try withUnsafeMutableBytes(of: &size) { try broadcast($0, from: rank) }
     if data.count != size { data = Data(count: size) }
     try data.withUnsafeMutableBytes { try broadcast($0, from: rank) }
-    if rank == index, let own { return own }
-    return try RankError(decoding: data).thrown(by: rank)
+    let error = if rank == index, let own { own } else { try RankError(decoding: data).thrown(by: rank) }
+    state.withLock { $0.told = (rank, "\(error)") }
+    return error
   }
 
   // MARK: Exchanging, after a meeting
