@@ -93,7 +93,7 @@ static int IN(settle)(HANDLE request) {
     int is_done;
     TRY(IN(mpi).Test(&request, &is_done, IN(mpi).no_status));
     if (is_done) return 0;
-    if (!rest(round, start)) return COIX_MPI_TIMEOUT;
+    if (!rest(start)) return COIX_MPI_TIMEOUT;
     if (round % 256 == 255) TRY(IN(answer)(NULL));
   }
 }

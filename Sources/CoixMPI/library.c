@@ -44,10 +44,12 @@ static double seconds(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/// Lets others have the core: for the first rounds by yielding, then by sleeping. False when it has been too long.
-static bool rest(long round, double start) {
-  if (round < 200) return sched_yield(), true;
+/// Lets others have the core while this process waits, if it is long: who is about to be served keeps it for the time that a transfer takes,
+/// then yields, then sleeps. False when it has been too long.
+static bool rest(double start) {
   const double waited = seconds() - start;
+  if (waited < 50e-6) return true;
+  if (waited < 500e-6) return sched_yield(), true;
   if (waited > timeout) {
     has_given_up = true;
     return false;
