@@ -233,6 +233,7 @@ public final class Ranks: Sendable {
     return try state.withLock { state throws(CoixError) in
       if let failure = state.failure { throw failure }
       state.traffic.bytes += bytes
+      state.traffic.exchanges += 1
       let start = ContinuousClock.now
       defer { state.traffic.time += ContinuousClock.now - start }
       do throws(CoixError) { return try body(transport, &state) } catch {
@@ -324,7 +325,7 @@ public final class Ranks: Sendable {
   // MARK: Exchanging, after a meeting
 
   /// In place: `counts[r]` elements of `unit` bytes of rank r, one rank after another.
-  func gather(parts all: UnsafeMutableRawPointer, counts: [Int], unit: Int) throws(CoixError) {
+  package func gather(parts all: UnsafeMutableRawPointer, counts: [Int], unit: Int) throws(CoixError) {
     guard unit > 0, counts.contains(where: { $0 > 0 }) else { return }
     try exchange(sending: (count - 1) * counts[index] * unit) { (transport, _) throws(CoixError) in
       try transport.gather(parts: all, counts: counts, unit: unit)
@@ -359,7 +360,9 @@ public final class Ranks: Sendable {
 
   /// Bytes to the next rank, or from the one before.
   func sendToNext(_ data: UnsafeRawBufferPointer) throws(CoixError) {
-    try exchange(sending: data.count) { (transport, _) throws(CoixError) in
+    try exchange(sending: data.count) { (transport, state) throws(CoixError) in
+      state.traffic.messages.count += 1
+      state.traffic.messages.bytes += data.count
       try transport.send(data, to: index + 1)
     }
   }
@@ -372,6 +375,10 @@ public final class Ranks: Sendable {
 
 /// What a rank has exchanged with others.
 package struct RankTraffic: Sendable {
+  /// How often: meetings and what all ranks exchange, and messages to the next rank or from the one before.
+  package var exchanges = 0
+  /// Messages to the next rank, and their bytes.
+  package var messages = (count: 0, bytes: 0)
   /// The bytes that it has handed to other ranks: those for several ranks count for each of them.
   package var bytes = 0
   /// The time that it took, waiting included.
