@@ -138,10 +138,11 @@ public final class Ranks: Sendable {
   }
 
   private func exit(_ status: Int32) {
-    var status = status
-    let told = state.withLockIfAvailable { $0.told } ?? nil
-    // All ranks have the error, and exit; the rank whose error it is says so, and ends them.
-    if status != 0, let told, told.rank != index { Thread.sleep(forTimeInterval: 10) }
+    var (status, reason) = (status, "")
+    if status != 0, let told = state.withLockIfAvailable({ $0.told }) ?? nil {
+      // All ranks have the error, and exit; the rank whose error it is says so, and ends them.
+      if told.rank == index { reason = ": \(told.error)" } else { Thread.sleep(forTimeInterval: 10) }
+    }
     if status == 0 {
       guard let failure = failureAtEnd() else {
         _ = coix_mpi_finish()
@@ -150,8 +151,7 @@ public final class Ranks: Sendable {
       complain("\(failure)")
       status = 70
     }
-    complain(
-      "ends with status \(status), and so do the others" + (told.map { ": \($0.error)" } ?? ""))
+    complain("ends with status \(status), and so do the others\(reason)")
     coix_mpi_abort(status)
   }
 

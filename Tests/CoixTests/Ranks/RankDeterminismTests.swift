@@ -52,6 +52,23 @@ import Testing
     }
   }
 
+  /// Amortised Gibbs sampling of a mixture, trained for a step: sets of points, which are nested plates, and their particles.
+  @Test func gibbsSampling() throws {
+    @Sendable func digest(_ ranks: Ranks, threads: Int) throws -> String {
+      var experiment = GMMExperiment()
+      (experiment.steps, experiment.batch, experiment.particles, experiment.sweeps) = (1, 64, 4, 1)
+      (experiment.trainCount, experiment.testCount) = (64, 1)
+      var options = TrainingOptions()
+      options.workers = try Workers(threads: threads, ranks: ranks)
+      return try experiment.run(options: options).digest.description
+    }
+    let reference = try digest(.alone, threads: 1)
+    for (count, threads) in [(2, 1), (4, 2)] {
+      let digests = try Ranks.inProcess(count) { try digest($0, threads: threads) }
+      #expect(digests == Array(repeating: reference, count: count))
+    }
+  }
+
   // MARK: Rows
 
   /// Numbers of rows that tasks don't divide evenly, with chunks of the runtime's choice.
