@@ -148,7 +148,7 @@ def draw_ranks(records, cores, title, picture):
             left.plot(*zip(*sorted(line)), "o-", color=color, label=f"{ranks} rank{'s'[:ranks > 1]}")
         left.axvline(cores, color="#bbbbbb", linewidth=1)
         left.set(title=f"{title}, {mode}: speed-up", xlabel=f"ranks × threads ({cores} cores here)")
-        left.legend(frameon=False)
+        left.legend(frameon=False, fontsize=8)
         for color, threads in zip(COLORS * len(own), all_threads):
             line = sorted((record["ranks"], record["medianSeconds"]) for record in own if record["threads"] == threads)
             right.plot(*zip(*line), "o", color=color, label=f"measured, {threads} thread{'s'[:threads > 1]} a rank")
@@ -159,7 +159,7 @@ def draw_ranks(records, cores, title, picture):
                 right.plot(numbers, times, "--", color=color, label="predicted")
         right.set(title="Time of a step", xlabel="ranks", ylabel="s", xscale="log", yscale="log")
         right.grid(color="#e5e5e5")
-        right.legend(frameon=False)
+        right.legend(frameon=False, fontsize=8)
     figure.savefig(picture, dpi=160)
 
 
