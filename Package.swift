@@ -80,7 +80,7 @@ let package = Package(
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     .executableTarget(name: "MemoryProbe", dependencies: ["Coix"], path: "Tests/MemoryProbe"),
     .executableTarget(name: "LargeRows", dependencies: ["Coix", "ExampleModels"], path: "Tests/LargeRows"),
-    .executableTarget(name: "RankProbe", dependencies: ["Coix"], path: "Tests/RankProbe"),
+    .executableTarget(name: "RankProbe", dependencies: ["Coix", "CoixParallel"], path: "Tests/RankProbe"),
     .testTarget(name: "CoixKernelsTests", dependencies: ["CoixKernels", "TestSupport"]),
     .testTarget(name: "CoixParallelTests", dependencies: ["CoixParallel", "TestSupport"]),
     .testTarget(

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Coix
+import CoixParallel
 import ExampleModels
 import Foundation
 
@@ -56,7 +57,8 @@ public struct Bench: ParsableCommand {
       var command = try parseAsRoot()
       try command.run()
     } catch let error as CoixError {
-      Console.complain("\(error)")
+      // An error of all ranks is said once.
+      if !Ranks.isSpokenFor { Console.complain("\(error)") }
       Foundation.exit(error.exitStatus)
     } catch {
       exit(withError: error)

@@ -31,6 +31,46 @@ struct MeasuredTraffic: Encodable, Sendable {
   let sentBytes: Double
   /// The share of the first rank's time that it spends with exchanging, waiting included.
   let share: Double
+  /// Of the first rank: meetings and what else all ranks exchange, and the bytes that it sends in them.
+  let gatherings: Double
+  let gatheredBytes: Double
+  /// Of the first rank: messages to the next one, and their bytes.
+  let messages: Double
+  let messageBytes: Double
+  /// What a meeting takes by itself.
+  let meetingSeconds: Double
+  /// The bytes that a rank receives in a second, where each sends as many to all.
+  let bytesPerSecond: Double
+
+  /// What has been exchanged in some steps. All ranks call it.
+  init(
+    _ before: RankTraffic, _ after: RankTraffic, steps: Int, seconds: Double, _ ranks: Ranks
+  ) throws {
+    func perStep(_ number: (RankTraffic) -> Int) -> Double {
+      Double(number(after) - number(before)) / Double(steps)
+    }
+    sentBytes = Double(try ranks.greatest(UInt64(after.bytes - before.bytes))) / Double(steps)
+    share = (after.time - before.time) / .seconds(seconds)
+    messages = perStep(\.messages.count)
+    messageBytes = perStep(\.messages.bytes)
+    gatherings = perStep(\.exchanges) - messages
+    gatheredBytes = perStep(\.bytes) - messageBytes
+
+    let meetings = 200
+    var start = ContinuousClock.now
+    for _ in 0..<meetings { _ = try ranks.greatest(0) }
+    meetingSeconds = (ContinuousClock.now - start) / .seconds(1) / Double(meetings)
+    let (bytes, times) = (1 << 20, 8)
+    var all = [UInt8](repeating: 0, count: ranks.count * bytes)
+    start = .now
+    for _ in 0..<times {
+      try all.withUnsafeMutableBytes { all in
+        guard let base = all.baseAddress else { return }
+        try ranks.gather(parts: base, counts: Array(repeating: 1, count: ranks.count), unit: bytes)
+      }
+    }
+    bytesPerSecond = Double(times * bytes * (ranks.count - 1)) / ((ContinuousClock.now - start) / .seconds(1))
+  }
 }
 
 extension Workload {
@@ -85,10 +125,7 @@ extension Workload {
       counters: try counters?.counts(steps: runs) { try job.run() },
       traffic: ranks.count == 1
         ? nil
-        : MeasuredTraffic(
-          sentBytes: Double(try ranks.greatest(UInt64(traffic.bytes - trafficBefore.bytes)))
-            / Double(runs * repeats),
-          share: (traffic.time - trafficBefore.time) / .seconds(total)))
+        : try MeasuredTraffic(trafficBefore, traffic, steps: runs * repeats, seconds: total, ranks))
   }
 
   private func seconds(_ work: () throws -> Void) rethrows -> Double {

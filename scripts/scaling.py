@@ -1,9 +1,12 @@
-"""Sweeps threads and particles with `bench`; writes scaling.csv and scaling.png."""
+"""Sweeps threads and particles with `bench`; writes scaling.csv and scaling.png. With --ranks sweeps threads and ranks of MPI instead,
+prints the bytes that are sent and what more ranks would take, and writes ranks.csv and ranks.png."""
 
 import argparse
 import csv
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,10 +20,14 @@ import matplotlib.pyplot as plt
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).parent.parent / "Benchmarks" / "Peers"))
 
+from rank_prediction import predict, report  # noqa: E402
 from workloads import PARTICLES  # noqa: E402
 
 COLUMNS = ["sweep", "workload", "mode", "particles", "threads", "medianSeconds", "minSeconds",
            "particlesPerSecond", "peakMemoryMB", "serialShare", "digest"]
+RANK_COLUMNS = ["workload", "mode", "particles", "ranks", "threads", "medianSeconds", "minSeconds", "particlesPerSecond",
+                "peakMemoryMB", "serialShare", "sentBytes", "share", "digest"]
+PREDICTED_RANKS = [16, 64, 1024]
 COLORS = ["#3b6fb6", "#b0763a", "#2b8a6e"]
 
 
@@ -46,11 +53,22 @@ def default_sizes(particles):
     return sorted({max(1, particles * step // 1000) for step in steps})
 
 
-def bench(options, mode, particles, threads):
+def launch(launcher, ranks):
+    """The command in front of another one that starts so many ranks of it; none for one rank."""
+    if ranks == 1:
+        return []
+    command = shlex.split(launcher)
+    if len(command) == 1 and "Open MPI" in subprocess.run([*command, "--version"], capture_output=True, text=True).stdout:
+        # Else it binds a rank to one core, and starts no more ranks than there are cores.
+        command += ["--bind-to", "none", "--oversubscribe"] + (["--allow-run-as-root"] if os.geteuid() == 0 else [])
+    return [*command, "-n", str(ranks)]
+
+
+def bench(options, mode, particles, threads, ranks=1):
     """The JSON objects of one call of `bench`, for exactly these thread counts."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "bench.json"
-        command = [options.bench, "--workload", options.workload, "--mode", mode, "--particles", str(particles),
+        command = [*launch(options.launcher, ranks), options.bench, "--workload", options.workload, "--mode", mode, "--particles", str(particles),
                    "--threads", ",".join(map(str, threads)), "--exact",
                    "--repeats", str(options.repeats), "--json", file]
         run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -58,7 +76,7 @@ def bench(options, mode, particles, threads):
             sys.exit(f"error: {' '.join(map(str, command))}\n{run.stdout}")
         records = json.loads(file.read_text())
     for record in records:
-        print("{mode:>9} {particles:>11,} particles {threads:>3} threads {particlesPerSecond:>15,.0f} particles/s"
+        print("{mode:>9} {particles:>11,} particles {ranks:>4} ranks {threads:>3} threads {particlesPerSecond:>15,.0f} particles/s"
               .format(**record), flush=True)
     return records
 
@@ -114,6 +132,59 @@ def draw(by_threads, by_particles, cores, title, picture):
     figure.savefig(picture, dpi=160)
 
 
+def draw_ranks(records, cores, title, picture):
+    plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
+    modes = list(dict.fromkeys(record["mode"] for record in records))
+    figure, panels = plt.subplots(1, 2 * len(modes), figsize=(8.5 * len(modes), 3.8), layout="constrained", squeeze=False)
+    for mode, left, right in zip(modes, panels[0][::2], panels[0][1::2]):
+        own = [record for record in records if record["mode"] == mode]
+        all_threads = sorted({record["threads"] for record in own})
+        alone = {record["threads"]: record for record in own if record["ranks"] == 1}
+        most = max(record["ranks"] * record["threads"] for record in own)
+        left.plot([1, most], [1, most], color="#bbbbbb", linestyle=":", label="ideal")
+        base = alone[all_threads[0]]["medianSeconds"] * all_threads[0]
+        for color, ranks in zip(COLORS * len(own), sorted({record["ranks"] for record in own})):
+            line = [(ranks * record["threads"], base / record["medianSeconds"]) for record in own if record["ranks"] == ranks]
+            left.plot(*zip(*sorted(line)), "o-", color=color, label=f"{ranks} rank{'s'[:ranks > 1]}")
+        left.axvline(cores, color="#bbbbbb", linewidth=1)
+        left.set(title=f"{title}, {mode}: speed-up", xlabel=f"ranks × threads ({cores} cores here)")
+        left.legend(frameon=False, fontsize=8)
+        for color, threads in zip(COLORS * len(own), all_threads):
+            line = sorted((record["ranks"], record["medianSeconds"]) for record in own if record["threads"] == threads)
+            right.plot(*zip(*line), "o", color=color, label=f"measured, {threads} thread{'s'[:threads > 1]} a rank")
+            shared = [record for record in own if record["threads"] == threads and record["ranks"] > 1]
+            if shared:
+                numbers = [1 << power for power in range(PREDICTED_RANKS[-1].bit_length())]
+                times = [predict(alone[threads], shared[0], ranks).total for ranks in numbers]
+                right.plot(numbers, times, "--", color=color, label="predicted")
+        right.set(title="Time of a step", xlabel="ranks", ylabel="s", xscale="log", yscale="log")
+        right.grid(color="#e5e5e5")
+        right.legend(frameon=False, fontsize=8)
+    figure.savefig(picture, dpi=160)
+
+
+def sweep_ranks(options, modes, particles, cores):
+    ranks = sorted({1, *options.ranks})
+    if not shutil.which(shlex.split(options.launcher)[0]):
+        print(f"skipped: more ranks than one, since there is no {shlex.split(options.launcher)[0]} here")
+        ranks = [1]
+    records = [record for mode in modes for count in ranks
+               for record in bench(options, mode, options.particles or particles[mode], options.threads, count)]
+    digests = {mode: {record["digest"] for record in records if record["mode"] == mode} for mode in modes}
+    for mode in modes:
+        if len(digests[mode]) > 1:
+            print(f"Warning: {mode}: results depend on the number of threads or ranks")
+    with open(options.out / "ranks.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, RANK_COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows({**record, **(record.get("traffic") or {})} for record in records)
+    draw_ranks(records, cores, options.workload, options.out / "ranks.png")
+    for mode in modes:
+        for threads in options.threads:
+            own = [record for record in records if (record["mode"], record["threads"]) == (mode, threads)]
+            print("\n".join(report(own, PREDICTED_RANKS)))
+
+
 def main():
     cores = len(os.sched_getaffinity(0))
     parser = argparse.ArgumentParser(prog="scaling", description=__doc__)
@@ -128,6 +199,10 @@ def main():
                         help="of the sweep over threads (default: those that `bench` has for the mode)")
     parser.add_argument("--sizes", type=counts, metavar="N1,N2,…",
                         help="of the sweep over particles (default: from a thousandth of the default to three times as many)")
+    parser.add_argument("--ranks", type=counts, metavar="R1,R2,…",
+                        help="sweep these numbers of ranks, beside one, and threads; not particles")
+    parser.add_argument("--launcher", default="mpirun", metavar="COMMAND",
+                        help="what starts ranks, with its options but -n (default: mpirun)")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--out", type=Path, default=Path("out/scaling"), metavar="DIR")
     options = parser.parse_args()
@@ -137,6 +212,11 @@ def main():
         if mode not in particles:
             parser.error(f"{options.workload} has no mode '{mode}'; it has: {', '.join(particles)}")
     options.out.mkdir(parents=True, exist_ok=True)
+
+    if options.ranks:
+        sweep_ranks(options, modes, particles, cores)
+        print(f"results are in {options.out}")
+        return
 
     by_threads = [record for mode in modes
                   for record in bench(options, mode, options.particles or particles[mode], options.threads)]

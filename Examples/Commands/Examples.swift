@@ -43,7 +43,8 @@ public struct Examples: ParsableCommand {
       // Shells say so of a process that a signal has ended.
       Foundation.exit(128 + interruption.signal)
     } catch let error as CoixError {
-      Console.complain("\(error)")
+      // An error of all ranks is said once.
+      if !Ranks.isSpokenFor { Console.complain("\(error)") }
       Foundation.exit(error.exitStatus)
     } catch {
       exit(withError: error)

@@ -41,14 +41,60 @@ static int IN(finish)(void) {
   return is_ours ? IN(mpi).Finalize() : 0;
 }
 
-/// Waits for a transfer.
+/// Sends a message of nothing but its tag. Nobody waits until it has gone.
+static int IN(say)(int tag, int to) {
+  HANDLE request;
+  return IN(mpi).Isend(NULL, 0, IN(mpi).byte, to, tag, IN(comm), &request);
+}
+
+/// Takes such a message, if there is one.
+static int IN(hear)(int tag, int from, int *is_there) {
+  HANDLE request;
+  TRY(IN(mpi).Iprobe(from, tag, IN(comm), is_there, IN(mpi).no_status));
+  return *is_there ? IN(mpi).Irecv(NULL, 0, IN(mpi).byte, from, tag, IN(comm), &request) : 0;
+}
+
+/// Answers those who ask, and notes them.
+static int IN(answer)(unsigned char *is_here) {
+  for (int r = 0; r < size; r++) {
+    int asks = 0;
+    if (r != rank) TRY(IN(hear)(QUESTION, r, &asks));
+    if (!asks) continue;
+    if (is_here) is_here[r] = 1;
+    TRY(IN(say)(ANSWER, r));
+  }
+  return 0;
+}
+
+static int IN(ask)(unsigned char *is_here) {
+  for (int r = 0; r < size; r++) {
+    is_here[r] = r == rank;
+    if (r != rank) TRY(IN(say)(QUESTION, r));
+  }
+  const double start = seconds();
+  for (int missing = 1; missing && seconds() - start < 2;) {
+    TRY(IN(answer)(is_here));
+    missing = 0;
+    for (int r = 0; r < size; r++) {
+      int answers = is_here[r];
+      if (!answers) TRY(IN(hear)(ANSWER, r, &answers));
+      if (answers) is_here[r] = 1;
+      missing += !answers;
+    }
+    nanosleep(&(struct timespec){0, 1000000}, NULL);
+  }
+  return 0;
+}
+
+/// Waits for a transfer, and answers those who ask meanwhile.
 static int IN(settle)(HANDLE request) {
   const double start = seconds();
   for (long round = 0;; round++) {
     int is_done;
     TRY(IN(mpi).Test(&request, &is_done, IN(mpi).no_status));
     if (is_done) return 0;
-    if (!rest(round, start)) return COIX_MPI_TIMEOUT;
+    if (!rest(start)) return COIX_MPI_TIMEOUT;
+    if (round % 256 == 255) TRY(IN(answer)(NULL));
   }
 }
 
@@ -82,12 +128,12 @@ static int IN(broadcast)(void *data, size_t bytes, int root) {
 }
 
 static int IN(send)(const void *data, size_t bytes, int to) {
-  TRANSFER(bytes, Isend(data, 1, type, to, 0, IN(comm), &request));
+  TRANSFER(bytes, Isend(data, 1, type, to, DATA, IN(comm), &request));
   return 0;
 }
 
 static int IN(receive)(void *data, size_t bytes, int from) {
-  TRANSFER(bytes, Irecv(data, 1, type, from, 0, IN(comm), &request));
+  TRANSFER(bytes, Irecv(data, 1, type, from, DATA, IN(comm), &request));
   return 0;
 }
 
@@ -97,10 +143,10 @@ static int IN(swap)(const void *const *out, const size_t *out_bytes, void *const
   int count = 0;
   for (int r = 0; r < size; r++)
     if (r != rank && in_bytes[r])
-      TRY(IN(mpi).Irecv(in[r], (int)in_bytes[r], IN(mpi).byte, r, 1, IN(comm), &requests[count++]));
+      TRY(IN(mpi).Irecv(in[r], (int)in_bytes[r], IN(mpi).byte, r, DATA, IN(comm), &requests[count++]));
   for (int r = 0; r < size; r++)
     if (r != rank && out_bytes[r])
-      TRY(IN(mpi).Isend(out[r], (int)out_bytes[r], IN(mpi).byte, r, 1, IN(comm), &requests[count++]));
+      TRY(IN(mpi).Isend(out[r], (int)out_bytes[r], IN(mpi).byte, r, DATA, IN(comm), &requests[count++]));
   for (int i = 0; i < count; i++) TRY(IN(settle)(requests[i]));
   return 0;
 }

@@ -26,6 +26,7 @@
   F(Ibcast, (void *, int, TYPE, int, COMM, REQUEST *))                                                                      \
   F(Isend, (const void *, int, TYPE, int, int, COMM, REQUEST *))                                                            \
   F(Irecv, (void *, int, TYPE, int, int, COMM, REQUEST *))                                                                  \
+  F(Iprobe, (int, int, COMM, int *, STATUS *))                                                                              \
   F(Test, (REQUEST *, int *, STATUS *))
 
 /// The level of threads that take turns.

@@ -11,12 +11,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 static int rank = 0, size = 1;
 /// Whether MPI was started here rather than by the user's program.
 static bool is_ours;
 static double timeout;
+/// Whether this process has waited too long.
+static bool has_given_up;
+/// The tags of messages between two processes.
+enum { DATA, QUESTION, ANSWER };
 /// What the last error was about, and the library's name. MPI asks for so much room.
 static char text[8192], version[8192];
 
@@ -37,11 +44,16 @@ static double seconds(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/// Lets others have the core: for the first rounds by yielding, then by sleeping. False when it has been too long.
-static bool rest(long round, double start) {
-  if (round < 200) return sched_yield(), true;
+/// Lets others have the core while this process waits, if it is long: who is about to be served keeps it for the time that a transfer takes,
+/// then yields, then sleeps. False when it has been too long.
+static bool rest(double start) {
   const double waited = seconds() - start;
-  if (waited > timeout) return false;
+  if (waited < 50e-6) return true;
+  if (waited < 500e-6) return sched_yield(), true;
+  if (waited > timeout) {
+    has_given_up = true;
+    return false;
+  }
   nanosleep(&(struct timespec){0, waited < 0.01 ? 20000 : 200000}, NULL);
   return true;
 }
@@ -215,11 +227,28 @@ int coix_mpi_swap(const void *const *out, const size_t *out_bytes, void *const *
   return 0;
 }
 
+int coix_mpi_ask(unsigned char *is_here) {
+  memset(is_here, 1, (size_t)size);
+  return has_given_up ? CALL(ask(is_here)) : 0;
+}
+
 int coix_mpi_finish(void) { return CALL(finish()); }
+
+/// Waits until somebody has read what this process has written into a pipe, up to two seconds.
+static void drain(int file) {
+  struct stat status;
+  if (fstat(file, &status) || !S_ISFIFO(status.st_mode)) return;
+  int left = 0;
+  for (int i = 0; i < 200 && !ioctl(file, FIONREAD, &left) && left > 0; i++)
+    nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+}
 
 _Noreturn void coix_mpi_abort(int status) {
   fflush(NULL); // nobody else does, then
-  // MPICH's launcher drops what it has not read yet of the ranks' output when a rank ends the job.
+  // MPICH's launcher drops what it has not read yet of the ranks' output when a rank ends the job, and may drop what it has not
+  // handed on.
+  drain(STDOUT_FILENO);
+  drain(STDERR_FILENO);
   nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
   if (family == OPEN_MPI) open_mpi_mpi.Abort(open_mpi_mpi.world, status);
   if (family == MPICH) mpich_mpi.Abort(mpich_mpi.world, status);

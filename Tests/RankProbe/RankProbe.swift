@@ -1,4 +1,5 @@
 import Coix
+import CoixParallel
 import Foundation
 
 // One of several ranks, with something that goes wrong on rank 1: `scripts/test-mpi` starts it by mpirun. It is a program of its own
@@ -18,6 +19,8 @@ enum Act: String {
   case differ
   /// A closure throws an error of its own in the last chunk.
   case fail
+  /// Evaluates with a resampling whose weights are all in the last rows, and prints a hash of the particles.
+  case weights
   /// Trains, in steps of 50 ms, with a checkpoint after each of them in the file that the second argument names, and prints a hash of the
   /// parameters. Rank 1 prints its process id first.
   case train
@@ -39,13 +42,14 @@ struct RankProbe {
       }
       try play(act)
     } catch {
-      FileHandle.standardError.write(Data("\(error)\n".utf8))
+      if !Ranks.isSpokenFor { FileHandle.standardError.write(Data("\(error)\n".utf8)) }
       exit(70)
     }
   }
 
   static func play(_ act: Act) throws {
-    let ranks = try Ranks.join(timeout: .seconds(5))
+    // Much longer than what else ends a rank may take, so that only the one that hangs is waited for in vain.
+    let ranks = try Ranks.join(timeout: .seconds(act == .hang ? 5 : 600))
     let options = EvaluationOptions(workers: try Workers(threads: 1, ranks: ranks))
     func run(_ program: Kernel<Tuple<>, Tuple<Tensor>> = kernel, in plate: Plate = plate) throws {
       _ = try evaluate(plate(program), seed: 0, options: options)()
@@ -79,6 +83,18 @@ struct RankProbe {
         return trace.sample("z", from: Normal(row, 1))
       }
       _ = try evaluate(plate(broken), seed: 0, options: options)(plate.mapped(rows))
+    case .weights:
+      let rows = Tensor((0..<10_000).map { $0 < 9_900 ? -Float.infinity : Float($0 % 7) })
+      let weigh = Model { (trace, weight: Tensor) in
+        let z = trace.sample("z", from: Normal(0, 1))
+        trace.observe("x", 0, from: Delta(0, logDensity: weight))
+        return z
+      }
+      let start = Kernel { (trace, weight: Tensor) in trace.sample("z", from: Normal(0, 1)) }
+      let inference = resample(propose(plate(weigh), plate(start)))
+      let particles = try evaluate(inference, seed: 0, options: options)(plate.mapped(rows)).output.values
+      let hash = particles.scalars.reduce(UInt64(0)) { ($0 &* 31) &+ UInt64($1.bitPattern) }
+      say("particles \(String(hash, radix: 16))")
     case .train:
       if isBroken { say("pid \(getpid())") }
       try train(options)

@@ -17,11 +17,24 @@ package struct SplitMix: RandomNumberGenerator {
   /// Numbers in a range, evenly distributed.
   package mutating func floats(_ count: Int, in range: ClosedRange<Float> = -2...2) -> [Float] {
     let width = range.upperBound - range.lowerBound
-    return (0..<count).map { _ in range.lowerBound + width * (Float(next() >> 40) / 16_777_216) }
+    return numbers(count) { range.lowerBound + width * (Float($0 >> 40) / 16_777_216) }
   }
 
   /// Numbers in a range, on a grid of 2^-10, so that adding a power of two to them is exact.
   package mutating func gridFloats(_ count: Int, in range: ClosedRange<Float>) -> [Float] {
-    (0..<count).map { _ in (Float.random(in: range, using: &self) * 1024).rounded() / 1024 }
+    let steps = (range.upperBound - range.lowerBound) * 1024
+    return numbers(count) { range.lowerBound + (steps * (Float($0 >> 40) / 16_777_216)).rounded() / 1024 }
+  }
+
+  /// A number of each draw. A plain loop, since debug builds make millions of them.
+  private mutating func numbers(_ count: Int, _ number: (UInt64) -> Float) -> [Float] {
+    [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
+      var index = 0
+      while index < count {
+        buffer[index] = number(next())
+        index += 1
+      }
+      initialized = count
+    }
   }
 }

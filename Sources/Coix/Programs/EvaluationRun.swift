@@ -21,7 +21,8 @@ struct EvaluationRun {
     files = try ResultFiles(settings.options.files)
     if settings.options.resultRows == .own, ExecutionContext.current?.recordsTape == true {
       throw CoixError.gradient(
-        "an evaluation within a gradient computation cannot have its own rows of results alone (resultRows: .own)")
+        "an evaluation within a gradient computation cannot have its own rows of results alone (resultRows: .own)"
+      )
     }
     let given = settings.input.tensors + settings.latents.values
     for tensor in given { _ = try tensor.validated() }

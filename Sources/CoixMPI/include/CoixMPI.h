@@ -57,6 +57,12 @@ int coix_mpi_receive(void *data, size_t bytes, int from);
 /// To each other process r the out_bytes[r] bytes at out[r], and from it in_bytes[r] bytes, to in[r].
 int coix_mpi_swap(const void *const *out, const size_t *out_bytes, void *const *in, const size_t *in_bytes);
 
+/// After a time-out: asks the others whether they are there, and waits for their answers, up to two seconds. Who waits for others
+/// answers.
+///
+/// - is_here: [size]: 1 for those that have answered, and for this one; 1 for all if nobody has waited too long.
+int coix_mpi_ask(unsigned char *is_here);
+
 /// The regular end: all processes come to it.
 int coix_mpi_finish(void);
 

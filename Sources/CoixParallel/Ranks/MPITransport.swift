@@ -45,4 +45,9 @@ struct MPITransport: RankTransport {
         outgoing.map(\.baseAddress), outgoing.map(\.count), incoming.map(\.baseAddress), incoming.map(\.count)
       ))
   }
+
+  func silent() -> [Int] {
+    var isHere = [UInt8](repeating: 0, count: count)
+    return coix_mpi_ask(&isHere) == 0 ? isHere.indices.filter { isHere[$0] == 0 } : []
+  }
 }

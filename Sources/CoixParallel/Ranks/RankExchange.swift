@@ -65,7 +65,8 @@ extension ChunkTasks {
     _ place: RankPlace, _ needs: RowNeeds, _ part: () throws -> Void, _ form: () throws -> UInt64
   ) throws -> Ranks.Outcome {
     guard ranks.count == 1 else {
-      return try ranks.share(place, size: chunkCount, lacks: { needs.isAny }) {
+      func lacks() -> Bool { needs.isAny }
+      return try ranks.share(place, size: chunkCount, lacks: lacks) {
         try part()
         return needs.isAny ? 0 : try form()
       }

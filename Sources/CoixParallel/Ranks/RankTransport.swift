@@ -16,4 +16,6 @@ protocol RankTransport: Sendable {
   /// To each other rank the bytes of its number, and from each as many as there is room for.
   func swap(_ outgoing: [UnsafeRawBufferPointer], _ incoming: [UnsafeMutableRawBufferPointer])
     throws(CoixError)
+  /// After a time-out, the ranks that don't wait for others; none where nobody has waited too long.
+  func silent() -> [Int]
 }

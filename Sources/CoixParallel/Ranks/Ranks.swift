@@ -35,6 +35,8 @@ public final class Ranks: Sendable {
     var meetings: Int64 = 0
     /// Why the ranks have lost each other.
     var failure: CoixError?
+    /// The rank that has told the others its error, and the error, until they meet again.
+    var told: (rank: Int, error: String)?
     var traffic = RankTraffic()
   }
 
@@ -148,7 +150,11 @@ public final class Ranks: Sendable {
   }
 
   private func exit(_ status: Int32) {
-    var status = status
+    var (status, reason) = (status, "")
+    if status != 0, let told = state.withLockIfAvailable({ $0.told }) ?? nil {
+      // All ranks have the error, and exit; the rank whose error it is says so, and ends them.
+      if told.rank == index { reason = ": \(told.error)" } else { Thread.sleep(forTimeInterval: 10) }
+    }
     if status == 0 {
       guard let failure = failureAtEnd() else {
         _ = coix_mpi_finish()
@@ -157,7 +163,7 @@ public final class Ranks: Sendable {
       complain("\(failure)")
       status = 70
     }
-    complain("ends with status \(status), and so do the others")
+    complain("ends with status \(status), and so do the others\(reason)")
     coix_mpi_abort(status)
   }
 
@@ -179,6 +185,12 @@ public final class Ranks: Sendable {
     FileHandle.standardError.write(Data("rank \(index) of \(count) (\(hosts[index])): \(text)\n".utf8))
   }
 
+  /// Whether this process is a rank whose last error is another rank's, which says so.
+  package static var isSpokenFor: Bool {
+    guard let ranks = joined.withLock({ $0 }) else { return false }
+    return ranks.state.withLock { $0.told.map { $0.rank != ranks.index } ?? false }
+  }
+
   // MARK: Meeting
 
   /// Waits until all ranks have come.
@@ -193,6 +205,7 @@ public final class Ranks: Sendable {
     try exchange(sending: (count - 1) * MemoryLayout<RankNotice>.stride) {
       (transport, state) throws(CoixError) in
       state.meetings += 1
+      state.told = nil
       let own = RankNotice(
         number: state.meetings, place: place, status: status, size: Int64(size), form: form)
       let notices = try notices(own, transport)
@@ -232,11 +245,13 @@ public final class Ranks: Sendable {
     return try state.withLock { state throws(CoixError) in
       if let failure = state.failure { throw failure }
       state.traffic.bytes += bytes
+      state.traffic.exchanges += 1
       let start = ContinuousClock.now
       defer { state.traffic.time += ContinuousClock.now - start }
       do throws(CoixError) { return try body(transport, &state) } catch {
-        state.failure = error
-        throw error
+        let failure = naming(transport.silent(), in: error)
+        state.failure = failure
+        throw failure
       }
     }
   }
@@ -266,6 +281,13 @@ public final class Ranks: Sendable {
 
   /// What has a name here, if nobody has let go of it.
   func thing(_ name: RankName) -> (any AnyObject & Sendable)? { names.withLock { $0.things[name]?.thing } }
+
+  /// An error that names the ranks that don't answer any more.
+  private func naming(_ silent: [Int], in error: CoixError) -> CoixError {
+    guard case .ranks(let reason) = error, !silent.isEmpty else { return error }
+    let names = silent.map { "rank \($0) (\(hosts[$0]))" }.joined(separator: ", ")
+    return .ranks("\(reason): \(names) \(silent.count == 1 ? "does" : "do") not answer")
+  }
 
   // MARK: Agreeing
 
@@ -359,14 +381,15 @@ public final class Ranks: Sendable {
     try withUnsafeMutableBytes(of: &size) { try broadcast($0, from: rank) }
     if data.count != size { data = Data(count: size) }
     try data.withUnsafeMutableBytes { try broadcast($0, from: rank) }
-    if rank == index, let own { return own }
-    return try RankError(decoding: data).thrown(by: rank)
+    let error = if rank == index, let own { own } else { try RankError(decoding: data).thrown(by: rank) }
+    state.withLock { $0.told = (rank, "\(error)") }
+    return error
   }
 
   // MARK: Exchanging, after a meeting
 
   /// In place: `counts[r]` elements of `unit` bytes of rank r, one rank after another.
-  func gather(parts all: UnsafeMutableRawPointer, counts: [Int], unit: Int) throws(CoixError) {
+  package func gather(parts all: UnsafeMutableRawPointer, counts: [Int], unit: Int) throws(CoixError) {
     guard unit > 0, counts.contains(where: { $0 > 0 }) else { return }
     try exchange(sending: (count - 1) * counts[index] * unit) { (transport, _) throws(CoixError) in
       try transport.gather(parts: all, counts: counts, unit: unit)
@@ -411,7 +434,9 @@ public final class Ranks: Sendable {
 
   /// Bytes to the next rank, or from the one before.
   func sendToNext(_ data: UnsafeRawBufferPointer) throws(CoixError) {
-    try exchange(sending: data.count) { (transport, _) throws(CoixError) in
+    try exchange(sending: data.count) { (transport, state) throws(CoixError) in
+      state.traffic.messages.count += 1
+      state.traffic.messages.bytes += data.count
       try transport.send(data, to: index + 1)
     }
   }
@@ -424,6 +449,10 @@ public final class Ranks: Sendable {
 
 /// What a rank has exchanged with others.
 package struct RankTraffic: Sendable {
+  /// How often: meetings and what all ranks exchange, and messages to the next rank or from the one before.
+  package var exchanges = 0
+  /// Messages to the next rank, and their bytes.
+  package var messages = (count: 0, bytes: 0)
   /// The bytes that it has handed to other ranks: those for several ranks count for each of them.
   package var bytes = 0
   /// The time that it took, waiting included.

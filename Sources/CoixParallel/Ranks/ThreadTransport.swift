@@ -65,6 +65,8 @@ struct ThreadTransport: RankTransport {
     try outgoing.withUnsafeMutableBufferPointer(exchange)
   }
 
+  func silent() -> [Int] { hub.silent() }
+
   /// Where the threads meet. Each lays down the address of its data; the others copy from there.
   private final class Hub: @unchecked Sendable {
     // @unchecked: everything that changes does so under the condition's lock.
@@ -77,12 +79,16 @@ struct ThreadTransport: RankTransport {
     private var rounds = 0
     /// [sender * count + receiver]: data that is to be taken.
     private var mail: [UnsafeMutableRawPointer?]
+    /// Which ranks wait, or have waited too long.
+    private var isWaiting: [Bool]
+    private var hasGivenUp = false
 
     init(_ count: Int, timeout: Duration) {
       self.count = count
       self.timeout = timeout / .seconds(1)
       addresses = Array(repeating: nil, count: count)
       mail = Array(repeating: nil, count: count * count)
+      isWaiting = Array(repeating: false, count: count)
     }
 
     /// Waits until all have laid down an address, has each copy, and waits until all have.
@@ -92,12 +98,12 @@ struct ThreadTransport: RankTransport {
       condition.lock()
       defer { condition.unlock() }
       addresses[rank] = address
-      try comeTogether()
+      try comeTogether(rank)
       let others = addresses
       condition.unlock()
       copy(others)
       condition.lock()
-      try comeTogether()
+      try comeTogether(rank)
     }
 
     func send(_ address: UnsafeMutableRawPointer?, from sender: Int, to receiver: Int) throws(CoixError) {
@@ -105,21 +111,27 @@ struct ThreadTransport: RankTransport {
       defer { condition.unlock() }
       mail[sender * count + receiver] = address
       condition.broadcast()
-      try wait { mail[sender * count + receiver] == nil }
+      try wait(sender) { mail[sender * count + receiver] == nil }
     }
 
     func receive(_ data: UnsafeMutableRawBufferPointer, from sender: Int, to receiver: Int) throws(CoixError)
     {
       condition.lock()
       defer { condition.unlock() }
-      try wait { mail[sender * count + receiver] != nil }
+      try wait(receiver) { mail[sender * count + receiver] != nil }
       if let source = mail[sender * count + receiver].take() {
         data.baseAddress?.copyMemory(from: source, byteCount: data.count)
       }
       condition.broadcast()
     }
 
-    private func comeTogether() throws(CoixError) {
+    func silent() -> [Int] {
+      condition.lock()
+      defer { condition.unlock() }
+      return hasGivenUp ? isWaiting.indices.filter { !isWaiting[$0] } : []
+    }
+
+    private func comeTogether(_ rank: Int) throws(CoixError) {
       let round = rounds
       arrived += 1
       if arrived == count {
@@ -127,16 +139,19 @@ struct ThreadTransport: RankTransport {
         rounds += 1
         condition.broadcast()
       }
-      try wait { rounds > round }
+      try wait(rank) { rounds > round }
     }
 
-    private func wait(until isOver: () -> Bool) throws(CoixError) {
+    private func wait(_ rank: Int, until isOver: () -> Bool) throws(CoixError) {
       let end = Date(timeIntervalSinceNow: timeout)
+      isWaiting[rank] = true
       while !isOver() {
         guard condition.wait(until: end) || isOver() else {
+          hasGivenUp = true
           throw CoixError.ranks("other ranks did not come within \(timeout) seconds")
         }
       }
+      isWaiting[rank] = false
     }
   }
 }

@@ -481,8 +481,9 @@ private final class StageRun: @unchecked Sendable {
     var tasks = tasks
     var sums = try tasks.makeSums()
     var rowGradients = RowGradients(rows: plan.rows?.count ?? 0)
+    func form() -> UInt64 { rowGradients.form }
     func run() throws -> Bool {
-      try tasks.share(.backward, needs, form: { rowGradients.form }) { list in
+      try tasks.share(.backward, needs, form: form) { list in
         for task in list ?? [] { sums[task] = GradientSums() }
         try runBackward(tasks, list, seeds, passesOnUniform, sums, rowGradients)
       }

@@ -319,19 +319,48 @@ import Testing
     }
   }
 
-  @Test func aRankThatDoesNotCome() throws {
-    let isOver = DispatchSemaphore(value: 0)
-    let error = Mutex<(any Error)?>(nil)
-    _ = try Ranks.inProcess(2, timeout: .milliseconds(200)) { ranks in
-      if ranks.index == 0 {
-        error.withLock { $0 = Self.error { try ranks.meet(at: .forward, size: 20) } }
-        isOver.signal()
-      } else {
-        isOver.wait()
-      }
+  /// Those that wait name those that don't come, wherever they wait for them.
+  @Test(arguments: [2, 3, 4]) func ranksThatDoNotCome(_ count: Int) throws {
+    let missing = count == 4 ? [1, 2] : [1]
+    let isOver = DispatchGroup()
+    for _ in missing.count..<count { isOver.enter() }
+    let errors = Mutex<[(any Error)?]>(Array(repeating: nil, count: count))
+    _ = try Ranks.inProcess(count, timeout: .seconds(1)) { ranks in
+      if missing.contains(ranks.index) { return isOver.wait() }
+      defer { isOver.leave() }
+      let error = Self.error { try ranks.meet(at: .forward, size: 20) }
+      errors.withLock { $0[ranks.index] = error }
     }
-    let text = (error.withLock { $0 } as? CoixError)?.description ?? ""
-    #expect(text.hasPrefix("ranks: other ranks did not come within 0.2 seconds, while rank 0 ("), "\(text)")
-    #expect(text.hasSuffix("is at the end of a stage (size 20, meeting 1)"), "\(text)")
+    for rank in 0..<count where !missing.contains(rank) {
+      let text = (errors.withLock { $0[rank] } as? CoixError)?.description ?? ""
+      #expect(
+        text.hasPrefix("ranks: other ranks did not come within 1.0 seconds, while rank \(rank) ("), "\(text)")
+      #expect(text.contains("is at the end of a stage (size 20, meeting 1): rank 1 ("), "\(text)")
+      #expect(text.hasSuffix(count == 4 ? ") do not answer" : ") does not answer"), "\(text)")
+      #expect(text.contains("rank 2 (") == (rank == 2 || count == 4), "\(text)")
+    }
+  }
+
+  /// One waits for another's message, and that one for the message of one that hangs.
+  @Test func aRankThatHandsNothingOn() throws {
+    let isOver = DispatchSemaphore(value: 0)
+    let texts = try Ranks.inProcess(3, timeout: .seconds(1)) { ranks -> String? in
+      if ranks.index == 0 {
+        isOver.wait()
+        return nil
+      }
+      defer { if ranks.index == 2 { isOver.signal() } }
+      var number = 0.0
+      // Rank 2 begins later, and so gives up when rank 1 has done so.
+      if ranks.index == 2 { Thread.sleep(forTimeInterval: 0.05) }
+      let error = Self.error {
+        try withUnsafeMutableBytes(of: &number) { try ranks.receiveFromPrevious($0) }
+      }
+      return error.map { "\($0)" }
+    }
+    for text in texts.dropFirst() {
+      #expect(text?.hasPrefix("ranks: other ranks did not come within 1.0 seconds: rank 0 (") == true)
+      #expect(text?.hasSuffix(") does not answer") == true, "\(text ?? "")")
+    }
   }
 }

@@ -1,4 +1,5 @@
 import Coix
+import CoixParallel
 import Foundation
 import Testing
 
@@ -10,6 +11,7 @@ import Testing
     let workload: String
     let mode: String
     let particles: Int
+    let ranks: Int
     let threads: Int
     let medianSeconds: Double
     let minSeconds: Double
@@ -85,6 +87,7 @@ import Testing
       for mode in ["forward", "gradient", "train"] {
         let rows = records.filter { $0.mode == mode }
         #expect(rows.map(\.threads) == [1, 3])
+        #expect(rows.map(\.ranks) == [1, 1])
         #expect(Set(rows.map(\.digest)).count == 1)
         for row in rows {
           #expect(row.workload == "vae")
@@ -95,6 +98,30 @@ import Testing
           #expect(row.peakMemoryMB ?? 1 > 0)
         }
       }
+    }
+  }
+
+  /// What ranks exchange in a step, as scripts/scaling predicts by it.
+  @Test func measuresWhatRanksExchange() throws {
+    let traffic = try Ranks.inProcess(3) { ranks in
+      let before = ranks.traffic
+      var all = [UInt8](repeating: UInt8(ranks.index), count: 6_000)
+      for _ in 0..<4 {
+        _ = try ranks.first(1)
+        try all.withUnsafeMutableBytes { bytes in
+          if let base = bytes.baseAddress { try ranks.gather(parts: base, counts: [3, 2, 1], unit: 1_000) }
+        }
+      }
+      return try MeasuredTraffic(before, ranks.traffic, steps: 2, seconds: 1_000, ranks)
+    }
+    for (rank, traffic) in traffic.enumerated() {
+      #expect((traffic.gatherings, traffic.messages, traffic.messageBytes) == (4, 0, 0))
+      // Of each of the two meetings of a step, less than 200 bytes to two others.
+      let sent = Double(2 * 2 * 1_000 * (3 - rank))
+      #expect(traffic.gatheredBytes > sent && traffic.gatheredBytes < sent + 800)
+      #expect(traffic.sentBytes == traffic.gatheredBytes + Double(2 * 2 * 1_000 * rank))
+      #expect(traffic.meetingSeconds > 0 && traffic.bytesPerSecond > 0)
+      #expect((0..<1).contains(traffic.share))
     }
   }
 

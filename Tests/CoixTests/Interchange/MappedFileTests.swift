@@ -77,7 +77,7 @@ import Testing
       let path = "\(folder)/rows.npy"
       try example.data.write(npy: path)
       let file = try NPYFile(path)
-      for way in [WayToRun.plain] + WayToRun.others {
+      for way in [WayToRun.plain] + WayToRun.few {
         let found = try example.run(way.options()) { $0.mapped(file) }
         #expect(found.differences(from: expected) == [], "\(way)")
       }
@@ -93,7 +93,7 @@ import Testing
       let array = try NPYArray(shape: [Self.rows, 2], scalars: .float64(numbers))
       try array.write(to: path)
       let (file, memory) = (try NPYFile(path), try array.tensor())
-      for way in WayToRun.others {
+      for way in WayToRun.few {
         var (found, expected) = (Bits(), Bits())
         let evaluator = evaluate(vae.inference(plate), seed: 5, options: try way.options())
         found.add(try evaluator(plate.mapped(file)))
@@ -194,7 +194,7 @@ import Testing
       for seed in 0..<2 { _ = try step(vae, key: seed) }
       #expect(truncate(path, 128 + 8 * 404 + 3) == 0)
       let reason = "rows 400..<416 cannot be read: the file has become shorter since it was opened"
-      for way in [WayToRun.plain] + WayToRun.others {
+      for way in [WayToRun.plain] + WayToRun.few {
         let evaluator = evaluate(vae.inference(plate, loss: .elbo), seed: 5, options: try way.options())
         #expect(complaint(about: path) { _ = try evaluator(plate.mapped(file)) } == reason, "\(way)")
       }

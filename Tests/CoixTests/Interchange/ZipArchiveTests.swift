@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Coix
@@ -31,7 +32,9 @@ import Testing
   }
 
   /// A file with a hole of more than 4 GiB, which is an entry, and an array behind it.
-  @Test(.enabled(if: ProcessInfo.processInfo.physicalMemory > 16 << 30, "needs 16 GiB of memory"))
+  @Test(
+    .enabled(if: ProcessInfo.processInfo.physicalMemory > 16 << 30, "needs 16 GiB of memory"),
+    .disabled(if: isDebugBuild, "takes long in a debug build"))
   func archivesAbove4GiB() throws {
     let holeSize = 1 << 32 + 1_000
     let array = try NPYArray(shape: [2], scalars: .float32([1.5, -2]))

@@ -1,5 +1,6 @@
 import Coix
 import Foundation
+import TestSupport
 import Testing
 
 // Programs, numbers and comparisons that several suites share.
@@ -114,10 +115,10 @@ let chainData: Tensor = [0.9, -0.4]
 
 /// Numbers by name, as bit patterns: to compare runs that must agree to the last bit.
 struct Bits: Sendable {
-  private var parts: [(name: String, shape: Shape, bits: [UInt32])] = []
+  private var parts: [(name: String, shape: Shape, numbers: [Float])] = []
 
   mutating func add(_ name: String, _ tensor: Tensor?) {
-    parts.append((name, tensor?.shape ?? .scalar, tensor?.scalars.map(\.bitPattern) ?? []))
+    parts.append((name, tensor?.shape ?? .scalar, tensor?.scalars ?? []))
   }
 
   mutating func addTree(_ name: String, _ tree: some TensorTree) {
@@ -142,15 +143,16 @@ struct Bits: Sendable {
   }
 
   /// How many numbers there are.
-  var count: Int { parts.reduce(0) { $0 + $1.bits.count } }
+  var count: Int { parts.reduce(0) { $0 + $1.numbers.count } }
 
   /// The names of what differs.
   func differences(from other: Bits) -> [String] {
     guard parts.map(\.name) == other.parts.map(\.name) else { return ["the names: \(parts.map(\.name))"] }
     return zip(parts, other.parts).compactMap { own, other in
       guard own.shape == other.shape else { return "\(own.name): shape \(own.shape) and \(other.shape)" }
-      let different = zip(own.bits, other.bits).filter { $0 != $1 }.count
-      return different == 0 ? nil : "\(own.name): \(different) of \(own.bits.count) numbers"
+      if sameBits(own.numbers, other.numbers) { return nil }
+      let different = zip(own.numbers, other.numbers).count { $0.bitPattern != $1.bitPattern }
+      return "\(own.name): \(different) of \(own.numbers.count) numbers"
     }
   }
 }

@@ -17,6 +17,12 @@ struct WayToRun: Sendable, CustomStringConvertible {
     }
   }
 
+  /// A few of them, for suites of many programs.
+  static let few: [WayToRun] = [
+    WayToRun(execution: .replayed), WayToRun(threads: 2, shuffleSeed: 2, execution: .replayed),
+    WayToRun(threads: 16, shuffleSeed: 4, execution: .replayed), WayToRun(threads: 3, shuffleSeed: 3),
+  ]
+
   /// The options, for a rank alone or for one of several, to be completed.
   func options(of ranks: Ranks = .alone, _ complete: (inout EvaluationOptions) -> Void = { _ in }) throws
     -> EvaluationOptions

@@ -153,7 +153,7 @@ import Testing
 
   /// Blocks and indices are let go of without recursion.
   @Test func longFiltersOnASmallStack() throws {
-    let filter = Self.filter(2_000)
+    let filter = Self.filter(isDebugBuild ? 1_000 : 2_000)
     for keep in [EvaluationOptions.Keep.metrics, .everything] {
       try onSmallStack {
         let result = try evaluate(filter, seed: 0, options: EvaluationOptions(keep: keep))()

@@ -45,8 +45,18 @@ struct ReplayCase: Sendable, CustomStringConvertible {
         [shapes.indices.map { _ in roles[shift] }, shapes.indices.map { roles[($0 + shift) % roles.count] }]
       }
     }
-    let legal = all.map { roles in roles.indices.map { uniform.contains($0) ? Role.uniform : roles[$0] } }
-    return Array(Set(legal))
+    return legal(all)
+  }
+
+  /// As many combinations as there are roles: each input has each of them once, and each next input the next role.
+  func rotations(of roles: [Role]) -> [[Role]] {
+    legal(
+      roles.indices.map { shift in shapes.indices.map { roles[($0 + shift) % roles.count] } })
+  }
+
+  private func legal(_ all: [[Role]]) -> [[Role]] {
+    Array(
+      Set(all.map { roles in roles.indices.map { uniform.contains($0) ? Role.uniform : roles[$0] } }))
   }
 }
 

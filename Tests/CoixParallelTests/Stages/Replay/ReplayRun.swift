@@ -25,8 +25,8 @@ struct ReplayRun {
   var special: (number: Float, rows: [Int]) = (0, [])
 
   struct Outcome {
-    /// The bits of all results by name.
-    var bits: [(name: String, bits: [UInt32])] = []
+    /// All results by name.
+    var results: [(name: String, numbers: [Float])] = []
     /// How often the stage's body ran.
     var runs = 0
     /// Whether any result of the stage has a gradient.
@@ -34,15 +34,15 @@ struct ReplayRun {
     var error: String?
 
     mutating func add(_ name: String, _ tensor: Tensor) {
-      bits.append((name, tensor.scalars.map(\.bitPattern)))
+      results.append((name, tensor.scalars))
     }
 
-    /// What differs.
+    /// What differs in any bit.
     func differences(from other: Outcome) -> [String] {
-      guard error == nil, other.error == nil, bits.map(\.name) == other.bits.map(\.name) else {
+      guard error == nil, other.error == nil, results.map(\.name) == other.results.map(\.name) else {
         return error == other.error ? [] : ["\(error ?? "no error"), \(other.error ?? "no error")"]
       }
-      return zip(bits, other.bits).compactMap { $0.bits == $1.bits ? nil : $0.name }
+      return zip(results, other.results).compactMap { sameBits($0.numbers, $1.numbers) ? nil : $0.name }
     }
   }
 

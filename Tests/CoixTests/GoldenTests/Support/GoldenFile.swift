@@ -1,5 +1,6 @@
 import Coix
 import Foundation
+import Synchronization
 import Testing
 
 /// A file of golden conformance vectors: cases with inputs and the numbers that the reference gives for them.
@@ -19,13 +20,24 @@ struct GoldenFile: Sendable {
     try load(group, isOwn: isOwn).cases
   }
 
+  private static let loaded = Mutex<[URL: GoldenFile]>([:])
+
   static func load(_ group: String, isOwn: Bool = false) throws -> GoldenFile {
     let file = try folder(isOwn).appending(path: "\(group).json")
+    return try loaded.withLock { loaded in
+      if let known = loaded[file] { return known }
+      let read = try GoldenFile(group, file)
+      loaded[file] = read
+      return read
+    }
+  }
+
+  private init(_ group: String, _ file: URL) throws {
     let json = try JSON(parsing: Array(try Data(contentsOf: file)))
     guard json["group"]?.string == group, let cases = json["cases"]?.array, !cases.isEmpty else {
       throw GoldenError("\(file.path) has no cases of the group \(group)")
     }
-    return GoldenFile(group: group, head: json, cases: try cases.map(GoldenCase.init))
+    (self.group, head, self.cases) = (group, json, try cases.map(GoldenCase.init))
   }
 
   private static func folder(_ isOwn: Bool) throws -> URL {
