@@ -133,10 +133,11 @@ struct EvaluationRun {
   func result<Output: TensorTree>() throws -> Evaluation<Output> {
     var trace = try machine.finishedTrace(.root)
     trace.plates = code.lastPlates
+    // What nobody wants of a site has no numbers.
+    func whole(_ part: Tensor) -> Tensor { part.failure == nil ? barrier.population.whole(part) : part }
     for index in trace.sites.indices {
-      trace.sites[index].value = barrier.population.whole(trace.sites[index].value)
-      guard settings.options.keep == .everything else { continue }
-      trace.sites[index].logProb = barrier.population.whole(trace.sites[index].logProb)
+      trace.sites[index].value = whole(trace.sites[index].value)
+      trace.sites[index].logProb = whole(trace.sites[index].logProb)
     }
     let isOutputKept = settings.options.keep != .metrics
     var names: ArraySlice<String> = []
@@ -152,6 +153,7 @@ struct EvaluationRun {
       switch result {
       case .logWeight: logWeight
       case .site(let name): trace[name]?.value
+      case .logProb(let name): trace[name]?.logProb
       case .output(let name): results.namedTensors.first { $0.name == name }?.tensor
       }
     }
@@ -164,6 +166,9 @@ struct EvaluationRun {
       for index in trace.sites.indices {
         if let replacement = files.replacement(of: .site(trace.sites[index].name)) {
           trace.sites[index].value = replacement
+        }
+        if let replacement = files.replacement(of: .logProb(trace.sites[index].name)) {
+          trace.sites[index].logProb = replacement
         }
       }
     } else {
