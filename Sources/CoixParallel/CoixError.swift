@@ -41,6 +41,8 @@ public enum CoixError: Error, Equatable, Codable, Sendable {
   case illFormedProgram(String)
   /// There is not enough memory.
   case memory(what: String, bytes: Int)
+  /// An evaluation needs more memory than its budget has, all bytes counted that it would have at that time.
+  case memoryBudget(what: String, bytes: Int, budget: Int)
   /// A number of threads below one.
   case threads(Int)
   /// A gradient was asked for where there is none.
@@ -100,6 +102,11 @@ extension CoixError: CustomStringConvertible {
     case .memory(let what, let bytes):
       return
         "\(what) needs \(bytes == .max ? "more than 2^63" : String(bytes)) bytes, more than this machine can give"
+    case .memoryBudget(let what, let bytes, let budget):
+      return
+        "\(what), with all else that must be in memory, needs \(bytes == .max ? "more than 2^63" : String(bytes)) bytes; "
+        + "the memory budget is \(budget). What would help: fewer rows at a time (plate.rows), keep: .metrics, "
+        + "results in files, more ranks, or a larger budget (memoryBudget, COIX_MEMORY_BUDGET)"
     case .threads(let count):
       return "the number of threads must be at least 1, is \(count)"
     case .gradient(let reason):

@@ -30,8 +30,8 @@ enum Limits {
   static let tasks = 128
   /// Numbers of running sums that a rank hands on at a time.
   static let passedOnSums = 1 << 14
-  /// Floats of tapes that a stage keeps for its backward pass: about a last-level cache. The tapes of further
-  /// chunks are recorded again.
+  /// Floats of tapes that a stage keeps for its backward pass, if its evaluation's budget has room for them: about a
+  /// last-level cache. The tapes of further chunks are recorded again.
   static let keptFloats = 8 << 20
   /// For so many first nodes of a parent tape, a leaf is found by the node's number; leaves of later nodes
   /// are found by hashing.

@@ -70,30 +70,55 @@ struct LargeRows {
     )
   }
 
-  /// A part of the rows, from the file and in memory in turn.
-  func compare() throws {
-    let rows = min(count, 64 << 20)
+  /// A part of the rows, from the file and into one, and in memory, in turn.
+  func compare(_ rows: Int) throws {
     let memory = try file.rows(0..<rows)
     for what in ["forward", "gradient"] {
       var times: [[Double]] = [[], []]
       var results: Set<Float> = []
-      for _ in 0..<3 {
+      for _ in 0..<(rows <= 8 << 20 ? 15 : 3) {
         let sources: [(Plate) -> Tensor] = [{ $0.mapped(memory) }, { $0.mapped(file, rows: 0..<rows) }]
         for (number, data) in sources.enumerated() {
           let files: [RowResult: RowFile] = number == 0 ? [:] : [.logWeight: .npy(weights)]
+          // A new file each time: to free one that is replaced takes the disk's time, too.
+          unlink(weights)
           times[number].append(
             try seconds {
               results.insert(try what == "forward" ? forward(rows, data, files: files) : gradient(rows, data))
             })
         }
       }
-      let medians = times.map { $0.sorted()[1] }
+      let medians = times.map { $0.sorted()[$0.count / 2] }
       for (place, time) in zip(["in memory", "from a file"], medians) {
         say("\(what) \(place)", rows, time, results.first ?? .nan)
       }
       guard results.count == 1 else { throw CoixError.argument("the results differ: \(results)") }
-      print("\(what): from a file takes \(String(format: "%.2f", medians[1] / medians[0])) times as long")
+      let ratios = zip(times[0], times[1]).map { $1 / $0 }.sorted()
+      print(
+        "\(what): from a file takes \(String(format: "%.2f", ratios[ratios.count / 2])) times as long, the median of \(ratios.count) pairs"
+      )
+      guard what == "forward" else { continue }
+      let disk = try (0..<ratios.count).map { _ in try seconds { try writeToDisk(rows) } }.sorted()
+      print(
+        "the disk alone takes \(String(format: "%.3f", disk[disk.count / 2])) s to have so many log-weights")
     }
+  }
+
+  /// What any way to have log-weights on the disk takes at least: as many bytes, written and waited for.
+  private func writeToDisk(_ rows: Int) throws {
+    let part = Data(count: 1 << 20)
+    let path = weights + ".disk"
+    defer { unlink(path) }
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o666)
+    guard descriptor >= 0 else { throw CoixError.file(path: path, reason: "cannot be written") }
+    defer { close(descriptor) }
+    for start in stride(from: 0, to: 4 * rows, by: part.count) {
+      let count = min(part.count, 4 * rows - start)
+      guard part.withUnsafeBytes({ pwrite(descriptor, $0.baseAddress, count, off_t(start)) }) == count else {
+        throw CoixError.file(path: path, reason: "cannot be written")
+      }
+    }
+    guard fsync(descriptor) == 0 else { throw CoixError.file(path: path, reason: "cannot be written") }
   }
 
   static func main() throws {
@@ -108,7 +133,9 @@ struct LargeRows {
       weights: "\(arguments[3])/weights.npy")
     var result: Float = 0
     switch what {
-    case "compare": try large.compare()
+    case "compare":
+      try large.compare(min(count, 8 << 20))
+      if count > 8 << 20 { try large.compare(min(count, 64 << 20)) }
     case "forward":
       let time = try seconds {
         result = try large.forward(

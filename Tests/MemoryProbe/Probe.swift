@@ -8,7 +8,8 @@ import Foundation
 /// A way to ask for too much.
 enum Request: String, CaseIterable {
   case plate, nest, mappedNest, resampling, residualResampling, chunks, tensor, keys, permutation, statistics,
-    gradient, dataset, scalars, lists, positions, table, product, support, array, comments
+    gradient, dataset, scalars, lists, positions, table, product, support, array, comments,
+    filter
 
   /// Asks; the error, if there is one. `scale` is a number of elements that one float each would fit, but not
   /// two.
@@ -89,6 +90,28 @@ enum Request: String, CaseIterable {
         trace.sample("z", from: Categorical(logits: Tensor.zeros([scale / 10])))
       }
       _ = try enumerate(program, limit: .max)()
+    case .filter:
+      // Evidence and its gradient over many steps; then the greatest memory that was resident, in MiB.
+      let plate = Plate("particle", count: scale)
+      let result = try valueWithGradient(at: Tensor(0.9)) { slope in
+        @Sendable func step(_ time: Int) -> Model<Tuple<Tensor>, Tuple<Tensor>> {
+          Model { (trace, x: Tensor) in
+            let next = trace.sample("x\(time)", from: Normal(slope * x, 1).event(1))
+            trace.observe("y\(time)", 0.5, from: Normal(next.sum(), 1))
+            return next
+          }
+        }
+        let first = Kernel { (trace) in trace.sample("x", from: Normal(0, 1).expanded(to: [8]).event(1)) }
+        let program = (1..<64).reduce(Inference(compose(plate(step(0)), plate(first)))) {
+          compose(plate(step($1)), resample($0))
+        }
+        let options = EvaluationOptions(workers: try Workers(threads: 1), keep: .metrics)
+        return try evaluate(program, seed: 0, options: options)().metrics.logZ
+      }
+      print(result.value.bitPattern, result.gradient.scalar.bitPattern)
+      let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
+      let peak = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+      print((peak?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) / 1024)
     case .array:
       _ = try NPYArray(Tensor.zeros([scale]))
     case .comments:

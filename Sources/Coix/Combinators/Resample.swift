@@ -119,6 +119,7 @@ struct ResampleEmitter: ProgramEmitter {
       let ancestors = try barrier.namingSites(of: metrics.weightTerms) {
         try logWeights.ancestors(scheme, key: key, count: count, where: isMet)
       }
+      try barrier.memory.hold(ancestors)
       metrics.weightTerms = []
       let gather = population.gather(ancestors)
       func drawn(_ tensor: Tensor) -> Tensor {

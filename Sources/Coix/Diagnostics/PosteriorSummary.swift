@@ -47,18 +47,30 @@ extension Evaluation {
     let logWeights = logWeights
     let ess = try effectiveSampleSize(logWeights).scalars
     let rows = try latents.flatMap { site in
-      let means = try Coix.weightedMean(of: site.value, logWeights: logWeights)
-      let variances = try Coix.weightedVariance(of: site.value, logWeights: logWeights).scalars
-      let quantiles = try Coix.weightedQuantiles(levels, of: site.value, logWeights: logWeights).scalars
-      return means.scalars.enumerated().map { index, mean in
-        PosteriorSummary.Row(
-          name: site.name + Self.place(index, in: means.shape), mean: mean,
-          standardDeviation: variances[index].squareRoot(),
-          quantiles: levels.indices.map { quantiles[$0 * variances.count + index] },
-          ess: ess[index * ess.count / variances.count])
-      }
+      PosteriorSummary.rows(
+        site.name, mean: try Coix.weightedMean(of: site.value, logWeights: logWeights),
+        variance: try Coix.weightedVariance(of: site.value, logWeights: logWeights),
+        quantiles: try Coix.weightedQuantiles(levels, of: site.value, logWeights: logWeights), ess: ess)
     }
     return PosteriorSummary(levels: levels, rows: rows)
+  }
+}
+
+extension PosteriorSummary {
+  /// The rows of a site's numbers.
+  ///
+  /// - Parameters:
+  ///   - mean: `[instances…, event…]`; the variance has that shape, too, and quantiles a first axis of levels more.
+  ///   - ess: the effective sample size of each instance.
+  static func rows(_ name: String, mean: Tensor, variance: Tensor, quantiles: Tensor, ess: [Float]) -> [Row] {
+    let (variances, quantiles) = (variance.scalars, quantiles.scalars)
+    return mean.scalars.enumerated().map { index, number in
+      Row(
+        name: name + place(index, in: mean.shape), mean: number,
+        standardDeviation: variances[index].squareRoot(),
+        quantiles: stride(from: index, to: quantiles.count, by: variances.count).map { quantiles[$0] },
+        ess: ess[index * ess.count / variances.count])
+    }
   }
 
   /// An element's place in a tensor, as a text: `[2,0]`; empty in a scalar.

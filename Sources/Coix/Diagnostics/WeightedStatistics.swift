@@ -26,31 +26,37 @@ public func weightedVariance(of values: Tensor, logWeights: Tensor) throws -> Te
 /// Quantiles `[levels, instances…, event…]`; see ``weightedMean(of:logWeights:)``.
 ///
 /// The quantile of a level is the smallest value for which it and all smaller values together have at least
-/// that weight.
+/// that weight. Weights are summed without rounding, in units of the greatest one's 2⁻⁶².
 ///
 /// - Throws: as for the mean; `CoixError.argument(_:)` for levels outside of 0...1.
 public func weightedQuantiles(_ levels: [Double], of values: Tensor, logWeights: Tensor) throws -> Tensor {
-  if let level = levels.first(where: { !(0...1).contains($0) }) {
-    throw CoixError.argument(
-      "quantiles: levels must lie between 0 and 1, one is \(level); that of 5 % is 0.05")
-  }
-  return try WeightedColumns("weightedQuantiles", values, logWeights).map(levels.count) { values, weights in
+  try requireLevels(levels)
+  let columns = try WeightedColumns("weightedQuantiles", values, logWeights)
+  func quantiles(_ values: [Double], _ units: [UInt64?]) -> [Double] {
     // Particles without weight have no part in it, also at levels 0 and 1.
-    let order = values.indices.filter { weights[$0] > 0 }.sorted { values[$0] < values[$1] }
-    var cumulative: [Double] = []
-    cumulative.reserveCapacity(order.count)
-    for row in order { cumulative.append((cumulative.last ?? 0) + weights[row]) }
-    let total = cumulative.last ?? 0
+    let order = values.indices.filter { units[$0] != nil }.sorted { values[$0] < values[$1] }
     guard !order.contains(where: { values[$0].isNaN }) else { return levels.map { _ in .nan } }
+    var total = WeightUnits()
+    let cumulative = order.map { row in
+      total.add(units[row] ?? 0)
+      return total.number
+    }
     return levels.map { level in
       var (low, high) = (0, max(order.count - 1, 0))
       while low < high {
         let middle = (low + high) / 2
-        if cumulative[middle] >= level * total { high = middle } else { low = middle + 1 }
+        if cumulative[middle] >= level * total.number { high = middle } else { low = middle + 1 }
       }
       return order.isEmpty ? .nan : values[order[low]]
     }
   }
+  return try columns.map(levels.count, by: WeightUnits.units(of:_:), quantiles)
+}
+
+/// - Throws: `CoixError.argument(_:)` for levels outside of 0...1.
+func requireLevels(_ levels: [Double]) throws {
+  guard let level = levels.first(where: { !(0...1).contains($0) }) else { return }
+  throw CoixError.argument("quantiles: levels must lie between 0 and 1, one is \(level); that of 5 % is 0.05")
 }
 
 extension Evaluation {
@@ -118,6 +124,14 @@ private struct WeightedColumns {
   /// `count` numbers of each column, given its values and weights: `[instances…, event…]`, with several
   /// numbers on a first axis.
   func map(_ count: Int? = nil, _ numbers: ([Double], [Double]) -> [Double]) throws -> Tensor {
+    try map(count, by: { try $0.normalized($1) }, numbers)
+  }
+
+  /// - Parameter weight: an instance's weights, as `numbers` takes them.
+  func map<Weight>(
+    _ count: Int? = nil, by weight: (LogWeights, Int) throws -> [Weight],
+    _ numbers: ([Double], [Weight]) -> [Double]
+  ) throws -> Tensor {
     let population = weights.population
     let columns = population.instances * event.elementCount
     // One column's values and weights, an order and sums.
@@ -126,13 +140,13 @@ private struct WeightedColumns {
     try Memory.require(columns * (count ?? 1), of: Float.self, for: "statistics of \(columns) columns")
     var result = [Float](repeating: 0, count: columns * (count ?? 1))
     for instance in 0..<population.instances {
-      let normalized = try weights.normalized(instance)
+      let own = try weight(weights, instance)
       for element in 0..<event.elementCount {
         let column = instance * event.elementCount + element
-        var own: [Double] = []
-        own.reserveCapacity(population.particles)
-        population.forEachParticle(of: instance, in: values, element: element) { own.append(Double($0)) }
-        for (index, number) in numbers(own, normalized).enumerated() {
+        var rows: [Double] = []
+        rows.reserveCapacity(population.particles)
+        population.forEachParticle(of: instance, in: values, element: element) { rows.append(Double($0)) }
+        for (index, number) in numbers(rows, own).enumerated() {
           result[index * columns + column] = Float(number)
         }
       }

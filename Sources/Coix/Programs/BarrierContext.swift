@@ -6,9 +6,11 @@ struct BarrierContext {
   let population: Population
   /// The number of the stage that has ended, from 1.
   let stage: Int
+  /// The evaluation's memory.
+  let memory: MemoryAccount
 
-  init(stage: Int, plates: [Plate], hasParticles: Bool, workers: Workers) {
-    self.stage = stage
+  init(stage: Int, plates: [Plate], hasParticles: Bool, workers: Workers, memory: MemoryAccount) {
+    (self.stage, self.memory) = (stage, memory)
     population = Population(
       batch: plates.map(\.count), hasParticles: hasParticles, plate: plates.first?.name ?? "",
       workers: workers, chunkRows: plates.first?.chunkRows)

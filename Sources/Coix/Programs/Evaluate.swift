@@ -58,10 +58,29 @@ public struct EvaluationOptions: Sendable {
   /// Not for evaluations within `valueWithGradient` or `compile`.
   public var files: [RowResult: RowFile]
 
+  /// How much memory the evaluation may take, in bytes, at least 1.
+  ///
+  /// nil: what `COIX_MEMORY_BUDGET` in the environment says when the process first asks for it, as a number of
+  /// bytes or with one of the suffixes K, M, G, T (`512M`); without it, three quarters of the machine's memory,
+  /// or of what the process's control group may have if that is less.
+  ///
+  /// Within `valueWithGradient` the budget decides what is kept for the way back and what is computed again:
+  /// tapes, which may take an eighth of it, and what lies between the steps of a program with several
+  /// resamplings. The result is the same, bit for bit. (In `compile` and `train` all of that is kept.)
+  ///
+  /// What cannot fit is refused: `CoixError.memoryBudget(what:bytes:budget:)`, as soon as the first chunk of a
+  /// walk through the particles has shown what a row leaves behind. Counted are the input and given values, unless they are in files;
+  /// what leaves the walk for memory, for all rows; what is still needed of earlier walks, and the numbers of
+  /// ancestors; with a gradient, also those of what leaves the walk, and the eighth for tapes. Not counted are
+  /// parameters, a chunk's own tensors (some megabytes for each thread), results in files, and what objectives
+  /// and a caller's own functions compute of whole plates.
+  public var memoryBudget: Int?
+
   /// Options.
   public init(
     workers: Workers = .standard, keep: Keep = .everything, checks: Bool = false, steps: Bool = false,
-    execution: Execution = .replayed, resultRows: ResultRows = .all, files: [RowResult: RowFile] = [:]
+    execution: Execution = .replayed, resultRows: ResultRows = .all, files: [RowResult: RowFile] = [:],
+    memoryBudget: Int? = nil
   ) {
     self.workers = workers
     self.keep = keep
@@ -70,6 +89,7 @@ public struct EvaluationOptions: Sendable {
     self.execution = execution
     self.resultRows = resultRows
     self.files = files
+    self.memoryBudget = memoryBudget
   }
 }
 

@@ -2,18 +2,20 @@ import CoixParallel
 
 /// A run through an evaluation's stages.
 struct EvaluationRun {
-  private let settings: EvaluationSettings
-  private let code: StageCode
+  let settings: EvaluationSettings
+  let code: StageCode
   /// The register of the program's output.
   private let output: Register
   /// Whether each chunk takes its gradient as soon as it has run, while its tensors are still in cache.
   private let isHot: Bool
   /// The state between two stages, with tensors of the whole plate.
-  private var machine: Machine
+  var machine: Machine
   /// The barrier behind the last stage that has run.
   private var barrier: BarrierContext
   private var chunkCounts: [Int] = []
   private let files: ResultFiles
+  /// The memory that the stages may take.
+  let memory: MemoryAccount
 
   /// Writes the program as a list of stages.
   init(_ settings: EvaluationSettings) throws {
@@ -26,6 +28,7 @@ struct EvaluationRun {
     }
     let given = settings.input.tensors + settings.latents.values
     for tensor in given { _ = try tensor.validated() }
+    memory = MemoryAccount(try MemoryBudget(settings.options.memoryBudget), inputs: given)
     var code = StageCode(hasLatents: !settings.latents.isEmpty)
     try code.emit(settings.program, Place(input: .input, scope: .root, reader: .caller))
     self.code = code
@@ -36,7 +39,8 @@ struct EvaluationRun {
       code.stages.count == 1 && code.hasRowLosses && !code.hasOtherLosses
       && !given.contains(where: \.isTrackedByRow)
     machine = Machine(for: code, settings)
-    barrier = BarrierContext(stage: 1, plates: [], hasParticles: false, workers: settings.options.workers)
+    barrier = BarrierContext(
+      stage: 1, plates: [], hasParticles: false, workers: settings.options.workers, memory: memory)
     if let path = settings.path {
       guard code.lastPlates.isEmpty else {
         throw CoixError.illFormedProgram(
@@ -53,30 +57,40 @@ struct EvaluationRun {
 
   /// Runs all stages, and what happens at the barriers behind them.
   mutating func runStages() throws {
-    for (index, stage) in code.stages.enumerated() {
-      barrier = BarrierContext(
-        stage: index + 1, plates: stage.plates, hasParticles: stage.hasParticles,
-        workers: settings.options.workers)
-      if stage.readsInput {
-        machine.set(.input, try settings.input.mapTensors { try $0.placed(in: stage.plates) })
+    var segment = StageSegment(from: 0, of: &self)
+    for index in code.stages.indices {
+      try run(stage: index)
+      guard let ended = segment, ended.ends(with: index, of: self) else { continue }
+      try ended.end(self)
+      segment = StageSegment(from: index + 1, of: &self)
+    }
+  }
+
+  /// Runs a stage, and what happens at the barrier behind it.
+  mutating func run(stage index: Int) throws {
+    let stage = code.stages[index]
+    barrier = BarrierContext(
+      stage: index + 1, plates: stage.plates, hasParticles: stage.hasParticles,
+      workers: settings.options.workers, memory: memory)
+    if stage.readsInput {
+      machine.set(.input, try settings.input.mapTensors { try $0.placed(in: stage.plates) })
+    }
+    if !settings.latents.isEmpty { try machine.give(latents(in: stage.plates)) }
+    let isLast = index == code.stages.count - 1
+    do {
+      if stage.hasRowWork {
+        try runChunks(of: stage, isLast: isLast)
+      } else {
+        machine = Machine(
+          copying: machine, batch: barrier.population.batch, hasParticles: stage.hasParticles)
+        for instruction in stage.instructions { try instruction(machine) }
+        if isLast { try machine.dropUnwanted(settings.options.keep, files, output) }
       }
-      if !settings.latents.isEmpty { try machine.give(latents(in: stage.plates)) }
-      let isLast = index == code.stages.count - 1
-      do {
-        if stage.hasRowWork {
-          try runChunks(of: stage, isLast: isLast)
-        } else {
-          machine = Machine(
-            copying: machine, batch: barrier.population.batch, hasParticles: stage.hasParticles)
-          for instruction in stage.instructions { try instruction(machine) }
-          if isLast { try machine.dropUnwanted(settings.options.keep, files, output) }
-        }
-        try machine.resolveMetrics(barrier.resolve)
-        try stage.barrier?(machine, barrier)
-      } catch let error as CoixError {
-        // Chunks and weights know their rows, not the stage and the plates that these belong to.
-        throw error.located(stage: index + 1, stage.plates)
-      }
+      try machine.resolveMetrics(barrier.resolve)
+      try stage.barrier?(machine, barrier)
+    } catch let error as CoixError {
+      // Chunks and weights know their rows, not the stage and the plates that these belong to.
+      throw error.located(stage: index + 1, stage.plates)
     }
   }
 
@@ -89,6 +103,7 @@ struct EvaluationRun {
       workers: settings.options.workers, part: stage.plates.first?.part, isHot: isHot,
       isRecorded: settings.isRecorded)
     plan.writesFiles = isLast && !files.isEmpty
+    plan.memory = memory
     let result = try runStage(plan) { context in
       let chunk = Machine(
         copying: before, batch: batch, hasParticles: stage.hasParticles, context: context)
@@ -129,10 +144,11 @@ struct EvaluationRun {
   func result<Output: TensorTree>() throws -> Evaluation<Output> {
     var trace = try machine.finishedTrace(.root)
     trace.plates = code.lastPlates
+    // What nobody wants of a site has no numbers.
+    func wanted(_ part: Tensor) throws -> Tensor { part.failure == nil ? try rows(of: part) : part }
     for index in trace.sites.indices {
-      trace.sites[index].value = try rows(of: trace.sites[index].value)
-      guard settings.options.keep == .everything else { continue }
-      trace.sites[index].logProb = try rows(of: trace.sites[index].logProb)
+      trace.sites[index].value = try wanted(trace.sites[index].value)
+      trace.sites[index].logProb = try wanted(trace.sites[index].logProb)
     }
     let isOutputKept = settings.options.keep != .metrics
     var names: ArraySlice<String> = []
@@ -148,6 +164,7 @@ struct EvaluationRun {
       switch result {
       case .logWeight: logWeight
       case .site(let name): trace[name]?.value
+      case .logProb(let name): trace[name]?.logProb
       case .output(let name): results.namedTensors.first { $0.name == name }?.tensor
       }
     }
@@ -160,6 +177,9 @@ struct EvaluationRun {
       for index in trace.sites.indices {
         if let replacement = files.replacement(of: .site(trace.sites[index].name)) {
           trace.sites[index].value = replacement
+        }
+        if let replacement = files.replacement(of: .logProb(trace.sites[index].name)) {
+          trace.sites[index].logProb = replacement
         }
       }
     } else {

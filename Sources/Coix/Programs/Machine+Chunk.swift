@@ -54,6 +54,7 @@ extension Machine {
         switch result {
         case .logWeight: root.metrics?.logWeight
         case .site(let name): trace[name]?.value
+        case .logProb(let name): trace[name]?.logProb
         case .output(let name): tensor(name, in: output)
         }
       }, batch: batch, { tensor in exports.firstIndex { $0.isRows(of: tensor) } })
@@ -108,8 +109,12 @@ extension Machine {
     if keep == .everything { return }
     if files.haveSites {
       root.recorded.replace { sites in
-        sites.removeAll { !files.have($0) }
-        for index in sites.indices { sites[index].logProb = .unkept }
+        for index in sites.indices.reversed() {
+          let parts = files.parts(of: sites[index])
+          if !parts.logProb { sites[index].logProb = .unkept }
+          if !parts.value { sites[index].value = .unkept }
+          if !parts.value && !parts.logProb { sites.remove(at: index) }
+        }
       }
     } else {
       root.recorded = RecordedSites()

@@ -50,7 +50,7 @@ final class Machine: @unchecked Sendable {
   init(for code: StageCode, _ settings: EvaluationSettings) {
     reading = code.readers.reading(
       callerReads: settings.options.keep == .everything || !settings.latents.isEmpty || settings.path != nil
-        || settings.options.files.keys.contains { if case .site = $0 { true } else { false } })
+        || settings.options.files.keys.contains(where: \.isOfSite))
     reportsSteps = settings.options.steps
     keepsWeightTerms = settings.keepsWeightTerms
     checks = settings.options.checks ? .everything : keepsWeightTerms ? .sources : .uniformParameters

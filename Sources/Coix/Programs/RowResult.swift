@@ -7,9 +7,21 @@ public enum RowResult: Hashable, Sendable {
   case logWeight
   /// The values of a site, `[particles, instances…, local…, event…]`, by its name in the trace.
   case site(String)
+  /// The log-probabilities of a site, `[particles, instances…, local…]`, by its name in the trace.
+  case logProb(String)
   /// A tensor of the output, `[particles, instances…, event…]`, by its name in the tree: "0" is the first
   /// part of a `Tuple`.
   case output(String = "0")
+}
+
+extension RowResult {
+  /// Whether it belongs to a site.
+  var isOfSite: Bool {
+    switch self {
+    case .site, .logProb: true
+    case .logWeight, .output: false
+    }
+  }
 }
 
 extension RowResult: CustomStringConvertible {
@@ -17,6 +29,7 @@ extension RowResult: CustomStringConvertible {
     switch self {
     case .logWeight: "the log-weights"
     case .site(let name): "the values of site \"\(name)\""
+    case .logProb(let name): "the log-probabilities of site \"\(name)\""
     case .output(let name): "the output's tensor \"\(name)\""
     }
   }
@@ -49,14 +62,25 @@ struct ResultFiles: Sendable {
 
   var isEmpty: Bool { files.isEmpty }
   var haveOutput: Bool { files.keys.contains { if case .output = $0 { true } else { false } } }
-  var haveSites: Bool { files.keys.contains { if case .site = $0 { true } else { false } } }
-
-  /// Whether a site is one of those variables whose values go to files. (All versions of a variable belong
-  /// together: what they are called in the trace depends on which of them there are.)
-  func have(_ site: Site) -> Bool {
-    files.keys.contains {
-      if case .site(let name) = $0 { SiteName(name).base == site.key.base } else { false }
+  /// The sites of which anything goes to files.
+  private var siteNames: [(result: RowResult, name: String)] {
+    files.keys.compactMap { result in
+      switch result {
+      case .site(let name), .logProb(let name): (result, name)
+      case .logWeight, .output: nil
+      }
     }
+  }
+  var haveSites: Bool { files.keys.contains(where: \.isOfSite) }
+
+  /// Which parts of a site go to files: its values, its log-probabilities. (All versions of a variable belong
+  /// together: what they are called in the trace depends on which of them there are.)
+  func parts(of site: Site) -> (value: Bool, logProb: Bool) {
+    var parts = (value: false, logProb: false)
+    for (result, name) in siteNames where SiteName(name).base == site.key.base {
+      if case .site = result { parts.value = true } else { parts.logProb = true }
+    }
+    return parts
   }
 
   /// The files of some tensors that leave a chunk, by their numbers among all that do.

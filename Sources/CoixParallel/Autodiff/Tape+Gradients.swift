@@ -3,7 +3,8 @@
 extension Tape {
   /// Whether an evaluation of a program is among the nodes from `first` on.
   func hasEvaluation(from first: Int32) -> Bool {
-    (Int(first)..<count).contains { if case .always = pullback(of: $0) { true } else { false } }
+    hasForgotten(from: first)
+      || (Int(first)..<count).contains { if case .always = pullback(of: $0) { true } else { false } }
   }
 
   /// The gradients of a result of this tape with respect to some points; nil for those that it doesn't depend

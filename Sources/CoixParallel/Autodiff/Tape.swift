@@ -79,6 +79,11 @@ final class Tape {
   /// The node whose gradient the backward pass takes further, where gradients are checked.
   private var sweptNode: Int?
 
+  /// Nodes whose functions have been let go of, and what records them again; the last nodes last.
+  private var forgotten: [(nodes: Range<Int>, recall: () throws -> Void)] = []
+  /// While such nodes are recorded again, where they end; else -1.
+  private var recalledEnd = -1
+
   private static let lastID = Atomic<UInt32>(0)
 
   init(parent: Tape? = nil) {
@@ -103,6 +108,8 @@ final class Tape {
     hasConstantPoints = false
     sites.removeAll()
     sweptNode = nil
+    forgotten.removeAll()
+    recalledEnd = -1
     id = Self.lastID.wrappingAdd(1, ordering: .relaxed).newValue
     parentID = parent?.id ?? 0
   }
@@ -177,11 +184,55 @@ final class Tape {
   /// Adds a node and returns its number. If there is no memory for the node, returns -1; the evaluation then
   /// throws the error.
   func append(shape: Shape, stride: Int, _ pullback: Pullback) -> Int32 {
+    if recalledEnd >= 0 { return appendAgain(shape, stride, pullback) }
     if count == capacity && !grow() { return -1 }
     let isOfConstants = hasConstantPoints && pullback.isFunction && !pullback.hasInput(where: isWanted)
     (nodes + count).initialize(
       to: Node(
         shape: shape, stride: stride, pullback: pullback, gradient: nil, isOfConstants: isOfConstants))
+    count += 1
+    return Int32(count - 1)
+  }
+
+  // MARK: Forgetting
+
+  /// Whether nodes from some number on have been let go of.
+  func hasForgotten(from first: Int32) -> Bool { (forgotten.last?.nodes.upperBound ?? 0) > Int(first) }
+
+  /// Lets go of the functions of all nodes from some number on, and so of what these refer to. The nodes keep their
+  /// numbers.
+  ///
+  /// - Parameter recall: appends the same nodes once more, when the backward pass comes to them.
+  func forget(from first: Int32, _ recall: @escaping () throws -> Void) {
+    guard first < count else { return }
+    for node in Int(first)..<count { nodes[node].pullback = .none }
+    forgotten.append((Int(first)..<count, recall))
+  }
+
+  /// Has the last forgotten nodes recorded again, on this tape, while its backward pass stands at their end.
+  private func recall(_ part: (nodes: Range<Int>, recall: () throws -> Void)) throws {
+    let (all, context) = (count, ExecutionContext.current)
+    (count, recalledEnd) = (part.nodes.lowerBound, part.nodes.upperBound)
+    context?.tape = self
+    defer {
+      (count, recalledEnd) = (all, -1)
+      context?.tape = nil
+    }
+    try part.recall()
+    try context?.throwFailure()
+    guard count == recalledEnd else { throw Self.otherSteps }
+  }
+
+  private static let otherSteps = CoixError.gradient(
+    "a program has done something else when its steps were computed again; its closures must be pure")
+
+  /// Puts the function of a node that was forgotten back into its place.
+  private func appendAgain(_ shape: Shape, _ stride: Int, _ pullback: Pullback) -> Int32 {
+    guard count < recalledEnd, nodes[count].shape == shape, nodes[count].stride == stride else {
+      ExecutionContext.remember(Self.otherSteps)
+      return -1
+    }
+    nodes[count].pullback = pullback
     count += 1
     return Int32(count - 1)
   }
@@ -271,6 +322,9 @@ final class Tape {
     node >= 0 ? nodes[Int(node)].gradient : nil
   }
 
+  /// Takes the gradient that has reached a node, which nobody else reads.
+  func takeGradient(of node: Int32) -> Tensor? { node >= 0 ? nodes[Int(node)].gradient.take() : nil }
+
   /// The gradients that have reached the parent's uniform tensors, in the order in which this tape first read
   /// them.
   var uniformGradients: [(parentNode: Int32, tensor: Tensor)] {
@@ -286,7 +340,19 @@ final class Tape {
     let recording = context?.tape
     context?.tape = nil
     defer { context?.tape = recording }
+    // Nodes that have been recorded again. Nobody reads their gradients but nodes among them.
+    var recalled: Range<Int>?
     for index in stride(from: count - 1, through: 0, by: -1) {
+      if let part = forgotten.last, part.nodes.upperBound == index + 1 {
+        forgotten.removeLast()
+        try recall(part)
+        recalled = part.nodes
+      }
+      defer {
+        if let part = recalled, part.lowerBound == index {
+          for node in part { nodes[node].gradient = nil }
+        }
+      }
       let node = nodes + index
       if case .none = node.pointee.pullback { continue }
       let pullback = exchange(&node.pointee.pullback, with: .none)

@@ -52,6 +52,9 @@ final class RankRows: MemoryOwner, @unchecked Sendable {
   /// Whether all rows are here.
   var isWhole: Bool { state.withLock { $0.isWhole } }
 
+  /// The memory that this rank's rows take.
+  var ownBytes: Int { shares.own.count * unit }
+
   /// Itself, unless all rows are here.
   var ifInParts: RankRows? { isWhole ? nil : self }
 

@@ -10,6 +10,8 @@ package struct StagePlan: Sendable {
   package var workers: Workers
   /// Where the particles are in a larger plate that they are a part of.
   package var part: PlatePart?
+  /// The memory that there is for what leaves the stage, and for tapes.
+  package var memory = MemoryAccount()
   /// Whether some of the results go to files.
   package var writesFiles = false
   /// Whether each chunk runs its backward pass right after its forward pass, from those of its sums that are

@@ -10,7 +10,8 @@ import Synchronization
 /// loss's gradient of each chunk at once, while the chunk is in the cache, and keeps no tape at all.
 ///
 /// - Throws: the error of the first chunk that has one, in the chunks' order: the same for any number of
-///   threads; ``CoixError/memory(what:bytes:)`` where the merged tensors don't fit into memory.
+///   threads; ``CoixError/memory(what:bytes:)`` where the merged tensors don't fit into memory;
+///   ``CoixError/memoryBudget(what:bytes:budget:)`` where they don't fit into the evaluation's budget.
 package func runStage(
   _ plan: StagePlan, _ body: @escaping @Sendable (ExecutionContext) throws -> ChunkOutcome
 ) throws -> StageResult {
@@ -131,7 +132,7 @@ private final class StageRun: @unchecked Sendable {
   private let uniform = Mutex<[Tensor?]>([])
   /// [chunk]: the tapes that are kept.
   private let records: Table<Record?>?
-  private let keptFloats = Atomic<Int>(0)
+  private let keptTapes: KeptTapes
   /// [task]: the gradients of the parent's uniform tensors that a hot stage took.
   private let hotSums: Table<GradientSums>?
   /// What is recorded of chunks, so that others can run without the body.
@@ -155,6 +156,7 @@ private final class StageRun: @unchecked Sendable {
     self.plan = plan
     self.parent = parent
     self.body = body
+    keptTapes = KeptTapes(plan.memory)
     tasks = ChunkTasks(grid: grid, workers: plan.workers, part: plan.part)
     recording = ExecutionContext.current?.recording
     meetings = tasks.ranks.meetings
@@ -289,9 +291,7 @@ private final class StageRun: @unchecked Sendable {
         if context.hasOutgrown { throw ChunkOutgrown() }
         try context.throwFailure()
         try hotSums?[task].add(tape)
-      } else if !backwardPlans.mayClaim(chunk),
-        keptFloats.add(context.allocatedFloats, ordering: .relaxed).newValue <= Limits.keptFloats
-      {
+      } else if !backwardPlans.mayClaim(chunk), keptTapes.keep(context.allocatedFloats) {
         records?[chunk] = Record(tape: tape, exports: outcome.exports, scope: context.scope)
       }
       publish(made, of: chunk, to: forwardPlans, plan.isHot ? tape : nil, keeping: kept)
@@ -311,7 +311,8 @@ private final class StageRun: @unchecked Sendable {
     for export in outcome.exports { _ = try (export.tensor.refusal("output") ?? export.tensor).validated() }
     let merged = try merged.withLock { merged in
       if let merged { return merged }
-      try checkMemory(outcome)
+      try plan.requireMemory(
+        for: outcome, hasTape: parent != nil, rows: tasks.shares?.own.count ?? plan.rows?.count ?? 0)
       let made = try outsideOfChunk(context) {
         let sumCount = outcome.exports.count(where: \.isSum)
         return Merged(
@@ -322,6 +323,7 @@ private final class StageRun: @unchecked Sendable {
           sums: try Numbers(count: sumCount * chunkCount, for: "the sums of \(chunkCount) chunks"),
           sumCount: sumCount)
       }
+      for case let rows? in made.destinations.map(\.rows) { plan.memory.hold(rows) }
       merged = made
       return made
     }
@@ -362,20 +364,6 @@ private final class StageRun: @unchecked Sendable {
       let width = tensor.shape.dropping(1).elementCount
       tensor.storage.fileMemory?.letGo(first * width..<end * width)
     }
-  }
-
-  /// Throws if the merged exports of all chunks don't fit into the machine's memory.
-  private func checkMemory(_ outcome: ChunkOutcome) throws {
-    let perRow = outcome.exports.enumerated().reduce(0.0) { sum, next in
-      let (number, export) = next
-      let isInMemory = !export.isSum && export.tensor.isBatched && outcome.files[number] == nil
-      return sum + (isInMemory ? Double(export.tensor.shape.elementCount) : 0)
-    }
-    let rows = tasks.shares?.own.count ?? plan.rows?.count ?? 0
-    let floats = perRow * Double(rows)
-    try Memory.bytes(
-      floats < 0x1p62 ? Int(floats) : .max, of: MemoryLayout<Float>.stride,
-      for: "what is kept of \(rows) rows")
   }
 
   private func destination(
@@ -468,7 +456,7 @@ private final class StageRun: @unchecked Sendable {
   /// Propagates the gradients of the stage's outputs back to the nodes of the parent's tape that the stage
   /// read.
   private func backward(_ outputs: [Int32], _ tape: Tape) throws {
-    var seeds: [Tensor?] = outputs.map { tape.gradient(of: $0) }
+    var seeds: [Tensor?] = outputs.map { tape.takeGradient(of: $0) }
     let loss = merged.withLock { $0?.destinations.firstIndex(where: \.isLoss) }
     if hotSums != nil, let loss, let upstream = seeds[loss] {
       try deliver(hotSums, from: tasks, of: forwardReplay, scaledBy: upstream, to: tape)

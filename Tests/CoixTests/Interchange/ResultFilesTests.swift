@@ -69,6 +69,52 @@ import Testing
     }
   }
 
+  /// Of a latent site and of an observed one, whose log-probability is the log-weight; with and without the values.
+  @Test(arguments: [EvaluationOptions.Keep.metrics, .everything])
+  func logProbabilities(_ keep: EvaluationOptions.Keep) throws {
+    let plate = Self.plate
+    let model = plate(
+      Model { (trace, x: Tensor) in
+        let z = trace.sample("z", from: Normal(x[0], 1))
+        let y = trace.sample("y", from: Normal(z, 2).expanded(to: [2]).event(1))
+        trace.observe("x", x[1], from: Normal(z, 1))
+        return y
+      })
+    let points = plate.mapped(Self.points)
+    let expected = try evaluate(model, seed: 5)(points)
+    try withTemporaryFolder { folder in
+      let results: [(RowResult, String)] = [
+        (.logProb("z"), "lz"), (.logProb("x"), "lx"), (.site("y"), "y"), (.logProb("y"), "ly"),
+        (.logWeight, "w"),
+      ]
+      let files = Dictionary(
+        uniqueKeysWithValues: results.map { ($0, RowFile.npy("\(folder)/\($1).npy")) })
+      let found = try evaluate(model, seed: 5, options: EvaluationOptions(keep: keep, files: files))(points)
+      let z = try required(expected.trace["z"]?.logProb)
+      let x = try required(expected.trace["x"]?.logProb)
+      let y = (try required(expected.trace["y"]?.value), try required(expected.trace["y"]?.logProb))
+      for (name, tensor) in [("lz", z), ("lx", x), ("y", y.0), ("ly", y.1), ("w", x)] {
+        let read = try Tensor(contentsOf: "\(folder)/\(name).npy")
+        #expect(read.shape == tensor.shape && bits(read) == bits(tensor), "\(name)")
+      }
+      #expect(found.trace.names == (keep == .metrics ? [] : expected.trace.names))
+      guard keep == .everything else { return }
+      #expect(
+        found.trace["z"]?.logProb.failure
+          == .argument("the log-probabilities of site \"z\" went to the file \(folder)/lz.npy"))
+      #expect(try bits(required(found.trace["z"]?.value)) == bits(required(expected.trace["z"]?.value)))
+      #expect(found.trace["y"]?.value.failure != nil && found.trace["y"]?.logProb.failure != nil)
+    }
+    #expect(
+      message {
+        try evaluate(
+          model, seed: 5,
+          options: EvaluationOptions(keep: keep, files: [.logProb("none"): .npy("/tmp/none.npy")]))(points)
+      }
+        == "files: there is no such thing as the log-probabilities of site \"none\", which /tmp/none.npy is to have"
+    )
+  }
+
   /// Values that have been gathered, of an earlier stage, or that are the same for all rows are written at
   /// the end.
   @Test func resampledAndUniformValues() throws {
@@ -85,11 +131,13 @@ import Testing
           files: [
             .logWeight: .npy("\(folder)/w.npy"), .site("z"): .npy("\(folder)/z.npy"),
             .site("y"): .npy("\(folder)/y.npy"), .output(): .npy("\(folder)/o.npy"),
+            .logProb("z"): .npy("\(folder)/l.npy"),
           ])
         _ = try evaluate(program, seed: 5, options: options)(chainData)
         for (file, tensor) in [
           ("w", expected.metrics.logWeight), ("z", try required(expected.trace["z"]?.value)),
           ("y", try required(expected.trace["y"]?.value)), ("o", expected.output.values),
+          ("l", try required(expected.trace["z"]?.logProb)),
         ] {
           #expect(try bits(Tensor(contentsOf: "\(folder)/\(file).npy")) == bits(tensor), "\(name), \(file)")
         }

@@ -5,7 +5,8 @@ import Testing
 /// What cannot be had is an error that says how much it was, in a process that may have little memory.
 @Suite struct MemoryLimitTests {
   /// What the probe prints under a limit to its address space, and its status.
-  private func probe(_ request: String, megabytes: Int, scale: Int) throws -> (output: String, status: Int32)
+  private func probe(_ request: String, megabytes: Int, scale: Int, budget: String? = nil) throws
+    -> (output: String, status: Int32)
   {
     let products = Bundle.module.bundleURL.deletingLastPathComponent()
     let process = Process()
@@ -16,6 +17,7 @@ import Testing
     ]
     // Otherwise each thread's allocator reserves addresses of its own.
     process.environment = ProcessInfo.processInfo.environment.merging(["MALLOC_ARENA_MAX": "1"]) { $1 }
+    process.environment?["COIX_MEMORY_BUDGET"] = budget
     let pipe = Pipe()
     process.standardOutput = pipe
     process.standardError = pipe
@@ -74,5 +76,24 @@ import Testing
     let (output, status) = try probe(request, megabytes: 1_200, scale: 4_000)
     #expect(status == 0)
     #expect(output == "no error")
+  }
+
+  /// Under a small budget, a filter's gradient takes less memory, and has the same bits.
+  @Test func budgets() throws {
+    func run(_ budget: String?) throws -> [Substring] {
+      try probe("filter", megabytes: 8_000, scale: 200_000, budget: budget).output.split(separator: "\n")
+    }
+    let (all, some) = (try run("4G"), try run("180M"))
+    #expect(all.count == 3 && some.count == 3, "\(all), \(some)")
+    #expect(all[0] == some[0])
+    let peaks = try [all, some].map { try #require(Int($0[1])) }
+    #expect(peaks[1] < peaks[0] * 2 / 3, "\(peaks) MiB")
+    let refused = try run("8M").joined()
+    #expect(
+      refused.hasPrefix("what is kept of 200000 rows, with all else that must be in memory, needs "),
+      "\(refused)")
+    #expect(refused.contains("bytes; the memory budget is 8388608. What would help: "), "\(refused)")
+    let wrong = try run("abc").joined()
+    #expect(wrong.hasPrefix("COIX_MEMORY_BUDGET is \"abc\"; it must be a number of bytes"), "\(wrong)")
   }
 }

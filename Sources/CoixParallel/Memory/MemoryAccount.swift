@@ -1,0 +1,113 @@
+import Synchronization
+
+/// What an evaluation has of its memory budget, and what it has taken of it.
+///
+/// Counted are the tensors that the evaluation reads, what leaves its stages for memory and is still referred to, and tapes that are
+/// kept, and the row numbers of ancestors. Nothing that is decided by it changes a result.
+package final class MemoryAccount: Sendable {
+  /// All that the evaluation may take, in bytes.
+  package let budget: Int
+  /// The part of ``budget`` that tapes may take.
+  private var tapeBytes: Int { budget / 8 }
+  /// What tensors may take beside tapes.
+  package var stateBytes: Int { budget - tapeBytes }
+
+  private let inputBytes: Int
+  private let held = Mutex<[Held]>([])
+  private let tapeFloats = Atomic<Int>(0)
+
+  /// Memory that something owns which need not live as long as the account.
+  private struct Held {
+    weak var owner: (MemoryOwner & Sendable)?
+    let bytes: Int
+  }
+
+  /// - Parameter inputs: the tensors that the evaluation reads. Data in files takes no memory.
+  package init(_ budget: MemoryBudget, inputs: [Tensor]) {
+    self.budget = budget.bytes
+    var known: Set<UnsafeMutableRawPointer> = []
+    inputBytes = inputs.reduce(0) { sum, tensor in
+      known.insert(tensor.storage.address).inserted ? sum + Self.bytes(of: tensor) : sum
+    }
+  }
+
+  /// An account of all memory that the machine has.
+  init() {
+    budget = Memory.physical
+    inputBytes = 0
+  }
+
+  private static func bytes(of tensor: Tensor) -> Int {
+    let storage = tensor.storage
+    guard storage.file == nil, storage.fileMemory == nil, storage.failure == nil else { return 0 }
+    return storage.rankRows?.ownBytes ?? storage.capacity * MemoryLayout<Float>.stride
+  }
+
+  /// Counts a tensor as long as anything refers to its numbers.
+  func hold(_ tensor: Tensor) {
+    let bytes = Self.bytes(of: tensor)
+    if bytes > 0 { hold(tensor.storage, bytes) }
+  }
+
+  /// Counts the row numbers of ancestors as long as anything refers to them.
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  package func hold(_ ancestors: Ancestors) throws(CoixError) {
+    let rows = try ancestors.index.rows
+    hold(rows, rows.rankRows?.ownBytes ?? rows.count * MemoryLayout<Int32>.stride)
+  }
+
+  private func hold(_ owner: MemoryOwner & Sendable, _ bytes: Int) {
+    held.withLock { held in
+      held.removeAll { $0.owner == nil }
+      held.append(Held(owner: owner, bytes: bytes))
+    }
+  }
+
+  /// The bytes of the tensors that are read, and of those that are held.
+  package var heldBytes: Int {
+    held.withLock { $0.reduce(inputBytes) { $1.owner == nil ? $0 : $0 + $1.bytes } }
+  }
+
+  /// Throws unless there is room for tensors of so many bytes, and for their gradients.
+  ///
+  /// - Throws: ``CoixError/memoryBudget(what:bytes:budget:)``.
+  func require(_ bytes: Int, _ gradients: Int, withTapes: Bool, for what: @autoclosure () -> String)
+    throws(CoixError)
+  {
+    let total = [heldBytes, bytes, gradients, withTapes ? tapeBytes : 0].reduce(0) { sum, part in
+      let (total, overflow) = sum.addingReportingOverflow(part)
+      return overflow ? .max : total
+    }
+    guard total <= budget else { throw .memoryBudget(what: what(), bytes: total, budget: budget) }
+  }
+
+  /// Counts a tape of so many floats as kept, if there is room for it.
+  fileprivate func keepTape(_ floats: Int) -> Bool {
+    let all = tapeFloats.add(floats, ordering: .relaxed).newValue
+    guard all > tapeBytes / MemoryLayout<Float>.stride else { return true }
+    releaseTapes(floats)
+    return false
+  }
+
+  fileprivate func releaseTapes(_ floats: Int) { tapeFloats.subtract(floats, ordering: .relaxed) }
+}
+
+/// The tapes that a stage keeps for its way back.
+final class KeptTapes: Sendable {
+  private let account: MemoryAccount
+  private let floats = Atomic<Int>(0)
+
+  init(_ account: MemoryAccount) { self.account = account }
+
+  deinit { account.releaseTapes(floats.load(ordering: .relaxed)) }
+
+  /// Whether a chunk's tape of so many floats may be kept, too; it then counts as long as the stage lives.
+  func keep(_ more: Int) -> Bool {
+    guard floats.load(ordering: .relaxed) + more <= Limits.keptFloats, account.keepTape(more) else {
+      return false
+    }
+    floats.add(more, ordering: .relaxed)
+    return true
+  }
+}
