@@ -18,7 +18,7 @@ struct EvaluationRun {
   /// Writes the program as a list of stages.
   init(_ settings: EvaluationSettings) throws {
     self.settings = settings
-    files = try ResultFiles(settings.options.files)
+    files = try ResultFiles(settings.options.files, on: settings.options.workers.ranks)
     let given = settings.input.tensors + settings.latents.values
     for tensor in given { _ = try tensor.validated() }
     var code = StageCode(hasLatents: !settings.latents.isEmpty)
@@ -118,21 +118,25 @@ struct EvaluationRun {
   func result<Output: TensorTree>() throws -> Evaluation<Output> {
     var trace = try machine.finishedTrace(.root)
     trace.plates = code.lastPlates
+    func whole(_ tensor: Tensor, _ result: RowResult? = nil) -> Tensor {
+      files.whole(tensor, result, of: barrier.population)
+    }
     for index in trace.sites.indices {
-      trace.sites[index].value = barrier.population.whole(trace.sites[index].value)
+      trace.sites[index].value = whole(trace.sites[index].value, .site(trace.sites[index].name))
       guard settings.options.keep == .everything else { continue }
-      trace.sites[index].logProb = barrier.population.whole(trace.sites[index].logProb)
+      trace.sites[index].logProb = whole(trace.sites[index].logProb)
     }
     let isOutputKept = settings.options.keep != .metrics
     var names: ArraySlice<String> = []
     let taken = try machine.unkeptOutput ?? machine.take(output)
     if files.haveOutput { names = taken.namedTensors.map(\.name)[...] }
     let results = try taken.mapTensors { tensor in
-      let goesToFile = names.popFirst().map(files.haveOutput(named:)) ?? false
-      return isOutputKept || goesToFile ? try barrier.population.whole(tensor).validated() : .unkept
+      let name = names.popFirst()
+      let goesToFile = name.map(files.haveOutput(named:)) ?? false
+      return isOutputKept || goesToFile ? try whole(tensor, name.map { .output($0) }).validated() : .unkept
     }
     var running = try machine.recorder(.root).metrics ?? RunningMetrics()
-    var logWeight = barrier.population.whole(running.logWeight ?? Tensor(0))
+    var logWeight = whole(running.logWeight ?? Tensor(0), .logWeight)
     func find(_ result: RowResult) -> Tensor? {
       switch result {
       case .logWeight: logWeight
@@ -140,8 +144,7 @@ struct EvaluationRun {
       case .output(let name): results.namedTensors.first { $0.name == name }?.tensor
       }
     }
-    // All ranks have all rows.
-    if !files.isEmpty { try settings.options.workers.ranks.onFirst { try files.finish(find) } }
+    try files.finish(find)
     if let replacement = files.replacement(of: .logWeight) {
       (logWeight, running.logWeight) = (replacement, replacement)
     }

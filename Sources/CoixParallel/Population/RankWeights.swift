@@ -7,13 +7,17 @@ struct RankWeights {
   fileprivate let shares: RowShares
   fileprivate var address: UnsafeMutableRawPointer
   fileprivate let team: Int32
+  /// Whether the weights lie in a file.
+  fileprivate let isInFile: Bool
 
   /// nil unless these are log-weights of the particles of one instance, not all of which are on each rank.
   init?(_ tensor: Tensor, of population: Population) {
-    guard population.hasParticles, population.batch.count == 1, !tensor.storage.isPlain, let mapping = tensor.storage.mapping, mapping.index == nil, tensor.shape.rank == 0,
+    guard population.hasParticles, population.batch.count == 1, !tensor.storage.isPlain,
+      let mapping = tensor.storage.mapping, mapping.index == nil, tensor.shape.rank == 0,
       let rows = tensor.storage.rankRows?.ifInParts, rows.shares.count == population.particles
     else { return nil }
     (shares, address, team) = (rows.shares, rows.address, Int32(population.workers.team))
+    isInFile = rows.file != nil
   }
 
   fileprivate var ranks: Ranks { shares.ranks }
@@ -32,8 +36,9 @@ struct RankWeights {
     try ranks.meet(at: .weights, size: shares.count, form: UInt64(size))
     let wanted = (0..<ranks.count).map { rank in
       let blocks = shares.blocks(of: rank, size: size)
-      return shares.borders[rank]..<max(
-        min(blocks.upperBound * size, shares.count), shares.borders[rank])
+      return shares.borders[
+        rank]..<max(
+          min(blocks.upperBound * size, shares.count), shares.borders[rank])
     }
     try ranks.spread(
       address, unit: MemoryLayout<Float>.stride, held: shares.all, wanted: wanted)
@@ -85,7 +90,8 @@ struct RankWeights {
     let readers = children?.all ?? Array(repeating: 0..<index.count, count: ranks.count)
     return try Self.run(
       Ancestry(
-        weights: self, scheme: scheme, random: random.pointer, positions: positions?.pointer, index: index.pointer,
+        weights: self, scheme: scheme, random: random.pointer, positions: positions?.pointer,
+        index: index.pointer,
         count: index.count, readers: readers))
   }
 }
@@ -115,7 +121,7 @@ private final class Moments: RecordedCall {
     let own = try weights.meet(size: size)
     var parts = Array(repeating: coix_block_moments(), count: weights.blockCount(size))
     coix_weight_block_moments(
-      weights.numbers, &parts, count, own.lowerBound, own.upperBound, 0, weights.team)
+      weights.numbers, &parts, count, own.lowerBound, own.upperBound, weights.isInFile ? 1 : 0, weights.team)
     try weights.complete(&parts, size: size)
     coix_weight_merge_blocks(parts, parts.count, results[0], results[1], results[2])
     return true
@@ -174,7 +180,8 @@ private final class Ancestry: RecordedCall {
 
   init(
     weights: RankWeights, scheme: coix_resampling_scheme, random: UnsafeMutablePointer<Float>,
-    positions: UnsafeMutablePointer<Double>?, index: UnsafeMutablePointer<Int32>, count: Int, readers: [Range<Int>]
+    positions: UnsafeMutablePointer<Double>?, index: UnsafeMutablePointer<Int32>, count: Int,
+    readers: [Range<Int>]
   ) {
     (self.weights, self.scheme, self.random, self.positions) = (weights, scheme, random, positions)
     (self.index, self.count, self.readers) = (index, count, readers)

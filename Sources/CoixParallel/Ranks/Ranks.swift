@@ -28,6 +28,8 @@ public final class Ranks: Sendable {
 
   private let transport: (any RankTransport)?
   private let hosts: [String]
+  /// The name of this rank's host.
+  var host: String { hosts[index] }
   private let state = Mutex(State())
 
   private struct State {
@@ -278,6 +280,16 @@ public final class Ranks: Sendable {
     return Double(bitPattern: try meet(at: .agreement, form: number.bitPattern)[0].form)
   }
 
+  /// The first rank's bytes, on all ranks. All ranks call it.
+  ///
+  /// - Throws: as for a number.
+  func first(_ bytes: [UInt8]) throws -> [UInt8] {
+    let count = Int(try meet(at: .agreement, form: UInt64(bytes.count))[0].form)
+    var bytes = isFirst ? bytes : Array(repeating: 0, count: count)
+    try bytes.withUnsafeMutableBytes { try broadcast($0, from: 0) }
+    return bytes
+  }
+
   /// Has the first rank alone do something, such as writing a file. All ranks call it, and wait until it is done.
   ///
   /// - Throws: what `work` throws, on all ranks; ``CoixError/ranks(_:)``; ``CoixError/otherRank(_:_:)``.
@@ -285,6 +297,17 @@ public final class Ranks: Sendable {
     guard count > 1 else { return try work() }
     _ = try share(.first, size: 0) {
       if isFirst { try work() }
+      return 0
+    }
+  }
+
+  /// Has each rank do something of its own. All ranks call it, and wait until it is done.
+  ///
+  /// - Throws: what `work` throws on the first rank that has an error, on all ranks; as ``onFirst(_:)``.
+  package func onEach(_ work: () throws -> Void) throws {
+    guard count > 1 else { return try work() }
+    _ = try share(.files, size: 0) {
+      try work()
       return 0
     }
   }
@@ -323,7 +346,9 @@ public final class Ranks: Sendable {
     case .success(let number): form = number
     case .failure(let error): (status, failure) = (RankNotice.Status(error), error)
     }
-    if status == .done || status == .failed, lacks() { status = status == .done ? .lacking : .lackingAndFailed }
+    if status == .done || status == .failed, lacks() {
+      status = status == .done ? .lacking : .lackingAndFailed
+    }
     let notices = try meet(at: place, size: size, status: status, form: form)
     let statuses = notices.map(\.status)
     if statuses.contains(where: { $0 == .lacking || $0 == .lackingAndFailed }) {
@@ -398,7 +423,8 @@ public final class Ranks: Sendable {
   }
 
   /// To each other rank the bytes of its number, and from each as many as there is room for.
-  func swap(_ outgoing: [UnsafeRawBufferPointer], _ incoming: [UnsafeMutableRawBufferPointer]) throws(CoixError)
+  func swap(_ outgoing: [UnsafeRawBufferPointer], _ incoming: [UnsafeMutableRawBufferPointer])
+    throws(CoixError)
   {
     let sent = outgoing.enumerated().reduce(0) { $0 + ($1.offset == index ? 0 : $1.element.count) }
     try exchange(sending: sent) { (transport, _) throws(CoixError) in
