@@ -21,6 +21,8 @@ enum Act: String {
   /// Trains, in steps of 50 ms, with a checkpoint after each of them in the file that the second argument names, and prints a hash of the
   /// parameters. Rank 1 prints its process id first.
   case train
+  /// Evaluates with results in files `w.npy`, `z.npy` and `o.npy` of the folder that the second argument names.
+  case files
 }
 
 struct OutOfPaper: Error {}
@@ -77,6 +79,21 @@ struct RankProbe {
         return trace.sample("z", from: Normal(row, 1))
       }
       _ = try evaluate(plate(broken), seed: 0, options: options)(plate.mapped(rows))
+    case .files:
+      let folder = CommandLine.arguments.dropFirst(2).first ?? "."
+      var options = options
+      options.keep = .metrics
+      options.files = [
+        .logWeight: .npy("\(folder)/w.npy"), .site("z"): .npy("\(folder)/z.npy"),
+        .output(): .npy("\(folder)/o.npy"),
+      ]
+      let model = Model { trace in
+        let z = trace.sample("z", from: Normal(.zeros([3]), 1).event(1))
+        trace.observe("x", 0.5, from: Normal(z.sum(), 1))
+        return z * 2
+      }
+      _ = try evaluate(Plate("particle", count: 100_003)(model), seed: 0, options: options)()
+      if ranks.isFirst { say("written") }
     case .train:
       if isBroken { say("pid \(getpid())") }
       try train(options)
