@@ -11,7 +11,7 @@ public struct InferCommand: ParsableCommand {
     discussion: """
       Proposes a code for each point by the encoder, and writes the logarithm of its weight, a row each. The points are read \
       and the weights written piece by piece. After an interrupt, --resume goes on at the row where it stopped; the numbers \
-      are those of a run that was not interrupted, on any number of threads.
+      are those of a run that was not interrupted, on any number of threads and ranks.
 
       An example: examples vae --out out/vae && examples infer --data out/vae/test.npy --parameters out/vae/parameters.npz \
       --out out/vae/weights.npy
@@ -53,10 +53,13 @@ public struct InferCommand: ParsableCommand {
     if let piece, piece < 1 { throw ValidationError("the rows of a piece must be at least 1, are \(piece)") }
   }
 
-  private func workers() throws -> Workers { try threads.map { try Workers(threads: $0) } ?? .standard }
+  private func workers() throws -> Workers {
+    let ranks = try Ranks.join()
+    return try threads.map { try Workers(threads: $0, ranks: ranks) } ?? Workers(ranks: ranks)
+  }
 
   public func run() throws {
-    let console = Console(quiet: quiet)
+    let console = Console(quiet: try quiet || !Ranks.join().isFirst)
     var inference = try RowInference(data: data, parameters: parameters, seed: seed)
     if let piece { inference.pieceRows = piece }
     let count = inference.data.rowCount

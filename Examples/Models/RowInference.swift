@@ -53,7 +53,7 @@ public struct RowInference {
   }
 
   /// Evaluates all rows that `out` doesn't have yet, piece by piece: the numbers are those of one evaluation
-  /// of all rows, however often it was interrupted.
+  /// of all rows, however often it was interrupted. Ranks share the work; the first of them writes.
   ///
   /// - Parameters:
   ///   - resumes: whether to go on with what an interrupted run has left.
@@ -70,22 +70,35 @@ public struct RowInference {
       "shape": "\(data.shape)",
     ]
     let count = data.rowCount
-    let file = try PartialNPY(out, count: count, settings: settings, resumes: resumes)
-    let firstRow = file.rowCount
+    let ranks = workers.ranks
+    // The first rank's.
+    var file: PartialNPY?
+    try ranks.onFirst { file = try PartialNPY(out, count: count, settings: settings, resumes: resumes) }
+    let firstRow = Int(try ranks.first(Double(file?.rowCount ?? 0)))
     let signals = StopSignals()
     defer { signals.stop() }
-    while file.rowCount < count {
-      if let signal = signals.received { throw Interrupted(signal: signal) }
-      let rows = file.rowCount..<min(file.rowCount + pieceRows, count)
+    var rowCount = firstRow
+    while rowCount < count {
+      // A launcher hands signals on to the ranks one after another.
+      let signal = Int32(truncatingIfNeeded: try ranks.greatest(UInt64(signals.received ?? 0)))
+      if signal > 0 { throw Interrupted(signal: signal) }
+      let rows = rowCount..<min(rowCount + pieceRows, count)
       let plate = VAE.plate(count).rows(rows)
       let options = EvaluationOptions(workers: workers, keep: .metrics)
       let piece = try evaluate(vae.inference(plate), seed: seed, options: options)(
         plate.mapped(data, rows: rows))
-      try file.append(piece.metrics.logWeight)
-      try onPiece(file.rowCount)
+      try ranks.onFirst { try file?.append(piece.metrics.logWeight) }
+      rowCount = rows.upperBound
+      try onPiece(rowCount)
     }
-    let (ess, logZ) = try (effectiveSampleSize(file.tensor).scalar, logEvidence(file.tensor).scalar)
-    try file.finish()
-    return Results(logZ: logZ, ess: ess, firstRow: firstRow)
+    var (ess, logZ) = (Float(0), Float(0))
+    try ranks.onFirst {
+      guard let file else { return }
+      (ess, logZ) = try (effectiveSampleSize(file.tensor).scalar, logEvidence(file.tensor).scalar)
+      try file.finish()
+    }
+    return Results(
+      logZ: Float(try ranks.first(Double(logZ))), ess: Float(try ranks.first(Double(ess))), firstRow: firstRow
+    )
   }
 }

@@ -65,6 +65,8 @@ enum Limits {
   static let countedCheckedBuffer = 1 << 16
   /// After so many chunks the system may take back the memory of their rows that lie in files.
   static let chunksLetGo = 64
+  /// Bytes of a file that one rank alone writes: a multiple of the pages of all systems.
+  static let fileBlock = 64 << 10
   /// Floats of a file that are written before the system may take back their memory.
   static let fileFloats = 1 << 18
   /// Bytes up to which Swift's collections are made without asking whether there is memory for them.

@@ -26,6 +26,8 @@ enum Act: String {
   case train
   /// Filters two million particles, and prints by how much its memory has grown at most.
   case memory
+  /// Evaluates with results in files `w.npy`, `z.npy` and `o.npy` of the folder that the second argument names.
+  case files
 }
 
 struct OutOfPaper: Error {}
@@ -95,6 +97,21 @@ struct RankProbe {
       let particles = try evaluate(inference, seed: 0, options: options)(plate.mapped(rows)).output.values
       let hash = particles.scalars.reduce(UInt64(0)) { ($0 &* 31) &+ UInt64($1.bitPattern) }
       say("particles \(String(hash, radix: 16))")
+    case .files:
+      let folder = CommandLine.arguments.dropFirst(2).first ?? "."
+      var options = options
+      options.keep = .metrics
+      options.files = [
+        .logWeight: .npy("\(folder)/w.npy"), .site("z"): .npy("\(folder)/z.npy"),
+        .output(): .npy("\(folder)/o.npy"),
+      ]
+      let model = Model { trace in
+        let z = trace.sample("z", from: Normal(.zeros([3]), 1).event(1))
+        trace.observe("x", 0.5, from: Normal(z.sum(), 1))
+        return z * 2
+      }
+      _ = try evaluate(Plate("particle", count: 100_003)(model), seed: 0, options: options)()
+      if ranks.isFirst { say("written") }
     case .train:
       if isBroken { say("pid \(getpid())") }
       try train(options)

@@ -17,8 +17,9 @@ package final class PartialNPY {
   private let path: String
   private var partialPath: String { path + ".partial" }
   private var notePath: String { path + ".partial.json" }
-  private let descriptor: Int32
+  private let file: NewFile
   private let memory: FileMemory
+  private var isFinished = false
   private let count: Int
   private var note: Note
   /// The rows that are written.
@@ -52,7 +53,7 @@ package final class PartialNPY {
     }
     self.note = note ?? Note(rows: 0, settings: settings)
     let isNew = note == nil
-    let (opened, mapped) = try WholeFile.naming(partialPath) { () throws -> (Int32, FileMemory) in
+    (file, memory) = try WholeFile.naming(partialPath) { () throws -> (NewFile, FileMemory) in
       let descriptor = open(
         partialPath, O_RDWR | (isNew ? O_CREAT : 0) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o666)
       guard descriptor >= 0 else { throw WholeFile.systemProblem("cannot be written") }
@@ -74,27 +75,18 @@ package final class PartialNPY {
           try file.shorten(to: 0)
           try file.append(header)
         }
-        try file.reserve(header.count + numberBytes)
-        let memory = try FileMemory(descriptor, start: header.count, bytes: numberBytes, for: path) {
-          isComplete in
-          guard isComplete else {
-            close(descriptor)
-            return
-          }
-          try WholeFile.naming(path) {
-            try file.shorten(to: header.count + count * MemoryLayout<Float>.stride)
-            try file.finish()
-          }
-        }
-        return (descriptor, memory)
+        try file.reserve(0..<header.count + numberBytes, of: header.count + numberBytes)
+        let bytes = count * MemoryLayout<Float>.stride
+        return (file, try FileMemory(descriptor, start: header.count, bytes: bytes, for: path))
       } catch {
         close(descriptor)
         throw error
       }
     }
-    (descriptor, memory) = (opened, mapped)
     if isNew { try write(self.note) }
   }
+
+  deinit { if !isFinished { close(file.descriptor) } }
 
   private static func note(_ path: String) throws -> Note? {
     guard FileManager.default.fileExists(atPath: path) else { return nil }
@@ -123,7 +115,7 @@ package final class PartialNPY {
     }
     memory.write(numbers, at: note.rows)
     try WholeFile.naming(partialPath) {
-      guard fdatasync(descriptor) == 0 else { throw WholeFile.systemProblem("cannot be written") }
+      guard fdatasync(file.descriptor) == 0 else { throw WholeFile.systemProblem("cannot be written") }
     }
     note.rows += numbers.shape.elementCount
     try write(note)
@@ -136,7 +128,12 @@ package final class PartialNPY {
   ///
   /// - Throws: `CoixError.file(path:reason:)`.
   package func finish() throws {
-    try memory.finish()
+    try memory.close()
+    try WholeFile.naming(path) {
+      try file.shorten(to: memory.fileBytes)
+      try file.finish()
+    }
+    isFinished = true
     unlink(notePath)
   }
 }

@@ -85,8 +85,9 @@ package enum WholeFile {
 /// writes holds a lock on it; another one that writes the same file meanwhile takes a name of its own.
 struct NewFile {
   let descriptor: Int32
-  /// The path of the file until it is complete; nil if the file cannot be replaced, such as `/dev/stdout`.
-  private let temporaryPath: String?
+  /// The path of the file until it is complete; nil if the file cannot be replaced, such as `/dev/stdout`, or is another
+  /// rank's to complete.
+  let temporaryPath: String?
   private let path: String
 
   /// Whether a new file can take the place of what is at the path: true for nothing and for a regular file,
@@ -110,6 +111,13 @@ struct NewFile {
   /// An open file that will replace another one.
   init(_ descriptor: Int32, at temporaryPath: String, for path: String) {
     (self.descriptor, self.temporaryPath, self.path) = (descriptor, temporaryPath, path)
+  }
+
+  /// Opens the file that another rank has made, to write a part of it. That rank alone gives it its name, or discards it.
+  init(joining temporaryPath: String, for path: String) throws {
+    (self.temporaryPath, self.path) = (nil, path)
+    descriptor = open(temporaryPath, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+    guard descriptor >= 0 else { throw WholeFile.systemProblem("cannot be written") }
   }
 
   /// Opens a file beside the one that it will replace.
@@ -179,11 +187,12 @@ struct NewFile {
     }
   }
 
-  /// Makes the file so long, and has the disk keep room for all of it.
-  func reserve(_ bytes: Int) throws {
-    let code = posix_fallocate(descriptor, 0, off_t(bytes))
+  /// Has the disk keep room for some of so many bytes; the file is long enough for them then.
+  func reserve(_ bytes: Range<Int>, of count: Int) throws {
+    guard !bytes.isEmpty else { return }
+    let code = posix_fallocate(descriptor, off_t(bytes.lowerBound), off_t(bytes.count))
     guard code == 0 else {
-      throw MalformedFile("cannot be written, with \(bytes) bytes: \(String(cString: strerror(code)))")
+      throw MalformedFile("cannot be written, with \(count) bytes: \(String(cString: strerror(code)))")
     }
   }
 
@@ -192,15 +201,19 @@ struct NewFile {
     guard ftruncate(descriptor, off_t(bytes)) == 0 else { throw WholeFile.systemProblem("cannot be written") }
   }
 
+  /// Waits until the file's contents are on the disk.
+  func sync() throws {
+    guard fsync(descriptor) == 0 else { throw WholeFile.systemProblem("cannot be written") }
+  }
+
   /// Gives the file its name, once its contents are on the disk.
   func finish() throws {
     guard let temporaryPath else {
       close(descriptor)
       return
     }
-    guard fsync(descriptor) == 0, rename(temporaryPath, path) == 0 else {
-      throw WholeFile.systemProblem("cannot be written")
-    }
+    try sync()
+    guard rename(temporaryPath, path) == 0 else { throw WholeFile.systemProblem("cannot be written") }
     close(descriptor)
   }
 

@@ -20,7 +20,7 @@ struct EvaluationRun {
   /// Writes the program as a list of stages.
   init(_ settings: EvaluationSettings) throws {
     self.settings = settings
-    files = try ResultFiles(settings.options.files)
+    files = try ResultFiles(settings.options.files, on: settings.options.workers.ranks)
     if settings.options.resultRows == .own, ExecutionContext.current?.recordsTape == true {
       throw CoixError.gradient(
         "an evaluation within a gradient computation cannot have its own rows of results alone (resultRows: .own)"
@@ -135,31 +135,31 @@ struct EvaluationRun {
   // MARK: The result
 
   /// A result as it is handed out, with the rows that this rank is to have.
-  private func rows(of tensor: Tensor) throws -> Tensor {
-    settings.options.resultRows == .own
-      ? try barrier.population.own(tensor) : barrier.population.whole(tensor)
+  private func rows(of tensor: Tensor, _ result: RowResult?) throws -> Tensor {
+    try files.rows(of: tensor, result, of: barrier.population, ownAlone: settings.options.resultRows == .own)
   }
 
   /// What the program has left behind after all stages.
   func result<Output: TensorTree>() throws -> Evaluation<Output> {
     var trace = try machine.finishedTrace(.root)
     trace.plates = code.lastPlates
-    // What nobody wants of a site has no numbers.
-    func wanted(_ part: Tensor) throws -> Tensor { part.failure == nil ? try rows(of: part) : part }
     for index in trace.sites.indices {
-      trace.sites[index].value = try wanted(trace.sites[index].value)
-      trace.sites[index].logProb = try wanted(trace.sites[index].logProb)
+      let name = trace.sites[index].name
+      trace.sites[index].value = try rows(of: trace.sites[index].value, .site(name))
+      trace.sites[index].logProb = try rows(of: trace.sites[index].logProb, .logProb(name))
     }
     let isOutputKept = settings.options.keep != .metrics
     var names: ArraySlice<String> = []
     let taken = try machine.unkeptOutput ?? machine.take(output)
     if files.haveOutput { names = taken.namedTensors.map(\.name)[...] }
     let results = try taken.mapTensors { tensor in
-      let goesToFile = names.popFirst().map(files.haveOutput(named:)) ?? false
-      return isOutputKept || goesToFile ? try rows(of: tensor).validated() : .unkept
+      let name = names.popFirst()
+      let goesToFile = name.map(files.haveOutput(named:)) ?? false
+      return isOutputKept || goesToFile
+        ? try rows(of: tensor, name.map { .output($0) }).validated() : .unkept
     }
     var running = try machine.recorder(.root).metrics ?? RunningMetrics()
-    var logWeight = try rows(of: running.logWeight ?? Tensor(0))
+    var logWeight = try rows(of: running.logWeight ?? Tensor(0), .logWeight)
     func find(_ result: RowResult) -> Tensor? {
       switch result {
       case .logWeight: logWeight
@@ -168,8 +168,7 @@ struct EvaluationRun {
       case .output(let name): results.namedTensors.first { $0.name == name }?.tensor
       }
     }
-    // All ranks have all rows.
-    if !files.isEmpty { try settings.options.workers.ranks.onFirst { try files.finish(find) } }
+    try files.finish(find)
     if let replacement = files.replacement(of: .logWeight) {
       (logWeight, running.logWeight) = (replacement, replacement)
     }

@@ -37,41 +37,59 @@ extension RowResult: CustomStringConvertible {
 
 /// Which results go to which files.
 struct ResultFiles: Sendable {
-  private let files: [RowResult: RowFile]
+  /// A file, and what is written until it gets its name.
+  private struct Target {
+    let file: RowFile
+    let new: any NewRowFile
+  }
+  private let targets: [RowResult: Target]
+  /// The ranks that write the files together.
+  private let ranks: Ranks
 
+  /// Opens the files. All ranks do so.
+  ///
   /// - Throws: `CoixError.file(path:reason:)` for a file that cannot be written, or that two results are to
-  ///   go to.
-  init(_ files: [RowResult: RowFile]) throws {
-    self.files = files
-    var paths: Set<String> = []
-    for (_, file) in files.sorted(by: { $0.value.path < $1.value.path }) {
-      guard paths.insert(file.path).inserted else {
-        throw CoixError.file(path: file.path, reason: "two results of an evaluation are to be written there")
+  ///   go to; what ranks throw.
+  init(_ files: [RowResult: RowFile], on ranks: Ranks) throws {
+    self.ranks = ranks
+    let files = files.sorted { $0.value.path < $1.value.path }
+    for (one, next) in zip(files, files.dropFirst()) where one.value.path == next.value.path {
+      throw CoixError.file(
+        path: one.value.path, reason: "two results of an evaluation are to be written there")
+    }
+    if !files.isEmpty, let context = ExecutionContext.current {
+      if context.recordsTape {
+        throw CoixError.gradient(
+          "an evaluation within a gradient computation cannot send its results to files")
       }
-      try file.check()
+      if context.isRecorded {
+        throw CoixError.illFormedProgram(
+          "compile: an evaluation that is recorded cannot send its results to files")
+      }
     }
-    guard !files.isEmpty, let context = ExecutionContext.current else { return }
-    if context.recordsTape {
-      throw CoixError.gradient("an evaluation within a gradient computation cannot send its results to files")
-    }
-    if context.isRecorded {
-      throw CoixError.illFormedProgram(
-        "compile: an evaluation that is recorded cannot send its results to files")
-    }
+    var targets: [RowResult: Target] = [:]
+    for (result, file) in files { targets[result] = Target(file: file, new: try file.open(on: ranks)) }
+    self.targets = targets
   }
 
-  var isEmpty: Bool { files.isEmpty }
-  var haveOutput: Bool { files.keys.contains { if case .output = $0 { true } else { false } } }
+  var isEmpty: Bool { targets.isEmpty }
+  var haveOutput: Bool { targets.keys.contains { if case .output = $0 { true } else { false } } }
+
+  /// The results and their files, in the same order on all ranks.
+  private var sorted: [(key: RowResult, value: Target)] {
+    targets.sorted { $0.value.file.path < $1.value.file.path }
+  }
+
   /// The sites of which anything goes to files.
   private var siteNames: [(result: RowResult, name: String)] {
-    files.keys.compactMap { result in
+    targets.keys.compactMap { result in
       switch result {
       case .site(let name), .logProb(let name): (result, name)
       case .logWeight, .output: nil
       }
     }
   }
-  var haveSites: Bool { files.keys.contains(where: \.isOfSite) }
+  var haveSites: Bool { targets.keys.contains(where: \.isOfSite) }
 
   /// Which parts of a site go to files: its values, its log-probabilities. (All versions of a variable belong
   /// together: what they are called in the trace depends on which of them there are.)
@@ -91,35 +109,79 @@ struct ResultFiles: Sendable {
   ///   - number: the number of a tensor among those that leave the chunk; nil for one that doesn't.
   func places(
     of results: (RowResult) throws -> Tensor?, batch: [Int], _ number: (Tensor) -> Int?
-  ) rethrows -> [Int: (file: RowFile, shape: Shape)] {
-    var places: [Int: (file: RowFile, shape: Shape)] = [:]
-    for (result, file) in files.sorted(by: { $0.value.path < $1.value.path }) {
+  ) rethrows -> [Int: (file: any NewRowFile, shape: Shape)] {
+    var places: [Int: (file: any NewRowFile, shape: Shape)] = [:]
+    for (result, target) in sorted {
       guard let tensor = try results(result), let number = number(tensor), places[number] == nil else {
         continue
       }
-      places[number] = (file, Shape(batch).appending(tensor.shape))
+      places[number] = (target.new, Shape(batch).appending(tensor.shape))
     }
     return places
   }
 
-  /// Writes the results that are not in their files yet, and gives all files their names.
+  /// A result as it is handed out. What lies in its file, and what ranks can write their own rows of, stays as it is. What lies in another
+  /// result's file is no longer there when that one is complete, and is put into memory.
   ///
-  /// - Throws: `CoixError.file(path:reason:)`; `CoixError.argument(_:)` for a result that there is none of.
+  /// - Parameters:
+  ///   - result: which result it is; nil for one that goes to no file.
+  ///   - ownAlone: whether this rank is to have its own rows alone of what goes to no file.
+  /// - Throws: what ranks throw; `CoixError.memory(what:bytes:)`.
+  func rows(of tensor: Tensor, _ result: RowResult?, of population: Population, ownAlone: Bool) throws
+    -> Tensor
+  {
+    // What nobody wants of a site has no numbers.
+    if tensor.failure != nil { return tensor }
+    let target = result.flatMap { targets[$0] }
+    if let target, tensor.memory(in: target.new) != nil || tensor.isInParts(for: target.new) { return tensor }
+    let isWhole = target != nil || !ownAlone
+    let rows = isWhole ? population.whole(tensor) : try population.own(tensor)
+    return target == nil && !isEmpty ? rows.inMemory : rows
+  }
+
+  /// Writes the results that are not in their files yet, and gives all files their names. All ranks call it.
+  ///
+  /// - Throws: `CoixError.file(path:reason:)`; `CoixError.argument(_:)` for a result that there is none of; what ranks throw.
   func finish(_ find: (RowResult) throws -> Tensor?) throws {
-    let written = try files.map { result, file in
+    guard !isEmpty else { return }
+    var inPlace: [(new: any NewRowFile, memory: FileMemory)] = []
+    var inParts: [(new: any NewRowFile, tensor: Tensor)] = []
+    var others: [(file: RowFile, tensor: Tensor)] = []
+    for (result, target) in sorted {
       guard let tensor = try find(result) else {
-        throw CoixError.argument("files: there is no such thing as \(result), which \(file.path) is to have")
+        throw CoixError.argument(
+          "files: there is no such thing as \(result), which \(target.file.path) is to have")
       }
-      return try tensor.memory(in: file)
+      if let memory = tensor.memory(in: target.new) {
+        inPlace.append((target.new, memory))
+      } else if tensor.isInParts(for: target.new) {
+        inParts.append((target.new, tensor))
+      } else {
+        others.append((target.file, try tensor.validated()))
+      }
     }
-    for memory in written { try memory.finish() }
+    try ranks.onEach { inPlace += try inParts.map { ($0.new, try $0.tensor.ownRows(in: $0.new)) } }
+    for (_, memory) in inPlace { try memory.completeBlocks() }
+    // What all ranks have, the first one writes.
+    var finishOthers: [() throws -> Void] = []
+    try ranks.onFirst { finishOthers = try others.map { try $0.file.write($0.tensor) } }
+    try ranks.onEach {
+      for (new, memory) in inPlace {
+        try memory.close()
+        try new.sync()
+      }
+    }
+    try ranks.onFirst {
+      for (new, memory) in inPlace { try new.finish(bytes: memory.fileBytes) }
+      for finish in finishOthers { try finish() }
+    }
   }
 
   /// Whether a tensor of the output goes to a file.
-  func haveOutput(named name: String) -> Bool { files[.output(name)] != nil }
+  func haveOutput(named name: String) -> Bool { targets[.output(name)] != nil }
 
   /// What stands in the result instead of a tensor that is in a file.
   func replacement(of result: RowResult) -> Tensor? {
-    files[result].map { .failed(.argument("\(result) went to the file \($0.path)")) }
+    targets[result].map { .failed(.argument("\(result) went to the file \($0.file.path)")) }
   }
 }

@@ -1,71 +1,101 @@
 import Foundation
 
-/// Where the rows of a result go: a file instead of memory. See `EvaluationOptions.files`.
-public struct RowFile: Sendable {
-  /// The file's path.
-  package let path: String
-  private let checkPath: @Sendable () throws -> Void
-  private let make: @Sendable (Shape) throws -> FileMemory
-
-  /// A file.
-  ///
-  /// - Parameters:
-  ///   - check: throws if there can be no such file.
-  ///   - memory: makes the file, for an array of a shape, without its name.
-  package init(
-    _ path: String, check: @escaping @Sendable () throws -> Void,
-    memory: @escaping @Sendable (Shape) throws -> FileMemory
-  ) {
-    (self.path, checkPath, make) = (path, check, memory)
-  }
-
-  /// Checks that the file can be written. Changes nothing.
-  ///
-  /// - Throws: ``CoixError/file(path:reason:)``.
-  package func check() throws { try checkPath() }
-
-  /// Memory for an array of a shape, which is in a new file.
-  ///
-  /// - Throws: ``CoixError/file(path:reason:)``, for a full disk too.
-  package func memory(for shape: Shape) throws -> FileMemory { try make(shape) }
-}
-
-/// Memory for floats that lies in a file which this process alone knows by now. The system holds in memory
-/// what it has room for, and writes the rest into the file.
+/// Memory for floats that lies in a file which nobody else knows by now. The system holds in memory what it has room for, and writes the
+/// rest into the file.
+///
+/// Ranks write a file together: each has the blocks of it that begin in its rows. The other rows are memory of its own, in
+/// which it may hold what it gets from others. No two ranks have the same page of a file, so that it doesn't matter whether they
+/// share a cache of it.
 package final class FileMemory: MemoryOwner, @unchecked Sendable {
   // @unchecked: written as other tensors are. It ends when nobody else refers to it, or by its one call of
-  // `finish`.
+  // `close`.
 
-  /// The path that the file will have.
-  fileprivate let path: String
+  /// The bytes of the file that are an array's, with what stands before it.
+  package let fileBytes: Int
+  private let path: String
   private let base: UnsafeMutableRawPointer
   private let mappedBytes: Int
-  private let end: @Sendable (_ isComplete: Bool) throws -> Void
-  private var isFinished = false
+  /// Where the numbers start.
+  private let start: Int
+  /// The file, and whose rows of it are whose, where ranks write it together.
+  private let file: ObjectIdentifier?
+  private let shares: RowShares?
+  private var unit: Int { shares.map { (fileBytes - start) / max($0.count, 1) } ?? 0 }
 
   /// Maps a file whose disk space is reserved.
   ///
   /// - Parameters:
   ///   - path: the path that it will have.
   ///   - start: where in the file the floats start: a multiple of 64.
-  ///   - end: closes the file; a complete one is to get its name.
   /// - Throws: ``CoixError/memory(what:bytes:)`` if the system has no addresses for it.
-  package init(
-    _ descriptor: Int32, start: Int, bytes: Int, for path: String,
-    end: @escaping @Sendable (_ isComplete: Bool) throws -> Void
+  package convenience init(_ descriptor: Int32, start: Int, bytes: Int, for path: String) throws(CoixError) {
+    let all = start + Self.padded(bytes)
+    try self.init(descriptor, 0..<all, of: all, start: start, bytes: bytes, for: path, nil, nil)
+  }
+
+  /// Memory for an array of a shape in a new file. Room on the disk is reserved for this rank's part.
+  ///
+  /// - Parameter shares: whose of the array's rows are whose, where ranks write the file together.
+  /// - Throws: ``CoixError/file(path:reason:)``, for a full disk too; ``CoixError/memory(what:bytes:)``.
+  convenience init(_ file: any NewRowFile, shape: Shape, shares: RowShares?) throws {
+    let header = file.header(of: shape)
+    let bytes = shape.elementCount * MemoryLayout<Float>.stride
+    let all = header.count + Self.padded(bytes)
+    let own = shares.map {
+      Self.blocks($0, start: header.count, unit: bytes / max($0.count, 1), of: all)[$0.ranks.index]
+    }
+    try file.reserve(own ?? 0..<all, of: all)
+    try self.init(
+      file.descriptor, own ?? 0..<all, of: all, start: header.count, bytes: bytes, for: file.path,
+      ObjectIdentifier(file), shares)
+    if own?.lowerBound ?? 0 == 0 { base.copyMemory(from: header, byteCount: header.count) }
+  }
+
+  private init(
+    _ descriptor: Int32, _ own: Range<Int>, of all: Int, start: Int, bytes: Int, for path: String,
+    _ file: ObjectIdentifier?,
+    _ shares: RowShares?
   ) throws(CoixError) {
-    mappedBytes = start + bytes
-    guard let base = mmap(nil, mappedBytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0),
-      base != MAP_FAILED
-    else { throw CoixError.memory(what: path, bytes: bytes) }
-    (self.path, self.base, self.end) = (path, base, end)
+    // What is no rank's own part is shared memory, too: what is let go there is not lost.
+    let access = PROT_READ | PROT_WRITE
+    let flags = own.count < all ? MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED
+    guard let base = mmap(nil, all, access, flags, own.count < all ? -1 : descriptor, 0), base != MAP_FAILED
+    else {
+      throw CoixError.memory(what: path, bytes: bytes)
+    }
+    if own.count < all, !own.isEmpty {
+      let place = base + own.lowerBound
+      guard
+        mmap(place, own.count, access, MAP_SHARED | MAP_FIXED, descriptor, off_t(own.lowerBound))
+          != MAP_FAILED
+      else {
+        munmap(base, all)
+        throw CoixError.memory(what: path, bytes: bytes)
+      }
+    }
+    (self.path, self.base, self.start, mappedBytes, fileBytes) = (path, base, start, all, start + bytes)
+    (self.file, self.shares) = (file, shares)
     super.init(address: base + start)
   }
 
-  deinit {
-    munmap(base, mappedBytes)
-    if !isFinished { try? end(false) }  // There is nobody left to be told, and nothing to lose.
+  deinit { munmap(base, mappedBytes) }
+
+  /// So many bytes that kernels, which take whole vectors, find all that they read.
+  private static func padded(_ bytes: Int) -> Int { (bytes + 63) / 64 * 64 }
+
+  /// The bytes of a file that each rank writes: whole blocks of it, each by the rank that has its first byte.
+  private static func blocks(_ shares: RowShares, start: Int, unit: Int, of all: Int) -> [Range<Int>] {
+    let size = Limits.fileBlock
+    // What stands before the rows is the first rank's.
+    let borders = shares.borders.enumerated().map { rank, row in
+      rank == 0
+        ? 0 : rank == shares.ranks.count ? all : min((start + row * unit + size - 1) / size * size, all)
+    }
+    return (0..<shares.ranks.count).map { borders[$0]..<borders[$0 + 1] }
   }
+
+  /// Whether it lies in a file.
+  package func lies(in file: any NewRowFile) -> Bool { self.file == ObjectIdentifier(file) }
 
   /// Lets the system take back the memory of some floats, which the file has.
   package func letGo(_ floats: Range<Int>) {
@@ -75,46 +105,103 @@ package final class FileMemory: MemoryOwner, @unchecked Sendable {
 
   /// Writes a whole tensor's numbers from a place on.
   package func write(_ tensor: Tensor, at place: Int) {
+    write(tensor.pointer, count: tensor.shape.elementCount, at: place)
+  }
+
+  fileprivate func write(_ source: UnsafePointer<Float>, count: Int, at place: Int) {
     let numbers = address.assumingMemoryBound(to: Float.self) + place
-    let count = tensor.shape.elementCount
     for start in stride(from: 0, to: count, by: Limits.fileFloats) {
       let part = start..<min(start + Limits.fileFloats, count)
-      (numbers + start).update(from: tensor.pointer + start, count: part.count)
+      (numbers + start).update(from: source + start, count: part.count)
       letGo(place + part.lowerBound..<place + part.upperBound)
     }
   }
 
-  /// Gives the file its name. There are zeros in its memory from now on: others may shorten the file, and
-  /// whoever touches what is gone is ended by the system.
+  /// Brings together the blocks in which several ranks have rows, each on the rank that writes it. All ranks call it.
   ///
-  /// - Throws: ``CoixError/file(path:reason:)``.
-  package func finish() throws {
-    isFinished = true
+  /// - Throws: what ranks throw.
+  package func completeBlocks() throws {
+    guard let shares else { return }
+    let held = shares.all.map { start + $0.lowerBound * unit..<start + $0.upperBound * unit }
+    let wanted = Self.blocks(shares, start: start, unit: unit, of: mappedBytes)
+    try shares.ranks.meet(at: .files, size: shares.count, form: UInt64(unit))
+    try shares.ranks.spread(base, unit: 1, held: held, wanted: wanted)
+  }
+
+  /// Ends its being the file's. There are zeros in it from now on: others may shorten a file that has a name, and whoever
+  /// touches what is gone is ended by the system.
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``.
+  package func close() throws(CoixError) {
     let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
     guard mmap(base, mappedBytes, PROT_READ | PROT_WRITE, flags, -1, 0) != MAP_FAILED else {
-      try? end(false)
       throw CoixError.memory(what: "closing a file", bytes: mappedBytes)
     }
-    try end(true)
   }
 }
 
 extension Tensor {
-  /// The memory of a file with a whole tensor's numbers: they are put there, unless they are there already.
-  ///
-  /// - Throws: ``CoixError/file(path:reason:)``; the error that poisoned the tensor.
-  package func memory(in file: RowFile) throws -> FileMemory {
-    let tensor = try validated()
-    if let own = tensor.storage.fileMemory, own.path == file.path, own.address == tensor.storage.address {
-      return own
-    }
-    let memory = try file.memory(for: shape)
-    memory.write(tensor, at: 0)
+  /// The memory in a file where the numbers of all rows lie, one after another; nil if they don't.
+  package func memory(in file: any NewRowFile) -> FileMemory? {
+    guard !storage.isPlain, storage.mapping?.index == nil, let memory = storage.fileMemory,
+      memory.lies(in: file),
+      memory.address == storage.address
+    else { return nil }
     return memory
+  }
+
+  /// The rows that ranks have each their own of, one after another; nil if they don't.
+  private var parts: RankRows? {
+    guard !storage.isPlain, let mapping = storage.mapping, mapping.index == nil, case .all = mapping.axes,
+      let rows = storage.rankRows?.ifInParts, rows.address == storage.address
+    else { return nil }
+    return rows
+  }
+
+  /// Whether each rank can write its own rows to a file, since it has not written anything to it yet.
+  package func isInParts(for file: any NewRowFile) -> Bool { file.isBlank && parts != nil }
+
+  /// Memory in a file, with this rank's own rows of a tensor in parts.
+  ///
+  /// - Throws: ``CoixError/file(path:reason:)``; ``CoixError/memory(what:bytes:)``.
+  package func ownRows(in file: any NewRowFile) throws -> FileMemory {
+    guard let shares = parts?.shares else {
+      throw CoixError.ranks("\(file.path) is to have rows that are not in parts")
+    }
+    let memory = try FileMemory(file, shape: Shape(shares.count).appending(shape), shares: shares)
+    let width = shape.elementCount
+    memory.write(
+      pointer + shares.own.lowerBound * width, count: shares.own.count * width,
+      at: shares.own.lowerBound * width)
+    return memory
+  }
+
+  /// The same numbers in memory, if they lie in a file.
+  package var inMemory: Tensor {
+    guard !storage.isPlain, storage.fileMemory != nil else { return self }
+    guard let copy = Tensor(undefined: shape) else { return .outOfMemory }
+    copy.write { $0.update(from: pointer, count: shape.elementCount) }
+    return copy
   }
 
   /// The numbers of a file's memory.
   package init(_ memory: FileMemory, shape: Shape) {
     self.init(storage: Storage(in: memory, capacity: shape.elementCount), shape: shape)
+  }
+}
+
+extension RowFile {
+  /// Writes a whole tensor to a new file of this process alone.
+  ///
+  /// - Returns: what gives the file its name.
+  /// - Throws: ``CoixError/file(path:reason:)``; the error that poisoned the tensor.
+  package func write(_ tensor: Tensor) throws -> () throws -> Void {
+    let tensor = try tensor.validated()
+    let file = try new()
+    let memory = try FileMemory(file, shape: tensor.shape, shares: nil)
+    memory.write(tensor, at: 0)
+    try memory.close()
+    try file.sync()
+    return { try file.finish(bytes: memory.fileBytes) }
   }
 }

@@ -7,6 +7,8 @@ struct RankWeights {
   fileprivate let shares: RowShares
   fileprivate var address: UnsafeMutableRawPointer
   fileprivate let team: Int32
+  /// Whether the weights lie in a file.
+  fileprivate let isInFile: Bool
 
   /// nil unless these are log-weights of the particles of one instance, not all of which are on each rank.
   init?(_ tensor: Tensor, of population: Population) {
@@ -15,6 +17,7 @@ struct RankWeights {
       let rows = tensor.storage.rankRows?.ifInParts, rows.shares.count == population.particles
     else { return nil }
     (shares, address, team) = (rows.shares, rows.address, Int32(population.workers.team))
+    isInFile = rows.file != nil
   }
 
   fileprivate var ranks: Ranks { shares.ranks }
@@ -118,7 +121,7 @@ private final class Moments: RecordedCall {
     let own = try weights.meet(size: size)
     var parts = Array(repeating: coix_block_moments(), count: weights.blockCount(size))
     coix_weight_block_moments(
-      weights.numbers, &parts, count, own.lowerBound, own.upperBound, 0, weights.team)
+      weights.numbers, &parts, count, own.lowerBound, own.upperBound, weights.isInFile ? 1 : 0, weights.team)
     try weights.complete(&parts, size: size)
     coix_weight_merge_blocks(parts, parts.count, results[0], results[1], results[2])
     return true

@@ -5,7 +5,7 @@ import Synchronization
 /// Memory for all rows of a plate of which this rank holds its own, and others that it was sent.
 ///
 /// Rows lie at the same places on all ranks, so that indices and kernels need not know of ranks. The system gives memory to what is
-/// written alone: a rank takes as much as it holds.
+/// written alone: a rank takes as much as it holds. They may lie in a file that ranks write together.
 final class RankRows: MemoryOwner, @unchecked Sendable {
   // @unchecked: rows are written by the chunks that own them before others see the memory, and by exchanges, which run while
   // no worker does.
@@ -15,6 +15,8 @@ final class RankRows: MemoryOwner, @unchecked Sendable {
   let unit: Int
   /// What all ranks call it.
   let name: RankName
+  /// The file in which they lie, if they do.
+  let file: FileMemory?
   private let mappedBytes: Int
 
   private struct State {
@@ -30,8 +32,11 @@ final class RankRows: MemoryOwner, @unchecked Sendable {
   }
   private let state = Mutex(State())
 
+  /// Rows in memory.
+  ///
   /// - Throws: ``CoixError/memory(what:bytes:)``.
-  init(_ shares: RowShares, unit: Int, name: RankName, for what: @autoclosure () -> String) throws(CoixError)
+  convenience init(_ shares: RowShares, unit: Int, name: RankName, for what: @autoclosure () -> String)
+    throws(CoixError)
   {
     let (bytes, overflow) = shares.count.multipliedReportingOverflow(by: unit)
     let padded = bytes &+ Int(COIX_LANES) * MemoryLayout<Float>.stride
@@ -39,14 +44,26 @@ final class RankRows: MemoryOwner, @unchecked Sendable {
     guard !overflow, share <= Double(Memory.physical), let buffer = Memory.addresses(bytes: padded) else {
       throw CoixError.memory(what: what(), bytes: share < 0x1p62 ? Int(share) : .max)
     }
-    (self.shares, self.unit, self.name, mappedBytes) = (shares, unit, name, padded)
-    super.init(address: buffer)
+    self.init(shares, unit: unit, name: name, at: buffer, bytes: padded, nil)
+  }
+
+  /// Rows in a file.
+  convenience init(_ shares: RowShares, unit: Int, name: RankName, in file: FileMemory) {
+    self.init(shares, unit: unit, name: name, at: file.address, bytes: 0, file)
+  }
+
+  private init(
+    _ shares: RowShares, unit: Int, name: RankName, at address: UnsafeMutableRawPointer, bytes: Int,
+    _ file: FileMemory?
+  ) {
+    (self.shares, self.unit, self.name, mappedBytes, self.file) = (shares, unit, name, bytes, file)
+    super.init(address: address)
     shares.ranks.register(self, name)
   }
 
   deinit {
     shares.ranks.forget(name)
-    munmap(address, mappedBytes)
+    if file == nil { munmap(address, mappedBytes) }
   }
 
   /// Whether all rows are here.

@@ -28,6 +28,8 @@ public final class Ranks: Sendable {
 
   private let transport: (any RankTransport)?
   private let hosts: [String]
+  /// The name of this rank's host.
+  var host: String { hosts[index] }
   private let state = Mutex(State())
 
   private struct State {
@@ -300,6 +302,16 @@ public final class Ranks: Sendable {
     return Double(bitPattern: try meet(at: .agreement, form: number.bitPattern)[0].form)
   }
 
+  /// The first rank's bytes, on all ranks. All ranks call it.
+  ///
+  /// - Throws: as for a number.
+  func first(_ bytes: [UInt8]) throws -> [UInt8] {
+    let count = Int(try meet(at: .agreement, form: UInt64(bytes.count))[0].form)
+    var bytes = isFirst ? bytes : Array(repeating: 0, count: count)
+    try bytes.withUnsafeMutableBytes { try broadcast($0, from: 0) }
+    return bytes
+  }
+
   /// Has the first rank alone do something, such as writing a file. All ranks call it, and wait until it is done.
   ///
   /// - Throws: what `work` throws, on all ranks; ``CoixError/ranks(_:)``; ``CoixError/otherRank(_:_:)``.
@@ -307,6 +319,17 @@ public final class Ranks: Sendable {
     guard count > 1 else { return try work() }
     _ = try share(.first, size: 0) {
       if isFirst { try work() }
+      return 0
+    }
+  }
+
+  /// Has each rank do something of its own. All ranks call it, and wait until it is done.
+  ///
+  /// - Throws: what `work` throws on the first rank that has an error, on all ranks; as ``onFirst(_:)``.
+  package func onEach(_ work: () throws -> Void) throws {
+    guard count > 1 else { return try work() }
+    _ = try share(.files, size: 0) {
+      try work()
       return 0
     }
   }

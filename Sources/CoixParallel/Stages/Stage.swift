@@ -80,7 +80,7 @@ package struct ChunkOutcome {
   /// The tensors that the payload hands on as they are: they are the same for all rows.
   package var kept: [Tensor]
   /// Where the rows of some exports go instead of memory, by number, and the shape of the array there.
-  package var files: [Int: (file: RowFile, shape: Shape)] = [:]
+  package var files: [Int: (file: any NewRowFile, shape: Shape)] = [:]
 
   package init(exports: [Export], signature: [SiteName], payload: any Sendable, kept: [Tensor] = []) {
     self.exports = exports

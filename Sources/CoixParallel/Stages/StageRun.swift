@@ -180,6 +180,8 @@ private final class StageRun: @unchecked Sendable {
   private func outcome(_ context: ExecutionContext) throws -> ChunkOutcome {
     var outcome = try body(context)
     for index in outcome.exports.indices { outcome.exports[index].takeAllRows() }
+    // What each of several ranks is to have all of, the first of them writes at the end.
+    if tasks.shares == nil, tasks.workers.ranks.count > 1 { outcome.files = [:] }
     return outcome
   }
 
@@ -367,7 +369,7 @@ private final class StageRun: @unchecked Sendable {
   }
 
   private func destination(
-    for export: ChunkOutcome.Export, number: Int, _ place: (file: RowFile, shape: Shape)?
+    for export: ChunkOutcome.Export, number: Int, _ place: (file: any NewRowFile, shape: Shape)?
   ) throws -> Destination {
     let tensor = export.tensor
     var merged: Tensor?
@@ -380,15 +382,12 @@ private final class StageRun: @unchecked Sendable {
           operation: "merge", shapes: [tensor.shape], reason: "\(rows) rows of this shape are too many")
       }
       let what = "a site's values on the whole plate"
+      let file = try place.map { try FileMemory($0.file, shape: $0.shape, shares: tasks.shares) }
       let storage =
-        if let place {
-          Storage(in: try place.file.memory(for: place.shape), capacity: capacity)
-        } else if let shares = tasks.shares {
-          Storage(
-            in: try RankRows(
-              shares, unit: tensor.shape.elementCount * MemoryLayout<Float>.stride,
-              name: RankName(meetings: meetings, number: -1 - Int32(clamping: number)), for: what),
-            capacity: count)
+        if let shares = tasks.shares {
+          Storage(in: try rankRows(shares, of: tensor.shape, number, file, for: what), capacity: count)
+        } else if let file {
+          Storage(in: file, capacity: capacity)
         } else {
           Storage(adopting: try BufferPool.allocateChecked(capacity, for: what), capacity: capacity)
         }
@@ -397,6 +396,16 @@ private final class StageRun: @unchecked Sendable {
     return Destination(
       shape: tensor.shape, isUniform: !tensor.isBatched, isSum: export.isSum,
       isLoss: export.isLoss, isTracked: tensor.node >= 0, rows: merged)
+  }
+
+  /// Memory for the rows of an export of which each rank has its own, in a file if there is one.
+  private func rankRows(
+    _ shares: RowShares, of shape: Shape, _ number: Int, _ file: FileMemory?, for what: String
+  ) throws(CoixError) -> RankRows {
+    let unit = shape.elementCount * MemoryLayout<Float>.stride
+    let name = RankName(meetings: meetings, number: -1 - Int32(clamping: number))
+    if let file { return RankRows(shares, unit: unit, name: name, in: file) }
+    return try RankRows(shares, unit: unit, name: name, for: what)
   }
 
   /// Notes the stage's chunks in the step's recording.

@@ -43,7 +43,7 @@ final class Storage: MemoryOwner, @unchecked Sendable {
   /// the address.
   var file: FileRows? { rarity?.owner as? FileRows }
   /// The file in which the floats lie, if they do.
-  var fileMemory: FileMemory? { rarity?.owner as? FileMemory }
+  var fileMemory: FileMemory? { rarity?.owner as? FileMemory ?? rankRows?.file }
   /// The rows of ranks in whose memory the floats lie, if they do.
   var rankRows: RankRows? {
     guard let owner = rarity?.owner else { return nil }

@@ -83,6 +83,45 @@ import examples
     }
   }
 
+  /// Several ranks write what one does, and any number of them goes on with it.
+  @Test func ranks() throws {
+    try withFiles { folder, data, parameters in
+      let out = "\(folder)/w.npy"
+      let expected = try expected(data)
+      @Sendable func run(_ ranks: Ranks, resumes: Bool = false, until end: Int = .max) throws
+        -> RowInference.Results
+      {
+        var inference = try RowInference(data: data, parameters: parameters, seed: 4)
+        inference.pieceRows = 2_100
+        return try inference.run(to: out, workers: Workers(threads: 1, ranks: ranks), resumes: resumes) {
+          if $0 >= end { throw CoixError.argument("stop") }
+        }
+      }
+      for (before, after) in [(1, 2), (3, 1), (2, 3)] {
+        #expect(
+          try Ranks.inProcess(before) { ranks in message { try run(ranks, until: 2_100) } }
+            == Array(repeating: "stop", count: before))
+        for results in try Ranks.inProcess(after, { try run($0, resumes: true) }) {
+          #expect(results.firstRow == 2_100)
+          #expect(try results.logZ == expected.metrics.logZ.scalar)
+          #expect(try results.ess == expected.metrics.ess.scalar)
+        }
+        #expect(try Tensor(contentsOf: out).scalars == expected.metrics.logWeight.scalars)
+        #expect(try names(in: folder).filter { $0.hasPrefix("w") } == ["w.npy"])
+        try FileManager.default.removeItem(atPath: out)
+      }
+      let texts = try Ranks.inProcess(2) { ranks in
+        message {
+          _ = try RowInference(data: data, parameters: parameters, seed: 4).run(
+            to: "\(folder)/none/w.npy", workers: Workers(threads: 1, ranks: ranks))
+        }
+      }
+      #expect(
+        texts
+          == Array(repeating: "\(folder)/none/w.npy: cannot be written: No such file or directory", count: 2))
+    }
+  }
+
   /// In a process of its own, since signals are everybody's.
   @Test func signalsEndARunBehindItsPiece() async {
     await #expect(processExitsWith: .success) {

@@ -249,30 +249,6 @@ import Testing
     }
   }
 
-  /// Results that go to files: the first rank's file has all rows.
-  @Test func filesOfResults() throws {
-    let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
-    let plate = Plate("particle", count: 3_000, chunkRows: 64)
-    let kernel = Kernel { trace in trace.sample("z", from: Normal(.zeros([3]), 1).event(1)) }
-    func bytes(_ ranks: Int) throws -> Data {
-      let path = folder.appending(path: "\(ranks).npy").path
-      _ = try Ranks.inProcess(ranks) { ranks in
-        let options = try Self.ways[1].options(of: ranks) {
-          $0.keep = .metrics
-          $0.files = [.site("z"): .npy(path)]
-        }
-        _ = try evaluate(plate(kernel), seed: 5, options: options)()
-      }
-      return try Data(contentsOf: URL(filePath: path))
-    }
-    let expected = try bytes(1)
-    #expect(expected.count > 3_000 * 3 * 4)
-    for ranks in 2...4 { #expect(try bytes(ranks) == expected) }
-    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).count == 4)
-  }
-
   // MARK: Recorded steps
 
   /// A training of twenty steps, recorded and now and then compared with the program.
