@@ -33,7 +33,7 @@ public struct Shape: Hashable, Sendable {
   /// One axis.
   init(_ size: Int) { append(size) }
 
-  /// Whether the sizes are legal: at most ``maximumRank``, not negative, and with a product (of those that
+  /// Whether the sizes are legal: at most ``maximumRank``, not negative, below 2^32, and with a product (of those that
   /// are not 0) of at most 2^40.
   public var isValid: Bool { elementCount >= 0 }
 
@@ -43,9 +43,9 @@ public struct Shape: Hashable, Sendable {
   /// Adds an innermost axis.
   mutating func append(_ size: Int) {
     // The product that is limited leaves out zeros, so that the product of any of the axes is within the
-    // limit, too. The factors are at most 2^40 and below 2^31, so their product does not overflow.
+    // limit, too. The factors are at most 2^40 and below 2^32, so their product does not overflow.
     let others = elementCount == 0 ? reduce(1) { $0 * Swift.max($1, 1) } : elementCount
-    guard isValid, rank < Self.maximumRank, size >= 0, size <= Int32.max,
+    guard isValid, rank < Self.maximumRank, size >= 0, size <= UInt32.max,
       others <= Self.maximumElementCount / Swift.max(size, 1)
     else {
       elementCount = -1

@@ -13,6 +13,7 @@ extension Tensor {
   public func gathered(at index: Tensor, axis: Int = 0) -> Tensor {
     if let refusal = refusal("gathered") ?? index.refusal("gathered") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("gathered", axis, shape) }
+    if let refusal = refusalOfPositions(along: axis) { return refusal }
     guard shape[axis] > 0 else { return Self.mismatch("gathered", [shape], "axis \(axis) has no elements") }
     if !index.isBatched {
       if let refusal = Self.refusal(forPositions: index.shape.elementCount) { return refusal }
@@ -72,12 +73,19 @@ extension Tensor {
   public func gathered(at positions: [Int], axis: Int = 0) -> Tensor {
     if let refusal = refusal("gathered") { return refusal }
     guard let axis = shape.normalizedAxis(axis) else { return Self.noAxis("gathered", axis, shape) }
+    if let refusal = refusalOfPositions(along: axis) { return refusal }
     if let outside = positions.first(where: { !(0..<shape[axis]).contains($0) }) {
       return Self.mismatch(
         "gathered", [shape],
         "index \(outside) is outside of 0 ..< \(shape[axis]), the positions along axis \(axis)")
     }
     return gathered(at: positions, [positions.count], axis)
+  }
+
+  /// The refusal of an axis that has more positions than four bytes number.
+  private func refusalOfPositions(along axis: Int) -> Tensor? {
+    guard shape[axis] > Int32.max else { return nil }
+    return Self.mismatch("gathered", [shape], "axis \(axis) has more than 2^31 positions")
   }
 
   /// The elements at positions that are known to be within the axis. `positionShape` takes the axis's place

@@ -35,10 +35,10 @@ extension Tensor {
   /// Poisoned if there are no rows to draw from, or if `count` is negative.
   public func sampledRows(_ count: Int, key: some RandomSeed) -> Tensor {
     if let refusal = refusal("sampledRows") { return refusal }
-    guard shape.rank > 0, !isBatched, shape[0] > 0, count >= 0, count <= Int32.max else {
+    guard shape.rank > 0, !isBatched, 1...Int(Int32.max) ~= shape[0], 0...Int(Int32.max) ~= count else {
       return Tensor.mismatch(
         "sampledRows", [shape],
-        "needs rows to draw from, the same for all particles, and a count of at least 0")
+        "needs rows to draw from, at most 2^31, the same for all particles, and a count of at least 0")
     }
     if let refusal = Tensor.refusal("sampledRows", toMake: Shape(count).appending(shape.dropping(1)), rows: 1)
     {

@@ -154,4 +154,18 @@ import Testing
           == [1, 1, 0, 0, 1, 1, 2, 0, 0])
     }
   }
+
+  /// Axes may be longer than numbers of four bytes count, but have no positions then. (These have no elements.)
+  @Test func longAxes() throws {
+    let longest = Int(UInt32.max)
+    #expect(Shape([longest]).isValid && Shape([longest])[0] == longest && !Shape([longest + 1]).isValid)
+    #expect(Shape([2, longest, 3]).elementCount == 6 * longest)
+    let long = Tensor.zeros([1 << 31, 0])
+    let error = CoixError.shape(
+      operation: "gathered", shapes: [[1 << 31, 0]], reason: "axis 0 has more than 2^31 positions")
+    #expect(long.gathered(at: [0]).failure == error)
+    #expect(long.gathered(at: Tensor([0])).failure == error)
+    #expect(long.sampledRows(1, key: 0).failure != nil)
+    #expect(Tensor.zeros([1 << 31 - 1, 0]).gathered(at: [1 << 31 - 2]).shape == [1, 0])
+  }
 }
