@@ -216,10 +216,10 @@ int coix_mpi_swap(const void *const *out, const size_t *out_bytes, void *const *
   for (size_t done = 0; !is_over; done += PART) {
     is_over = true;
     for (int r = 0; r < size; r++) {
-      sources[r] = (const char *)out[r] + done;
-      targets[r] = (char *)in[r] + done;
       source_bytes[r] = part_of(out_bytes[r], done);
       target_bytes[r] = part_of(in_bytes[r], done);
+      sources[r] = source_bytes[r] ? (const char *)out[r] + done : NULL;
+      targets[r] = target_bytes[r] ? (char *)in[r] + done : NULL;
       is_over = is_over && out_bytes[r] <= done + PART && in_bytes[r] <= done + PART;
     }
     TRY(CALL(swap(sources, source_bytes, targets, target_bytes)));

@@ -15,6 +15,8 @@ struct EmpiricalEmitter: ProgramEmitter {
   private let plates: [Plate]
   private let hasParticles: Bool
   private let isWhole: Bool
+  /// Whether the evaluation's results have all particles' rows.
+  private let hasAllRows: Bool
   private let output: Value
   private let sites: [Site]
   private let metrics: RunningMetrics
@@ -28,6 +30,7 @@ struct EmpiricalEmitter: ProgramEmitter {
     plates = evaluation.plates
     hasParticles = evaluation.hasParticles
     isWhole = evaluation.keep == .everything
+    hasAllRows = !hasParticles || evaluation.rows.count == plates.first?.count
     output = Typed(evaluation.output)
     sites = evaluation.trace.sites
     metrics = evaluation.metrics.running
@@ -40,6 +43,10 @@ struct EmpiricalEmitter: ProgramEmitter {
   func emit(into code: inout StageCode, _ place: Place) throws {
     guard isWhole else {
       throw CoixError.illFormedProgram("empirical: the evaluation has not kept its output and trace")
+    }
+    guard hasAllRows else {
+      throw CoixError.illFormedProgram(
+        "empirical: the evaluation has this rank's own rows alone; resultRows must be .all")
     }
     try code.require(place.treatment.plates + plates)
     if !hasParticles && !plates.isEmpty { code.dropParticles() }

@@ -12,13 +12,9 @@ extension ExecutionContext {
         failure: .misplacedTensor(
           operation: "plate \"\(mapping.plate)\"", reason: "mapped data is read outside of the plate"))
     }
-    if let need = RowNeed(of: tensor) {
-      recording?.note(need)
-      let readers = axes == .all ? chunk.numbers : 0..<mapping.rows.count(along: axes)
-      guard need.isMet(for: readers) else {
-        lacking.append(need)
-        return Tensor(failure: .ranks("rows of other ranks are needed"))
-      }
+    if let missing = missing(RowNeed.of(tensor), along: axes) {
+      lacking += missing
+      return Tensor(failure: .ranks("rows of other ranks are needed"))
     }
     guard let result = Tensor(undefinedRows: tensor.shape, in: self, along: axes) else { return .outOfMemory }
     do throws(CoixError) {
@@ -46,6 +42,15 @@ extension ExecutionContext {
         forParentNode: tensor.node, scatter: mapping.scatter, shape: tensor.shape, stride: result.stride),
       tape: tape.id
     ).remembering(as: tensor, tensor.portableBase)
+  }
+
+  /// What is not here of what the chunk reads; nil where nothing is missing. What records the chunk notes that it is read.
+  private func missing(_ needs: [RowNeed], along axes: PlateAxes) -> [RowNeed]? {
+    if needs.isEmpty { return nil }
+    for need in needs { recording?.note(need) }
+    let readers = axes == .all ? chunk.numbers : 0..<plate.count(along: axes)
+    let missing = needs.filter { !$0.isMet(for: readers, onAllRanks: runsAllChunks) }
+    return missing.isEmpty ? nil : missing
   }
 
   /// Fills a tensor with the chunk's rows of a row-major buffer.

@@ -73,7 +73,13 @@ extension Tensor {
       if let file = storage.file, readingFiles || index != nil {
         return try file.read(index, event: self.shape)
       }
-      try storage.rankRows?.complete()
+      // Few rows of many come by themselves.
+      if let ranked = storage.rankRows, let index, index.count < ranked.shares.count / 4 {
+        try RowNeed.bring(
+          self, to: Array(repeating: 0..<index.count, count: ranked.shares.ranks.count))
+      } else {
+        try storage.rankRows?.complete()
+      }
       guard let index else { return source.remembering(as: self, portableBase) }
       ExecutionContext.current?.rowWork.gathers += 1
       let rows = try index.wholeRows
@@ -94,7 +100,7 @@ extension Tensor {
   ///
   /// - Throws: what ranks throw; ``CoixError/memory(what:bytes:)``; ``CoixError/file(path:reason:)``.
   func rows(_ range: Range<Int>, of shape: Shape, sharedBy shares: RowShares) throws(CoixError) -> Tensor {
-    try RowNeed(of: self)?.bring(to: shares.all)
+    try RowNeed.bring(self, to: shares.all)
     let index = try storage.mapping?.rowIndex
     if let file = storage.file {
       let rows = try index?.rows

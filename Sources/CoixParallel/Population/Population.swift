@@ -60,13 +60,14 @@ package struct Population: Sendable {
 
   /// Which of the particles are this rank's in results of which each rank has its own: all of them where ranks don't share them, and in
   /// nested plates.
-  package var ownParticles: Range<Int> { shares(of: particles)?.own ?? 0..<particles }
+  package var ownParticles: Range<Int> { resultShares?.own ?? 0..<particles }
+  private var resultShares: RowShares? { hasParticles && batch.count == 1 ? shares(of: particles) : nil }
 
-  /// The rows of ``ownParticles``, `[own particles, instances…, event…]`, of a tensor as programs read it. A constant.
+  /// The rows of ``ownParticles``, `[own particles, event…]`, of a tensor as programs read it. A constant.
   ///
   /// - Throws: what ranks throw; ``CoixError/memory(what:bytes:)``.
   package func own(_ tensor: Tensor) throws -> Tensor {
-    guard hasParticles, let shares = shares(of: particles), tensor.failure == nil else {
+    guard let shares = resultShares, tensor.failure == nil else {
       return whole(tensor)
     }
     let own = shares.own

@@ -35,10 +35,8 @@ struct RankWeights {
   fileprivate func meet(size: Int) throws(CoixError) -> Range<Int> {
     try ranks.meet(at: .weights, size: shares.count, form: UInt64(size))
     let wanted = (0..<ranks.count).map { rank in
-      let blocks = shares.blocks(of: rank, size: size)
-      return shares.borders[
-        rank]..<max(
-          min(blocks.upperBound * size, shares.count), shares.borders[rank])
+      let (start, blocks) = (shares.borders[rank], shares.blocks(of: rank, size: size))
+      return blocks.isEmpty ? start..<start : start..<min(blocks.upperBound * size, shares.count)
     }
     try ranks.spread(
       address, unit: MemoryLayout<Float>.stride, held: shares.all, wanted: wanted)

@@ -10,8 +10,8 @@ package final class RowGather {
   /// For each earlier index, and for each second factor of an earlier index: its product with this gather's
   /// index.
   private var products: [ObjectIdentifier: (earlier: RowIndex, product: RowIndex)] = [:]
-  /// The earlier indices that tensors were read through.
-  private var read: Set<ObjectIdentifier> = []
+  /// The earlier indices that tensors were read through, in the order of their first reading: ranks compute products together.
+  private var read: [ObjectIdentifier] = []
 
   package init(_ index: RowIndex, plate: String) {
     self.index = index
@@ -63,7 +63,7 @@ package final class RowGather {
   /// a (b (c …)) becomes a (b (c … index)). The first factors stay the same, and earlier indices with a
   /// common tail share that tail's product.
   package func product(after earlier: RowIndex) -> RowIndex {
-    read.insert(ObjectIdentifier(earlier))
+    if !read.contains(ObjectIdentifier(earlier)) { read.append(ObjectIdentifier(earlier)) }
     var firsts: [(tail: RowIndex, first: RowIndex)] = []
     var tail = earlier
     var product: RowIndex?

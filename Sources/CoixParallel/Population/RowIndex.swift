@@ -13,7 +13,7 @@ package final class RowIndex: Sendable {
   let count: Int
   private let form: Mutex<Form>
   private let arrangement = Mutex<(targets: Int, arrangement: RowArrangement)?>(nil)
-  /// Ranks that all have made it, each with the numbers of its own rows at least, and what they call it.
+  /// Ranks that all have made it, each with the numbers of its own rows at least, and what they call it; nil for what a chunk has made.
   let sharing: (ranks: Ranks, name: RankName)?
 
   /// - Parameter ranks: those that all make it at this place of their program, if there are several.
@@ -48,7 +48,9 @@ package final class RowIndex: Sendable {
   init(_ first: RowIndex, then: RowIndex) {
     count = then.count
     form = Mutex(.product(first: first, then: then))
-    sharing = (first.sharing ?? then.sharing).map { ($0.ranks, $0.ranks.makeName()) }
+    // In a chunk, it would have another name on another rank, whose chunks have come to this place before another meeting.
+    let isCaller = ExecutionContext.current?.isCaller ?? true
+    sharing = isCaller ? (first.sharing ?? then.sharing).map { ($0.ranks, $0.ranks.makeName()) } : nil
     if let sharing { sharing.ranks.register(self, sharing.name) }
   }
 
@@ -128,8 +130,7 @@ package final class RowIndex: Sendable {
     if let firstRows {
       let readers =
         thenRows?.shares.all ?? Array(repeating: 0..<then.count, count: firstRows.shares.ranks.count)
-      let fetch = RowFetch(
-        firstRows.shares, [.init(firstRows)], for: readers, through: then.pointer)
+      let fetch = RowFetch(firstRows, for: readers, through: then.pointer)
       _ = try fetch.run()
       ExecutionContext.current?.recording?.append(fetch)
     }
@@ -174,8 +175,30 @@ package final class RowIndex: Sendable {
   func has(_ rows: Range<Int>) -> Bool {
     switch form.withLock({ $0 }) {
     case .rows(let numbers): numbers.rankRows?.has(rows, through: nil) ?? true
-    case .product: sharing == nil
+    case .product: isWhole
     }
+  }
+
+  /// Whether each rank has all numbers, or can compute them by itself: the same on all ranks.
+  var isWhole: Bool {
+    if case .product = form.withLock({ $0 }), sharing != nil { return false }
+    return parts.isEmpty
+  }
+
+  /// The rows of ranks that the numbers are made of, and that ranks have their parts of.
+  var parts: [RankRows] {
+    var parts: [RankRows] = []
+    var pending = [self]
+    while let next = pending.popLast() {
+      switch next.form.withLock({ $0 }) {
+      case .rows(let numbers):
+        if let rows = numbers.rankRows?.ifInParts, !parts.contains(where: { $0 === rows }) {
+          parts.append(rows)
+        }
+      case .product(let first, let then): pending += [then, first]
+      }
+    }
+    return parts
   }
 
   /// Whether the numbers of some rows, which this rank has, are all in a range; false if they are yet to be computed.

@@ -34,7 +34,12 @@ enum RankExchange {
 }
 
 /// Thrown where rows of other ranks have come, and another task has had an error: the stage runs anew, to find the first error.
-struct RowsHaveCome: Error {}
+private struct RowsHaveCome: Error {}
+
+/// Runs some work, and again whenever rows of other ranks have come that it needs.
+func untilRowsHaveCome<Result>(_ work: () throws -> Result) throws -> Result {
+  while true { do { return try work() } catch is RowsHaveCome {} }
+}
 
 extension ChunkTasks {
   /// Runs this rank's part of the stage: again and again those tasks that lacked rows of other ranks, when these have come. With other
@@ -44,7 +49,7 @@ extension ChunkTasks {
   ///   - form: a number that stands for what the part has found, if somebody asks.
   ///   - part: runs some tasks; nil for all of this rank's.
   /// - Returns: whether all ranks have found the same.
-  /// - Throws: `RowsHaveCome` if the stage is to be run anew.
+  /// - Throws: what the part throws; an error for ``untilRowsHaveCome(_:)`` if all of it is to be run anew.
   func share(
     _ place: RankPlace, _ needs: RowNeeds, form: () throws -> UInt64, _ part: (_ list: [Int]?) throws -> Void
   ) throws -> Bool {
@@ -71,7 +76,7 @@ extension ChunkTasks {
         return needs.isAny ? 0 : try form()
       }
     }
-    // Where each rank runs all tasks, all of them lack the same.
+    // Where each rank runs all tasks, all of them lack the same: what is not whole.
     do { try part() } catch {
       guard needs.isAny else { throw error }
       return .lacking(hasFailed: true)

@@ -4,7 +4,7 @@ struct RankNotice: BitwiseCopyable, Sendable {
   var number: Int64
   var place: RankPlace
   var status: Status
-  /// How much it is: a stage's chunks, or a recording's stages.
+  /// How much it is: a stage's chunks, a recording's calls, or rows.
   var size: Int64
   /// A number that stands for what the rank has found: ranks go on together where all have the same.
   var form: UInt64
@@ -16,9 +16,10 @@ struct RankNotice: BitwiseCopyable, Sendable {
     case lacking, lackingAndFailed
   }
 
-  /// Whether two ranks are at the same place of the same program.
+  /// Whether two ranks are at the same place of the same program. Where they exchange rows, they must mean the same ones.
   func agrees(with other: RankNotice) -> Bool {
     (place, size, number) == (other.place, other.size, other.number)
+      && (place != .rows && place != .weights || form == other.form)
   }
 
   /// Where a rank is, for messages.

@@ -97,6 +97,7 @@ final class RankRows: MemoryOwner, @unchecked Sendable {
 
   /// Notes that the rows have come which some rows of this rank read.
   func noteFetched(_ readers: Range<Int>, through index: RowIndex?) {
+    guard !has(readers, through: index) else { return }
     state.withLock { state in
       state.fetched.removeAll { $0.hadIndex && $0.index == nil }
       state.fetched.append(Fetched(index: index, hadIndex: index != nil, readers: readers))
@@ -114,7 +115,8 @@ final class RankRows: MemoryOwner, @unchecked Sendable {
         operation: "ranks",
         reason: "values of all particles are read within a program, where they are not to be had")
     }
-    let exchange = WholeRows(shares, address, unit: unit)
+    try Memory.bytes(shares.count, of: unit, for: "all \(shares.count) rows on each rank")
+    let exchange = WholeRows(self)
     _ = try exchange.run()
     context?.recording?.append(exchange)
     state.withLock { $0 = State(isWhole: true) }
@@ -127,6 +129,31 @@ struct RankName: Hashable, Sendable {
   let meetings: Int64
   /// Its number among what was made since.
   let number: Int32
+
+  init(meetings: Int64, number: Int32) { (self.meetings, self.number) = (meetings, number) }
+
+  /// The name of nothing.
+  static let none = RankName(meetings: -1, number: 0)
+
+  // MARK: As numbers
+
+  static let numberCount = 3
+  var numbers: [Int32] {
+    [Int32(truncatingIfNeeded: meetings >> 32), Int32(truncatingIfNeeded: meetings), number]
+  }
+  init(_ numbers: ArraySlice<Int32>) {
+    let start = numbers.startIndex
+    meetings = Int64(numbers[start]) << 32 | Int64(UInt32(bitPattern: numbers[start + 1]))
+    number = numbers[start + 2]
+  }
+
+  /// A number that stands for the name.
+  var form: UInt64 {
+    var form = RankForm()
+    form.add(Int(meetings))
+    form.add(Int(number))
+    return form.value
+  }
 }
 
 /// All rows come to all ranks.
@@ -134,9 +161,11 @@ final class WholeRows: RecordedCall {
   private let shares: RowShares
   private var address: UnsafeMutableRawPointer
   private let unit: Int
+  /// What tells the rows from others.
+  private let form: UInt64
 
-  init(_ shares: RowShares, _ address: UnsafeMutableRawPointer, unit: Int) {
-    (self.shares, self.address, self.unit) = (shares, address, unit)
+  init(_ rows: RankRows) {
+    (shares, address, unit, form) = (rows.shares, rows.address, rows.unit, rows.name.form)
   }
 
   var reads: [UnsafeRawPointer] { [UnsafeRawPointer(address)] }
@@ -144,10 +173,10 @@ final class WholeRows: RecordedCall {
   var ranks: Ranks { shares.ranks }
   func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) {}
   func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) { address = target(address) ?? address }
-  func add(to form: inout RankForm) { form.add(unit) }
+  func add(to number: inout RankForm) { number.add(Int(truncatingIfNeeded: form)) }
 
   func run() throws(CoixError) -> Bool {
-    try ranks.meet(at: .rows, size: shares.count, form: UInt64(unit))
+    try ranks.meet(at: .rows, size: shares.count, form: form)
     try ranks.gather(parts: address, counts: shares.all.map(\.count), unit: unit)
     return true
   }

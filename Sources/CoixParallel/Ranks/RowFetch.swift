@@ -3,54 +3,45 @@ import Foundation
 
 /// Rows that ranks read and do not hold come to them: each distinct row once.
 final class RowFetch: RecordedCall {
-  /// Rows of which some are to come.
-  struct Source {
-    var address: UnsafeMutableRawPointer
-    /// The bytes of a row.
-    let unit: Int
-
-    init(_ rows: RankRows) { (address, unit) = (rows.address, rows.unit) }
-  }
-
-  /// Whose the rows are.
+  /// Whose the rows are, where they lie, and the bytes of one.
   private let shares: RowShares
-  private var sources: [Source]
-  /// For each rank, the rows for which it reads the sources.
+  private var address: UnsafeMutableRawPointer
+  private let unit: Int
+  /// What tells them from others.
+  private let form: UInt64
+  /// For each rank, the rows for which it reads them.
   private let readers: [Range<Int>]
-  /// Which of the sources' rows each of them reads; nil for the row of its own number.
+  /// Which of the rows each of these reads; nil for the row of its own number.
   private var index: UnsafeMutablePointer<Int32>?
 
-  init(
-    _ shares: RowShares, _ sources: [Source], for readers: [Range<Int>],
-    through index: UnsafeMutablePointer<Int32>?
-  ) {
-    (self.shares, self.sources, self.readers, self.index) = (shares, sources, readers, index)
+  init(_ rows: RankRows, for readers: [Range<Int>], through index: UnsafeMutablePointer<Int32>?) {
+    (shares, address, unit, form) = (rows.shares, rows.address, rows.unit, rows.name.form)
+    (self.readers, self.index) = (readers, index)
   }
 
   var ranks: Ranks { shares.ranks }
   var reads: [UnsafeRawPointer] {
-    sources.map { UnsafeRawPointer($0.address) } + (index.map { [UnsafeRawPointer($0)] } ?? [])
+    [UnsafeRawPointer(address)] + (index.map { [UnsafeRawPointer($0)] } ?? [])
   }
-  var writes: [UnsafeMutableRawPointer] { sources.map(\.address) }
-  func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) { sources.removeAll { !isNeeded($0.address) } }
+  var writes: [UnsafeMutableRawPointer] { [address] }
+  func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) {}
   func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
-    for number in sources.indices {
-      sources[number].address = target(sources[number].address) ?? sources[number].address
-    }
+    address = target(address) ?? address
     if let index, let moved = target(index) { self.index = moved.assumingMemoryBound(to: Int32.self) }
   }
-  func add(to form: inout RankForm) { for source in sources { form.add(source.unit) } }
+  func add(to number: inout RankForm) {
+    number.add(Int(truncatingIfNeeded: form))
+    number.add([index == nil])
+  }
 
   func run() throws(CoixError) -> Bool {
     guard let index else {
-      try ranks.meet(at: .rows, size: shares.count, form: UInt64(sources.count))
-      for source in sources {
-        try ranks.spread(source.address, unit: source.unit, held: shares.all, wanted: readers)
-      }
+      try ranks.meet(at: .rows, size: shares.count, form: form)
+      try ranks.spread(address, unit: unit, held: shares.all, wanted: readers)
       return true
     }
-    let lists = try RowLists(shares, readers[ranks.index], index)
-    if lists.areNeeded { for source in sources { try lists.bring(source) } }
+    let lists = try RowLists(shares, readers[ranks.index], index, form: form)
+    if lists.areNeeded { try lists.bring(address, unit: unit) }
     return true
   }
 }
@@ -68,7 +59,9 @@ private final class RowLists {
   let areNeeded: Bool
 
   /// Finds what this rank wants, and learns what others do.
-  init(_ shares: RowShares, _ readers: Range<Int>, _ index: UnsafePointer<Int32>) throws(CoixError) {
+  init(_ shares: RowShares, _ readers: Range<Int>, _ index: UnsafePointer<Int32>, form: UInt64)
+    throws(CoixError)
+  {
     let ranks = shares.ranks
     self.ranks = ranks
     let (count, own) = (ranks.count, ranks.index)
@@ -80,7 +73,7 @@ private final class RowLists {
       counts[own * count + rank] = Int32(clamping: wantedStarts[rank + 1] - wantedStarts[rank])
     }
     do throws(CoixError) {
-      counts = try Self.gathered(counts, ranks)
+      counts = try Self.gathered(counts, ranks, form)
       askedStarts = (0..<count).reduce(into: [0]) { $0.append($0[$1] + Int(counts[$1 * count + own])) }
       asked = try Self.list(of: askedStarts[count])
     } catch {
@@ -101,10 +94,11 @@ private final class RowLists {
   }
 
   /// Each rank's row of a square of numbers, on all ranks.
-  private static func gathered(_ square: [Int32], _ ranks: Ranks) throws(CoixError) -> [Int32] {
+  private static func gathered(_ square: [Int32], _ ranks: Ranks, _ form: UInt64) throws(CoixError) -> [Int32]
+  {
     var square = square
     let counts = Array(repeating: ranks.count, count: ranks.count)
-    try ranks.meet(at: .rows, size: ranks.count)
+    try ranks.meet(at: .rows, size: ranks.count, form: form)
     func gather(_ numbers: inout UnsafeMutableBufferPointer<Int32>) throws(CoixError) {
       guard let base = numbers.baseAddress else { return }
       try ranks.gather(parts: base, counts: counts, unit: MemoryLayout<Int32>.stride)
@@ -156,9 +150,8 @@ private final class RowLists {
     }
   }
 
-  /// Sends and gets the rows of a source.
-  func bring(_ source: RowFetch.Source) throws(CoixError) {
-    let unit = source.unit
+  /// Sends and gets the rows of `unit` bytes each of an array.
+  func bring(_ rows: UnsafeMutableRawPointer, unit: Int) throws(CoixError) {
     let bytes = (wanted.count + asked.count) * unit
     guard let buffer = Memory.buffer(bytes: bytes) else {
       throw CoixError.memory(what: "rows that ranks exchange", bytes: bytes)
@@ -166,12 +159,12 @@ private final class RowLists {
     defer { free(buffer) }
     let packed = buffer + wanted.count * unit
     for (number, row) in asked.enumerated() {
-      (packed + number * unit).copyMemory(from: source.address + Int(row) * unit, byteCount: unit)
+      (packed + number * unit).copyMemory(from: rows + Int(row) * unit, byteCount: unit)
     }
     try ranks.swap(
       parts(packed, askedStarts, unit).map { UnsafeRawBufferPointer($0) }, parts(buffer, wantedStarts, unit))
     for (number, row) in wanted.enumerated() {
-      (source.address + Int(row) * unit).copyMemory(from: buffer + number * unit, byteCount: unit)
+      (rows + Int(row) * unit).copyMemory(from: buffer + number * unit, byteCount: unit)
     }
   }
 }

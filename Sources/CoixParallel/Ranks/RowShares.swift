@@ -14,8 +14,6 @@ struct RowShares: Equatable, Sendable {
   var own: Range<Int> { rows(of: ranks.index) }
   /// The rows of each rank.
   var all: [Range<Int>] { (0..<ranks.count).map(rows) }
-  /// All rows for each rank.
-  var everything: [Range<Int>] { Array(repeating: 0..<count, count: ranks.count) }
 
   /// Which of the blocks of so many rows belong to a rank: those whose first row does.
   func blocks(of rank: Int, size: Int) -> Range<Int> {

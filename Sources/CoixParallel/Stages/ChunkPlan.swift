@@ -180,7 +180,9 @@ final class ChunkPlan: @unchecked Sendable {
 
   /// Whether rows are missing here that the operations read on the context's chunk, which then lacks them.
   func lacksRows(_ context: ExecutionContext) -> Bool {
-    for need in needs where !need.isMet(for: context.chunk.numbers) { context.lacking.append(need) }
+    for need in needs where !need.isMet(for: context.chunk.numbers, onAllRanks: context.runsAllChunks) {
+      context.lacking.append(need)
+    }
     return !context.lacking.isEmpty
   }
 

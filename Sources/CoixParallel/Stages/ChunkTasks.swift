@@ -74,6 +74,7 @@ struct ChunkTasks: Sendable {
       let task = list?[number] ?? own.lowerBound + number
       context.step = step
       context.part = part
+      context.runsAllChunks = ranks.count == 1
       for chunk in task * chunksPerTask..<min((task + 1) * chunksPerTask, chunkCount) {
         if shouldStop() { return }
         if let needs, needs.isAny { return needs.wait(task) }

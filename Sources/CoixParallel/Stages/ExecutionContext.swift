@@ -76,6 +76,8 @@ package final class ExecutionContext {
   /// Whether the chunk was refused a tensor that a finer cut may give it.
   var hasOutgrown = false
 
+  /// Whether each rank runs all chunks of the stage, and so needs all rows.
+  var runsAllChunks = true
   /// The rows of other ranks that the chunk needs and does not have.
   var lacking: [RowNeed] = []
 

@@ -123,10 +123,24 @@ final class Recording {
     if !needs.contains(where: need.isSame) { needs.append(need) }
   }
 
-  /// Forgets what was noted after there were so many operations: the chunk will run again.
-  func forget(after operations: Int, readings: Int) {
-    self.operations.removeSubrange(operations...)
-    self.readings.removeSubrange(readings...)
+  /// How much there is: see ``forget(after:)``.
+  struct Mark {
+    fileprivate let operations: Int
+    fileprivate let readings: Int
+    fileprivate let keys: Int
+  }
+  var mark: Mark {
+    lock.withLock { Mark(operations: operations.count, readings: readings.count, keys: keys.count) }
+  }
+
+  /// Forgets what was noted since: the chunk will run again.
+  func forget(after mark: Mark) {
+    lock.withLock {
+      operations.removeSubrange(mark.operations...)
+      readings.removeSubrange(mark.readings...)
+      // Keys that are asked for again are derived again.
+      derived = derived.filter { $0.value < mark.keys }
+    }
   }
 
   /// Notes that something was computed that neither operations nor calls say.

@@ -5,60 +5,57 @@ struct RowNeed {
   /// nil for a tensor all of whose rows are on each rank.
   let rows: RankRows?
   let index: RowIndex?
-  /// Whether all ranks know the index by its name; if not, they need all rows.
-  private let isNamed: Bool
+  /// Whether all rows are to come to all ranks.
+  private let isOfAll: Bool
 
-  /// nil for a tensor that all ranks have, and read by numbers that they have.
-  init?(of tensor: Tensor) {
-    guard !tensor.storage.isPlain else { return nil }
-    rows = tensor.storage.rankRows
-    index = tensor.storage.mapping?.index
-    isNamed = index == nil || index?.sharing != nil
-    if rows == nil && index?.sharing == nil { return nil }
+  /// What reading a tensor needs; nothing for a tensor that all ranks have, read by numbers that they have.
+  static func of(_ tensor: Tensor) -> [RowNeed] {
+    guard !tensor.storage.isPlain else { return [] }
+    let (rows, index) = (tensor.storage.rankRows, tensor.storage.mapping?.index)
+    guard let index else { return rows.map { [RowNeed($0, nil, isOfAll: false)] } ?? [] }
+    if index.sharing != nil { return [RowNeed(rows, index, isOfAll: false)] }
+    // Ranks have no name for the index: each gets all that it is made of, and all rows.
+    return (index.parts + (rows.map { [$0] } ?? [])).map { RowNeed($0, nil, isOfAll: true) }
+  }
+
+  private init(_ rows: RankRows?, _ index: RowIndex?, isOfAll: Bool) {
+    (self.rows, self.index, self.isOfAll) = (rows, index, isOfAll)
   }
 
   /// Whether all is here that some rows read.
-  func isMet(for readers: Range<Int>) -> Bool {
-    rows?.has(readers, through: index) ?? index?.has(readers) ?? true
+  ///
+  /// - Parameter onAllRanks: whether all of it must be on all ranks, which is the same answer on each of them.
+  func isMet(for readers: Range<Int>, onAllRanks: Bool) -> Bool {
+    if onAllRanks || isOfAll { return rows?.isWhole ?? true && index?.isWhole ?? true }
+    return rows?.has(readers, through: index) ?? index?.has(readers) ?? true
   }
 
   func isSame(as other: RowNeed) -> Bool {
-    rows === other.rows && index === other.index && isNamed == other.isNamed
+    rows === other.rows && index === other.index && isOfAll == other.isOfAll
   }
 
   // MARK: Telling other ranks
 
-  private static let none = RankName(meetings: -1, number: 0)
-  private static let unnamed = RankName(meetings: -2, number: 0)
-
   /// The names, as numbers.
   fileprivate var numbers: [Int32] {
-    let indexName = isNamed ? index?.sharing?.name ?? Self.none : Self.unnamed
-    return [rows?.name ?? Self.none, indexName].flatMap { name in
-      [Int32(truncatingIfNeeded: name.meetings >> 32), Int32(truncatingIfNeeded: name.meetings), name.number]
-    }
+    [rows?.name ?? .none, index?.sharing?.name ?? .none].flatMap(\.numbers) + [isOfAll ? 1 : 0]
   }
-  fileprivate static let numberCount = 6
+  fileprivate static let numberCount = 2 * RankName.numberCount + 1
 
   /// The need that has these names here.
-  fileprivate init(_ numbers: ArraySlice<Int32>, _ ranks: Ranks) throws(CoixError) {
-    let start = numbers.startIndex
-    func name(_ first: Int) -> RankName {
-      let meetings =
-        Int64(numbers[start + first]) << 32 | Int64(UInt32(bitPattern: numbers[start + first + 1]))
-      return RankName(meetings: meetings, number: numbers[start + first + 2])
-    }
-    func thing(_ name: RankName) throws(CoixError) -> (any AnyObject & Sendable)? {
-      guard name.meetings >= 0 else { return nil }
-      guard let thing = ranks.thing(name) else {
+  fileprivate init(_ numbers: [Int32], _ ranks: Ranks) throws(CoixError) {
+    func thing<Thing>(_ first: Int, _ type: Thing.Type) throws(CoixError) -> Thing? {
+      let name = RankName(numbers[first..<first + RankName.numberCount])
+      guard name != .none else { return nil }
+      guard let thing = ranks.thing(name) as? Thing else {
         throw CoixError.ranks(
           "a rank needs rows that another has let go of; all ranks must run the same program")
       }
       return thing
     }
-    rows = try thing(name(0)) as? RankRows
-    index = try thing(name(3)) as? RowIndex
-    isNamed = name(3) != Self.unnamed
+    rows = try thing(0, RankRows.self)
+    index = try thing(RankName.numberCount, RowIndex.self)
+    isOfAll = numbers[2 * RankName.numberCount] == 1
   }
 }
 
@@ -70,8 +67,9 @@ final class RowNeeds: Sendable {
   private struct State {
     var lacking: [RowNeed] = []
     var waiting: [Int] = []
-    /// All that chunks of a recorded step read.
+    /// What chunks of a recorded step read, and the names of what of that the recording knows.
     var noted: [RowNeed] = []
+    var recorded: [[Int32]] = []
   }
   private let state = Mutex(State())
   private let isLacking = Atomic<Bool>(false)
@@ -108,14 +106,14 @@ final class RowNeeds: Sendable {
   ///
   /// - Throws: what ranks throw; ``CoixError/memory(what:bytes:)``.
   func meet(for tasks: ChunkTasks) throws {
-    var needs = state.withLock { $0.lacking }
+    var needs = state.withLock { $0.lacking }.sorted { $0.numbers.lexicographicallyPrecedes($1.numbers) }
     let ranks = tasks.workers.ranks
     if tasks.ranks.count > 1 {
       let lists = try ranks.gather(needs.flatMap(\.numbers))
       needs = []
       for list in lists {
         for start in stride(from: 0, to: list.count, by: RowNeed.numberCount) {
-          let need = try RowNeed(list[start..<start + RowNeed.numberCount], ranks)
+          let need = try RowNeed(Array(list[start..<start + RowNeed.numberCount]), ranks)
           if !needs.contains(where: need.isSame) { needs.append(need) }
         }
       }
@@ -131,8 +129,10 @@ final class RowNeeds: Sendable {
   /// - Throws: as ``meet(for:)``.
   func record(in recording: Recording, for tasks: ChunkTasks) throws {
     let noted = state.withLock { state in
-      defer { state.noted = [] }
-      return state.noted
+      let new = state.noted.filter { !state.recorded.contains($0.numbers) }
+      state.noted = []
+      state.recorded += new.map(\.numbers)
+      return new
     }
     for need in noted.sorted(by: { $0.numbers.lexicographicallyPrecedes($1.numbers) }) {
       for call in try need.calls(for: tasks.readers) { recording.append(call) }
@@ -147,17 +147,17 @@ extension RowNeed {
   ///   recording.
   fileprivate func calls(for readers: [Range<Int>]?) throws(CoixError) -> [RowFetch] {
     let numbers = try index?.rows
-    guard let readers, isNamed || rows?.ifInParts == nil else {
+    guard let readers, !isOfAll else {
       try numbers?.rankRows?.complete()
       try rows?.complete()
       return []
     }
     var calls: [RowFetch] = []
     if let parts = numbers?.rankRows?.ifInParts, parts.shares.all != readers {
-      calls.append(RowFetch(parts.shares, [.init(parts)], for: readers, through: nil))
+      calls.append(RowFetch(parts, for: readers, through: nil))
     }
     if let parts = rows?.ifInParts, numbers != nil || parts.shares.all != readers {
-      calls.append(RowFetch(parts.shares, [.init(parts)], for: readers, through: numbers?.pointer))
+      calls.append(RowFetch(parts, for: readers, through: numbers?.pointer))
     }
     return calls
   }
@@ -165,16 +165,18 @@ extension RowNeed {
   /// Notes that it has come to this rank, for some readers.
   fileprivate func noteMet(for readers: Range<Int>) {
     if let numbers = try? index?.rows { numbers.rankRows?.noteFetched(readers, through: nil) }
-    rows?.noteFetched(readers, through: index)
+    if !isOfAll { rows?.noteFetched(readers, through: index) }
   }
 
-  /// Brings it to all ranks, outside of stages. All ranks call it.
+  /// Brings what a tensor needs to all ranks, outside of stages. All ranks call it.
   ///
   /// - Throws: what ranks throw; ``CoixError/memory(what:bytes:)``.
-  func bring(to readers: [Range<Int>]) throws(CoixError) {
-    for call in try calls(for: readers) {
-      _ = try call.run()
-      ExecutionContext.current?.recording?.append(call)
+  static func bring(_ tensor: Tensor, to readers: [Range<Int>]) throws(CoixError) {
+    for need in of(tensor) {
+      for call in try need.calls(for: readers) {
+        _ = try call.run()
+        ExecutionContext.current?.recording?.append(call)
+      }
     }
   }
 }

@@ -26,16 +26,18 @@ package func runStage(
   while true {
     let grid = plan.rows.map { ChunkGrid($0, chunkRows: chunkRows) }
     do {
-      return try StageRun(plan: plan, grid: grid, parent: tape, body: body).forward()
+      return try untilRowsHaveCome {
+        try StageRun(plan: plan, grid: grid, parent: tape, body: body).forward()
+      }
     } catch is ChunkOutgrown {
       chunkRows = ExecutionContext.paddedRows(chunkRows / 2)
-    } catch is RowsHaveCome {
-      continue
     } catch let difference as ChunksDiffer {
       // All chunks are compared with the one that ended first, which can be another one in each run. One
       // after another, they are compared with the first chunk, which gives the same error in each run.
       do {
-        _ = try StageRun(plan: plan.inOrder, grid: grid, parent: nil, body: body).forward()
+        try untilRowsHaveCome {
+          _ = try StageRun(plan: plan.inOrder, grid: grid, parent: nil, body: body).forward()
+        }
       } catch is ChunkOutgrown {
         chunkRows = ExecutionContext.paddedRows(chunkRows / 2)
         continue
@@ -49,7 +51,9 @@ package func runStage(
       guard let rows = plan.rows, rows.isNested else { throw error }
       let consecutive = ChunkGrid(consecutive: rows, chunkRows: chunkRows)
       do {
-        _ = try StageRun(plan: plan, grid: consecutive, parent: nil, body: body).forward()
+        try untilRowsHaveCome {
+          _ = try StageRun(plan: plan, grid: consecutive, parent: nil, body: body).forward()
+        }
       } catch is ChunkOutgrown {
       } catch is ChunksDiffer {
       }
@@ -204,18 +208,16 @@ private final class StageRun: @unchecked Sendable {
   /// - Parameter mark: what there was in the step's recording before.
   private func endRecording(
     _ made: Recording?, _ plans: ChunkPlans, _ chunk: Int, _ context: ExecutionContext,
-    since mark: (operations: Int, readings: Int)?
+    since mark: Recording.Mark?
   ) {
     context.recording = nil
     guard !context.lacking.isEmpty else { return }
     if made != nil { plans.unclaim(rows(of: chunk)) }
-    if let mark, isPartOfRecording { recording?.forget(after: mark.operations, readings: mark.readings) }
+    if let mark { recording?.forget(after: mark) }
   }
 
   /// How much there is in the recording of the step that a stage's only chunk is a part of.
-  private var mark: (operations: Int, readings: Int)? {
-    isPartOfRecording ? recording.map { ($0.operations.count, $0.readings.count) } : nil
-  }
+  private var mark: Recording.Mark? { isPartOfRecording ? recording?.mark : nil }
 
   /// Makes a plan of what a chunk has computed, with the gradients on its tape. Until then, other workers run
   /// the body on their chunks.
@@ -480,19 +482,21 @@ private final class StageRun: @unchecked Sendable {
     var rowGradients = RowGradients(rows: plan.rows?.count ?? 0)
     func form() -> UInt64 { rowGradients.form }
     func run() throws -> Bool {
-      try tasks.share(.backward, needs, form: form) { list in
-        for task in list ?? [] { sums[task] = GradientSums() }
-        try runBackward(tasks, list, seeds, passesOnUniform, sums, rowGradients)
+      try untilRowsHaveCome {
+        (sums, rowGradients) = (try tasks.makeSums(), RowGradients(rows: plan.rows?.count ?? 0))
+        return try tasks.share(.backward, needs, form: form) { list in
+          for task in list ?? [] { sums[task] = GradientSums() }
+          try runBackward(tasks, list, seeds, passesOnUniform, sums, rowGradients)
+        }
       }
     }
     if try !run() {
       // The chunks of some rank don't read what others read. Rare as this is, each rank then takes all of the way back.
-      (tasks, sums) = (tasks.undivided, try tasks.makeSums())
-      rowGradients = RowGradients(rows: plan.rows?.count ?? 0)
+      tasks = tasks.undivided
       _ = try run()
     }
     try tasks.gather(rowGradients.exchanges)
-    let replay = noteBackward(tasks, rowGradients, passesOnUniform)
+    let replay = try noteBackward(tasks, rowGradients, passesOnUniform)
     try deliver(sums, from: tasks, of: replay, scaledBy: nil, to: tape)
     rowGradients.deliver(to: tape, team: plan.workers.team)
   }
@@ -551,9 +555,10 @@ private final class StageRun: @unchecked Sendable {
 
   /// Notes the stage's way back in the step's recording.
   private func noteBackward(_ tasks: ChunkTasks, _ rowGradients: RowGradients, _ passesOnUniform: Bool)
-    -> StageReplay?
+    throws -> StageReplay?
   {
     guard let recording, !isPartOfRecording else { return nil }
+    try needs.record(in: recording, for: tasks)
     let collected = rowGradients.tensors
     // Where a chunk does not read a tensor, the gradients of its rows are zero, and no plan writes them.
     if passesOnUniform || !backwardPlans.write(collected.map { UnsafeRawPointer($0.pointer) }) {
@@ -574,6 +579,7 @@ private final class StageRun: @unchecked Sendable {
     context.enter(rows(of: chunk), number: chunk, tape: tape, mayBeCut: false)
     noteEntry(context)
     let outcome = try outcome(context)
+    try context.throwFailure()
     return Record(tape: tape, exports: outcome.exports, scope: context.scope)
   }
 }

@@ -72,7 +72,7 @@ import Testing
       let (rows, numbers) = try Self.held(shares, width: 3)
       let table = try Numbers<Int32>(count: index.count, for: "a test")
       table.write { for (row, number) in index.enumerated() { $0[row] = number } }
-      let fetch = RowFetch(shares, [.init(rows)], for: readers, through: table.pointer)
+      let fetch = RowFetch(rows, for: readers, through: table.pointer)
       let before = ranks.traffic.bytes
       #expect(try fetch.run())
       for row in readers[ranks.index] {

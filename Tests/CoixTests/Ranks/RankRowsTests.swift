@@ -54,12 +54,68 @@ import Testing
     }
   }
 
-  /// To other numbers of particles: more, fewer, and fewer than ranks have tasks for.
-  @Test(arguments: [100_003, 66_000, 3])
-  func otherCounts(_ count: Int) throws {
+  /// To other numbers of particles: more, fewer, and fewer than ranks have tasks for. Where nearly all weight is in the last rows, one
+  /// rank has all parents.
+  @Test(arguments: [100_003, 66_000, 3], [Float(3), 30])
+  func otherCounts(_ count: Int, slope: Float) throws {
     try expectSameBits { options in
       var bits = Bits()
-      let program = Self.filter(.systematic, slope: 3, count: .exactly(count))
+      let program = Self.filter(.systematic, slope: slope, count: .exactly(count))
+      bits.add(try evaluate(program, seed: 5, options: options)(Self.data))
+      return bits
+    }
+  }
+
+  /// A compiled evaluation whose last stage each rank runs whole: it is recorded, too.
+  @Test func compiledDownToFew() throws {
+    try expectSameBits { options in
+      let step = compile(workers: options.workers) { (slope: Tensor, key: PRNGKey) in
+        let start = Kernel { trace in trace.sample("x", from: Normal(0, 1)) }
+        let weigh = Model { trace in
+          let x = trace.sample("x", from: Normal(0, 1))
+          trace.observe("y", 0, from: Delta(0, logDensity: slope * x))
+          return x
+        }
+        let move = Kernel { (trace, x: Tensor) in trace.sample("z", from: Normal(x, 1)) }
+        let few = Plate("particle", count: 500)
+        let program = compose(few(move), resample(propose(Self.plate(weigh), Self.plate(start)), count: 500))
+        return [try evaluate(program, seed: key, options: options)().output.values]
+      }
+      var bits = Bits()
+      for (call, slope) in [Float(0.1), 30, 0.5].enumerated() {
+        bits.addTree("call \(call)", try step(Tensor(slope), key: call))
+      }
+      #expect(step.runCount == (options.execution == .eager ? 3 : 1))
+      return bits
+    }
+  }
+
+  /// A proposal that reads a site from before two resamplings, through a product of indices that its chunks make.
+  @Test func pastSites() throws {
+    let start = Kernel { (trace, row: Tensor) in
+      _ = trace.sample("a", from: Normal(row, 1))
+      return row
+    }
+    let weigh = Model { (trace, row: Tensor) in
+      let a = trace.sample("a", from: Normal(0, 1))
+      trace.observe("y", 0, from: Delta(0, logDensity: 3 * row + 0.1 * a))
+      return row
+    }
+    let move = Kernel { (trace, x: Tensor) in
+      let b = trace.sample("b", from: Normal(x, 1))
+      return b
+    }
+    let last = Kernel { (trace, x: Tensor) in trace.sample("c", from: Normal(x, 1)) }
+    let target = Model { (trace, row: Tensor) in
+      let a = trace.sample("a", from: Normal(row, 2))
+      let b = trace.sample("b", from: Normal(a, 1))
+      return trace.sample("c", from: Normal(a + b, 1))
+    }
+    try expectSameBits(ranks: [2, 3]) { options in
+      let first = resample(propose(Self.plate(weigh), Self.plate(start)))
+      let second = resample(compose(Self.plate(move), first))
+      let program = propose(Self.plate(target), compose(Self.plate(last), second), loss: .elbo)
+      var bits = Bits()
       bits.add(try evaluate(program, seed: 5, options: options)(Self.data))
       return bits
     }
@@ -146,6 +202,35 @@ import Testing
       #expect(try part.metrics.logZ.scalar == whole.metrics.logZ.scalar)
       #expect(try part.metrics.ess.scalar == whole.metrics.ess.scalar)
     }
+  }
+
+  /// Own rows, and a file that has all of them; and what needs all rows says so.
+  @Test func ownRowsBesideFiles() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("coix-\(UUID())")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let file = folder.appendingPathComponent("w.npy").path
+    let kernel = Kernel { trace in trace.sample("x", from: Normal(0, 1)) }
+    let model = Model { trace in
+      let x = trace.sample("x", from: Normal(0, 1))
+      trace.observe("y", x, from: Normal(0, 1))
+      return x
+    }
+    let program = propose(Self.plate(model), Self.plate(kernel))
+    let whole = try evaluate(program, seed: 1, options: WayToRun.plain.options())()
+    let rows = try Ranks.inProcess(2) { ranks in
+      var options = try WayToRun.plain.options(of: ranks)
+      (options.resultRows, options.files) = (.own, [.logWeight: .npy(file)])
+      let own = try evaluate(program, seed: 1, options: options)()
+      #expect(own.output.values.shape == [own.rows.count])
+      let error = #expect(throws: CoixError.self) {
+        _ = try evaluate(empirical(own), seed: 0, options: options)()
+      }
+      #expect("\(try #require(error))".contains("resultRows"))
+      return own.rows.count
+    }
+    #expect(rows.reduce(0, +) == Self.rows)
+    #expect(try Tensor(contentsOf: file).scalars == whole.metrics.logWeight.scalars)
   }
 
   @Test func ownRowsWithinAGradient() throws {
