@@ -80,7 +80,7 @@ extension PosteriorSummary {
 
 /// Log-weights in a file, and their sums for each instance.
 private struct FileWeights {
-  struct Moments {
+  struct BlockMoments {
     var greatest = -Double.infinity
     /// The sums of exp(w - greatest) and of its square.
     var sum = 0.0
@@ -111,7 +111,7 @@ private struct FileWeights {
   let file: NPYFile
   let instanceShape: Shape
   /// [instance].
-  let moments: [Moments]
+  let moments: [BlockMoments]
 
   init(_ file: NPYFile) throws {
     guard file.rowCount > 0, file.shape.count <= Shape.maximumRank else {
@@ -121,8 +121,8 @@ private struct FileWeights {
     self.file = file
     instanceShape = Shape(file.shape.dropFirst())
     let instances = instanceShape.elementCount
-    try Memory.require(instances, of: Moments.self, for: "weights of \(instances) instances")
-    var moments = [Moments](repeating: Moments(), count: instances)
+    try Memory.require(instances, of: BlockMoments.self, for: "weights of \(instances) instances")
+    var moments = [BlockMoments](repeating: BlockMoments(), count: instances)
     try file.forEachBlock { first, rows in
       for (index, logWeight) in rows.enumerated() {
         moments[index % instances].add(logWeight, of: first + index / instances)
@@ -142,7 +142,7 @@ private struct FileWeights {
     }
   }
 
-  func forEachInstance(_ number: (Moments) -> Double) throws -> Tensor {
+  func forEachInstance(_ number: (BlockMoments) -> Double) throws -> Tensor {
     try Tensor(moments.map { Float(number($0)) }, shape: instanceShape).validated()
   }
 }

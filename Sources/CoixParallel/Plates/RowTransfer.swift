@@ -12,11 +12,14 @@ extension ExecutionContext {
         failure: .misplacedTensor(
           operation: "plate \"\(mapping.plate)\"", reason: "mapped data is read outside of the plate"))
     }
-    if let missing = missing(RowNeed.of(tensor), along: axes) {
-      lacking += missing
-      return Tensor(failure: .ranks("rows of other ranks are needed"))
-    }
     guard let result = Tensor(undefinedRows: tensor.shape, in: self, along: axes) else { return .outOfMemory }
+    if let missing = missing(RowNeed.of(tensor), along: axes) {
+      // The chunk runs on for a while, on zeros of the right shape. What it computes and throws is forgotten.
+      lacking += missing
+      ExecutionContext.remember(.ranks("rows of other ranks are needed"))
+      result.pointer.update(repeating: 0, count: result.bufferCount)
+      return result
+    }
     do throws(CoixError) {
       let rows = try mapping.index?.rows
       if let recording {
