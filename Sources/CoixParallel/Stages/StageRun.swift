@@ -79,55 +79,12 @@ private final class StageRun: @unchecked Sendable {
     let scope: UInt32
   }
 
-  /// The form of an export, and the tensor that all chunks write it to.
-  private struct Destination {
-    let shape: Shape
-    let isUniform: Bool
-    let isSum: Bool
-    let isLoss: Bool
-    let isTracked: Bool
-    /// Whether the tensor is the same for all rows, taken from one chunk, through which alone its gradient goes
-    /// back.
-    var passesOnUniform: Bool { isTracked && isUniform && !isSum }
-    /// What all chunks write to, over the plate's rows; nil for a sum, and for what is the same for all rows.
-    let rows: Tensor?
-  }
-
-  private struct Merged {
-    let destinations: [Destination]
-    let signature: [SiteName]
-    /// [chunk][export], for those exports that are sums.
-    let sums: Numbers<Double>
-    let sumCount: Int
-
-    /// What ranks write together, and each is to have all of.
-    var exchanges: [RankExchange] {
-      let rows = destinations.compactMap { destination in
-        destination.rows.flatMap { $0.storage.rankRows == nil ? $0 : nil }.map {
-          RankExchange.rows($0.pointer, elements: destination.shape.elementCount)
-        }
-      }
-      return rows + (sumCount > 0 ? [.sums(sums.pointer, count: sumCount)] : [])
-    }
-
-    /// A number that stands for the form of all exports and for the sites.
-    var form: UInt64 {
-      var form = RankForm()
-      for name in signature { form.add(name.text) }
-      for destination in destinations {
-        for size in destination.shape { form.add(size) }
-        form.add([destination.isUniform, destination.isSum, destination.isLoss, destination.isTracked])
-      }
-      return form.value
-    }
-  }
-
   private let plan: StagePlan
   private let tasks: ChunkTasks
   private let parent: Tape?
   private let body: @Sendable (ExecutionContext) throws -> ChunkOutcome
   private var chunkCount: Int { tasks.chunkCount }
-  private let merged = Mutex<Merged?>(nil)
+  private let merged = Mutex<MergedExports?>(nil)
   /// The payload of the first chunk that runs here.
   private let payload = Mutex<(any Sendable)?>(nil)
   /// The tensors that the first chunk hands on as they are, exported or with its payload.
@@ -269,7 +226,7 @@ private final class StageRun: @unchecked Sendable {
   private func runForward(_ list: [Int]?) throws {
     for task in list ?? [] { hotSums?[task] = GradientSums() }
     try tasks.forEachChunk(in: list, of: recording, needs) { [self] chunk, task, context in
-      defer { if plan.writesFiles { letGo(behind: chunk) } }
+      defer { if plan.writesFiles { merged.withLock { $0 }?.letGo(behind: chunk, of: tasks) } }
       if try tasks.replay(forwardPlans, chunk, context, hotSums?[task]) { return }
       let mark = mark
       let made = startRecording(forwardPlans, chunk, context)
@@ -318,14 +275,7 @@ private final class StageRun: @unchecked Sendable {
       try plan.requireMemory(
         for: outcome, hasTape: parent != nil, rows: tasks.shares?.own.count ?? plan.rows?.count ?? 0)
       let made = try outsideOfChunk(context) {
-        let sumCount = outcome.exports.count(where: \.isSum)
-        return Merged(
-          destinations: try outcome.exports.enumerated().map {
-            try destination(for: $1, number: $0, outcome.files[$0])
-          },
-          signature: outcome.signature,
-          sums: try Numbers(count: sumCount * chunkCount, for: "the sums of \(chunkCount) chunks"),
-          sumCount: sumCount)
+        try MergedExports(of: outcome, rows: plan.rows?.count, tasks, meetings: meetings)
       }
       for case let rows? in made.destinations.map(\.rows) { plan.memory.hold(rows) }
       merged = made
@@ -357,61 +307,8 @@ private final class StageRun: @unchecked Sendable {
     }
   }
 
-  /// Every so many chunks, lets the system take back the memory of what the last ones have put into files.
-  /// (Where other chunks are yet to write there, it only takes longer.)
-  private func letGo(behind chunk: Int) {
-    guard (chunk + 1).isMultiple(of: Limits.chunksLetGo) || chunk == chunkCount - 1 else { return }
-    let first = rows(of: chunk / Limits.chunksLetGo * Limits.chunksLetGo).first
-    let end = min(rows(of: chunk).first + rows(of: chunk).count, plan.rows?.count ?? 0)
-    guard first < end else { return }
-    for tensor in merged.withLock({ $0?.destinations.compactMap(\.rows) ?? [] }) {
-      let width = tensor.shape.dropping(1).elementCount
-      tensor.storage.fileMemory?.letGo(first * width..<end * width)
-    }
-  }
-
-  private func destination(
-    for export: ChunkOutcome.Export, number: Int, _ place: (file: any NewRowFile, shape: Shape)?
-  ) throws -> Destination {
-    let tensor = export.tensor
-    var merged: Tensor?
-    if !export.isSum, tensor.isBatched, let rows = plan.rows?.count {
-      let (count, overflow) = rows.multipliedReportingOverflow(by: tensor.shape.elementCount)
-      let capacity = overflow ? Int.max : max(BufferPool.roundedCapacity(min(count, Int.max / 2)), 1)
-      let shape = Shape(rows).appending(tensor.shape)
-      guard shape.isValid else {
-        throw CoixError.shape(
-          operation: "merge", shapes: [tensor.shape], reason: "\(rows) rows of this shape are too many")
-      }
-      let what = "a site's values on the whole plate"
-      let file = try place.map { try FileMemory($0.file, shape: $0.shape, shares: tasks.shares) }
-      let storage =
-        if let shares = tasks.shares {
-          Storage(in: try rankRows(shares, of: tensor.shape, number, file, for: what), capacity: count)
-        } else if let file {
-          Storage(in: file, capacity: capacity)
-        } else {
-          Storage(adopting: try BufferPool.allocateChecked(capacity, for: what), capacity: capacity)
-        }
-      merged = Tensor(storage: storage, shape: shape)
-    }
-    return Destination(
-      shape: tensor.shape, isUniform: !tensor.isBatched, isSum: export.isSum,
-      isLoss: export.isLoss, isTracked: tensor.node >= 0, rows: merged)
-  }
-
-  /// Memory for the rows of an export of which each rank has its own, in a file if there is one.
-  private func rankRows(
-    _ shares: RowShares, of shape: Shape, _ number: Int, _ file: FileMemory?, for what: String
-  ) throws(CoixError) -> RankRows {
-    let unit = shape.elementCount * MemoryLayout<Float>.stride
-    let name = RankName(meetings: meetings, number: -1 - Int32(clamping: number))
-    if let file { return RankRows(shares, unit: unit, name: name, in: file) }
-    return try RankRows(shares, unit: unit, name: name, for: what)
-  }
-
   /// Notes the stage's chunks in the step's recording.
-  private func noteForward(_ merged: Merged) throws {
+  private func noteForward(_ merged: MergedExports) throws {
     guard let recording, !isPartOfRecording else { return }
     try needs.record(in: recording, for: tasks)
     if !plan.isRecorded { recording.refuse() }
@@ -442,7 +339,7 @@ private final class StageRun: @unchecked Sendable {
 
   /// The merged tensors. Within a gradient computation they are tracked by the parent's tape, as outputs of
   /// one node.
-  private func tracked(_ merged: Merged) -> [Tensor] {
+  private func tracked(_ merged: MergedExports) -> [Tensor] {
     let destinations = merged.destinations
     var position = 0
     let uniform = uniform.withLock { $0 }

@@ -145,12 +145,13 @@ import Testing
       let counters = try #require(records.first?["counters"] as? [String: Any])
       let missing = try #require(counters["missing"] as? [String: String])
       #expect(try #require(counters["steps"] as? Int) >= 1)
-      for (key, count) in [
-        ("allocationsPerStep", "allocations"), ("regionAllocationsPerStep", "allocations"),
-        ("instructionsPerStep", "instructions"),
+      // A step need not allocate anything while its workers run.
+      for (key, count, least) in [
+        ("allocationsPerStep", "allocations", 0.1), ("regionAllocationsPerStep", "allocations", 0),
+        ("instructionsPerStep", "instructions", 1),
       ] {
         let number = try #require(counters[key])
-        #expect((number as? Double ?? 0 > 0) == (missing[count] == nil))
+        #expect((number as? Double ?? -1 >= least) == (missing[count] == nil), "\(key): \(number)")
       }
     }
   }
