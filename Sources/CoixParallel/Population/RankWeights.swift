@@ -198,6 +198,8 @@ private final class Ancestry: RecordedCall {
     index = target(index)?.assumingMemoryBound(to: Int32.self) ?? index
   }
   func add(to form: inout RankForm) { form.add(3) }
+  /// The weights may have no meaning.
+  var decides: Bool { true }
 
   /// How the kernel reaches the other ranks.
   private struct Exchange {

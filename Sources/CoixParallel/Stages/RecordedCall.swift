@@ -5,6 +5,8 @@ protocol RecordedCall: AnyObject {
   var writes: [UnsafeMutableRawPointer] { get }
   /// The ranks that run it together.
   var ranks: Ranks { get }
+  /// Whether a run may find that the step must take another way. What decides nothing, and writes nothing that anybody needs, is left out.
+  var decides: Bool { get }
   /// Leaves out what nobody needs.
   ///
   /// - Parameter isNeeded: whether something that a run writes is.
@@ -17,4 +19,8 @@ protocol RecordedCall: AnyObject {
   func add(to form: inout RankForm)
   /// Runs it; returns false where the step must take another way than the recorded one.
   func run() throws -> Bool
+}
+
+extension RecordedCall {
+  var decides: Bool { false }
 }

@@ -289,8 +289,9 @@ struct RecordedValues {
     for value in wanted where value >= 0 { isNeeded[value] = true }
     for index in operations.indices.reversed() where !isRepeated[index] {
       let operation = operations[index]
+      let decides = operation.isCall ? calls[operation.callNumber].decides : operation.isGuard
       let leads =
-        operation.isGuard || operation.isEntry
+        decides || operation.isEntry
         || written(by: index).contains {
           $0.value >= 0 && isNeeded[$0.value]
         }

@@ -61,6 +61,9 @@ final class StageReplay: RecordedCall {
   /// The ranks that run the step: they agree on whether a run has been a replay, also where each has run all chunks.
   var ranks: Ranks { tasks.workers.ranks }
 
+  /// A chunk may take another way than the recorded one.
+  var decides: Bool { true }
+
   func add(to form: inout RankForm) {
     for exchange in exchanges { form.add(exchange.numbersPerRow) }
     for total in totals { form.add(total.count) }
