@@ -90,6 +90,32 @@ import Testing
     }
   }
 
+  /// A replayed step exchanges what it needs alone: not the weights that its evaluation would hand out, 140 kB from each rank.
+  @Test func replayedStepsSendLittle() throws {
+    let sent = try Ranks.inProcess(2) { ranks -> Int in
+      let workers = try Workers(threads: 1, ranks: ranks)
+      let options = EvaluationOptions(workers: workers, keep: .metrics)
+      let step = compile(workers: workers) { (mean: Tensor, key: PRNGKey) in
+        try valueWithGradient(at: mean, workers: workers) { mean in
+          let kernel = Kernel { trace in trace.sample("x", from: Normal(mean, 1)) }
+          let model = Model { trace in
+            let x = trace.sample("x", from: Normal(0, 1))
+            trace.observe("y", 0.5, from: Normal(x, 1))
+            return x
+          }
+          let program = propose(Self.plate(model), Self.plate(kernel), loss: .elbo)
+          return try evaluate(program, seed: key, options: options)().metrics.loss
+        }
+      }
+      _ = try step(Tensor(0.5), key: 0)
+      let before = ranks.traffic.bytes
+      for key in 1...3 { _ = try step(Tensor(0.5), key: key) }
+      #expect(step.runCount == 1)
+      return ranks.traffic.bytes - before
+    }
+    #expect(sent.allSatisfy { $0 > 0 && $0 < 3 * 60_000 }, "\(sent)")
+  }
+
   /// A proposal that reads a site from before two resamplings, through a product of indices that its chunks make.
   @Test func pastSites() throws {
     let start = Kernel { (trace, row: Tensor) in
