@@ -40,6 +40,86 @@ func seconds(_ body: () throws -> Void) rethrows -> Double {
   return Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9
 }
 
+func say(_ what: String, _ rows: Int, _ time: Double, _ result: Float) {
+  let rate = String(format: "%.2f", Double(rows) / time * 1e-6)
+  print(
+    "\(what): \(rows) rows in \(String(format: "%.1f", time)) s, \(rate) million a second, result \(result)"
+  )
+}
+
+/// More rows than numbers of 32 bits count, of one number each, in a file that is mostly a hole; log-weights into a file.
+struct ManyRows {
+  static let count = 1 << 31 + 100_003
+  /// The rows whose numbers are not zero.
+  static let marked = [0, 1 << 20, 1 << 31 - 1, 1 << 31, 1 << 31 + 1, count - 1]
+  let workers: Workers
+  let rows: String
+  let weights: String
+
+  private func makeData() throws {
+    let shape = "{'descr': '<f4', 'fortran_order': False, 'shape': (\(Self.count),), }"
+    let header = shape.padding(toLength: 117, withPad: " ", startingAt: 0) + "\n"
+    let bytes = Data([0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(header.utf8.count), 0] + Array(header.utf8))
+    guard FileManager.default.createFile(atPath: rows, contents: bytes),
+      let file = FileHandle(forWritingAtPath: rows)
+    else { throw CoixError.file(path: rows, reason: "cannot be written") }
+    try file.truncate(atOffset: UInt64(bytes.count + 4 * Self.count))
+    for (number, row) in Self.marked.enumerated() {
+      try file.seek(toOffset: UInt64(bytes.count + 4 * row))
+      try withUnsafeBytes(of: Float(number + 1)) { try file.write(contentsOf: Data($0)) }
+    }
+    try file.close()
+  }
+
+  /// x ~ Normal(z, 1), z ~ Normal(0, 1): the log-density of nearly all numbers, which are 0, is that of Normal(0, 2).
+  private let model = Model { (trace, x: Tensor) in
+    let z = trace.sample("z", from: Normal(0, 1))
+    trace.observe("x", x, from: Normal(z, 1))
+    return z
+  }
+
+  func run() throws -> (time: Double, logZ: Float) {
+    try makeData()
+    let (plate, file) = (Plate("row", count: Self.count), try NPYFile(rows))
+    let program = propose(
+      plate(model), plate(Kernel { (trace, _: Tensor) in trace.sample("z", from: Normal(0, 1)) }))
+    func options(_ files: [RowResult: RowFile]) -> EvaluationOptions {
+      EvaluationOptions(workers: workers, keep: .metrics, files: files)
+    }
+    var logZ: Float = 0
+    let time = try seconds {
+      logZ = try evaluate(program, seed: 3, options: options([.logWeight: .npy(weights)]))(plate.mapped(file))
+        .metrics.logZ.scalar
+    }
+    guard (Double(logZ) + 0.5 * log(4 * Double.pi)).magnitude < 1e-4 else {
+      throw CoixError.argument("the evidence of \(Self.count) rows is \(logZ)")
+    }
+    let written = try NPYFile(weights)
+    guard written.shape == [Self.count] else {
+      throw CoixError.argument("\(weights) has the shape \(written.shape)")
+    }
+    // Rows around those that are marked have the log-weights that they have by themselves.
+    var seen: Set<[Float]> = []
+    for row in Self.marked {
+      let range = max(row - 20, 0)..<min(row + 20, Self.count)
+      let part = plate.rows(range)
+      let own = try evaluate(
+        propose(part(model), part(Kernel { (trace, _: Tensor) in trace.sample("z", from: Normal(0, 1)) })),
+        seed: 3,
+        options: options([:]))(part.mapped(file, rows: range)).metrics.logWeight.scalars
+      guard try written.rows(range).scalars == own, seen.insert(own).inserted else {
+        throw CoixError.argument("the log-weights of rows \(range) are others than by themselves")
+      }
+    }
+    // The file's own evidence, from all of its rows.
+    let again = try logEvidence(in: written).scalar
+    guard (again - logZ).magnitude < 1e-6 else {
+      throw CoixError.argument("the evidence in the file is \(again), not \(logZ)")
+    }
+    return (time, logZ)
+  }
+}
+
 @main
 struct LargeRows {
   let count: Int
@@ -61,13 +141,6 @@ struct LargeRows {
     return try valueWithGradient(at: vae, workers: workers) { vae in
       try evaluate(vae.inference(plate, loss: .elbo), seed: 1, options: options)(data(plate)).metrics.loss
     }.value
-  }
-
-  func say(_ what: String, _ rows: Int, _ time: Double, _ result: Float) {
-    let rate = String(format: "%.2f", Double(rows) / time * 1e-6)
-    print(
-      "\(what): \(rows) rows in \(String(format: "%.1f", time)) s, \(rate) million a second, result \(result)"
-    )
   }
 
   /// A part of the rows, from the file and into one, and in memory, in turn.
@@ -125,9 +198,19 @@ struct LargeRows {
     let arguments = CommandLine.arguments
     guard arguments.count == 6, let count = Int(arguments[2]), let limit = Int(arguments[4]),
       let threads = Int(arguments[5])
-    else { throw CoixError.argument("LargeRows make|compare|forward|gradient ROWS FOLDER LIMIT THREADS") }
+    else {
+      throw CoixError.argument("LargeRows make|compare|forward|gradient|beyond ROWS FOLDER LIMIT THREADS")
+    }
     let (what, path) = (arguments[1], "\(arguments[3])/rows.npy")
     if what == "make" { return try makeData(count, path) }
+    if what == "beyond" {
+      let folder = arguments[3]
+      let many = ManyRows(
+        workers: try Workers(threads: threads), rows: "\(folder)/hole.npy", weights: "\(folder)/many.npy")
+      let (time, logZ) = try many.run()
+      say(what, ManyRows.count, time, logZ)
+      return try checkMemory(what, limit)
+    }
     let large = LargeRows(
       count: count, workers: try Workers(threads: threads), file: try NPYFile(path),
       weights: "\(arguments[3])/weights.npy")
@@ -141,16 +224,19 @@ struct LargeRows {
         result = try large.forward(
           count, { $0.mapped(large.file) }, files: [.logWeight: .npy(large.weights)])
       }
-      large.say(what, count, time, result)
+      say(what, count, time, result)
       guard try NPYFile(large.weights).shape == [count] else {
         throw CoixError.argument("the weights are not there")
       }
     default:
       let rows = max(count / 2, 1)
       let time = try seconds { result = try large.gradient(rows) { $0.mapped(large.file, rows: 0..<rows) } }
-      large.say(what, rows, time, result)
+      say(what, rows, time, result)
     }
-    guard what != "compare" else { return }
+    if what != "compare" { try checkMemory(what, limit) }
+  }
+
+  private static func checkMemory(_ what: String, _ limit: Int) throws {
     let peak = try peakMemory()
     print("\(what): \(peak) MiB were resident at most")
     guard peak <= limit else { throw CoixError.argument("\(peak) MiB were resident, more than \(limit)") }
