@@ -52,9 +52,6 @@ struct ChunkTasks: Sendable {
     return RowShares(ranks: ranks, borders: borders + [rows(of: chunkCount - 1).plate.count])
   }
 
-  /// The rows that each rank runs; nil where they are all, or don't follow each other.
-  var readers: [Range<Int>]? { shares?.all }
-
   func rows(of chunk: Int) -> ChunkRows { grid?[chunk] ?? .none }
 
   /// Runs `work` on each chunk of this rank; a task's chunks in order, on one worker.

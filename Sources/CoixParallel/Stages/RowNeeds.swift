@@ -119,8 +119,8 @@ final class RowNeeds: Sendable {
       }
     }
     for need in needs {
-      for call in try need.calls(for: tasks.readers) { _ = try call.run() }
-      if let readers = tasks.readers { need.noteMet(for: readers[ranks.index]) }
+      for call in try need.calls(for: tasks.shares?.all) { _ = try call.run() }
+      if let readers = tasks.shares?.all { need.noteMet(for: readers[ranks.index]) }
     }
   }
 
@@ -135,7 +135,7 @@ final class RowNeeds: Sendable {
       return new
     }
     for need in noted.sorted(by: { $0.numbers.lexicographicallyPrecedes($1.numbers) }) {
-      for call in try need.calls(for: tasks.readers) { recording.append(call) }
+      for call in try need.calls(for: tasks.shares?.all) { recording.append(call) }
     }
   }
 }

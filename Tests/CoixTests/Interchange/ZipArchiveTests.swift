@@ -31,7 +31,8 @@ import Testing
     #expect(try Array(archive.contents(of: last)) == [UInt8((count - 1) % 256)])
   }
 
-  /// A file with a hole of more than 4 GiB, which is an entry, and an array behind it.
+  /// A file with a hole of more than 4 GiB, which is an entry, and an array behind it. It takes long in a debug build; the
+  /// checks of a change run all tests in release, too.
   @Test(
     .enabled(if: ProcessInfo.processInfo.physicalMemory > 16 << 30, "needs 16 GiB of memory"),
     .disabled(if: isDebugBuild, "takes long in a debug build"))

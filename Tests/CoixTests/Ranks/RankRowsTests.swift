@@ -66,27 +66,51 @@ import Testing
     }
   }
 
-  /// A compiled evaluation whose last stage each rank runs whole: it is recorded, too.
-  @Test func compiledDownToFew() throws {
+  /// Particles with weights of some slope, resampled and moved.
+  private static func moved(by slope: Tensor, to plate: Plate) -> Inference<Tuple<>, Tuple<Tensor>> {
+    let start = Kernel { trace in trace.sample("x", from: Normal(0, 1)) }
+    let weigh = Model { trace in
+      let x = trace.sample("x", from: Normal(0, 1))
+      trace.observe("y", 0, from: Delta(0, logDensity: slope * x))
+      return x
+    }
+    let move = Kernel { (trace, x: Tensor) in trace.sample("z", from: Normal(x, 1)) }
+    let first = propose(Self.plate(weigh), Self.plate(start))
+    return compose(plate(move), resample(first, count: plate.count))
+  }
+
+  /// Calls a compiled function of the slope: the first time it is recorded, then replayed with other keys, so that other rows move.
+  private func expectSameCalls(
+    _ body: @escaping @Sendable (Tensor, PRNGKey, EvaluationOptions) throws -> [Tensor]
+  ) throws {
     try expectSameBits { options in
       let step = compile(workers: options.workers) { (slope: Tensor, key: PRNGKey) in
-        let start = Kernel { trace in trace.sample("x", from: Normal(0, 1)) }
-        let weigh = Model { trace in
-          let x = trace.sample("x", from: Normal(0, 1))
-          trace.observe("y", 0, from: Delta(0, logDensity: slope * x))
-          return x
-        }
-        let move = Kernel { (trace, x: Tensor) in trace.sample("z", from: Normal(x, 1)) }
-        let few = Plate("particle", count: 500)
-        let program = compose(few(move), resample(propose(Self.plate(weigh), Self.plate(start)), count: 500))
-        return [try evaluate(program, seed: key, options: options)().output.values]
+        try body(slope, key, options)
       }
       var bits = Bits()
       for (call, slope) in [Float(0.1), 30, 0.5].enumerated() {
         bits.addTree("call \(call)", try step(Tensor(slope), key: call))
       }
+      // With every program run for each chunk, nothing is recorded.
       #expect(step.runCount == (options.execution == .eager ? 3 : 1))
       return bits
+    }
+  }
+
+  @Test func compiled() throws {
+    try expectSameCalls { slope, key, options in
+      let program = resample(Self.moved(by: slope, to: Self.plate))
+      let evaluation = try evaluate(program, seed: key, options: options)()
+      return [evaluation.output.values, try evaluation.metrics.ess, try evaluation.metrics.logZ]
+    }
+  }
+
+  /// The last stage has fewer tasks than there are ranks, each of which runs it whole.
+  @Test func compiledDownToFew() throws {
+    try expectSameCalls { slope, key, options in
+      let program = Self.moved(by: slope, to: Plate("particle", count: 500))
+      let evaluation = try evaluate(program, seed: key, options: options)()
+      return [evaluation.output.values]
     }
   }
 
@@ -143,31 +167,6 @@ import Testing
       let program = propose(Self.plate(target), compose(Self.plate(last), second), loss: .elbo)
       var bits = Bits()
       bits.add(try evaluate(program, seed: 5, options: options)(Self.data))
-      return bits
-    }
-  }
-
-  /// A compiled evaluation, at its first call and when it is replayed, with other keys: other rows move.
-  @Test func compiled() throws {
-    try expectSameBits { options in
-      let step = compile(workers: options.workers) { (slope: Tensor, key: PRNGKey) in
-        let start = Kernel { trace in trace.sample("x", from: Normal(0, 1)) }
-        let weigh = Model { trace in
-          let x = trace.sample("x", from: Normal(0, 1))
-          trace.observe("y", 0, from: Delta(0, logDensity: slope * x))
-          return x
-        }
-        let move = Kernel { (trace, x: Tensor) in trace.sample("z", from: Normal(x, 1)) }
-        let program = compose(Self.plate(move), resample(propose(Self.plate(weigh), Self.plate(start))))
-        let evaluation = try evaluate(resample(program), seed: key, options: options)()
-        return [evaluation.output.values, try evaluation.metrics.ess, try evaluation.metrics.logZ]
-      }
-      var bits = Bits()
-      for (call, slope) in [Float(0.1), 3, 0.5].enumerated() {
-        bits.addTree("call \(call)", try step(Tensor(slope), key: call))
-      }
-      // With every program run for each chunk, nothing is recorded.
-      #expect(step.runCount == (options.execution == .eager ? 3 : 1))
       return bits
     }
   }
