@@ -168,7 +168,7 @@ struct EvaluationRun {
       case .output(let name): results.namedTensors.first { $0.name == name }?.tensor
       }
     }
-    try files.finish(find)
+    try files.finish(barrier.population, find)
     if let replacement = files.replacement(of: .logWeight) {
       (logWeight, running.logWeight) = (replacement, replacement)
     }

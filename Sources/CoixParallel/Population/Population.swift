@@ -61,7 +61,7 @@ package struct Population: Sendable {
   /// Which of the particles are this rank's in results of which each rank has its own: all of them where ranks don't share them, and in
   /// nested plates.
   package var ownParticles: Range<Int> { resultShares?.own ?? 0..<particles }
-  private var resultShares: RowShares? { hasParticles && batch.count == 1 ? shares(of: particles) : nil }
+  var resultShares: RowShares? { hasParticles && batch.count == 1 ? shares(of: particles) : nil }
 
   /// The rows of ``ownParticles``, `[own particles, event…]`, of a tensor as programs read it. A constant.
   ///
