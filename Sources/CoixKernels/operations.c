@@ -257,7 +257,7 @@ static int run(const coix_operation *op, const coix_place *place) {
     case COIX_OP_NUMBER_ROWS: number_rows(p[0], s[0], s[1], team); break;
     case COIX_OP_COMPOSE_ROWS: compose_rows(p[1], p[2], p[0], s[0], team); break;
     case COIX_OP_ASCENDS: return coix_ascends(p[0], s[0]) == op->variant;
-    case COIX_OP_SCATTER_RUNS: coix_scatter_add_runs(p[1], p[2], p[0], s[0], s[1], s[2], team); break;
+    case COIX_OP_SCATTER_RUNS: coix_scatter_add_runs(p[1], p[2], p[0], 0, s[0], s[1], s[2], team); break;
     case COIX_OP_SORT_ROWS: coix_sort_rows(p[2], s[0], s[1], p[0], p[1]); break;
     case COIX_OP_SCATTER_ROWS: coix_scatter_add_rows(p[1], p[2], p[3], p[0], s[0], s[1], team); break;
     case COIX_OP_ADAM_CORRECTIONS: adam_corrections(op); break;

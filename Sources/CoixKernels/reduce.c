@@ -109,15 +109,20 @@ static float reduce_row(coix_reduction op, const float *x, size_t n, int team) {
   return NAN;
 }
 
-/// With a gradient of log-sum-exp, the gradient of x.
-static void softmax_row(const float *x, const float *gradient, float *y, size_t n, int logarithmic, int team) {
-  float m = row_max(x, n, team);
-  double sum = row_sum_exp(x, n, m, team);
+/// The softmax of some numbers, given the greatest and the sum of exp(x - greatest) of all of them. With a gradient of
+/// log-sum-exp, the gradient of x.
+static void softmax_part(const float *x, const float *gradient, float *y, size_t n, float greatest, double sum, int logarithmic,
+                         int team) {
   float factor = logarithmic ? (float)log(sum) : (float)(1.0 / sum);
   FOR_ROW_BLOCKS(0.8, {
-    kernels->softmax(x + start, y + start, length, m, factor, logarithmic);
+    kernels->softmax(x + start, y + start, length, greatest, factor, logarithmic);
     if (gradient) kernels->seed(x + start, gradient, 0, y + start, length);
   });
+}
+
+static void softmax_row(const float *x, const float *gradient, float *y, size_t n, int logarithmic, int team) {
+  float m = row_max(x, n, team);
+  softmax_part(x, gradient, y, n, m, row_sum_exp(x, n, m, team), logarithmic, team);
 }
 
 /// The softmax of columns [start, end), or, with a gradient of log-sum-exp, the gradient of x.
@@ -194,6 +199,11 @@ void coix_softmax(const float *x, float *y, size_t outer, size_t n, size_t inner
 
 void coix_logsumexp_backward(const float *x, const float *gradient, float *dx, size_t outer, size_t n, size_t inner, int team) {
   softmax(x, gradient, dx, outer, n, inner, 0, team);
+}
+
+void coix_logsumexp_backward_part(const float *x, const float *gradient, float *dx, size_t n, float greatest, double sum,
+                                  int team) {
+  softmax_part(x, gradient, dx, n, greatest, sum, 0, team);
 }
 
 void coix_argmax(const float *x, float *out, size_t outer, size_t n, size_t inner) {

@@ -209,20 +209,23 @@ static void scatter_wide_runs(const float *source, const int32_t *index, float *
   }
 }
 
-/// Rows [begin, end): the sums of the runs that start there, and zeros for the targets between theirs, or after the last row's.
-static void scatter_runs_block(const float *source, const int32_t *index, float *destination, size_t targets, size_t begin,
-                               size_t end, size_t count, size_t elements) {
-  const size_t from = begin > 0 ? (size_t)index[begin - 1] + 1 : 0, to = end < count ? (size_t)index[end - 1] + 1 : targets;
+/// Rows [begin, end): the sums of the runs that start there, and zeros for the targets between theirs, before the first row's, or
+/// after the last one's.
+static void scatter_runs_block(const float *source, const int32_t *index, float *destination, size_t first_target,
+                               size_t end_target, size_t begin, size_t end, size_t count, size_t elements) {
+  const size_t from = begin > 0 ? (size_t)index[begin - 1] + 1 : first_target;
+  const size_t to = end < count ? (size_t)index[end - 1] + 1 : end_target;
   memset(destination + from * elements, 0, (to - from) * elements * sizeof(float));
   if (!kernels->scatter_runs(source, index, destination, begin, end, count, elements))
     scatter_wide_runs(source, index, destination, begin, end, count, elements);
 }
 
-void coix_scatter_add_runs(const float *source, const int32_t *index, float *destination, size_t targets, size_t count,
-                           size_t elements, int team) {
+void coix_scatter_add_runs(const float *source, const int32_t *index, float *destination, size_t first_target,
+                           size_t end_target, size_t count, size_t elements, int team) {
   // Without rows there is a block, too, of zeros.
   COIX_FOR(b, coix_max(coix_blocks(count, BLOCK), 1), coix_team_for((double)count * (2.0 + 0.5 * (double)elements), team),
-           scatter_runs_block(source, index, destination, targets, b * BLOCK, coix_min(count, (b + 1) * BLOCK), count, elements));
+           scatter_runs_block(source, index, destination, first_target, end_target, b * BLOCK,
+                              coix_min(count, (b + 1) * BLOCK), count, elements));
 }
 
 size_t coix_rows_elsewhere(const int32_t *index, size_t count, int32_t first, int32_t end, int32_t *out) {

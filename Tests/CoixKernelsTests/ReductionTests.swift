@@ -97,6 +97,32 @@ import Testing
     #expect(zip(softmax, logarithms).allSatisfy { abs(Double($0) / exp($1) - 1) < 4e-6 })
   }
 
+  /// The gradient of log-sum-exp of parts of a long row, given the greatest number and the sum of all.
+  @Test func logSumExpBackwardInParts() {
+    let n = 20_001
+    var random = SplitMix(seed: 31)
+    var x = random.floats(n)
+    x[7_000] = -.infinity
+    let gradient: [Float] = [0.7]
+    let whole = output(n) { coix_logsumexp_backward(x, gradient, $0, 1, n, 1, 1) }
+    let (size, greatest) = (coix_row_block(n), x.reduce(-.infinity) { max($0, $1) })
+    let blocks = (n + size - 1) / size
+    var sums = [Double](repeating: 0, count: blocks)
+    coix_row_block_sums_exp(x, &sums, greatest, n, 0, blocks, 1)
+    let sum = sums.reduce(0, +)
+    for team: Int32 in [1, 2] {
+      let parts = output(n) { out in
+        x.withUnsafeBufferPointer { x in
+          guard let x = x.baseAddress else { return }
+          for (first, end) in [(0, 6_001), (6_001, 6_001), (6_001, n)] {
+            coix_logsumexp_backward_part(x + first, gradient, out + first, end - first, greatest, sum, team)
+          }
+        }
+      }
+      #expect(sameBits(parts, whole))
+    }
+  }
+
   @Test func softmaxOfAnImpossibleParticleIsZero() {
     let softmax = output(3) { coix_softmax([-.infinity, 2, 2], $0, 1, 3, 1, 0, 1) }
     #expect(softmax == [0, 0.5, 0.5])

@@ -145,7 +145,7 @@ import Testing
       for team: Int32 in [1, 2, 3] {
         let sums = output(targets * elements) { out in
           coix_fill(out, .nan, targets * elements, 1)
-          coix_scatter_add_runs(gradient, index, out, targets, count, elements, team)
+          coix_scatter_add_runs(gradient, index, out, 0, targets, count, elements, team)
         }
         #expect(sameBits(sums, want))
       }
@@ -179,7 +179,24 @@ import Testing
     for team: Int32 in [1, 2, 3] {
       let sums = output(targets * elements) { out in
         coix_fill(out, .nan, targets * elements, 1)
-        coix_scatter_add_runs(source, index, out, targets, count, elements, team)
+        coix_scatter_add_runs(source, index, out, 0, targets, count, elements, team)
+      }
+      #expect(sameBits(sums, want))
+    }
+    // In parts, some targets after others; the last ones have no rows.
+    for borders in [[0, 10, 9_000, targets], [0, targets - 1, targets]] {
+      let sums = output(targets * elements) { out in
+        for (first, end) in zip(borders, borders.dropFirst()) {
+          let rows = offsets[first]..<offsets[end]
+          index.withUnsafeBufferPointer { index in
+            source.withUnsafeBufferPointer { source in
+              guard let index = index.baseAddress, let source = source.baseAddress else { return }
+              coix_scatter_add_runs(
+                source + Int(rows.lowerBound) * elements, index + Int(rows.lowerBound), out, first, end,
+                rows.count, elements, 2)
+            }
+          }
+        }
       }
       #expect(sameBits(sums, want))
     }

@@ -230,6 +230,8 @@ void coix_row_block_sums_exp(const float *x, double *sums, float shift, size_t n
 void coix_softmax(const float *x, float *y, size_t outer, size_t n, size_t inner, int logarithmic, int team);
 /// dx[o, k, i] = gradient[o, i] * softmax over k of x: the backward pass of LOGSUMEXP. 0 where x is -inf, or the gradient 0.
 void coix_logsumexp_backward(const float *x, const float *gradient, float *dx, size_t outer, size_t n, size_t inner, int team);
+/// The same for n numbers of a row of any length, given the greatest of all its numbers and the sum of their exp(x - greatest).
+void coix_logsumexp_backward_part(const float *x, const float *gradient, float *dx, size_t n, float greatest, double sum, int team);
 
 /// out[o, i] = index (as float) of the first largest x[o, k, i] over k; NaN counts as largest.
 void coix_argmax(const float *x, float *out, size_t outer, size_t n, size_t inner);
@@ -453,9 +455,10 @@ void coix_gather_rows(const float *source, const int32_t *index, float *destinat
 /// one thread.
 void coix_scatter_add_rows(const float *source, const int32_t *order, const int32_t *offsets, float *destination,
                            size_t targets, size_t elements, int team);
-/// The same for an ascending index, whose rows are in the order of their targets already.
-void coix_scatter_add_runs(const float *source, const int32_t *index, float *destination, size_t targets, size_t count,
-                           size_t elements, int team);
+/// The same for an ascending index, whose rows are in the order of their targets already, and which points to targets
+/// [first_target, end_target) alone: these are written.
+void coix_scatter_add_runs(const float *source, const int32_t *index, float *destination, size_t first_target,
+                           size_t end_target, size_t count, size_t elements, int team);
 /// Writes the entries of an index that are not in [first, end), without those that are equal to the one written before; returns how many
 /// they are. With NULL it only counts them.
 size_t coix_rows_elsewhere(const int32_t *index, size_t count, int32_t first, int32_t end, int32_t *out);

@@ -79,7 +79,7 @@ public func valueWithGradient<Parameters: TensorTree, Besides>(
       try tape.pullBack()
       try context.throwFailure()
     }
-    let gradient = try tracked.mapTensors { tape.gradient(of: $0.node) ?? .zeros($0.shape) }
+    let gradient = try tracked.mapTensors { try tape.gradient(of: $0.node)?.validated() ?? .zeros($0.shape) }
     return (ValueWithGradient(tensor: value.detached, gradient: gradient), besides)
   }
 }

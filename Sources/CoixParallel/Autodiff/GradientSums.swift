@@ -1,5 +1,4 @@
 import CoixKernels
-import Synchronization
 
 /// The gradients of the parent tape's uniform tensors, summed in double over the chunks of one task.
 ///
@@ -168,87 +167,5 @@ extension Table where Element == GradientSums {
   /// Forgets the gradients of all tasks.
   func clear() {
     for task in 0..<count { self[task].clear() }
-  }
-}
-
-/// The gradients of the parent tape's tensors over a plate's rows: each chunk writes its own rows.
-final class RowGradients: Sendable {
-  /// The gradients of all chunks' leaves of one name.
-  private struct Collected {
-    let leaf: Tape.Leaf
-    let gradient: Tensor
-    /// The leaf's smallest position in any chunk's list of leaves. Sorting by it gives an order that does not
-    /// depend on which worker finishes first.
-    var position: Int
-
-    static func precedes(_ a: Collected, _ b: Collected) -> Bool {
-      (a.position, a.leaf.parentNode) < (b.position, b.leaf.parentNode)
-    }
-  }
-
-  private let rows: Int
-  private let collected = Mutex<[Tape.Leaf.Name: Collected]>([:])
-
-  init(rows: Int) { self.rows = rows }
-
-  /// Stores the gradients of a chunk's leaves at the chunk's rows.
-  ///
-  /// - Parameter outsideOfChunk: calls a function that makes memory which outlives the chunk.
-  /// - Throws: ``CoixError/memory(what:bytes:)``.
-  func store(
-    _ tape: Tape, _ context: ExecutionContext, _ outsideOfChunk: (() throws -> Tensor) throws -> Tensor
-  ) throws {
-    for (position, leaf) in tape.leaves.enumerated() {
-      guard let gradient = tape.gradient(of: leaf.node), gradient.isBatched else { continue }
-      let target = try collected.withLock { collected -> Tensor in
-        if let known = collected[leaf.name] {
-          collected[leaf.name]?.position = min(known.position, position)
-          return known.gradient
-        }
-        // The rows of chunks that don't read the tensor stay zero.
-        let tensor = try outsideOfChunk {
-          try Tensor.zeros(Shape([rows]).appending(gradient.shape)).validated()
-        }
-        collected[leaf.name] = Collected(leaf: leaf, gradient: tensor, position: position)
-        return tensor
-      }
-      context.store(gradient, into: target.pointer)
-    }
-  }
-
-  /// What has been collected, in an order that does not depend on the workers.
-  private var parts: [Collected] { collected.withLock { $0.values.sorted(by: Collected.precedes) } }
-
-  /// The gradients so far.
-  var tensors: [Tensor] { parts.map(\.gradient) }
-
-  /// What ranks write together.
-  var exchanges: [RankExchange] {
-    tensors.map { .rows($0.pointer, elements: $0.shape.dropping(1).elementCount) }
-  }
-
-  /// A number that stands for the list of the gradients.
-  var form: UInt64 {
-    let parts = parts
-    var form = RankForm()
-    for part in parts {
-      let node = part.leaf.parentNode
-      form.add(Int(node))
-      // Gathers of one tensor can only be told apart by their indices: by their names, or by their rows.
-      guard let scatter = part.leaf.scatter, parts.count(where: { $0.leaf.parentNode == node }) > 1 else {
-        continue
-      }
-      scatter.index.add(to: &form)
-    }
-    return form.value
-  }
-
-  /// Adds the gradients to those of the parent's tape. Gradients of gathered rows are first scattered back to
-  /// the rows that they were read from.
-  func deliver(to tape: Tape, team: Int) {
-    for part in parts {
-      let gradient = part.leaf.scatter.map { $0(part.gradient, team: Int32(team)) } ?? part.gradient
-      tape.add(gradient, to: part.leaf.parentNode)
-    }
   }
 }

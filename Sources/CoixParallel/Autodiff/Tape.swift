@@ -292,7 +292,9 @@ final class Tape {
       node.pointee.gradient = consume gradient
       return
     }
-    if sum.storage.isPlain, isKnownUniquelyReferenced(&sum.storage) {
+    if let own = Tensor.sumOfOwnRows(sum, gradient) {
+      sum = own
+    } else if sum.storage.isPlain, isKnownUniquelyReferenced(&sum.storage) {
       withExtendedLifetime(gradient) {
         coix_op_accumulate(sum.pointer, gradient.pointer, sum.bufferCount, ExecutionContext.team).run()
       }
@@ -361,6 +363,7 @@ final class Tape {
         continue
       }
       guard let gradient = node.pointee.gradient.take() else { continue }
+      try gradient.takeAllRanksRows()
       if !sites.isEmpty { sweptNode = gradient.firstRow { !$0.isFinite } == nil ? index : nil }
       switch pullback {
       case .one(let input, let body): add(body(gradient), to: input)

@@ -11,10 +11,6 @@ struct PlateMapping: Sendable {
   /// How many rows the buffer has.
   let sourceRows: Int
 
-  /// How the gradient of the plate's rows is scattered to the buffer's rows; nil without an index, where the
-  /// rows are the same. The tensor's node is that of the whole buffer.
-  var scatter: RowScatter? { index.map { RowScatter(index: $0, targets: sourceRows) } }
-
   /// For each of the plate's rows, the number of the buffer's row; nil if the numbers are the same.
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)``.

@@ -42,7 +42,7 @@ extension ExecutionContext {
     }
     return result.tracked(
       node: tape.leaf(
-        forParentNode: tensor.node, scatter: mapping.scatter, shape: tensor.shape, stride: result.stride),
+        forParentNode: tensor.node, scatter: RowScatter(tensor), shape: tensor.shape, stride: result.stride),
       tape: tape.id
     ).remembering(as: tensor, tensor.portableBase)
   }

@@ -91,7 +91,7 @@ extension Tensor {
     } catch {
       return Tensor(failure: error)
     }
-    guard let scatter = mapping.scatter else { return result.remembering(as: self, portableBase) }
+    guard let scatter = RowScatter(self) else { return result.remembering(as: self, portableBase) }
     let team = ExecutionContext.team
     return result.recorded(from: self) { scatter($0, team: team) }.remembering(as: self, portableBase)
   }

@@ -73,13 +73,13 @@ package struct LogWeights {
     get throws {
       guard let shared else { return flat.logSumExp(axis: 0) }
       guard let result = Tensor(undefined: [1]) else { throw Storage.lastRefusal }
-      try shared.logSum(to: result.pointer)
-      let source = source
-      return result.recorded(
-        from: source,
-        withOutput: { y in
-          { gradient in flat.slopeOfLogSumExpOverParticles(y, gradient).reshaped(to: source.shape) }
-        })
+      let parts = try Numbers<Double>(count: 2, for: "the sum of weights")
+      try shared.logSum(to: result.pointer, parts)
+      return result.recorded(from: source) { gradient in
+        do { return try shared.slopeOfLogSum(parts, gradient) } catch {
+          return Tensor(failure: error as? CoixError ?? .ranks("\(error)"))
+        }
+      }
     }
   }
 

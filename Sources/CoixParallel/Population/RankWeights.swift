@@ -70,9 +70,25 @@ struct RankWeights {
     _ = try Self.run(Moments(weights: self, results: [greatest, sum, squares]))
   }
 
-  /// Writes the log of the sum of all weights.
-  func logSum(to result: UnsafeMutablePointer<Float>) throws {
-    _ = try Self.run(LogSum(weights: self, result: result))
+  /// Writes the log of the sum of all weights, the greatest log-weight, and the sum of exp(w - greatest).
+  func logSum(to result: UnsafeMutablePointer<Float>, _ parts: Numbers<Double>) throws {
+    _ = try Self.run(LogSum(weights: self, result: result, parts: parts.pointer))
+  }
+
+  /// The gradient of the log of the sum, given that of the result, by each rank's own weights.
+  ///
+  /// - Parameter parts: what ``logSum(to:_:)`` has written.
+  /// - Throws: what ranks throw; ``CoixError/memory(what:bytes:)``, on all ranks.
+  func slopeOfLogSum(_ parts: Numbers<Double>, _ gradient: Tensor) throws -> Tensor {
+    var slope = Tensor(0)
+    _ = try ranks.share(.weights, size: shares.count) {
+      slope = try Tensor(rowsOf: shares, event: .scalar)
+      return 0
+    }
+    slope.storage.rankRows?.takeName()
+    _ = try Self.run(
+      LogSumSlope(weights: self, parts: parts.pointer, gradient: gradient.pointer, slope: slope.pointer))
+    return slope
   }
 
   /// Draws ancestors; false if the weights have no meaning.
@@ -130,18 +146,23 @@ private final class Moments: RecordedCall {
 private final class LogSum: RecordedCall {
   private var weights: RankWeights
   private var result: UnsafeMutablePointer<Float>
+  /// The greatest log-weight, and the sum of exp(w - greatest).
+  private var parts: UnsafeMutablePointer<Double>
 
-  init(weights: RankWeights, result: UnsafeMutablePointer<Float>) {
-    (self.weights, self.result) = (weights, result)
+  init(weights: RankWeights, result: UnsafeMutablePointer<Float>, parts: UnsafeMutablePointer<Double>) {
+    (self.weights, self.result, self.parts) = (weights, result, parts)
   }
 
   var reads: [UnsafeRawPointer] { [UnsafeRawPointer(weights.address)] }
-  var writes: [UnsafeMutableRawPointer] { [UnsafeMutableRawPointer(result)] }
+  var writes: [UnsafeMutableRawPointer] {
+    [UnsafeMutableRawPointer(result), UnsafeMutableRawPointer(parts)]
+  }
   var ranks: Ranks { weights.ranks }
   func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) {}
   func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
     weights.move(target)
     result = target(result)?.assumingMemoryBound(to: Float.self) ?? result
+    parts = target(parts)?.assumingMemoryBound(to: Double.self) ?? parts
   }
   func add(to form: inout RankForm) { form.add(2) }
 
@@ -153,15 +174,50 @@ private final class LogSum: RecordedCall {
     coix_row_block_maxima(weights.numbers, &maxima, count, own.lowerBound, own.upperBound, weights.team)
     try weights.complete(&maxima, size: size)
     let greatest = coix_row_max(maxima, maxima.count)
-    guard greatest.isFinite else {
-      result.pointee = greatest
-      return true
-    }
     var sums = Array(repeating: 0.0, count: maxima.count)
     coix_row_block_sums_exp(
       weights.numbers, &sums, greatest, count, own.lowerBound, own.upperBound, weights.team)
     try weights.complete(&sums, size: size)
-    result.pointee = Float(Double(greatest) + Foundation.log(sums.reduce(0, +)))
+    (parts[0], parts[1]) = (Double(greatest), sums.reduce(0, +))
+    result.pointee = greatest.isFinite ? Float(parts[0] + Foundation.log(parts[1])) : greatest
+    return true
+  }
+}
+
+/// The gradient of the log of the sum of weights: each rank computes that of its own. Nothing is exchanged.
+private final class LogSumSlope: RecordedCall {
+  private var weights: RankWeights
+  private var parts: UnsafeMutablePointer<Double>
+  private var gradient: UnsafeMutablePointer<Float>
+  private var slope: UnsafeMutablePointer<Float>
+
+  init(
+    weights: RankWeights, parts: UnsafeMutablePointer<Double>, gradient: UnsafeMutablePointer<Float>,
+    slope: UnsafeMutablePointer<Float>
+  ) {
+    (self.weights, self.parts, self.gradient, self.slope) = (weights, parts, gradient, slope)
+  }
+
+  var reads: [UnsafeRawPointer] {
+    [UnsafeRawPointer(weights.address), UnsafeRawPointer(parts), UnsafeRawPointer(gradient)]
+  }
+  var writes: [UnsafeMutableRawPointer] { [UnsafeMutableRawPointer(slope)] }
+  var ranks: Ranks { weights.ranks }
+  func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) {}
+  func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
+    weights.move(target)
+    parts = target(parts)?.assumingMemoryBound(to: Double.self) ?? parts
+    gradient = target(gradient)?.assumingMemoryBound(to: Float.self) ?? gradient
+    slope = target(slope)?.assumingMemoryBound(to: Float.self) ?? slope
+  }
+  func add(to form: inout RankForm) { form.add(4) }
+
+  func run() -> Bool {
+    let own = weights.shares.own
+    coix_logsumexp_backward_part(
+      weights.numbers + own.lowerBound, gradient, slope + own.lowerBound, own.count, Float(parts[0]),
+      parts[1],
+      weights.team)
     return true
   }
 }

@@ -5,6 +5,14 @@ struct RowScatter: Sendable {
   let index: RowIndex
   /// How many rows the gathered tensor had.
   let targets: Int
+  /// Whose rows these are, where ranks share them.
+  let shares: RowShares?
+
+  /// nil for a tensor that is not gathered: the rows of its gradient are the same.
+  init?(_ tensor: Tensor) {
+    guard let mapping = tensor.storage.mapping, let index = mapping.index else { return nil }
+    (self.index, targets, shares) = (index, mapping.sourceRows, tensor.storage.rankRows?.shares)
+  }
 
   /// The gradient of the tensor before the gather, `[targets, event...]`, from that of the gathered rows,
   /// `[rows, event...]`.

@@ -13,8 +13,8 @@ final class RankRows: MemoryOwner, @unchecked Sendable {
   let shares: RowShares
   /// The bytes of a row.
   let unit: Int
-  /// What all ranks call it.
-  let name: RankName
+  /// What all ranks call it; nothing for what chunks have made, until ``takeName()``.
+  private(set) var name: RankName
   /// The file in which they lie, if they do.
   let file: FileMemory?
   private let mappedBytes: Int
@@ -35,9 +35,9 @@ final class RankRows: MemoryOwner, @unchecked Sendable {
   /// Rows in memory.
   ///
   /// - Throws: ``CoixError/memory(what:bytes:)``.
-  convenience init(_ shares: RowShares, unit: Int, name: RankName, for what: @autoclosure () -> String)
-    throws(CoixError)
-  {
+  convenience init(
+    _ shares: RowShares, unit: Int, name: RankName = .none, for what: @autoclosure () -> String
+  ) throws(CoixError) {
     let (bytes, overflow) = shares.count.multipliedReportingOverflow(by: unit)
     let padded = bytes &+ Int(COIX_LANES) * MemoryLayout<Float>.stride
     let share = Double(shares.own.count) * Double(unit)
@@ -58,6 +58,12 @@ final class RankRows: MemoryOwner, @unchecked Sendable {
   ) {
     (self.shares, self.unit, self.name, mappedBytes, self.file) = (shares, unit, name, bytes, file)
     super.init(address: address)
+    if name != .none { shares.ranks.register(self, name) }
+  }
+
+  /// Gives it a name, on all ranks at the same place.
+  func takeName() {
+    name = shares.ranks.makeName()
     shares.ranks.register(self, name)
   }
 

@@ -67,7 +67,7 @@ private final class RowLists {
     let (count, own) = (ranks.count, ranks.index)
     wanted = try Self.wanted(shares, readers, index)
     let rows = UnsafeBufferPointer(wanted)
-    wantedStarts = shares.borders.map { border in Self.firstIndex(in: rows) { Int($0) >= border } }
+    wantedStarts = shares.borders.map { rows.firstIndex(ascendingTo: $0) }
     var counts = [Int32](repeating: 0, count: count * count)
     for rank in 0..<count {
       counts[own * count + rank] = Int32(clamping: wantedStarts[rank + 1] - wantedStarts[rank])
@@ -128,16 +128,6 @@ private final class RowLists {
       count += 1
     }
     return UnsafeMutableBufferPointer(start: rows.baseAddress, count: count)
-  }
-
-  /// The first position from which on a condition holds.
-  private static func firstIndex(in rows: UnsafeBufferPointer<Int32>, where holds: (Int32) -> Bool) -> Int {
-    var (low, high) = (0, rows.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if holds(rows[middle]) { high = middle } else { low = middle + 1 }
-    }
-    return low
   }
 
   /// Each rank's part of what lies in a row.

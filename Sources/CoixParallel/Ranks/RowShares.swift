@@ -15,6 +15,11 @@ struct RowShares: Equatable, Sendable {
   /// The rows of each rank.
   var all: [Range<Int>] { (0..<ranks.count).map(rows) }
 
+  /// The rank that has a row.
+  func rank(of row: Int) -> Int { borders.dropFirst().firstIndex { row < $0 } ?? ranks.count - 1 }
+  /// Whether ranks have so many rows that what is computed of all of them is worth being exchanged in parts.
+  var areOfManyRows: Bool { count >= Limits.rowsInBlocks * ranks.count }
+
   /// Which of the blocks of so many rows belong to a rank: those whose first row does.
   func blocks(of rank: Int, size: Int) -> Range<Int> {
     let rows = rows(of: rank)

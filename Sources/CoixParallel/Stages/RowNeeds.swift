@@ -170,9 +170,19 @@ extension RowNeed {
 
   /// Brings what a tensor needs to all ranks, outside of stages. All ranks call it.
   ///
+  /// - Parameter readers: the rows for which each rank reads; nil for all.
   /// - Throws: what ranks throw; ``CoixError/memory(what:bytes:)``.
-  static func bring(_ tensor: Tensor, to readers: [Range<Int>]) throws(CoixError) {
-    for need in of(tensor) {
+  static func bring(_ tensor: Tensor, to readers: [Range<Int>]?) throws(CoixError) {
+    try bring(of(tensor), to: readers)
+  }
+
+  /// The same for the numbers of an index.
+  static func bring(_ index: RowIndex, to readers: [Range<Int>]) throws(CoixError) {
+    try bring([RowNeed(nil, index, isOfAll: false)], to: readers)
+  }
+
+  private static func bring(_ needs: [RowNeed], to readers: [Range<Int>]?) throws(CoixError) {
+    for need in needs {
       for call in try need.calls(for: readers) {
         _ = try call.run()
         ExecutionContext.current?.recording?.append(call)

@@ -376,11 +376,13 @@ private final class StageRun: @unchecked Sendable {
     }
     var tasks = tasks
     var sums = try tasks.makeSums()
-    var rowGradients = RowGradients(rows: plan.rows?.count ?? 0)
+    let rows = plan.rows?.count ?? 0
+    var rowGradients = RowGradients(of: tasks, rows: rows)
     func form() -> UInt64 { rowGradients.form }
     func run() throws -> Bool {
-      try untilRowsHaveCome {
-        (sums, rowGradients) = (try tasks.makeSums(), RowGradients(rows: plan.rows?.count ?? 0))
+      for seed in seeds { if let seed { try RowNeed.bring(seed, to: tasks.shares?.all) } }
+      return try untilRowsHaveCome {
+        (sums, rowGradients) = (try tasks.makeSums(), RowGradients(of: tasks, rows: rows))
         return try tasks.share(.backward, needs, form: form) { list in
           for task in list ?? [] { sums[task] = GradientSums() }
           try runBackward(tasks, list, seeds, passesOnUniform, sums, rowGradients)
@@ -395,7 +397,8 @@ private final class StageRun: @unchecked Sendable {
     try tasks.gather(rowGradients.exchanges)
     let replay = try noteBackward(tasks, rowGradients, passesOnUniform)
     try deliver(sums, from: tasks, of: replay, scaledBy: nil, to: tape)
-    rowGradients.deliver(to: tape, team: plan.workers.team)
+    try rowGradients.deliver(
+      to: tape, in: isPartOfRecording ? nil : recording, team: plan.workers.team)
   }
 
   /// Propagates the gradients of the stage's outputs back through the chunks.

@@ -158,11 +158,6 @@ extension Tensor {
     }
   }
 
-  /// The gradient of log-sum-exp along the first axis, given the result and its gradient.
-  func slopeOfLogSumExpOverParticles(_ y: Tensor, _ gradient: Tensor) -> Tensor {
-    slopeOfLogSumExp(y, layout(0), gradient)
-  }
-
   /// The poisoned result of a reduction of empty axes, if the result would not fit into memory; else nil.
   /// Only a reduction of empty axes has a result that is larger than its operand.
   private func emptyReductionRefusal(_ name: String, _ layout: AxisLayout, toMake shape: Shape) -> Tensor? {

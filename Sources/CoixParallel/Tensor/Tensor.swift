@@ -272,9 +272,11 @@ public struct Tensor: Sendable {
   /// Brings the rows of other ranks here, if this is a whole tensor of which some are missing. All ranks do so.
   ///
   /// - Throws: as ``RankRows/complete()``.
-  func takeAllRanksRows() throws(CoixError) {
-    guard !storage.isPlain, storage.mapping == nil, let rows = storage.rankRows else { return }
-    try rows.complete()
+  func takeAllRanksRows() throws(CoixError) { try rowsInParts?.complete() }
+
+  /// The rows of ranks that a whole tensor lies in, where some are missing here.
+  var rowsInParts: RankRows? {
+    storage.isPlain || storage.mapping != nil ? nil : storage.rankRows?.ifInParts
   }
 }
 

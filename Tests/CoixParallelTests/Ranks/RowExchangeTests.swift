@@ -171,7 +171,12 @@ import Testing
       let sums = try (0..<3).map { _ in try Numbers<Double>(count: 1, for: "a test") }
       try weights.moments(to: sums[0].pointer, sums[1].pointer, sums[2].pointer)
       let logSum = try Numbers<Float>(count: 1, for: "a test")
-      try weights.logSum(to: logSum.pointer)
+      let parts = try Numbers<Double>(count: 2, for: "a test")
+      try weights.logSum(to: logSum.pointer, parts)
+      let slope = try weights.slopeOfLogSum(parts, [0.7])
+      var slopes = [Float](repeating: 0, count: 20_000)
+      coix_logsumexp_backward(numbers, [0.7], &slopes, 1, 20_000, 1, 1)
+      #expect(slope.rowsInParts != nil && sameBits(slope.scalars, slopes))
       #expect(sums[1][0] * sums[1][0] / sums[2][0] == expected[0])
       #expect(sums[0][0] + log(sums[1][0]) == expected[1])
       #expect(Double(logSum[0]) == expected[2])

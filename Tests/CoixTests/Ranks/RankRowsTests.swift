@@ -29,7 +29,8 @@ import Testing
 
   private static let data = plate.mapped(Tensor((0..<rows).map { Float($0) / Float(rows) }))
 
-  private func expectSameBits(
+  /// Runs a computation on one rank, and on several.
+  func expectSameBits(
     ranks counts: [Int] = [2], _ run: @escaping @Sendable (EvaluationOptions) throws -> Bits
   ) throws {
     let reference = try run(WayToRun.plain.options())
