@@ -22,8 +22,8 @@ struct StageSegment {
   /// recorded or explained.
   init?(from first: Int, of run: inout EvaluationRun) {
     let (count, options) = (run.code.stages.count, run.settings.options)
-    guard count >= 3, !options.checks, !run.settings.keepsWeightTerms, run.settings.path == nil,
-      let mark = TapeMark()
+    guard count >= 3, !run.settings.keepsWeightTerms, run.settings.path == nil,
+      !run.isPartOfStep, let mark = TapeMark()
     else { return nil }
     length = Int(Double(count).squareRoot().rounded(.up))
     (memory, ranks) = (run.memory, options.workers.ranks)
