@@ -8,12 +8,12 @@ struct BarrierContext {
   let stage: Int
   /// The evaluation's memory.
   let memory: MemoryAccount
-  /// In a trial, the rows that those behind the barrier stand for.
-  let trial: TrialRows?
+  /// In a trial, the rows that those before and behind the barrier stand for.
+  let trial: TrialResampling?
 
   init(
     stage: Int, plates: [Plate], hasParticles: Bool, workers: Workers, memory: MemoryAccount,
-    trial: TrialRows? = nil
+    trial: TrialResampling? = nil
   ) {
     (self.stage, self.memory, self.trial) = (stage, memory, trial)
     population = Population(

@@ -18,6 +18,8 @@ struct EvaluationRun {
   let memory: MemoryAccount
   /// Whether the evaluation is a part of a recorded step, which keeps all of it.
   let isPartOfStep: Bool
+  /// Whether stages run again, for the way back. They have had their memory before.
+  var isRepeated = false
   /// In a trial, what it stands for.
   let trial: EvaluationTrial?
 
@@ -96,7 +98,7 @@ struct EvaluationRun {
     let stage = code.stages[index]
     barrier = BarrierContext(
       stage: index + 1, plates: stage.plates, hasParticles: stage.hasParticles,
-      workers: settings.options.workers, memory: memory, trial: trial?.rows(of: index + 1))
+      workers: settings.options.workers, memory: memory, trial: trial?.resampling(behind: index))
     if stage.readsInput {
       machine.set(.input, try settings.input.mapTensors { try placed($0, in: index) })
     }
@@ -131,6 +133,7 @@ struct EvaluationRun {
     plan.writesFiles = isLast && !files.isEmpty
     plan.memory = memory
     plan.trial = trial?.rows(of: index)
+    plan.isRepeated = isRepeated
     let result = try runStage(plan) { context in
       let chunk = Machine(
         copying: before, batch: batch, hasParticles: stage.hasParticles, context: context)

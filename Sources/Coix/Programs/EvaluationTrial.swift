@@ -10,8 +10,11 @@ struct EvaluationTrial {
   private let plates: [[Plate]]
   /// Their rows.
   private let rows: [TrialRows]
+  /// How many ranks share them.
+  private let ranks: Int
 
   fileprivate init(of run: EvaluationRun) {
+    ranks = run.settings.options.workers.ranks.count
     plates = run.code.stages.map(\.plates)
     rows = plates.map {
       TrialRows(
@@ -20,7 +23,12 @@ struct EvaluationTrial {
   }
 
   /// The rows that those of a stage stand for.
-  func rows(of stage: Int) -> TrialRows? { rows.indices.contains(stage) ? rows[stage] : nil }
+  func rows(of stage: Int) -> TrialRows { rows[stage] }
+
+  /// The rows that a resampling behind a stage makes of the stage's.
+  func resampling(behind stage: Int) -> TrialResampling {
+    TrialResampling(of: rows[stage], to: rows[min(stage + 1, rows.count - 1)], ranks: ranks)
+  }
 
   /// Throws if data is mapped over a plate of a stage that has another number of rows.
   func requireRows(of tensor: Tensor, in stage: Int) throws(CoixError) {

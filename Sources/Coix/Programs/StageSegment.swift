@@ -48,9 +48,14 @@ struct StageSegment {
       Double(held) + Double(max(held - heldBytes, 0)) * Double(segments) > Double(memory.stateBytes)
     // All ranks run a segment again, or none does.
     guard try ranks.greatest(exceeds ? 1 : 0) == 1 else { return }
-    let (before, stages) = (before, first..<first + length)
-    mark.forget {
-      var again = run
+    let before = before
+    let stages = first..<first + length
+    var repeated = run
+    repeated.isRepeated = true
+    // Not the state behind the segment.
+    repeated.machine = before
+    mark.forget { [repeated] in
+      var again = repeated
       again.machine = Machine(copying: before, batch: before.batch, hasParticles: before.hasParticles)
       for stage in stages { try again.run(stage: stage) }
     }

@@ -64,14 +64,12 @@ package final class MemoryAccount: Sendable {
 
   /// Counts the row numbers of ancestors as long as anything refers to them.
   ///
-  /// - Parameter trial: in a trial, the rows that theirs stand for.
+  /// - Parameter trial: in a trial, the resampling that they stand for.
   /// - Throws: ``CoixError/memory(what:bytes:)``.
-  package func hold(_ ancestors: Ancestors, of trial: TrialRows?) throws(CoixError) {
+  package func hold(_ ancestors: Ancestors, of trial: TrialResampling?) throws(CoixError) {
     let rows = try ancestors.index.rows
-    guard trial?.all ?? 0 <= Int32.max else {
-      throw .memory(what: "resampling more than 2^31 rows", bytes: .max)
-    }
-    hold(rows, rows.rankRows?.ownBytes ?? (trial?.count ?? rows.count) * MemoryLayout<Int32>.stride)
+    let count = try trial?.ancestors ?? rows.count
+    hold(rows, rows.rankRows?.ownBytes ?? count * MemoryLayout<Int32>.stride)
   }
 
   private func hold(_ owner: MemoryOwner & Sendable, _ bytes: Int) {

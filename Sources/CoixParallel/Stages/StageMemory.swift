@@ -1,5 +1,6 @@
 extension StagePlan {
-  /// Throws unless there is memory for what all chunks export, judged by one of them, which has run.
+  /// Throws unless there is memory for what all chunks export, judged by one of them, which has run. A stage that runs again has
+  /// had it before.
   ///
   /// - Parameters:
   ///   - hasTape: whether a gradient is taken: then what is exported has gradients on the way back, too.
@@ -7,6 +8,7 @@ extension StagePlan {
   /// - Throws: ``CoixError/memory(what:bytes:)`` for more than the machine has;
   ///   ``CoixError/memoryBudget(what:bytes:budget:)``.
   func requireMemory(for outcome: ChunkOutcome, hasTape: Bool, rows: Int) throws(CoixError) {
+    if isRepeated { return }
     let rows = trial?.count ?? rows
     let size = MemoryLayout<Float>.stride
     func bytes(of isCounted: (ChunkOutcome.Export) -> Bool) -> Int {

@@ -33,6 +33,29 @@ package struct TrialRows: Sendable {
   }
 }
 
+/// A resampling in a trial: the rows that those before and behind it stand for.
+package struct TrialResampling: Sendable {
+  private let before: TrialRows
+  private let behind: TrialRows
+  private let ranks: Int
+
+  package init(of before: TrialRows, to behind: TrialRows, ranks: Int) {
+    (self.before, self.behind, self.ranks) = (before, behind, ranks)
+  }
+
+  /// How many ancestors' row numbers this rank has. Of few particles each rank has all.
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)`` for more than can be numbered.
+  var ancestors: Int {
+    get throws(CoixError) {
+      guard max(before.all, behind.all) <= Int32.max else {
+        throw .memory(what: "resampling more than 2^31 rows", bytes: .max)
+      }
+      return before.all < Limits.rowsInBlocks * ranks ? behind.all : behind.count
+    }
+  }
+}
+
 extension ExecutionContext {
   /// Runs a trial. Nothing of it stays with the caller: no errors, nothing on the tape, nothing in a recording.
   package static func trial(_ body: () throws -> Void) rethrows {
