@@ -50,6 +50,13 @@ extension Tensor {
         as: detached, detached.fittedBase?.mapped(plate: plate, over: rows, along: axes, index: index))
   }
 
+  /// Zeros in the place of a mapped tensor's rows, so many of them; any other tensor as it is.
+  package func standIn(rows: Int) -> Tensor {
+    guard let mapping = storage.mapping else { return self }
+    let zeros = Tensor.zeros(Shape(rows).appending(shape)).mapped(plate: mapping.plate)
+    return node < 0 ? zeros : zeros.tracked(node: node, tape: tape)
+  }
+
   /// What a mapped tensor's rows are rows of, `[rows, event...]`, to be mapped anew. (A detached tensor stays
   /// detached.)
   var source: Tensor {

@@ -91,6 +91,12 @@ package struct Population: Sendable {
     return whole.reshaped(to: Shape(rows).appending(event)).mapped(plate: plate)
   }
 
+  /// Zeros of this population's rows, in the place of a whole tensor of others.
+  package func standIn(for whole: Tensor) -> Tensor {
+    guard whole.failure == nil, whole.shape.rank >= batch.count else { return whole }
+    return .zeros(Shape(batch).appending(whole.shape.dropping(batch.count)))
+  }
+
   /// The shape of a whole tensor if it had another number of particles.
   package func shape(of whole: Tensor, particles: Int) -> Shape {
     Shape(particles).appending(whole.shape.dropping(1))
