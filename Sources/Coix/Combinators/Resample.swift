@@ -72,7 +72,8 @@ struct ResampleEmitter: ProgramEmitter {
       if code.hasParticles {
         let output = code.output
         let number = code.nextNumber(of: .resample)
-        let count: ParticleCount = if case .exactly(let count) = count { .exactly(code.cut(count)) } else { count }
+        let count: ParticleCount =
+          if case .exactly(let count) = count { .exactly(code.cut(count)) } else { count }
         code.appendBarrier(count) { machine, barrier in
           try resample(machine, barrier, to: count, output, inner, number)
         }
@@ -102,8 +103,8 @@ struct ResampleEmitter: ProgramEmitter {
   /// At the barrier: chooses ancestors, and has everything that came out of the program read by them from now
   /// on.
   private func resample(
-    _ machine: Machine, _ barrier: BarrierContext, to count: ParticleCount, _ output: Register, _ scope: Scope,
-    _ number: Int
+    _ machine: Machine, _ barrier: BarrierContext, to count: ParticleCount, _ output: Register,
+    _ scope: Scope, _ number: Int
   ) throws {
     let recorder = try machine.recorder(scope)
     guard var metrics = recorder.metrics, let key = machine.keys.removeValue(forKey: scope),

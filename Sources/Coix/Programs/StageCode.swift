@@ -200,7 +200,7 @@ struct StageCode: Sendable {
       switch count {
       case .same: break
       case .exactly(let count):
-        plates = [Plate(particles.name, count: cut(count), chunkRows: particles.chunkRows)] + instances
+        plates = [Plate(particles.name, count: count, chunkRows: particles.chunkRows)] + instances
       case .one:
         plates = Array(instances)
         isSingle = true

@@ -28,8 +28,8 @@ struct RankNotice: BitwiseCopyable, Sendable {
 
 /// Where ranks come together.
 enum RankPlace: Int32, Sendable {
-  case forward, backward, replay, recording, lists, gradients, rows, weights, error, agreement, first, files,
-    end
+  case forward, backward, replay, recording, lists, gradients, rows, weights, error, agreement, first, each,
+    files, end
 
   var text: String {
     switch self {
@@ -44,6 +44,7 @@ enum RankPlace: Int32, Sendable {
     case .error: "an error"
     case .agreement: "a number that ranks agree on"
     case .first: "the end of what the first rank does for all"
+    case .each: "the end of what each rank does by itself"
     case .files: "a file that ranks write together"
     case .end: "the end of the program"
     }

@@ -328,7 +328,7 @@ public final class Ranks: Sendable {
   /// - Throws: what `work` throws on the first rank that has an error, on all ranks; as ``onFirst(_:)``.
   package func onEach(_ work: () throws -> Void) throws {
     guard count > 1 else { return try work() }
-    _ = try share(.files, size: 0) {
+    _ = try share(.each, size: 0) {
       try work()
       return 0
     }

@@ -31,7 +31,10 @@ extension StagePlan {
   func hold(_ merged: MergedExports, of outcome: ChunkOutcome) {
     for (number, destination) in merged.destinations.enumerated() {
       guard let rows = destination.rows else { continue }
-      guard let trial else { memory.hold(rows); continue }
+      guard let trial else {
+        memory.hold(rows)
+        continue
+      }
       // What goes to a file is in memory in a trial alone.
       if outcome.files[number] == nil {
         memory.hold(rows, bytes: trial.bytes(each: destination.shape.elementCount))

@@ -90,7 +90,8 @@ import Testing
   ) {
     let runs = Counter()
     let options = EvaluationOptions(
-      workers: try Workers(threads: 2), keep: .metrics, checks: checks, execution: .eager, memoryBudget: budget)
+      workers: try Workers(threads: 2), keep: .metrics, checks: checks, execution: .eager,
+      memoryBudget: budget)
     let result = try valueWithGradient(at: Tensor(0.3)) { mean in
       let metrics = try evaluate(filter(steps, rows: 1_000, runs, mean), seed: 3, options: options)().metrics
       return try metrics.logWeight.sum() + metrics.ess
@@ -144,7 +145,8 @@ import Testing
       }
     }
     let all = complaint(nil)
-    #expect(all?.hasPrefix("at site \"y\(broken)\": gradient: the way back makes it ") == true, "\(all ?? "none")")
+    #expect(
+      all?.hasPrefix("at site \"y\(broken)\": gradient: the way back makes it ") == true, "\(all ?? "none")")
     var found = 0
     for budget in stride(from: 800_000, to: 100_000, by: -100_000) {
       guard let text = complaint(budget), !text.contains("memory budget") else { continue }

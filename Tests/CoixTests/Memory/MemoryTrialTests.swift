@@ -38,7 +38,8 @@ import Testing
 
   /// A filter, which resamples before each step but the first.
   private static func filter(
-    _ steps: Int, _ runs: Counter, _ mean: Tensor, in plate: Plate = plate, when: ResamplingCondition = .always
+    _ steps: Int, _ runs: Counter, _ mean: Tensor, in plate: Plate = plate,
+    when: ResamplingCondition = .always
   ) -> Inference<Tuple<>, Tuple<Tensor>> {
     (1..<steps).reduce(Inference(plate(first(runs, mean)))) { before, number in
       compose(plate(step(number, runs, mean)), resample(before, when: when))
@@ -85,10 +86,12 @@ import Testing
     }
   }
 
-  private static let resized: @Sendable (Counter, Tensor) -> Inference<Tuple<>, Tuple<Tensor>> = { runs, mean in
+  private static let resized: @Sendable (Counter, Tensor) -> Inference<Tuple<>, Tuple<Tensor>> = {
+    runs, mean in
     let more = Plate("particle", count: 1_500, chunkRows: 64)
     let few = Plate("particle", count: 300, chunkRows: 64)
-    let second = compose(more(step(1, runs, mean)), resample(Inference(plate(first(runs, mean))), count: 1_500))
+    let second = compose(
+      more(step(1, runs, mean)), resample(Inference(plate(first(runs, mean))), count: 1_500))
     let third = compose(more(step(2, runs, mean)), resample(second, scheme: .residual))
     let fourth = compose(few(step(3, runs, mean)), resample(third, count: 300))
     return compose(step(4, runs, mean), resample(fourth, count: .one))
@@ -350,7 +353,8 @@ import Testing
 
   // MARK: Recorded steps
 
-  private func step(_ budget: Int?, _ runs: Counter) -> (Tensor, PRNGKey) throws -> ValueWithGradient<Tensor> {
+  private func step(_ budget: Int?, _ runs: Counter) -> (Tensor, PRNGKey) throws -> ValueWithGradient<Tensor>
+  {
     let options = EvaluationOptions(keep: .metrics, memoryBudget: budget)
     return { mean, key in
       try valueWithGradient(at: mean) { mean in
