@@ -72,7 +72,8 @@ public struct EvaluationOptions: Sendable {
   /// resamplings. The result is the same, bit for bit. In `compile` and `train`, a step that has no room for all
   /// of that is not recorded, but evaluated each time.
   ///
-  /// What cannot fit is refused before anything runs: `CoixError.memoryBudget(what:bytes:budget:)`. The first
+  /// What cannot fit is refused before anything runs: `CoixError.memoryBudget(what:bytes:budget:)`, with the
+  /// least budget that would do. The first
   /// chunk of a walk through the particles shows what a row leaves behind. Before a program with resamplings,
   /// which walks several times, a trial of the same program with two rows of each plate shows it, if memory may
   /// be tight at all: closures then run once more. (A row that leaves more than 1 KiB behind in each walk, and
