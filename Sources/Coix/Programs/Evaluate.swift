@@ -72,14 +72,14 @@ public struct EvaluationOptions: Sendable {
   /// resamplings. The result is the same, bit for bit. In `compile` and `train`, a step that has no room for all
   /// of that is not recorded, but evaluated each time.
   ///
-  /// What cannot fit is refused before anything runs: `CoixError.memoryBudget(what:bytes:budget:)`. The first
-  /// chunk of a walk through the particles shows what a row leaves behind. Before a program with resamplings,
-  /// which walks several times, a trial of the same program with two rows of each plate shows it, if memory may
-  /// be tight at all: closures then run once more. (A row that leaves more than 1 KiB behind in each walk, and
-  /// particles that are resampled under a condition, may show it only when their walk begins.)
+  /// What cannot fit is refused before anything runs: `CoixError.memoryBudget(what:bytes:budget:)`, with the
+  /// least budget that would do. The first chunk of a walk through the particles shows what a row leaves
+  /// behind. Before a program with resamplings, which walks several times, a trial of the same program with two
+  /// rows of each plate shows it, if memory may be tight at all: closures then run once more, or twice within a
+  /// gradient. (A row that leaves more than 1 KiB behind in each walk, and particles that are resampled under a
+  /// condition, may show it only when their walk begins.)
   ///
-  /// Counted are the input and given values, unless they are in files;
-  /// what leaves the walk for memory, for all rows; what is still needed of earlier walks, and the numbers of
+  /// Counted are the input and given values, unless they are in files; what leaves the walk for memory, for all rows; what is still needed of earlier walks, and the numbers of
   /// ancestors; with a gradient, also those of what leaves the walk, and the eighth for tapes. Not counted are
   /// parameters, a chunk's own tensors (some megabytes for each thread), results in files, and what objectives
   /// and a caller's own functions compute of whole plates.

@@ -20,6 +20,8 @@ struct EvaluationRun {
   let isPartOfStep: Bool
   /// Whether stages run again, for the way back. They have had their memory before.
   var isRepeated = false
+  /// Whether what lies between segments of stages is let go of; nil where the end of each segment shows it.
+  var forgetsSegments: Bool?
   /// In a trial, what it stands for.
   let trial: EvaluationTrial?
 

@@ -44,29 +44,52 @@ struct EvaluationTrial {
 }
 
 extension EvaluationRun {
-  /// Throws if what a stage leaves behind will not fit into the memory budget, before any stage runs.
+  /// Finds out, before any stage runs, whether what lies between segments of stages can stay in memory or must be let go of.
   ///
-  /// - Throws: `CoixError.memory(what:bytes:)`; `CoixError.memoryBudget(what:bytes:budget:)`; what ranks throw.
-  func requireMemory() throws {
+  /// - Throws: `CoixError.memoryBudget(what:bytes:budget:)` if it does not fit either way; `CoixError.memory(what:bytes:)`;
+  ///   what ranks throw.
+  mutating func requireMemory() throws {
     let stages = code.stages.filter(\.hasRowWork)
     guard trial == nil, stages.count > 1, settings.path == nil, !settings.keepsWeightTerms else { return }
     let ranks = settings.options.workers.ranks
     let rows = stages.reduce(0.0) { $0 + $1.plates.reduce(1.0) { $0 * Double($1.count) } }
+    let budget = memory.budget
+    let hasSegments = ExecutionContext.current?.recordsTape == true && !isPartOfStep
+    var forgets: Bool?
     // Another rank may have another budget.
     try ranks.onEach {
-      guard rows / Double(ranks.count) * EvaluationTrial.bytesOfRow > Double(memory.budget) else { return }
-      do {
-        try ExecutionContext.trial {
-          var run = try EvaluationRun(EvaluationTrial(of: self), of: self)
-          try run.runStages()
-        }
-      } catch let error as CoixError {
-        switch error {
-        case .memory, .memoryBudget: throw error
-        // The evaluation itself will say so, where it isn't due to the trial's numbers.
-        default: break
-        }
-      } catch {}
+      guard rows / Double(ranks.count) * EvaluationTrial.bytesOfRow > Double(budget) else { return }
+      guard let all = try need(forgettingSegments: false) else { return }
+      if all.bytes <= budget {
+        forgets = false
+        return
+      }
+      guard let least = hasSegments ? try need(forgettingSegments: true) : all else { return }
+      guard least.bytes <= budget else {
+        throw CoixError.memoryBudget(what: least.what, bytes: least.bytes, budget: budget)
+      }
+      forgets = true
+    }
+    forgetsSegments = forgets
+  }
+
+  /// What the evaluation needs, by a trial of it; nil if the trial fails: the evaluation itself will say why, where it isn't due to the
+  /// trial's numbers.
+  ///
+  /// - Throws: `CoixError.memory(what:bytes:)`.
+  private func need(forgettingSegments: Bool) throws -> MemoryAccount.Need? {
+    do {
+      return try ExecutionContext.trial {
+        var run = try EvaluationRun(EvaluationTrial(of: self), of: self)
+        run.forgetsSegments = forgettingSegments
+        try run.runStages()
+        return run.memory.need
+      }
+    } catch let error as CoixError {
+      guard case .memory = error else { return nil }
+      throw error
+    } catch {
+      return nil
     }
   }
 }

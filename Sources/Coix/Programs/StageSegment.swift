@@ -38,16 +38,19 @@ struct StageSegment {
     stage + 1 - first == length && stage + 1 < run.code.stages.count
   }
 
+  /// Whether all of the evaluation's segments will not have room, if those to come leave as much as this one.
+  private func exceeds(_ run: EvaluationRun) -> Bool {
+    let held = memory.heldBytes
+    let segments = (run.code.stages.count - first - 1) / length
+    return Double(held) + Double(max(held - heldBytes, 0)) * Double(segments) > Double(memory.stateBytes)
+  }
+
   /// Lets go of what the segment has left on the tape, unless all of the evaluation's segments have room.
   ///
   /// - Throws: `CoixError.ranks(_:)`, `CoixError.otherRank(_:_:)`.
   func end(_ run: EvaluationRun) throws {
-    let held = memory.heldBytes
-    let segments = (run.code.stages.count - first - 1) / length
-    let exceeds =
-      Double(held) + Double(max(held - heldBytes, 0)) * Double(segments) > Double(memory.stateBytes)
     // All ranks run a segment again, or none does.
-    guard try ranks.greatest(exceeds ? 1 : 0) == 1 else { return }
+    guard try ranks.greatest(run.forgetsSegments ?? exceeds(run) ? 1 : 0) == 1 else { return }
     let before = before
     let stages = first..<first + length
     var repeated = run

@@ -197,7 +197,7 @@ final class Tape {
   // MARK: Forgetting
 
   /// Runs `body`, and removes all that it has recorded.
-  func withoutTrace(_ body: () throws -> Void) rethrows {
+  func withoutTrace<Result>(_ body: () throws -> Result) rethrows -> Result {
     let (end, hadConstantPoints) = (count, hasConstantPoints)
     defer {
       forgotten.removeAll { $0.nodes.lowerBound >= end }
@@ -205,7 +205,7 @@ final class Tape {
       (nodes + end).deinitialize(count: count - end)
       (count, hasConstantPoints) = (end, hadConstantPoints)
     }
-    try body()
+    return try body()
   }
 
   /// Whether nodes from some number on have been let go of.

@@ -16,8 +16,17 @@ package final class MemoryAccount: Sendable {
   /// The recording of the step that the evaluation is a part of, which keeps what others have let go of.
   // nonisolated(unsafe): what is asked of it is behind its lock.
   nonisolated(unsafe) private let step: Recording?
+  /// In a trial, the least budget that has room for what it has asked for: it refuses nothing.
+  private let trial: Mutex<Need>?
   private let held = Mutex<[Held]>([])
   private let tapeFloats = Atomic<Int>(0)
+
+  /// The least budget that has room for something.
+  package struct Need: Sendable {
+    package var bytes = 0
+    /// What it is.
+    package var what = ""
+  }
 
   /// Memory that something owns which need not live as long as the account.
   private struct Held {
@@ -28,7 +37,7 @@ package final class MemoryAccount: Sendable {
   /// - Parameter inputs: the tensors that the evaluation reads. Data in files takes no memory.
   package init(_ budget: MemoryBudget, inputs: [Tensor]) {
     self.budget = budget.bytes
-    step = ExecutionContext.current?.recording
+    (step, trial) = (ExecutionContext.current?.recording, nil)
     step?.note(budget: budget.bytes)
     var known: Set<UnsafeMutableRawPointer> = []
     inputBytes = inputs.reduce(0) { sum, tensor in
@@ -39,12 +48,16 @@ package final class MemoryAccount: Sendable {
   /// An account for a trial of an evaluation that has not begun.
   package init(_ other: MemoryAccount) {
     (budget, inputBytes, step) = (other.budget, other.inputBytes, nil)
+    trial = Mutex(Need())
   }
+
+  /// What a trial has needed.
+  package var need: Need { trial?.withLock { $0 } ?? Need() }
 
   /// An account of all memory that the machine has.
   init() {
     budget = Memory.physical
-    (inputBytes, step) = (0, nil)
+    (inputBytes, step, trial) = (0, nil, nil)
   }
 
   private static func bytes(of tensor: Tensor) -> Int {
@@ -100,8 +113,14 @@ package final class MemoryAccount: Sendable {
   func require(_ bytes: Int, _ gradients: Int, withTapes: Bool, for what: @autoclosure () -> String)
     throws(CoixError)
   {
-    let total = [heldBytes, bytes, gradients, withTapes ? tapeBytes : 0].reduce(0, Self.sum)
-    guard total <= budget else { throw .memoryBudget(what: what(), bytes: total, budget: budget) }
+    let state = [heldBytes, bytes, gradients].reduce(0, Self.sum)
+    // The least budget whose seven eighths are as much.
+    let least = withTapes ? Self.sum(state, max(state - 1, 0) / 7) : state
+    guard let trial else {
+      guard least <= budget else { throw .memoryBudget(what: what(), bytes: least, budget: budget) }
+      return
+    }
+    trial.withLock { if least > $0.bytes { $0 = Need(bytes: least, what: what()) } }
   }
 
   /// Counts a tape of so many floats as kept, if there is room for it.

@@ -58,10 +58,10 @@ package struct TrialResampling: Sendable {
 
 extension ExecutionContext {
   /// Runs a trial. Nothing of it stays with the caller: no errors, nothing on the tape, nothing in a recording.
-  package static func trial(_ body: () throws -> Void) rethrows {
+  package static func trial<Result>(_ body: () throws -> Result) rethrows -> Result {
     let caller = current
     let context = ExecutionContext(pool: caller?.pool, tape: caller?.tape, team: 1, isCaller: true)
-    try context.withCurrent {
+    return try context.withCurrent {
       guard let tape = context.tape else { return try body() }
       try tape.withoutTrace(body)
     }

@@ -224,18 +224,20 @@ import Testing
     }
     for budget in [least - 1, least - 100, least * 7 / 8, least / 2, least / 8, 1] {
       let (outcome, runs) = try outcome(example, budget: budget, keep: keep)
-      guard case .refused = outcome else {
+      guard case .refused(.memoryBudget(_, let bytes, budget)) = outcome else {
         Issue.record("\(budget) bytes are not refused")
         continue
       }
-      #expect(runs <= example.closures, "\(budget) bytes")
+      #expect(bytes == least, "\(budget) bytes")
+      // Within a gradient, another trial shows what is needed if as little as possible is kept.
+      #expect(runs <= 2 * example.closures, "\(budget) bytes")
     }
   }
 
   @Test(arguments: [examples[0], examples[2], examples[3], examples[5]])
   func theErrorIsTheSame(_ example: Example) throws {
     let (least, refusal) = try least(example)
-    guard case .memoryBudget(_, least..., least - 1) = refusal else {
+    guard case .memoryBudget(_, least, least - 1) = refusal else {
       Issue.record("\(refusal), not of \(least) bytes")
       return
     }
@@ -245,7 +247,7 @@ import Testing
         Issue.record("\(outcome)")
         continue
       }
-      #expect(runs <= example.closures)
+      #expect(runs <= 2 * example.closures)
     }
   }
 
@@ -268,7 +270,7 @@ import Testing
       refused += 1
       let errors = results.compactMap { if case .refused(let error) = $0.outcome { error } else { nil } }
       #expect(errors.count == 2 && errors[0] == errors[1])
-      for result in results { #expect(result.runs <= example.closures, "\(budget) bytes") }
+      for result in results { #expect(result.runs <= 2 * example.closures, "\(budget) bytes") }
     }
     #expect(refused > 3 && completed > 1)
   }
@@ -286,7 +288,9 @@ import Testing
       return
     }
     #expect(
-      error == .memoryBudget(what: "what is kept of \(rows) rows", bytes: 4 * rows * 6, budget: 4 * rows))
+      error
+        == .memoryBudget(
+          what: "what is kept of \(rows) rows", bytes: 4 * rows * (6 + 1 + 7), budget: 4 * rows))
     #expect(try least(example, keep: .metrics).bytes == 4 * rows * (4 + 1 + 1))
     #expect(try least(example).bytes == 4 * rows * (6 + 1 + 7))
   }
