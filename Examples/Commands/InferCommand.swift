@@ -25,7 +25,9 @@ public struct InferCommand: ParsableCommand {
   @Option(help: "The model: vae, the variational autoencoder of \"examples vae\".")
   var model = Model.vae
   @Option(
-    help: ArgumentHelp("The trained parameters.", valueName: "file.safetensors|.npz"), completion: .file())
+    help: ArgumentHelp(
+      "The trained parameters, or a checkpoint of their training.", valueName: "file.safetensors|.npz"),
+    completion: .file())
   var parameters: String
   @Option(help: ArgumentHelp("A file for the log-weights.", valueName: "file.npy"), completion: .file())
   var out: String

@@ -12,7 +12,7 @@ public struct RowInference {
   /// The rows that are evaluated at a time. The numbers do not depend on it.
   public var pieceRows = 1 << 22
 
-  /// - Parameter parameters: a `.safetensors` or `.npz` file with the autoencoder's parameters.
+  /// - Parameter parameters: a `.safetensors` or `.npz` file with the autoencoder's parameters, or a checkpoint of its training.
   /// - Throws: ``CoixError/file(path:reason:)`` for files that cannot be read or don't fit.
   public init(data: String, parameters: String, seed: Int) throws {
     let isNPZ = parameters.lowercased().hasSuffix(".npz")
@@ -20,7 +20,9 @@ public struct RowInference {
       isNPZ
       ? try NPZArchive(contentsOf: parameters).arrays.mapValues(\.shape)
       : try SafetensorsFile(contentsOf: parameters).arrays.mapValues(\.shape)
-    func network(_ name: String) throws -> MLP {
+    let isCheckpoint = !isNPZ && shapes.keys.contains { $0.hasPrefix("parameters.") }
+    func network(_ part: String) throws -> MLP {
+      let name = isCheckpoint ? "parameters.\(part)" : part
       var sizes: [Int] = []
       while let shape = shapes["\(name).layers.\(max(sizes.count - 1, 0)).kernel"], shape.count == 2 {
         if sizes.isEmpty { sizes = [shape[0]] }
@@ -32,7 +34,11 @@ public struct RowInference {
       return MLP(sizes: sizes, key: 0)
     }
     let untrained = VAE(encoder: try network("encoder"), decoder: try network("decoder"))
-    vae = try isNPZ ? untrained.reading(npz: parameters) : untrained.reading(safetensors: parameters)
+    if isCheckpoint {
+      vae = try Checkpoint(contentsOf: parameters, for: untrained, by: Adam(for: untrained)).parameters
+    } else {
+      vae = try isNPZ ? untrained.reading(npz: parameters) : untrained.reading(safetensors: parameters)
+    }
     self.data = try NPYFile(data)
     self.seed = seed
     let width = vae.encoder.layers[0].kernel.shape[0]

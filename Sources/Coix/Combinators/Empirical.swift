@@ -48,6 +48,7 @@ struct EmpiricalEmitter: ProgramEmitter {
       throw CoixError.illFormedProgram(
         "empirical: the evaluation has this rank's own rows alone; resultRows must be .all")
     }
+    let (plates, isTrial) = (plates.map(code.cut), code.isTrial)
     try code.require(place.treatment.plates + plates)
     if !hasParticles && !plates.isEmpty { code.dropParticles() }
     code.discard(place.input)
@@ -55,16 +56,19 @@ struct EmpiricalEmitter: ProgramEmitter {
     let population = Population(
       batch: plates.map(\.count), hasParticles: hasParticles, plate: plates.first?.name ?? "",
       workers: .standard)
+    @Sendable func read(_ tensor: Tensor) -> Tensor {
+      isTrial ? population.read(population.standIn(for: tensor)) : population.read(tensor)
+    }
     code.appendBookkeeping { machine in
-      machine.set(register, try output.mapTensors { population.read($0) }, isLocal: false)
+      machine.set(register, try output.mapTensors(read), isLocal: false)
       let sites = sites.map { site in
         var site = site
-        site.value = population.read(site.value)
-        site.logProb = population.read(site.logProb)
+        site.value = read(site.value)
+        site.logProb = read(site.logProb)
         return site
       }
       var running = metrics
-      running.logWeight = population.read(logWeight)
+      running.logWeight = read(logWeight)
       try machine.replay(sites, running, into: place.scope, place.treatment)
       try machine.checkFailure()
     }

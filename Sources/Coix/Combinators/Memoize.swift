@@ -67,17 +67,18 @@ struct MemoizeEmitter: ProgramEmitter {
       guard let fresh = code.particleCount else {
         throw CoixError.illFormedProgram("memoize: the proposal has no particle axis")
       }
-      let (particles, overflow) = stored.addingReportingOverflow(fresh)
+      let (all, overflow) = stored.addingReportingOverflow(fresh)
       guard !overflow else { throw CoixError.memory(what: "memoize: memory and proposal", bytes: .max) }
+      let particles = code.cut(all)
       code.appendBarrier(.exactly(particles)) { machine, barrier in
-        try machine.join(memory, stored, to: scope, barrier)
+        try machine.join(memory, particles - fresh, to: scope, barrier)
       }
       let joined = code.makeScope()
       code.append { machine in
         try machine.open(joined, from: place.scope, given: try machine.recorder(scope).sites)
       }
       code.run(target, Place(input: place.input, scope: joined, treatment: within))
-      code.then { code in emitChoice(of: kept, into: &code, place, proposal: scope, joined) }
+      code.then { code in emitChoice(of: code.cut(kept), into: &code, place, proposal: scope, joined) }
     }
   }
 

@@ -72,8 +72,9 @@ struct ResampleEmitter: ProgramEmitter {
       if code.hasParticles {
         let output = code.output
         let number = code.nextNumber(of: .resample)
+        let count: ParticleCount = if case .exactly(let count) = count { .exactly(code.cut(count)) } else { count }
         code.appendBarrier(count) { machine, barrier in
-          try resample(machine, barrier, output, inner, number)
+          try resample(machine, barrier, to: count, output, inner, number)
         }
       }
       code.appendBookkeeping { machine in
@@ -101,25 +102,32 @@ struct ResampleEmitter: ProgramEmitter {
   /// At the barrier: chooses ancestors, and has everything that came out of the program read by them from now
   /// on.
   private func resample(
-    _ machine: Machine, _ barrier: BarrierContext, _ output: Register, _ scope: Scope, _ number: Int
+    _ machine: Machine, _ barrier: BarrierContext, to count: ParticleCount, _ output: Register, _ scope: Scope,
+    _ number: Int
   ) throws {
     let recorder = try machine.recorder(scope)
     guard var metrics = recorder.metrics, let key = machine.keys.removeValue(forKey: scope),
       let weights = metrics.logWeight
     else { throw CoixError.illFormedProgram("resample: the program left no weights") }
     let population = barrier.population
-    let count = self.count.resolved(population.particles)
-    let isSingle = if case .one = self.count { true } else { false }
+    let isSingle = if case .one = count { true } else { false }
+    let count = count.resolved(population.particles)
     let logWeights = population.logWeights(weights)
     let logMeans = try logWeights.logMeans(count)
-    let isMet = try barrier.namingSites(of: metrics.weightTerms) { try condition.isMet(by: logWeights) }
+    // Whether a condition will be met is not known before. A trial counts what there is in either case: neither
+    // ancestors nor the weights before.
+    let isMet = try barrier.namingSites(of: metrics.weightTerms) {
+      try (barrier.trial == nil ? condition : .always).isMet(by: logWeights)
+    }
 
     if isMet.contains(true) {
       // Who is not drawn anew goes on as its own child.
       let ancestors = try barrier.namingSites(of: metrics.weightTerms) {
         try logWeights.ancestors(scheme, key: key, count: count, where: isMet)
       }
-      try barrier.memory.hold(ancestors)
+      if barrier.trial == nil || condition == .always {
+        try barrier.memory.hold(ancestors, of: barrier.trial)
+      }
       metrics.weightTerms = []
       let gather = population.gather(ancestors)
       func drawn(_ tensor: Tensor) -> Tensor {

@@ -8,9 +8,14 @@ struct BarrierContext {
   let stage: Int
   /// The evaluation's memory.
   let memory: MemoryAccount
+  /// In a trial, the rows that those before and behind the barrier stand for.
+  let trial: TrialResampling?
 
-  init(stage: Int, plates: [Plate], hasParticles: Bool, workers: Workers, memory: MemoryAccount) {
-    (self.stage, self.memory) = (stage, memory)
+  init(
+    stage: Int, plates: [Plate], hasParticles: Bool, workers: Workers, memory: MemoryAccount,
+    trial: TrialResampling? = nil
+  ) {
+    (self.stage, self.memory, self.trial) = (stage, memory, trial)
     population = Population(
       batch: plates.map(\.count), hasParticles: hasParticles, plate: plates.first?.name ?? "",
       workers: workers, chunkRows: plates.first?.chunkRows)

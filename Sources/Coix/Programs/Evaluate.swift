@@ -69,10 +69,16 @@ public struct EvaluationOptions: Sendable {
   ///
   /// Within `valueWithGradient` the budget decides what is kept for the way back and what is computed again:
   /// tapes, which may take an eighth of it, and what lies between the steps of a program with several
-  /// resamplings. The result is the same, bit for bit. (In `compile` and `train` all of that is kept.)
+  /// resamplings. The result is the same, bit for bit. In `compile` and `train`, a step that has no room for all
+  /// of that is not recorded, but evaluated each time.
   ///
-  /// What cannot fit is refused: `CoixError.memoryBudget(what:bytes:budget:)`, as soon as the first chunk of a
-  /// walk through the particles has shown what a row leaves behind. Counted are the input and given values, unless they are in files;
+  /// What cannot fit is refused before anything runs: `CoixError.memoryBudget(what:bytes:budget:)`. The first
+  /// chunk of a walk through the particles shows what a row leaves behind. Before a program with resamplings,
+  /// which walks several times, a trial of the same program with two rows of each plate shows it, if memory may
+  /// be tight at all: closures then run once more. (A row that leaves more than 1 KiB behind in each walk, and
+  /// particles that are resampled under a condition, may show it only when their walk begins.)
+  ///
+  /// Counted are the input and given values, unless they are in files;
   /// what leaves the walk for memory, for all rows; what is still needed of earlier walks, and the numbers of
   /// ancestors; with a gradient, also those of what leaves the walk, and the eighth for tapes. Not counted are
   /// parameters, a chunk's own tensors (some megabytes for each thread), results in files, and what objectives

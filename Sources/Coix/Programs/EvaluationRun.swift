@@ -16,10 +16,18 @@ struct EvaluationRun {
   private let files: ResultFiles
   /// The memory that the stages may take.
   let memory: MemoryAccount
+  /// Whether the evaluation is a part of a recorded step, which keeps all of it.
+  let isPartOfStep: Bool
+  /// Whether stages run again, for the way back. They have had their memory before.
+  var isRepeated = false
+  /// In a trial, what it stands for.
+  let trial: EvaluationTrial?
 
   /// Writes the program as a list of stages.
   init(_ settings: EvaluationSettings) throws {
     self.settings = settings
+    trial = nil
+    isPartOfStep = ExecutionContext.current?.isRecorded ?? false
     files = try ResultFiles(settings.options.files, on: settings.options.workers.ranks)
     if settings.options.resultRows == .own, ExecutionContext.current?.recordsTape == true {
       throw CoixError.gradient(
@@ -50,6 +58,24 @@ struct EvaluationRun {
     }
   }
 
+  /// A trial of a run that has not begun, on this thread and rank alone. It uses no files.
+  init(_ trial: EvaluationTrial, of run: EvaluationRun) throws {
+    var settings = run.settings
+    settings.options.workers = try Workers(threads: 1)
+    settings.options.checks = false
+    var code = StageCode(hasLatents: !settings.latents.isEmpty, isTrial: true)
+    try code.emit(settings.program, Place(input: .input, scope: .root, reader: .caller))
+    guard code.stages.count == run.code.stages.count else {
+      throw CoixError.illFormedProgram("a program has other stages each time that it is looked at")
+    }
+    (self.settings, self.code, output, files) = (settings, code, code.output, run.files)
+    (isHot, isPartOfStep, self.trial) = (run.isHot, run.isPartOfStep, trial)
+    memory = MemoryAccount(run.memory)
+    machine = Machine(for: code, settings)
+    barrier = BarrierContext(
+      stage: 1, plates: [], hasParticles: false, workers: settings.options.workers, memory: memory)
+  }
+
   /// In an enumeration, the path with the turns that the run has taken.
   var path: SupportPath? { get throws { try machine.recorder(.root).path } }
 
@@ -57,6 +83,7 @@ struct EvaluationRun {
 
   /// Runs all stages, and what happens at the barriers behind them.
   mutating func runStages() throws {
+    try requireMemory()
     var segment = StageSegment(from: 0, of: &self)
     for index in code.stages.indices {
       try run(stage: index)
@@ -71,15 +98,15 @@ struct EvaluationRun {
     let stage = code.stages[index]
     barrier = BarrierContext(
       stage: index + 1, plates: stage.plates, hasParticles: stage.hasParticles,
-      workers: settings.options.workers, memory: memory)
+      workers: settings.options.workers, memory: memory, trial: trial?.resampling(behind: index))
     if stage.readsInput {
-      machine.set(.input, try settings.input.mapTensors { try $0.placed(in: stage.plates) })
+      machine.set(.input, try settings.input.mapTensors { try placed($0, in: index) })
     }
-    if !settings.latents.isEmpty { try machine.give(latents(in: stage.plates)) }
+    if !settings.latents.isEmpty { try machine.give(latents(in: index)) }
     let isLast = index == code.stages.count - 1
     do {
       if stage.hasRowWork {
-        try runChunks(of: stage, isLast: isLast)
+        try runChunks(of: index, isLast: isLast)
       } else {
         machine = Machine(
           copying: machine, batch: barrier.population.batch, hasParticles: stage.hasParticles)
@@ -95,7 +122,8 @@ struct EvaluationRun {
   }
 
   /// Runs one stage on all chunks; the machine then holds tensors of the whole plate.
-  private mutating func runChunks(of stage: StageCode.Stage, isLast: Bool) throws {
+  private mutating func runChunks(of index: Int, isLast: Bool) throws {
+    let stage = code.stages[index]
     let (before, batch, keep, files) = (machine, barrier.population.batch, settings.options.keep, files)
     let output = isLast ? output : nil
     var plan = StagePlan(
@@ -104,6 +132,8 @@ struct EvaluationRun {
       isRecorded: settings.isRecorded)
     plan.writesFiles = isLast && !files.isEmpty
     plan.memory = memory
+    plan.trial = trial?.rows(of: index)
+    plan.isRepeated = isRepeated
     let result = try runStage(plan) { context in
       let chunk = Machine(
         copying: before, batch: batch, hasParticles: stage.hasParticles, context: context)
@@ -122,14 +152,20 @@ struct EvaluationRun {
 
   /// The values given to sites, as a stage's plates read them. Those that don't fit the plates have failed;
   /// whether that is an error shows at their sites.
-  private func latents(in plates: [Plate]) -> [Site] {
+  private func latents(in stage: Int) -> [Site] {
     settings.latents.sorted { $0.key < $1.key }.map { name, value in
       do throws(CoixError) {
-        return Site(name: name, value: try value.placed(in: plates), logProb: 0)
+        return Site(name: name, value: try placed(value, in: stage), logProb: 0)
       } catch {
         return Site(name: name, value: .failed(error), logProb: 0)
       }
     }
+  }
+
+  /// Data mapped over a plate, as a stage's rows read it.
+  private func placed(_ tensor: Tensor, in stage: Int) throws(CoixError) -> Tensor {
+    try trial?.requireRows(of: tensor, in: stage)
+    return try code.placed(tensor, in: code.stages[stage].plates)
   }
 
   // MARK: The result
@@ -168,7 +204,7 @@ struct EvaluationRun {
       case .output(let name): results.namedTensors.first { $0.name == name }?.tensor
       }
     }
-    try files.finish(find)
+    try files.finish(barrier.population, find)
     if let replacement = files.replacement(of: .logWeight) {
       (logWeight, running.logWeight) = (replacement, replacement)
     }

@@ -8,7 +8,7 @@ struct PlateEmitter: ProgramEmitter {
 
   func emit(into code: inout StageCode, _ place: Place) throws {
     var inside = place
-    inside.treatment.plates.append(plate)
+    inside.treatment.plates.append(code.cut(plate))
     code.run(program, inside)
   }
 

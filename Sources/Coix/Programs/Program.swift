@@ -105,7 +105,9 @@ struct PrimitiveEmitter: ProgramEmitter {
     let output = code.makeRegister()
     var treatment = place.treatment
     if !treatment.conditions.isEmpty {
-      treatment.conditions = try treatment.conditions.mapValues { try $0.placed(in: place.treatment.plates) }
+      treatment.conditions = try treatment.conditions.mapValues { [code] in
+        try code.placed($0, in: place.treatment.plates)
+      }
     }
     code.append { [treatment] machine in
       let value = try body(machine.recorder(place.scope), treatment, machine.take(place.input))

@@ -133,7 +133,9 @@ struct ResultFiles: Sendable {
     // What nobody wants of a site has no numbers.
     if tensor.failure != nil { return tensor }
     let target = result.flatMap { targets[$0] }
-    if let target, tensor.memory(in: target.new) != nil || tensor.isInParts(for: target.new) { return tensor }
+    if let target, tensor.memory(in: target.new) != nil || population.isSharedInFiles(tensor) {
+      return tensor
+    }
     let isWhole = target != nil || !ownAlone
     let rows = isWhole ? population.whole(tensor) : try population.own(tensor)
     return target == nil && !isEmpty ? rows.inMemory : rows
@@ -141,11 +143,14 @@ struct ResultFiles: Sendable {
 
   /// Writes the results that are not in their files yet, and gives all files their names. All ranks call it.
   ///
+  /// - Parameters:
+  ///   - population: whose rows they are.
+  ///   - find: a result; nil if there is none.
   /// - Throws: `CoixError.file(path:reason:)`; `CoixError.argument(_:)` for a result that there is none of; what ranks throw.
-  func finish(_ find: (RowResult) throws -> Tensor?) throws {
+  func finish(_ population: Population, _ find: (RowResult) throws -> Tensor?) throws {
     guard !isEmpty else { return }
     var inPlace: [(new: any NewRowFile, memory: FileMemory)] = []
-    var inParts: [(new: any NewRowFile, tensor: Tensor)] = []
+    var shared: [(new: any NewRowFile, tensor: Tensor)] = []
     var others: [(file: RowFile, tensor: Tensor)] = []
     for (result, target) in sorted {
       guard let tensor = try find(result) else {
@@ -154,13 +159,18 @@ struct ResultFiles: Sendable {
       }
       if let memory = tensor.memory(in: target.new) {
         inPlace.append((target.new, memory))
-      } else if tensor.isInParts(for: target.new) {
-        inParts.append((target.new, tensor))
+      } else if population.isSharedInFiles(tensor) {
+        // What the last stage has written may be what is gathered now.
+        let new = target.new.isBlank ? target.new : try target.file.open(on: ranks)
+        try population.bringFileRows(of: tensor)
+        shared.append((new, tensor))
       } else {
         others.append((target.file, try tensor.validated()))
       }
     }
-    try ranks.onEach { inPlace += try inParts.map { ($0.new, try $0.tensor.ownRows(in: $0.new)) } }
+    try ranks.onEach {
+      inPlace += try shared.map { ($0.new, try population.fileRows(of: $0.tensor, in: $0.new)) }
+    }
     for (_, memory) in inPlace { try memory.completeBlocks() }
     // What all ranks have, the first one writes.
     var finishOthers: [() throws -> Void] = []

@@ -78,9 +78,31 @@ struct StageCode: Sendable {
   /// changes log-probabilities.
   private let hasLatents: Bool
 
-  init(hasLatents: Bool = false) {
+  /// Whether the stages are those of a trial, with a few rows of each plate.
+  let isTrial: Bool
+
+  init(hasLatents: Bool = false, isTrial: Bool = false) {
     stages = [Stage(plates: [], hasParticles: false)]
     self.hasLatents = hasLatents
+    self.isTrial = isTrial
+  }
+
+  // MARK: Trials
+
+  /// How many rows a plate has here: all of so many, or those of a trial.
+  func cut(_ count: Int) -> Int { isTrial ? min(count, 2) : count }
+
+  /// The plate as it is here.
+  func cut(_ plate: Plate) -> Plate {
+    isTrial ? Plate(plate.name, count: cut(plate.count), chunkRows: plate.chunkRows) : plate
+  }
+
+  /// Data mapped over a plate, as the rows of some plates here read it.
+  ///
+  /// - Throws: as for data of all rows.
+  func placed(_ tensor: Tensor, in plates: [Plate]) throws(CoixError) -> Tensor {
+    let rows = tensor.mappedOver?.rows
+    return try (isTrial && rows != nil ? tensor.standIn(rows: cut(rows ?? 0)) : tensor).placed(in: plates)
   }
 
   // MARK: Emitting
@@ -178,7 +200,7 @@ struct StageCode: Sendable {
       switch count {
       case .same: break
       case .exactly(let count):
-        plates = [Plate(particles.name, count: count, chunkRows: particles.chunkRows)] + instances
+        plates = [Plate(particles.name, count: cut(count), chunkRows: particles.chunkRows)] + instances
       case .one:
         plates = Array(instances)
         isSingle = true

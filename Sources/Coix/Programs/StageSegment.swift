@@ -22,8 +22,8 @@ struct StageSegment {
   /// recorded or explained.
   init?(from first: Int, of run: inout EvaluationRun) {
     let (count, options) = (run.code.stages.count, run.settings.options)
-    guard count >= 3, !options.checks, !run.settings.keepsWeightTerms, run.settings.path == nil,
-      let mark = TapeMark()
+    guard count >= 3, !run.settings.keepsWeightTerms, run.settings.path == nil,
+      !run.isPartOfStep, let mark = TapeMark()
     else { return nil }
     length = Int(Double(count).squareRoot().rounded(.up))
     (memory, ranks) = (run.memory, options.workers.ranks)
@@ -48,9 +48,14 @@ struct StageSegment {
       Double(held) + Double(max(held - heldBytes, 0)) * Double(segments) > Double(memory.stateBytes)
     // All ranks run a segment again, or none does.
     guard try ranks.greatest(exceeds ? 1 : 0) == 1 else { return }
-    let (before, stages) = (before, first..<first + length)
-    mark.forget {
-      var again = run
+    let before = before
+    let stages = first..<first + length
+    var repeated = run
+    repeated.isRepeated = true
+    // Not the state behind the segment.
+    repeated.machine = before
+    mark.forget { [repeated] in
+      var again = repeated
       again.machine = Machine(copying: before, batch: before.batch, hasParticles: before.hasParticles)
       for stage in stages { try again.run(stage: stage) }
     }

@@ -43,9 +43,9 @@ public final class CompiledFunction<Input: TensorTree, Output: TensorTree> {
       runCount += 1
       return try body(input, key)
     }
-    runCount += 1
     var form: Output?
     let (results, program) = try StepProgram.record(inputs, keys: [key], workers: workers) { inputs, keys in
+      runCount += 1
       let output = try body(try input.replacingTensors(by: inputs), keys[0])
       form = output
       return output.flattened
@@ -90,7 +90,8 @@ package func requireSameBits(_ replayed: [(name: String, tensor: Tensor)], _ own
 /// what the function captures, and what of its input is no tensor, such as a number of layers. A call with other
 /// shapes records anew. Where a recording cannot hold, the
 /// function itself runs, each time: if it reads a tensor's numbers, to decide by them, if a resampling depends on
-/// the effective sample size, or if a gradient is infinite.
+/// the effective sample size, if a gradient is infinite, or if all that a recorded step keeps exceeds an evaluation's
+/// memory budget.
 ///
 /// - Parameters:
 ///   - workers: the threads for tensor operations outside of evaluations; usually the same workers as the

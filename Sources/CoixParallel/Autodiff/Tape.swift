@@ -196,6 +196,18 @@ final class Tape {
 
   // MARK: Forgetting
 
+  /// Runs `body`, and removes all that it has recorded.
+  func withoutTrace(_ body: () throws -> Void) rethrows {
+    let (end, hadConstantPoints) = (count, hasConstantPoints)
+    defer {
+      forgotten.removeAll { $0.nodes.lowerBound >= end }
+      sites.removeAll { $0.end > end }
+      (nodes + end).deinitialize(count: count - end)
+      (count, hasConstantPoints) = (end, hadConstantPoints)
+    }
+    try body()
+  }
+
   /// Whether nodes from some number on have been let go of.
   func hasForgotten(from first: Int32) -> Bool { (forgotten.last?.nodes.upperBound ?? 0) > Int(first) }
 
@@ -306,7 +318,10 @@ final class Tape {
 
   /// Notes that a site has been recorded. In the backward pass of a tape with sites, a gradient that is no longer
   /// finite is an error at the site on whose way that happens.
-  func noteSite(_ name: String) { sites.append((name, count)) }
+  func noteSite(_ name: String) {
+    // What is recorded again has its sites already.
+    if recalledEnd < 0 { sites.append((name, count)) }
+  }
 
   /// Remembers an error if a gradient that the backward pass has computed is the first that is not finite.
   private func check(_ gradient: Tensor) {

@@ -105,15 +105,26 @@ package final class FileMemory: MemoryOwner, @unchecked Sendable {
 
   /// Writes a whole tensor's numbers from a place on.
   package func write(_ tensor: Tensor, at place: Int) {
-    write(tensor.pointer, count: tensor.shape.elementCount, at: place)
-  }
-
-  fileprivate func write(_ source: UnsafePointer<Float>, count: Int, at place: Int) {
     let numbers = address.assumingMemoryBound(to: Float.self) + place
+    let count = tensor.shape.elementCount
     for start in stride(from: 0, to: count, by: Limits.fileFloats) {
       let part = start..<min(start + Limits.fileFloats, count)
-      (numbers + start).update(from: source + start, count: part.count)
+      (numbers + start).update(from: tensor.pointer + start, count: part.count)
       letGo(place + part.lowerBound..<place + part.upperBound)
+    }
+  }
+
+  /// Writes some of a mapped tensor's rows, which are here, to their places.
+  ///
+  /// - Throws: as ``Tensor/copyRows(_:to:)``.
+  fileprivate func write(_ rows: Range<Int>, of tensor: Tensor) throws(CoixError) {
+    let numbers = address.assumingMemoryBound(to: Float.self)
+    let width = tensor.shape.elementCount
+    let step = max(Limits.fileFloats / max(width, 1), 1)
+    for start in stride(from: rows.lowerBound, to: rows.upperBound, by: step) {
+      let end = min(start + step, rows.upperBound)
+      try tensor.copyRows(start..<end, to: numbers + start * width)
+      letGo(start * width..<end * width)
     }
   }
 
@@ -150,32 +161,6 @@ extension Tensor {
     return memory
   }
 
-  /// The rows that ranks have each their own of, one after another; nil if they don't.
-  private var parts: RankRows? {
-    guard !storage.isPlain, let mapping = storage.mapping, mapping.index == nil, case .all = mapping.axes,
-      let rows = storage.rankRows?.ifInParts, rows.address == storage.address
-    else { return nil }
-    return rows
-  }
-
-  /// Whether each rank can write its own rows to a file, since it has not written anything to it yet.
-  package func isInParts(for file: any NewRowFile) -> Bool { file.isBlank && parts != nil }
-
-  /// Memory in a file, with this rank's own rows of a tensor in parts.
-  ///
-  /// - Throws: ``CoixError/file(path:reason:)``; ``CoixError/memory(what:bytes:)``.
-  package func ownRows(in file: any NewRowFile) throws -> FileMemory {
-    guard let shares = parts?.shares else {
-      throw CoixError.ranks("\(file.path) is to have rows that are not in parts")
-    }
-    let memory = try FileMemory(file, shape: Shape(shares.count).appending(shape), shares: shares)
-    let width = shape.elementCount
-    memory.write(
-      pointer + shares.own.lowerBound * width, count: shares.own.count * width,
-      at: shares.own.lowerBound * width)
-    return memory
-  }
-
   /// The same numbers in memory, if they lie in a file.
   package var inMemory: Tensor {
     guard !storage.isPlain, storage.fileMemory != nil else { return self }
@@ -187,6 +172,38 @@ extension Tensor {
   /// The numbers of a file's memory.
   package init(_ memory: FileMemory, shape: Shape) {
     self.init(storage: Storage(in: memory, capacity: shape.elementCount), shape: shape)
+  }
+}
+
+extension Population {
+  /// Whose rows of a tensor's are whose in a file that ranks write together; nil where one rank writes all of them.
+  private func fileShares(of tensor: Tensor) -> RowShares? {
+    guard let mapping = tensor.storage.mapping, tensor.failure == nil else { return nil }
+    if let resultShares { return resultShares }
+    guard mapping.index == nil, case .all = mapping.axes else { return nil }
+    return tensor.storage.rankRows?.ifInParts?.shares
+  }
+
+  /// Whether each rank writes its own rows of a tensor, as programs read it, to a file.
+  package func isSharedInFiles(_ tensor: Tensor) -> Bool { fileShares(of: tensor) != nil }
+
+  /// Brings to each rank what its own rows read. All ranks call it.
+  ///
+  /// - Throws: what ranks throw; ``CoixError/memory(what:bytes:)``.
+  package func bringFileRows(of tensor: Tensor) throws {
+    if let shares = fileShares(of: tensor) { try tensor.bringRows(sharedBy: shares) }
+  }
+
+  /// Memory in a file, with this rank's own rows of a tensor that ``bringFileRows(of:)`` has been called for.
+  ///
+  /// - Throws: ``CoixError/file(path:reason:)``; ``CoixError/memory(what:bytes:)``.
+  package func fileRows(of tensor: Tensor, in file: any NewRowFile) throws -> FileMemory {
+    guard let shares = fileShares(of: tensor) else {
+      throw CoixError.ranks("\(file.path) is to have rows that ranks don't share")
+    }
+    let memory = try FileMemory(file, shape: Shape(shares.count).appending(tensor.shape), shares: shares)
+    try memory.write(shares.own, of: tensor)
+    return memory
   }
 }
 

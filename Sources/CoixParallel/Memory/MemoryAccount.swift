@@ -13,6 +13,9 @@ package final class MemoryAccount: Sendable {
   package var stateBytes: Int { budget - tapeBytes }
 
   private let inputBytes: Int
+  /// The recording of the step that the evaluation is a part of, which keeps what others have let go of.
+  // nonisolated(unsafe): what is asked of it is behind its lock.
+  nonisolated(unsafe) private let step: Recording?
   private let held = Mutex<[Held]>([])
   private let tapeFloats = Atomic<Int>(0)
 
@@ -25,16 +28,23 @@ package final class MemoryAccount: Sendable {
   /// - Parameter inputs: the tensors that the evaluation reads. Data in files takes no memory.
   package init(_ budget: MemoryBudget, inputs: [Tensor]) {
     self.budget = budget.bytes
+    step = ExecutionContext.current?.recording
+    step?.note(budget: budget.bytes)
     var known: Set<UnsafeMutableRawPointer> = []
     inputBytes = inputs.reduce(0) { sum, tensor in
       known.insert(tensor.storage.address).inserted ? sum + Self.bytes(of: tensor) : sum
     }
   }
 
+  /// An account for a trial of an evaluation that has not begun.
+  package init(_ other: MemoryAccount) {
+    (budget, inputBytes, step) = (other.budget, other.inputBytes, nil)
+  }
+
   /// An account of all memory that the machine has.
   init() {
     budget = Memory.physical
-    inputBytes = 0
+    (inputBytes, step) = (0, nil)
   }
 
   private static func bytes(of tensor: Tensor) -> Int {
@@ -49,12 +59,17 @@ package final class MemoryAccount: Sendable {
     if bytes > 0 { hold(tensor.storage, bytes) }
   }
 
+  /// Counts a tensor as if it were of so many bytes.
+  func hold(_ tensor: Tensor, bytes: Int) { hold(tensor.storage, bytes) }
+
   /// Counts the row numbers of ancestors as long as anything refers to them.
   ///
+  /// - Parameter trial: in a trial, the resampling that they stand for.
   /// - Throws: ``CoixError/memory(what:bytes:)``.
-  package func hold(_ ancestors: Ancestors) throws(CoixError) {
+  package func hold(_ ancestors: Ancestors, of trial: TrialResampling?) throws(CoixError) {
     let rows = try ancestors.index.rows
-    hold(rows, rows.rankRows?.ownBytes ?? rows.count * MemoryLayout<Int32>.stride)
+    let count = try trial?.ancestors ?? rows.count
+    hold(rows, rows.rankRows?.ownBytes ?? count * MemoryLayout<Int32>.stride)
   }
 
   private func hold(_ owner: MemoryOwner & Sendable, _ bytes: Int) {
@@ -66,7 +81,17 @@ package final class MemoryAccount: Sendable {
 
   /// The bytes of the tensors that are read, and of those that are held.
   package var heldBytes: Int {
-    held.withLock { $0.reduce(inputBytes) { $1.owner == nil ? $0 : $0 + $1.bytes } }
+    held.withLock { $0.reduce(inputBytes) { isHeld($1) ? Self.sum($0, $1.bytes) : $0 } }
+  }
+
+  private func isHeld(_ memory: Held) -> Bool {
+    guard let owner = memory.owner else { return false }
+    return step?.hasDiscarded(owner) != true
+  }
+
+  private static func sum(_ a: Int, _ b: Int) -> Int {
+    let (sum, overflow) = a.addingReportingOverflow(b)
+    return overflow ? .max : sum
   }
 
   /// Throws unless there is room for tensors of so many bytes, and for their gradients.
@@ -75,10 +100,7 @@ package final class MemoryAccount: Sendable {
   func require(_ bytes: Int, _ gradients: Int, withTapes: Bool, for what: @autoclosure () -> String)
     throws(CoixError)
   {
-    let total = [heldBytes, bytes, gradients, withTapes ? tapeBytes : 0].reduce(0) { sum, part in
-      let (total, overflow) = sum.addingReportingOverflow(part)
-      return overflow ? .max : total
-    }
+    let total = [heldBytes, bytes, gradients, withTapes ? tapeBytes : 0].reduce(0, Self.sum)
     guard total <= budget else { throw .memoryBudget(what: what(), bytes: total, budget: budget) }
   }
 

@@ -50,6 +50,13 @@ extension Tensor {
         as: detached, detached.fittedBase?.mapped(plate: plate, over: rows, along: axes, index: index))
   }
 
+  /// Zeros in the place of a mapped tensor's rows, so many of them; any other tensor as it is.
+  package func standIn(rows: Int) -> Tensor {
+    guard let mapping = storage.mapping else { return self }
+    let zeros = Tensor.zeros(Shape(rows).appending(shape)).mapped(plate: mapping.plate)
+    return node < 0 ? zeros : zeros.tracked(node: node, tape: tape)
+  }
+
   /// What a mapped tensor's rows are rows of, `[rows, event...]`, to be mapped anew. (A detached tensor stays
   /// detached.)
   var source: Tensor {
@@ -100,26 +107,36 @@ extension Tensor {
   ///
   /// - Throws: what ranks throw; ``CoixError/memory(what:bytes:)``; ``CoixError/file(path:reason:)``.
   func rows(_ range: Range<Int>, of shape: Shape, sharedBy shares: RowShares) throws(CoixError) -> Tensor {
-    try RowNeed.bring(self, to: shares.all)
-    let index = try storage.mapping?.rowIndex
+    try bringRows(sharedBy: shares)
+    guard let result = Tensor(undefined: shape) else { throw Storage.lastRefusal }
+    try copyRows(range, to: result.pointer)
+    return result
+  }
+
+  /// Brings to each rank what its own rows read. All ranks call it.
+  ///
+  /// - Throws: what ranks throw; ``CoixError/memory(what:bytes:)``.
+  func bringRows(sharedBy shares: RowShares) throws(CoixError) { try RowNeed.bring(self, to: shares.all) }
+
+  /// Copies some rows of a mapped tensor, which are here, to memory for `[rows, event...]`.
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``; ``CoixError/file(path:reason:)``.
+  func copyRows(_ range: Range<Int>, to target: UnsafeMutablePointer<Float>) throws(CoixError) {
+    let rows = try storage.mapping?.rowIndex?.rows
+    let width = shape.elementCount
     if let file = storage.file {
-      let rows = try index?.rows
       let own = try RowIndex(count: range.count, for: "\(range.count) rows of a file") { row in
         let number = range.lowerBound + row
         return rows.map { Int($0.pointer[number]) } ?? number
       }
-      return try file.read(own, event: self.shape)
-    }
-    guard let result = Tensor(undefined: shape) else { throw Storage.lastRefusal }
-    let width = self.shape.elementCount
-    if let rows = try index?.rows {
+      target.update(from: try file.read(own, event: shape).pointer, count: range.count * width)
+    } else if let rows {
       coix_op_gather_rows(
-        pointer, rows.pointer + range.lowerBound, result.pointer, range.count, width, ExecutionContext.team
+        pointer, rows.pointer + range.lowerBound, target, range.count, width, ExecutionContext.team
       ).run()
     } else {
-      coix_op_copy(pointer + range.lowerBound * width, 0, 1, result.pointer, 0, 1, range.count * width).run()
+      coix_op_copy(pointer + range.lowerBound * width, 0, 1, target, 0, 1, range.count * width).run()
     }
-    return result
   }
 
   /// The plate that a mapped tensor belongs to, and its rows there.

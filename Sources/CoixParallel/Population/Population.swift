@@ -61,7 +61,7 @@ package struct Population: Sendable {
   /// Which of the particles are this rank's in results of which each rank has its own: all of them where ranks don't share them, and in
   /// nested plates.
   package var ownParticles: Range<Int> { resultShares?.own ?? 0..<particles }
-  private var resultShares: RowShares? { hasParticles && batch.count == 1 ? shares(of: particles) : nil }
+  var resultShares: RowShares? { hasParticles && batch.count == 1 ? shares(of: particles) : nil }
 
   /// The rows of ``ownParticles``, `[own particles, event…]`, of a tensor as programs read it. A constant.
   ///
@@ -89,6 +89,12 @@ package struct Population: Sendable {
     let rows = (particles ?? self.particles) * instances
     let event = whole.shape.dropping(batch.count)
     return whole.reshaped(to: Shape(rows).appending(event)).mapped(plate: plate)
+  }
+
+  /// Zeros of this population's rows, in the place of a whole tensor of others.
+  package func standIn(for whole: Tensor) -> Tensor {
+    guard whole.failure == nil, whole.shape.rank >= batch.count else { return whole }
+    return .zeros(Shape(batch).appending(whole.shape.dropping(batch.count)))
   }
 
   /// The shape of a whole tensor if it had another number of particles.

@@ -12,8 +12,6 @@ final class Recording {
     let address: UnsafeMutableRawPointer
     let bytes: Int
     fileprivate(set) var owner: MemoryOwner
-    /// Whether the system has its memory back.
-    fileprivate var isDiscarded = false
   }
 
   private(set) var operations: [Operation] = []
@@ -34,9 +32,12 @@ final class Recording {
   private(set) var isRefused = false
   /// The recording of the step that a recorded chunk is a part of.
   private let parent: Recording?
+  /// The least memory budget of the evaluations within.
+  private(set) var budget = Int.max
   private let discardsUnread: Bool
-  /// Where the buffers start.
+  /// Where the buffers start, and those whose memory has been given back.
   private var addresses: Set<UnsafeMutableRawPointer> = []
+  private var discarded: Set<UnsafeMutableRawPointer> = []
   /// Held by whoever reads or changes what a step's chunks add to: its operations, buffers and keys.
   private let lock = NSLock()
 
@@ -64,7 +65,7 @@ final class Recording {
   func finish() {
     discardUnread()
     (operations, buffers, calls) = ([], [], [])
-    (constants, readings, ownersByName, addresses) = ([:], [], [:], [])
+    (constants, readings, ownersByName, addresses, discarded) = ([:], [], [:], [], [])
     lock.withLock { (keys, derived) = ([], [:]) }
     needs = []
   }
@@ -87,13 +88,22 @@ final class Recording {
   private func discardUnread() {
     guard discardsUnread else { return }
     for index in buffers.indices
-    where buffers[index].bytes >= Limits.discardedBytes && !buffers[index].isDiscarded
+    where buffers[index].bytes >= Limits.discardedBytes && !discarded.contains(buffers[index].address)
       && isKnownUniquelyReferenced(&buffers[index].owner) && constants[buffers[index].address] == nil
     {
       Memory.discard(buffers[index].address, bytes: buffers[index].bytes)
-      buffers[index].isDiscarded = true
+      discarded.insert(buffers[index].address)
     }
   }
+
+  /// Gives the memory of large values that nobody reads any more back to the system. No worker may run.
+  func discard() { lock.withLock { discardUnread() } }
+
+  /// Whether the memory of a buffer that the recording keeps has been given back.
+  func hasDiscarded(_ owner: MemoryOwner) -> Bool { lock.withLock { discarded.contains(owner.address) } }
+
+  /// Notes the memory budget of an evaluation within.
+  func note(budget bytes: Int) { budget = min(budget, bytes) }
 
   /// Whether a buffer that starts at an address is kept, here or by the step's recording.
   func hasBuffer(at address: UnsafeMutableRawPointer) -> Bool {

@@ -12,6 +12,10 @@ package struct StagePlan: Sendable {
   package var part: PlatePart?
   /// The memory that there is for what leaves the stage, and for tapes.
   package var memory = MemoryAccount()
+  /// Whether the stage runs again, for the way back.
+  package var isRepeated = false
+  /// In a trial, the rows that the plate's stand for.
+  package var trial: TrialRows?
   /// Whether some of the results go to files.
   package var writesFiles = false
   /// Whether each chunk runs its backward pass right after its forward pass, from those of its sums that are

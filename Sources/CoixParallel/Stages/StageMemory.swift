@@ -1,12 +1,15 @@
 extension StagePlan {
-  /// Throws unless there is memory for what all chunks export, judged by one of them, which has run.
+  /// Throws unless there is memory for what all chunks export, judged by one of them, which has run. A stage that runs again has
+  /// had it before.
   ///
   /// - Parameters:
   ///   - hasTape: whether a gradient is taken: then what is exported has gradients on the way back, too.
-  ///   - rows: how many rows are kept here.
+  ///   - rows: how many rows are kept here; in a trial those that they stand for are meant.
   /// - Throws: ``CoixError/memory(what:bytes:)`` for more than the machine has;
   ///   ``CoixError/memoryBudget(what:bytes:budget:)``.
   func requireMemory(for outcome: ChunkOutcome, hasTape: Bool, rows: Int) throws(CoixError) {
+    if isRepeated { return }
+    let rows = trial?.count ?? rows
     let size = MemoryLayout<Float>.stride
     func bytes(of isCounted: (ChunkOutcome.Export) -> Bool) -> Int {
       let perRow = outcome.exports.enumerated().reduce(0.0) { sum, next in
@@ -22,5 +25,17 @@ extension StagePlan {
     try Memory.bytes(kept, of: 1, for: what())
     let gradients = hasTape ? bytes { $0.tensor.node >= 0 } : 0
     try memory.require(kept, gradients, withTapes: hasTape && !isHot, for: what())
+  }
+
+  /// Counts what all chunks export, as long as anything refers to it.
+  func hold(_ merged: MergedExports, of outcome: ChunkOutcome) {
+    for (number, destination) in merged.destinations.enumerated() {
+      guard let rows = destination.rows else { continue }
+      guard let trial else { memory.hold(rows); continue }
+      // What goes to a file is in memory in a trial alone.
+      if outcome.files[number] == nil {
+        memory.hold(rows, bytes: trial.bytes(each: destination.shape.elementCount))
+      }
+    }
   }
 }

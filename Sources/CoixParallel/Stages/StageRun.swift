@@ -120,6 +120,7 @@ private final class StageRun: @unchecked Sendable {
     keptTapes = KeptTapes(plan.memory)
     tasks = ChunkTasks(grid: grid, workers: plan.workers, part: plan.part)
     recording = ExecutionContext.current?.recording
+    recording?.discard()
     meetings = tasks.ranks.meetings
     let chunks = tasks.chunkCount
     let isRecorded =
@@ -274,10 +275,12 @@ private final class StageRun: @unchecked Sendable {
       if let merged { return merged }
       try plan.requireMemory(
         for: outcome, hasTape: parent != nil, rows: tasks.shares?.own.count ?? plan.rows?.count ?? 0)
+      var inMemory = outcome
+      if plan.trial != nil { inMemory.files = [:] }
       let made = try outsideOfChunk(context) {
-        try MergedExports(of: outcome, rows: plan.rows?.count, tasks, meetings: meetings)
+        try MergedExports(of: inMemory, rows: plan.rows?.count, tasks, meetings: meetings)
       }
-      for case let rows? in made.destinations.map(\.rows) { plan.memory.hold(rows) }
+      plan.hold(made, of: outcome)
       merged = made
       return made
     }
@@ -302,7 +305,11 @@ private final class StageRun: @unchecked Sendable {
         ).run()
         nextSum += 1
       } else if let target = destination.rows {
-        context.store(tensor, into: target.pointer)
+        if plan.trial == nil {
+          context.store(tensor, into: target.pointer)
+        } else {
+          coix_op_fill(target.pointer, 0, target.bufferCount, 1).run()
+        }
       }
     }
   }

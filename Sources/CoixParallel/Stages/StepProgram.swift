@@ -51,12 +51,13 @@ package final class StepProgram {
   }
 
   /// The results of a function, and a program for it; nil if the function cannot be recorded, since it reads
-  /// numbers that it then decides by, for example.
+  /// numbers that it then decides by, for example, or since its evaluations' memory budget has no room for all
+  /// that a recorded step keeps.
   ///
   /// - Parameters:
   ///   - inputs: the function's arguments. The first of them are the state.
   ///   - stateCount: how many they are. So many of the first results are their new values.
-  ///   - body: the function. It is called once.
+  ///   - body: the function. It is called once, and once more where the budget refuses a recorded step.
   /// - Throws: what `body` throws.
   package static func record(
     _ inputs: [Tensor], stateCount: Int = 0, keys: [PRNGKey], workers: Workers,
@@ -66,6 +67,18 @@ package final class StepProgram {
     guard forms.count == inputs.count, ExecutionContext.current == nil else {
       return (try body(inputs, keys), nil)
     }
+    do {
+      return try recorded(inputs, forms, stateCount: stateCount, keys: keys, workers: workers, body)
+    } catch CoixError.memoryBudget {
+      // By itself, an evaluation need not keep everything.
+      return (try body(inputs, keys), nil)
+    }
+  }
+
+  private static func recorded(
+    _ inputs: [Tensor], _ forms: [InputForm], stateCount: Int, keys: [PRNGKey], workers: Workers,
+    _ body: ([Tensor], [PRNGKey]) throws -> [Tensor]
+  ) throws -> (results: [Tensor], program: StepProgram?) {
     let pool = BufferPool.borrow()
     defer { BufferPool.handBack(pool) }
     let context = ExecutionContext(pool: pool, tape: nil, team: workers.team, isCaller: true)
@@ -154,6 +167,9 @@ package final class StepProgram {
     let isShared = recording.calls.contains { $0.ranks.count > 1 }
     let layout = values.layout(
       of: isLive.indices.map { isLive[$0] && values.varies($0) }, wanted: wanted, isShared: isShared)
+    // A step that is replayed has no more memory than one that is evaluated.
+    let ranks = recording.calls.reduce(1) { max($0, $1.ranks.count) }
+    guard layout.bytes / ranks <= recording.budget else { return nil }
     let relocatable = values.relocated(live, layout)
     guard let arena = isShared ? Memory.addresses(bytes: layout.bytes) : Memory.buffer(bytes: layout.bytes)
     else { return nil }

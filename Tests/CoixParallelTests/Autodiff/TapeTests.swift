@@ -23,6 +23,34 @@ import Testing
     }
   }
 
+  /// A trial leaves nothing behind, also where it ends in an error.
+  @Test func whatATrialRecordsIsRemoved() throws {
+    struct Ended: Error {}
+    try withTape { tape, context in
+      let x = tape.record(Tensor([1, 2]), .none)
+      let y = x * 3
+      context.noteSite("before")
+      weak var kept: Storage?
+      #expect(throws: Ended.self) {
+        try ExecutionContext.trial {
+          let z = y * x
+          kept = z.storage
+          ExecutionContext.current?.noteSite("within")
+          ExecutionContext.remember(.argument("of a trial"))
+          #expect(ExecutionContext.current !== context && ExecutionContext.current?.hasFailed == true)
+          #expect(tape.count == 3)
+          throw Ended()
+        }
+      }
+      #expect(tape.count == 2 && kept == nil && !context.hasFailed)
+      let z = y * x
+      tape.add(Tensor([1, 10]), to: z.node)
+      try tape.pullBack()
+      // d(3x²) = 6x
+      #expect(tape.gradient(of: x.node)?.scalars == [6, 120])
+    }
+  }
+
   /// Adding to a gradient must not change a tensor that somebody else holds.
   @Test func addedTensorsStayAsTheyAre() {
     withTape { tape, _ in

@@ -58,6 +58,23 @@ import examples
     }
   }
 
+  /// The parameters of a checkpoint that a training has written.
+  @Test func readsCheckpoints() throws {
+    try withFiles { folder, data, _ in
+      try PointData.moons(300, key: 1).write(npy: data)
+      #expect(complaintOfExamples(["vae", "--quiet", "--steps", "3", "--out", folder]) == "")
+      var weights: [[Float]] = []
+      for file in ["checkpoint.safetensors", "parameters.npz"] {
+        let out = "\(folder)/w.npy"
+        #expect(complaint(["--data", data, "--parameters", "\(folder)/\(file)", "--out", out]) == "")
+        weights.append(try Tensor(contentsOf: out).scalars)
+        try FileManager.default.removeItem(atPath: out)
+      }
+      #expect(weights[0].count == 300)
+      #expect(weights[0] == weights[1])
+    }
+  }
+
   @Test func goesOnWhereItStopped() throws {
     try withFiles { folder, data, parameters in
       let out = "\(folder)/w.npy"

@@ -85,10 +85,12 @@ import Testing
     }
   }
 
-  private func gradient(_ steps: Int, budget: Int?) throws -> (result: ValueWithGradient<Tensor>, runs: Int) {
+  private func gradient(_ steps: Int, budget: Int?, checks: Bool = false) throws -> (
+    result: ValueWithGradient<Tensor>, runs: Int
+  ) {
     let runs = Counter()
     let options = EvaluationOptions(
-      workers: try Workers(threads: 2), keep: .metrics, execution: .eager, memoryBudget: budget)
+      workers: try Workers(threads: 2), keep: .metrics, checks: checks, execution: .eager, memoryBudget: budget)
     let result = try valueWithGradient(at: Tensor(0.3)) { mean in
       let metrics = try evaluate(filter(steps, rows: 1_000, runs, mean), seed: 3, options: options)().metrics
       return try metrics.logWeight.sum() + metrics.ess
@@ -98,19 +100,58 @@ import Testing
 
   /// The first stage's chunks run once, once more where only tapes have no room, and once more where the steps in between are let
   /// go of.
-  @Test func whatDoesNotFitIsComputedAgain() throws {
+  @Test(arguments: [false, true])
+  func whatDoesNotFitIsComputedAgain(_ checks: Bool) throws {
     let chunks = 16
     let all = try gradient(9, budget: nil)
     #expect(all.runs == chunks)
     var counts: Set<Int> = []
     for budget in stride(from: 1_000_000, to: 100_000, by: -50_000) {
-      let some = try gradient(9, budget: budget)
+      let some = try gradient(9, budget: budget, checks: checks)
       #expect(some.result.value.bitPattern == all.result.value.bitPattern)
       #expect(some.result.gradient.scalar.bitPattern == all.result.gradient.scalar.bitPattern)
-      counts.insert((some.runs + chunks - 1) / chunks)
+      // A trial has run one more.
+      counts.insert((some.runs - 1 + chunks - 1) / chunks)
     }
     #expect(counts.max() == 3)
     #expect(all.result.gradient.scalar != 0)
+  }
+
+  /// A slope that is infinite is found on the way back, wherever the budget has let go of the steps in between.
+  @Test(arguments: [1, 4, 8])
+  func checksNameTheSameSite(_ broken: Int) throws {
+    let plate = Plate("particle", count: 1_000, chunkRows: 64)
+    func complaint(_ budget: Int?) -> String? {
+      let options = EvaluationOptions(keep: .metrics, checks: true, memoryBudget: budget)
+      return message {
+        try valueWithGradient(at: Tensor(0)) { mean in
+          let first = Model { (trace) in
+            let x = trace.sample("x0", from: Normal(0, 1).expanded(to: [4]).event(1))
+            trace.observe("y0", 0.5, from: Normal(x.sum(), 3))
+            return x
+          }
+          let program = (1..<9).reduce(Inference(plate(first))) { before, step in
+            let next = Model { (trace, x: Tensor) in
+              let next = trace.sample("x\(step)", from: Normal(0.9 * x, 1).event(1))
+              let drift = step == broken ? sqrt(mean * next.sum().squared) : mean
+              trace.observe("y\(step)", 0.5, from: Normal(next.sum() + drift, 3))
+              return next
+            }
+            return compose(plate(next), resample(before))
+          }
+          return try evaluate(program, seed: 3, options: options)().metrics.logWeight.sum()
+        }
+      }
+    }
+    let all = complaint(nil)
+    #expect(all?.hasPrefix("at site \"y\(broken)\": gradient: the way back makes it ") == true, "\(all ?? "none")")
+    var found = 0
+    for budget in stride(from: 800_000, to: 100_000, by: -100_000) {
+      guard let text = complaint(budget), !text.contains("memory budget") else { continue }
+      #expect(text == all, "\(budget) bytes")
+      found += 1
+    }
+    #expect(found > 2)
   }
 
   @Test func whatIsDoneDifferentlyIsAnError() throws {

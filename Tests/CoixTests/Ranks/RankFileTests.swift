@@ -79,8 +79,37 @@ import Testing
     }
   }
 
-  /// Nested plates, values that have been gathered, those of an earlier stage and those that are the same for all rows: the first rank
-  /// writes what all have.
+  /// Values that have been resampled, by the last stage or before it: each rank writes those of its own particles, and gets no others.
+  @Test func resampledValues() throws {
+    let rows = 70_001
+    let plate = Plate("particle", count: rows)
+    let move = Kernel { (trace, z: Tensor) in trace.sample("y", from: Normal(z.sum(), 1)) }
+    let start = resample(propose(plate(Self.weigh), plate(Self.start)))
+    @Sendable func resampled(_ options: EvaluationOptions) throws -> [Tensor] {
+      [try evaluate(start, seed: 5, options: options)().metrics.logZ]
+    }
+    @Sendable func moved(_ options: EvaluationOptions) throws -> [Tensor] {
+      [try evaluate(compose(plate(move), start), seed: 5, options: options)().metrics.logZ]
+    }
+    let before = try evaluate(start, seed: 5)()
+    let inMemory = try #require(before.trace["z"]).value.scalars
+    #expect(Set(inMemory).count < inMemory.count * 9 / 10)
+    for (run, results) in [(resampled, Self.results), (moved, [.site("z"): "z", .site("y"): "y"])] {
+      let expected = try files(results, on: 1, run)
+      #expect(expected.files["z.npy"]?.count == 128 + 12 * rows)
+      for count in 2...3 {
+        for execution in [EvaluationOptions.Execution.replayed, .eager] {
+          let sent = rows > count << 15 ? 400_000 : .max
+          #expect(
+            try files(results, on: count, execution: execution, sent: sent, run) == expected, "\(count) ranks"
+          )
+        }
+      }
+    }
+  }
+
+  /// Nested plates, values of few particles that have been gathered, those of an earlier stage and those that are the same for all
+  /// rows.
   @Test func whatAllRanksHave() throws {
     let p = ChainParameters()
     let plate = Plate("particle", count: 2_000, chunkRows: 64)
