@@ -16,7 +16,7 @@ struct RowShares: Equatable, Sendable {
   var all: [Range<Int>] { (0..<ranks.count).map(rows) }
 
   /// The rank that has a row.
-  func rank(of row: Int) -> Int { borders.dropFirst().firstIndex { row < $0 } ?? ranks.count - 1 }
+  func rank(of row: Int) -> Int { (borders.firstIndex { row < $0 } ?? ranks.count) - 1 }
   /// Whether ranks have so many rows that what is computed of all of them is worth being exchanged in parts.
   var areOfManyRows: Bool { count >= Limits.rowsInBlocks * ranks.count }
 

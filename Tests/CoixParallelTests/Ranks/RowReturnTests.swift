@@ -71,8 +71,9 @@ import Testing
           let none = [Float](repeating: .nan, count: targets * width)
           return (try Self.tensor(numbers, from, width: width), try Self.tensor(none, to, width: width))
         }
-        let call = RowReturn(
-          of: columns, by: try Self.numbers(index, from, areWhole: areWhole), from: from, to: to, team: 1)
+        let numbers = try Self.numbers(index, from, areWhole: areWhole)
+        defer { withExtendedLifetime((numbers, columns)) {} }
+        let call = RowReturn(of: columns, by: numbers, from: from, to: to, team: 1)
         let before = ranks.traffic.bytes
         // As in a step that is replayed, more than once.
         for _ in 0..<2 {
