@@ -114,7 +114,8 @@ public final class Ranks: Sendable {
   ///   - timeout: how long a rank waits for the others.
   ///   - body: what each rank does.
   /// - Returns: the ranks' results.
-  /// - Throws: ``CoixError/argument(_:)`` for a number below one; the error of the first rank that has one.
+  /// - Throws: ``CoixError/argument(_:)`` for a number below one; the error of the first rank that has one of its own, rather than
+  ///   one that says what other ranks do.
   public static func inProcess<Result: Sendable>(
     _ count: Int, timeout: Duration = .seconds(600), _ body: @escaping @Sendable (Ranks) throws -> Result
   ) throws -> [Result] {
@@ -137,7 +138,13 @@ public final class Ranks: Sendable {
       thread.start()
     }
     group.wait()
-    return try results.withLock { try $0.compactMap { try $0?.get() } }
+    let ends = results.withLock { $0.compactMap { $0 } }
+    let errors = ends.compactMap { end -> (any Error)? in
+      guard case .failure(let error) = end else { return nil }
+      return error
+    }
+    if let error = errors.first(where: { !RankError.isOfLostRanks($0) }) ?? errors.first { throw error }
+    return try ends.map { try $0.get() }
   }
 
   // MARK: Leaving
