@@ -53,6 +53,7 @@ public final class Ranks: Sendable {
     weak var thing: (any AnyObject & Sendable)?
   }
   private let names = Mutex(Names())
+  let keys = Mutex(RankKeys())
 
   /// What this rank has exchanged with the others so far.
   package var traffic: RankTraffic { state.withLock { $0.traffic } }
@@ -205,7 +206,7 @@ public final class Ranks: Sendable {
   /// Waits until all ranks have come.
   ///
   /// - Returns: what each of them says.
-  /// - Throws: ``CoixError/ranks(_:)`` if the ranks are at different places, and whenever they have lost each other before;
+  /// - Throws: ``CoixError/ranks(_:)`` if the ranks are at different places or have evaluated with different keys, and whenever they have lost each other before;
   ///   ``CoixError/otherRank(_:_:)`` if one has ended.
   @discardableResult
   func meet(at place: RankPlace, size: Int = 0, status: RankNotice.Status = .done, form: UInt64 = 0)
@@ -216,7 +217,8 @@ public final class Ranks: Sendable {
       state.meetings += 1
       state.told = nil
       let own = RankNotice(
-        number: state.meetings, place: place, status: status, size: Int64(size), form: form)
+        number: state.meetings, place: place, status: status, size: Int64(size), form: form,
+        keys: keys.withLock { $0.take() })
       let notices = try notices(own, transport)
       if place != .end, let ended = notices.firstIndex(where: { $0.place == .end }) {
         throw CoixError.otherRank(ended, "has ended, while rank \(index) is \(own.text)")
@@ -224,6 +226,11 @@ public final class Ranks: Sendable {
       if let other = notices.firstIndex(where: { !$0.agrees(with: notices[0]) }) {
         throw CoixError.ranks(
           "rank 0 (\(hosts[0])) is \(notices[0].text), rank \(other) (\(hosts[other])) \(notices[other].text); all "
+            + "ranks must run the same program")
+      }
+      if let other = notices.firstIndex(where: { $0.keys != notices[0].keys }) {
+        throw CoixError.ranks(
+          "rank 0 (\(hosts[0])) evaluates with another seed or key than rank \(other) (\(hosts[other])); all "
             + "ranks must run the same program")
       }
       return notices
