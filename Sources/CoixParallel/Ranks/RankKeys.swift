@@ -30,17 +30,4 @@ extension Ranks {
     defer { keys.withLock { $0.end() } }
     return try body()
   }
-
-  /// Whether tensors are the same on all ranks, bit for bit. All ranks call it.
-  ///
-  /// - Throws: as ``first(_:)``.
-  package func haveSame(_ tensors: [Tensor]) throws -> Bool {
-    guard count > 1 else { return true }
-    var form = RankForm()
-    for tensor in tensors {
-      form.add(tensor.shape.elementCount)
-      tensor.withScalars { form.add($0) }
-    }
-    return try meet(at: .agreement, form: form.value).allSatisfy { $0.form == form.value }
-  }
 }
