@@ -58,9 +58,11 @@ public struct Bench: ParsableCommand {
       try command.run()
     } catch let error as CoixError {
       // An error of all ranks is said once.
-      if !Ranks.isSpokenFor { Console.complain("\(error)") }
+      if Ranks.reportsError() { Console.complain("\(error)") }
       Foundation.exit(error.exitStatus)
     } catch {
+      let code = exitCode(for: error)
+      if !code.isSuccess, !Ranks.reportsError() { Foundation.exit(code.rawValue) }
       exit(withError: error)
     }
   }

@@ -24,7 +24,7 @@ static double timeout;
 static bool has_given_up;
 /// The tags of messages between two processes.
 enum { DATA, QUESTION, ANSWER };
-/// What the last error was about, and the library's name. MPI asks for so much room.
+/// What the last error was about; and the library's file, then what it calls itself. MPI asks for so much room.
 static char text[8192], version[8192];
 
 #define TRY(call)                                                                                                           \
@@ -83,19 +83,27 @@ int coix_mpi_launched(void) {
   return 0;
 }
 
+static void *open_file(const char *name, int flags) {
+  snprintf(version, sizeof version, "%s", name);
+  return dlopen(name, flags);
+}
+
 static void *open_library(void) {
   // RTLD_GLOBAL: Open MPI's plug-ins look for its symbols.
   const int flags = RTLD_NOW | RTLD_GLOBAL;
   const char *path = getenv("COIX_MPI_LIBRARY");
-  if (path && *path) return dlopen(path, flags);
-  if (dlsym(RTLD_DEFAULT, "MPI_Init_thread")) return dlopen(NULL, RTLD_NOW);
+  if (path && *path) return open_file(path, flags);
+  if (dlsym(RTLD_DEFAULT, "MPI_Init_thread")) {
+    snprintf(version, sizeof version, "which the program is linked with");
+    return dlopen(NULL, RTLD_NOW);
+  }
   const bool speaks_pmi = getenv("PMI_SIZE") && !getenv("OMPI_COMM_WORLD_SIZE") && !getenv("PMIX_RANK");
   const char *const names[] = {"libmpi.so.40", "libmpi.so.12", "libmpich.so.12"};
   for (int i = 0; i < 3; i++) {
-    void *library = dlopen(names[speaks_pmi ? (i + 1) % 3 : i], flags);
+    void *library = open_file(names[speaks_pmi ? (i + 1) % 3 : i], flags);
     if (library) return library;
   }
-  return dlopen("libmpi.so", flags);
+  return open_file("libmpi.so", flags);
 }
 
 static int resolve(void *library) {

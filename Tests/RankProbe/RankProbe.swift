@@ -44,7 +44,7 @@ struct RankProbe {
       }
       try play(act)
     } catch {
-      if !Ranks.isSpokenFor { FileHandle.standardError.write(Data("\(error)\n".utf8)) }
+      if Ranks.reportsError() { FileHandle.standardError.write(Data("\(error)\n".utf8)) }
       exit(70)
     }
   }

@@ -70,8 +70,10 @@ struct EvaluationSettings {
   }
 
   private func run<Output: TensorTree>() throws -> (Evaluation<Output>, SupportPath?) {
-    var run = try EvaluationRun(self)
-    try run.runStages()
-    return (try run.result(), try run.path)
+    try options.workers.ranks.evaluating(with: key) { () throws -> (Evaluation<Output>, SupportPath?) in
+      var run = try EvaluationRun(self)
+      try run.runStages()
+      return (try run.result(), try run.path)
+    }
   }
 }

@@ -91,6 +91,10 @@ public final class CompiledTraining<Rule: Optimizer, Data: TensorTree> {
   public func step(_ data: Data, key: some RandomSeed) throws -> Float {
     try Task.checkCancellation()
     let key = key.prngKey
+    return try workers.ranks.evaluating(with: key) { try take(data, key) }
+  }
+
+  private func take(_ data: Data, _ key: PRNGKey) throws -> Float {
     stepCount += 1
     if CompilationContext.refuseWithin() { return try runEagerly(data, key) }
     let tensors = data.flattened

@@ -123,6 +123,9 @@ private struct TrainingRun<Rule: Optimizer, Batch: TensorTree> {
     guard try ranks.greatest(UInt64(start?.step ?? 0)) == start?.step ?? 0 else {
       throw CoixError.ranks("another rank resumes from a later step than \(start?.step ?? 0)")
     }
+    guard try ranks.haveSame((start?.parameters ?? parameters).flattened) else {
+      throw CoixError.ranks("the parameters that the training starts from differ between ranks")
+    }
     var metrics: MetricsFile?
     try ranks.onFirst {
       if let path = options.checkpoint { try WholeFile.checkWritable(path) }

@@ -30,7 +30,12 @@ public final class CompiledFunction<Input: TensorTree, Output: TensorTree> {
       runCount += 1
       return try body(input, key.prngKey)
     }
-    let (inputs, names, key) = (input.flattened, input.namedTensors.map(\.name), key.prngKey)
+    let key = key.prngKey
+    return try workers.ranks.evaluating(with: key) { try run(input, key) }
+  }
+
+  private func run(_ input: Input, _ key: PRNGKey) throws -> Output {
+    let (inputs, names) = (input.flattened, input.namedTensors.map(\.name))
     callCount += 1
     if let index = recorded.firstIndex(where: { $0.names == names && $0.program.fits(inputs) }) {
       let found = recorded[index]

@@ -59,6 +59,12 @@ public struct PRNGKey: Hashable, Sendable {
     return words
   }
 
+  /// Adds the words to a form. Nothing is decided by them, so that a recording need not know that they are read.
+  func add(to form: inout RankForm) {
+    form.add(Int(words.word0))
+    form.add(Int(words.word1))
+  }
+
   public static func == (a: PRNGKey, b: PRNGKey) -> Bool { a.word0 == b.word0 && a.word1 == b.word1 }
 
   public func hash(into hasher: inout Hasher) {

@@ -19,6 +19,15 @@ struct RankError: Codable {
     return differs ? ChunksDiffer(error: error) : error
   }
 
+  /// Whether an error says that ranks have lost each other, or what has become of another one: what has led to it is another
+  /// rank's error.
+  static func isOfLostRanks(_ error: any Error) -> Bool {
+    switch error as? CoixError {
+    case .ranks?, .otherRank?: true
+    default: false
+    }
+  }
+
   /// A property list, since that has numbers that are not finite.
   func encoded() throws -> Data {
     let encoder = PropertyListEncoder()

@@ -11,6 +11,11 @@ struct RankForm {
     withUnsafeBytes(of: number.littleEndian) { add($0) }
   }
 
+  /// The bits of some numbers, each of them at once, so that many take little time.
+  mutating func add(_ numbers: UnsafeBufferPointer<Float>) {
+    for number in numbers { value = (value ^ UInt64(number.bitPattern)) &* 0x100_0000_01b3 }
+  }
+
   mutating func add(_ flags: [Bool]) { add(flags.map { $0 ? 1 : 0 }) }
 
   /// A text, and its end.

@@ -8,6 +8,8 @@ struct RankNotice: BitwiseCopyable, Sendable {
   var size: Int64
   /// A number that stands for what the rank has found: ranks go on together where all have the same.
   var form: UInt64
+  /// A number that stands for the keys that the rank has evaluated with since it last came to a meeting.
+  var keys: UInt64
 
   /// How a rank's part of some work has ended.
   enum Status: Int32, Sendable {

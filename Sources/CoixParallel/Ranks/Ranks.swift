@@ -53,6 +53,8 @@ public final class Ranks: Sendable {
     weak var thing: (any AnyObject & Sendable)?
   }
   private let names = Mutex(Names())
+  let keys = Mutex(RankKeys())
+  private let hasWaitedForFirst = Mutex(false)
 
   /// What this rank has exchanged with the others so far.
   package var traffic: RankTraffic { state.withLock { $0.traffic } }
@@ -114,7 +116,8 @@ public final class Ranks: Sendable {
   ///   - timeout: how long a rank waits for the others.
   ///   - body: what each rank does.
   /// - Returns: the ranks' results.
-  /// - Throws: ``CoixError/argument(_:)`` for a number below one; the error of the first rank that has one.
+  /// - Throws: ``CoixError/argument(_:)`` for a number below one; the error of the first rank that has one of its own, rather than
+  ///   one that says what other ranks do.
   public static func inProcess<Result: Sendable>(
     _ count: Int, timeout: Duration = .seconds(600), _ body: @escaping @Sendable (Ranks) throws -> Result
   ) throws -> [Result] {
@@ -137,7 +140,13 @@ public final class Ranks: Sendable {
       thread.start()
     }
     group.wait()
-    return try results.withLock { try $0.compactMap { try $0?.get() } }
+    let ends = results.withLock { $0.compactMap { $0 } }
+    let errors = ends.compactMap { end -> (any Error)? in
+      guard case .failure(let error) = end else { return nil }
+      return error
+    }
+    if let error = errors.first(where: { !RankError.isOfLostRanks($0) }) ?? errors.first { throw error }
+    return try ends.map { try $0.get() }
   }
 
   // MARK: Leaving
@@ -153,17 +162,19 @@ public final class Ranks: Sendable {
 
   private func exit(_ status: Int32) {
     var (status, reason) = (status, "")
-    if status != 0, let told = state.withLockIfAvailable({ $0.told }) ?? nil {
-      // All ranks have the error, and exit; the rank whose error it is says so, and ends them.
-      if told.rank == index { reason = ": \(told.error)" } else { Thread.sleep(forTimeInterval: 10) }
-    }
     if status == 0 {
       guard let failure = failureAtEnd() else {
         _ = coix_mpi_finish()
         return
       }
+      waitForFirst()
       complain("\(failure)")
       status = 70
+    } else if let told = state.withLockIfAvailable({ $0.told }) ?? nil {
+      // All ranks have the error, and exit; the rank whose error it is says so, and ends them.
+      if told.rank == index { reason = ": \(told.error)" } else { Thread.sleep(forTimeInterval: 10) }
+    } else {
+      waitForFirst()
     }
     complain("ends with status \(status), and so do the others\(reason)")
     coix_mpi_abort(status)
@@ -187,10 +198,34 @@ public final class Ranks: Sendable {
     FileHandle.standardError.write(Data("rank \(index) of \(count) (\(hosts[index])): \(text)\n".utf8))
   }
 
-  /// Whether this process is a rank whose last error is another rank's, which says so.
-  package static var isSpokenFor: Bool {
-    guard let ranks = joined.withLock({ $0 }) else { return false }
-    return ranks.state.withLock { $0.told.map { $0.rank != ranks.index } ?? false }
+  /// Waits, once, on all ranks but the first. Where all have the same error, each by itself, the first one says it at once, and ends
+  /// the others meanwhile.
+  private func waitForFirst() {
+    guard !isFirst else { return }
+    let isDone = hasWaitedForFirst.withLock { hasWaited in
+      defer { hasWaited = true }
+      return hasWaited
+    }
+    if !isDone { Thread.sleep(forTimeInterval: 3) }
+  }
+
+  /// Whether this process is to say what error ends it: once for all ranks, if all have the error.
+  ///
+  /// ```swift
+  /// do { try run() } catch {
+  ///   if Ranks.reportsError() { print("Error: \(error)") }
+  ///   exit(1)
+  /// }
+  /// ```
+  ///
+  /// Of an error that ranks have told each other, the rank whose error it is says so. What all ranks find by themselves, such as a missing
+  /// file, the first one says, and its exit ends the others. To let it do so, this waits for three seconds on other ranks, and
+  /// then is true: their error is their own. A process alone always reports.
+  public static func reportsError() -> Bool {
+    guard let ranks = joined.withLock({ $0 }), ranks.count > 1 else { return true }
+    if let told = ranks.state.withLockIfAvailable({ $0.told }) ?? nil { return told.rank == ranks.index }
+    ranks.waitForFirst()
+    return true
   }
 
   // MARK: Meeting
@@ -198,7 +233,7 @@ public final class Ranks: Sendable {
   /// Waits until all ranks have come.
   ///
   /// - Returns: what each of them says.
-  /// - Throws: ``CoixError/ranks(_:)`` if the ranks are at different places, and whenever they have lost each other before;
+  /// - Throws: ``CoixError/ranks(_:)`` if the ranks are at different places or have evaluated with different keys, and whenever they have lost each other before;
   ///   ``CoixError/otherRank(_:_:)`` if one has ended.
   @discardableResult
   func meet(at place: RankPlace, size: Int = 0, status: RankNotice.Status = .done, form: UInt64 = 0)
@@ -209,7 +244,8 @@ public final class Ranks: Sendable {
       state.meetings += 1
       state.told = nil
       let own = RankNotice(
-        number: state.meetings, place: place, status: status, size: Int64(size), form: form)
+        number: state.meetings, place: place, status: status, size: Int64(size), form: form,
+        keys: keys.withLock { $0.take() })
       let notices = try notices(own, transport)
       if place != .end, let ended = notices.firstIndex(where: { $0.place == .end }) {
         throw CoixError.otherRank(ended, "has ended, while rank \(index) is \(own.text)")
@@ -217,6 +253,11 @@ public final class Ranks: Sendable {
       if let other = notices.firstIndex(where: { !$0.agrees(with: notices[0]) }) {
         throw CoixError.ranks(
           "rank 0 (\(hosts[0])) is \(notices[0].text), rank \(other) (\(hosts[other])) \(notices[other].text); all "
+            + "ranks must run the same program")
+      }
+      if let other = notices.firstIndex(where: { $0.keys != notices[0].keys }) {
+        throw CoixError.ranks(
+          "rank 0 (\(hosts[0])) evaluates with another seed or key than rank \(other) (\(hosts[other])); all "
             + "ranks must run the same program")
       }
       return notices
@@ -289,57 +330,6 @@ public final class Ranks: Sendable {
     guard case .ranks(let reason) = error, !silent.isEmpty else { return error }
     let names = silent.map { "rank \($0) (\(hosts[$0]))" }.joined(separator: ", ")
     return .ranks("\(reason): \(names) \(silent.count == 1 ? "does" : "do") not answer")
-  }
-
-  // MARK: Agreeing
-
-  /// The first rank's number, on all ranks: for what a program decides by the clock, or by anything else that may differ from
-  /// rank to rank. All ranks call it.
-  ///
-  /// - Throws: ``CoixError/ranks(_:)``; ``CoixError/otherRank(_:_:)``.
-  public func first(_ number: Double) throws -> Double {
-    guard count > 1 else { return number }
-    return Double(bitPattern: try meet(at: .agreement, form: number.bitPattern)[0].form)
-  }
-
-  /// The first rank's bytes, on all ranks. All ranks call it.
-  ///
-  /// - Throws: as for a number.
-  func first(_ bytes: [UInt8]) throws -> [UInt8] {
-    let count = Int(try meet(at: .agreement, form: UInt64(bytes.count))[0].form)
-    var bytes = isFirst ? bytes : Array(repeating: 0, count: count)
-    try bytes.withUnsafeMutableBytes { try broadcast($0, from: 0) }
-    return bytes
-  }
-
-  /// Has the first rank alone do something, such as writing a file. All ranks call it, and wait until it is done.
-  ///
-  /// - Throws: what `work` throws, on all ranks; ``CoixError/ranks(_:)``; ``CoixError/otherRank(_:_:)``.
-  public func onFirst(_ work: () throws -> Void) throws {
-    guard count > 1 else { return try work() }
-    _ = try share(.first, size: 0) {
-      if isFirst { try work() }
-      return 0
-    }
-  }
-
-  /// Has each rank do something of its own. All ranks call it, and wait until it is done.
-  ///
-  /// - Throws: what `work` throws on the first rank that has an error, on all ranks; as ``onFirst(_:)``.
-  package func onEach(_ work: () throws -> Void) throws {
-    guard count > 1 else { return try work() }
-    _ = try share(.each, size: 0) {
-      try work()
-      return 0
-    }
-  }
-
-  /// The greatest of the ranks' numbers, on all ranks.
-  ///
-  /// - Throws: as ``first(_:)``.
-  package func greatest(_ number: UInt64) throws -> UInt64 {
-    guard count > 1 else { return number }
-    return try meet(at: .agreement, form: number).reduce(number) { max($0, $1.form) }
   }
 
   // MARK: Sharing work

@@ -319,6 +319,23 @@ import Testing
     }
   }
 
+  /// A rank's own error is what is thrown, not that of the ranks before it, which wait for it in vain.
+  @Test(arguments: counts) func aRanksOwnErrorIsThrown(_ count: Int) throws {
+    #expect(throws: Failure.self) {
+      _ = try Ranks.inProcess(count) { ranks in
+        if ranks.index == 1 { throw Failure() }
+        try ranks.meet(at: .forward, size: 20)
+      }
+    }
+    let lost = #expect(throws: CoixError.self) {
+      _ = try Ranks.inProcess(count) { ranks in
+        if ranks.index == 1 { return }
+        try ranks.meet(at: .forward, size: 20)
+      }
+    }
+    #expect(lost == .otherRank(1, "has ended, while rank 0 is at the end of a stage (size 20, meeting 1)"))
+  }
+
   /// Those that wait name those that don't come, wherever they wait for them.
   @Test(arguments: [2, 3, 4]) func ranksThatDoNotCome(_ count: Int) throws {
     let missing = count == 4 ? [1, 2] : [1]

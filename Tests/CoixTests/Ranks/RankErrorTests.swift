@@ -84,10 +84,93 @@ import Testing
     }
   }
 
+  // MARK: Keys
+
+  /// What ranks complain of where rank 1 runs with another seed than the others, if it does.
+  private static func complaints(
+    differs: Bool, _ run: @escaping @Sendable (_ ranks: Ranks, _ seed: Int) throws -> Void
+  ) throws -> [String?] {
+    try Ranks.inProcess(3) { ranks in
+      message { try run(ranks, differs && ranks.index == 1 ? 8 : 7) }
+    }
+  }
+
+  private func expectKeysAreCompared(
+    sourceLocation: SourceLocation = #_sourceLocation,
+    _ run: @escaping @Sendable (_ ranks: Ranks, _ seed: Int) throws -> Void
+  ) throws {
+    #expect(
+      try Self.complaints(differs: false, run) == [nil, nil, nil], sourceLocation: sourceLocation)
+    for text in try Self.complaints(differs: true, run) {
+      let text = text ?? "nothing"
+      #expect(
+        text.contains(") evaluates with another seed or key than rank 1 ("), "\(text)",
+        sourceLocation: sourceLocation)
+      #expect(
+        text.hasSuffix("); all ranks must run the same program"), "\(text)", sourceLocation: sourceLocation)
+    }
+  }
+
+  @Test func keysOfStages() throws {
+    let kernel = Kernel { trace in trace.sample("z", from: Normal(0, 1)) }
+    try expectKeysAreCompared { ranks, seed in
+      let options = try WayToRun.plain.options(of: ranks)
+      _ = try evaluate(Self.plate(kernel), seed: seed, options: options)()
+    }
+  }
+
+  /// An evaluation without a meeting of its own, since each rank runs all of it.
+  @Test func keysOfSmallPlates() throws {
+    let small = Plate("particle", count: 2)
+    let kernel = Kernel { trace in trace.sample("z", from: Normal(0, 1)) }
+    try expectKeysAreCompared { ranks, seed in
+      let options = try WayToRun.plain.options(of: ranks)
+      _ = try evaluate(small(kernel), seed: seed, options: options)()
+      _ = try evaluate(small(kernel), seed: 0, options: options)()
+      _ = try ranks.first(0)
+    }
+  }
+
+  /// A step that is replayed runs no evaluation.
+  @Test func keysOfRecordedSteps() throws {
+    try expectKeysAreCompared { ranks, seed in
+      let options = try WayToRun(execution: .replayed).options(of: ranks) { $0.keep = .metrics }
+      let step = compile(workers: options.workers) { (mean: Tensor, key: PRNGKey) in
+        try valueWithGradient(at: mean, workers: options.workers) { mean in
+          let kernel = Kernel { trace in trace.sample("x", from: Normal(mean, 1)) }
+          let model = Model { trace in
+            let x = trace.sample("x", from: Normal(0, 1))
+            trace.observe("y", 0.5, from: Normal(x, 1))
+            return x
+          }
+          let program = propose(Self.plate(model), Self.plate(kernel), loss: .elbo)
+          return try evaluate(program, seed: key, options: options)().metrics.loss
+        }
+      }
+      for key in 0..<2 { _ = try step(Tensor(0.5), key: key) }
+      #expect(step.runCount == 1)
+      _ = try step(Tensor(0.5), key: seed)
+    }
+  }
+
+  @Test func keysOfTrainings() throws {
+    try expectKeysAreCompared { ranks, seed in _ = try Self.train(ranks, steps: 2, seed: seed) }
+  }
+
   // MARK: Training
 
+  /// Trainings that start from other parameters would go on with other ones.
+  @Test func parametersThatDiffer() throws {
+    let texts = try Ranks.inProcess(3) { ranks in
+      message { _ = try Self.train(ranks, steps: 2, start: VAE(hidden: 8, key: ranks.index == 1 ? 4 : 3)) }
+    }
+    let expected = "ranks: the parameters that the training starts from differ between ranks"
+    #expect(texts == Array(repeating: expected, count: 3))
+  }
+
   private static func train(
-    _ ranks: Ranks, steps: Int, checkpoint: String? = nil, resumes: Bool = false,
+    _ ranks: Ranks, steps: Int, start: VAE = VAE(hidden: 8, key: 3), seed: Int = 0, checkpoint: String? = nil,
+    resumes: Bool = false,
     onStep: ((TrainingStep) throws -> Void)? = nil
   ) throws -> TrainingResult<Adam<VAE>> {
     let workers = try Workers(threads: 1, ranks: ranks)
@@ -99,9 +182,8 @@ import Testing
     options.checkpoint = checkpoint
     options.checkpointEvery = checkpoint == nil ? nil : 2
     options.resumes = resumes
-    let start = VAE(hidden: 8, key: 3)
     return try Coix.train(
-      start, by: Adam(for: start), on: Batches(of: points, size: 200), steps: steps, seed: 0,
+      start, by: Adam(for: start), on: Batches(of: points, size: 200), steps: steps, seed: seed,
       options: options,
       onStep: onStep
     ) { vae, batch, key in

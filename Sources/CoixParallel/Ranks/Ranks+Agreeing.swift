@@ -1,0 +1,64 @@
+/// What ranks decide together, and what one of them does for all.
+extension Ranks {
+  /// The first rank's number, on all ranks: for what a program decides by the clock, or by anything else that may differ from
+  /// rank to rank. All ranks call it.
+  ///
+  /// - Throws: ``CoixError/ranks(_:)``; ``CoixError/otherRank(_:_:)``.
+  public func first(_ number: Double) throws -> Double {
+    guard count > 1 else { return number }
+    return Double(bitPattern: try meet(at: .agreement, form: number.bitPattern)[0].form)
+  }
+
+  /// The first rank's bytes, on all ranks. All ranks call it.
+  ///
+  /// - Throws: as for a number.
+  func first(_ bytes: [UInt8]) throws -> [UInt8] {
+    let count = Int(try meet(at: .agreement, form: UInt64(bytes.count))[0].form)
+    var bytes = isFirst ? bytes : Array(repeating: 0, count: count)
+    try bytes.withUnsafeMutableBytes { try broadcast($0, from: 0) }
+    return bytes
+  }
+
+  /// Has the first rank alone do something, such as writing a file. All ranks call it, and wait until it is done.
+  ///
+  /// - Throws: what `work` throws, on all ranks; ``CoixError/ranks(_:)``; ``CoixError/otherRank(_:_:)``.
+  public func onFirst(_ work: () throws -> Void) throws {
+    guard count > 1 else { return try work() }
+    _ = try share(.first, size: 0) {
+      if isFirst { try work() }
+      return 0
+    }
+  }
+
+  /// Has each rank do something of its own. All ranks call it, and wait until it is done.
+  ///
+  /// - Throws: what `work` throws on the first rank that has an error, on all ranks; as ``onFirst(_:)``.
+  package func onEach(_ work: () throws -> Void) throws {
+    guard count > 1 else { return try work() }
+    _ = try share(.each, size: 0) {
+      try work()
+      return 0
+    }
+  }
+
+  /// The greatest of the ranks' numbers, on all ranks.
+  ///
+  /// - Throws: as ``first(_:)``.
+  package func greatest(_ number: UInt64) throws -> UInt64 {
+    guard count > 1 else { return number }
+    return try meet(at: .agreement, form: number).reduce(number) { max($0, $1.form) }
+  }
+
+  /// Whether tensors are the same on all ranks, bit for bit. All ranks call it.
+  ///
+  /// - Throws: as ``first(_:)``.
+  package func haveSame(_ tensors: [Tensor]) throws -> Bool {
+    guard count > 1 else { return true }
+    var form = RankForm()
+    for tensor in tensors {
+      form.add(tensor.shape.elementCount)
+      tensor.withScalars { form.add($0) }
+    }
+    return try meet(at: .agreement, form: form.value).allSatisfy { $0.form == form.value }
+  }
+}
