@@ -4,7 +4,7 @@ import Foundation
 /// A `.npy` file of floats that is written row by row in several runs of a program: until it is complete, it
 /// lies beside its place, as `NAME.partial`, with a note of how many rows are there.
 ///
-/// One process at a time writes it.
+/// One process at a time writes it. A link in its place stays: the file that it leads to is replaced.
 package final class PartialNPY {
   /// The note beside the file.
   private struct Note: Codable {
@@ -33,7 +33,7 @@ package final class PartialNPY {
   ///   - resumes: whether to go on with what is there.
   /// - Throws: `CoixError.file(path:reason:)`, also if what is there depends on other settings.
   package init(_ path: String, count: Int, settings: [String: String], resumes: Bool) throws {
-    try WholeFile.checkWritable(path)
+    let path = try WholeFile.replaceable(path)
     let header = NPYHeader.encoded("<f4", shape: [count])
     let numberBytes = (count * MemoryLayout<Float>.stride + 63) / 64 * 64
     (self.path, self.count) = (path, count)
@@ -87,6 +87,12 @@ package final class PartialNPY {
   }
 
   deinit { if !isFinished { close(file.descriptor) } }
+
+  /// The files that are written on the way to a complete one, which is the first of them.
+  package static func paths(for path: String) -> [String] {
+    let path = WholeFile.resolved(path)
+    return [path, path + ".partial", path + ".partial.json"]
+  }
 
   private static func note(_ path: String) throws -> Note? {
     guard FileManager.default.fileExists(atPath: path) else { return nil }

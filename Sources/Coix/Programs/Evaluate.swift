@@ -58,7 +58,8 @@ public struct EvaluationOptions: Sendable {
   /// Ranks write each file together, in a folder that all of them share: each its rows of a flat plate. What all ranks have as
   /// a whole, such as the rows of nested plates, the first of them writes.
   ///
-  /// Not for evaluations within `valueWithGradient` or `compile`.
+  /// A file whose rows the input or given values are mapped from is refused. Not for evaluations within `valueWithGradient` or
+  /// `compile`.
   public var files: [RowResult: RowFile]
 
   /// How much memory the evaluation may take, in bytes, at least 1.

@@ -175,6 +175,45 @@ import examples
     }
   }
 
+  /// The log-weights take the place of no input, under whatever name, nor of anything but a regular file.
+  @Test func whatIsNotReplaced() throws {
+    try withFiles { folder, data, parameters in
+      let (link, pipe, copy) = ("\(folder)/link.npy", "\(folder)/pipe", "\(folder)/w.npy.partial")
+      try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: data)
+      try #require(mkfifo(pipe, 0o600) == 0)
+      try FileManager.default.copyItem(atPath: data, toPath: copy)
+      let before = try names(in: folder)
+      for (input, out, what) in [
+        (data, data, "data"), (data, link, "data"), (link, data, "data"), (data, parameters, "parameters"),
+        (copy, "\(folder)/w.npy", "data"),
+      ] {
+        let text = complaint(["--data", input, "--parameters", parameters, "--out", out])
+        #expect(text.hasSuffix(": is the file of the \(what), which would be lost"), "\(text)")
+      }
+      #expect(
+        complaint(["--data", data, "--parameters", parameters, "--out", pipe])
+          == "\(pipe): is not a regular file")
+      #expect(try names(in: folder) == before)
+      let points = try PointData.moons(Self.rows, key: 1).scalars
+      for file in [data, copy] { #expect(try Tensor(contentsOf: file).scalars == points) }
+    }
+  }
+
+  /// The file that a link leads to is replaced; the link stays.
+  @Test func writesThroughLinks() throws {
+    try withFiles { folder, data, parameters in
+      let (target, link) = ("\(folder)/target.npy", "\(folder)/w.npy")
+      try Tensor([1]).write(npy: target)
+      try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: target)
+      #expect(
+        complaint(["--data", data, "--parameters", parameters, "--out", link, "--seed", "4"]) == "")
+      var status = stat()
+      #expect(lstat(link, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK)
+      #expect(try Tensor(contentsOf: target).scalars == expected(data).metrics.logWeight.scalars)
+      #expect(try names(in: folder) == ["p.safetensors", "rows.npy", "target.npy", "w.npy"])
+    }
+  }
+
   @Test func refusesWhatDoesNotFit() throws {
     try withFiles { folder, data, parameters in
       let out = ["--out", "\(folder)/w.npy"]
