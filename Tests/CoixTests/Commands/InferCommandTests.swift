@@ -100,6 +100,38 @@ import examples
     }
   }
 
+  /// The data may have another path, but must be the file that it was, and as it was.
+  @Test func goesOnWithTheSameData() throws {
+    try withFiles { folder, data, parameters in
+      let (out, link, other) = ("\(folder)/w.npy", "\(folder)/link.npy", "\(folder)/other.npy")
+      try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: data)
+      for (path, end) in [(data, 700), ("\(folder)/./rows.npy", 1_400), (link, 2_100)] {
+        var inference = try RowInference(data: path, parameters: parameters, seed: 4)
+        inference.pieceRows = 700
+        var rows: [Int] = []
+        #expect(throws: Stop.self) {
+          try inference.run(to: out, resumes: true) {
+            rows.append($0)
+            throw Stop()
+          }
+        }
+        #expect(rows == [end])
+      }
+      func text(_ data: String) throws -> String {
+        let inference = try RowInference(data: data, parameters: parameters, seed: 4)
+        return try #require(message { try inference.run(to: out, resumes: true) })
+      }
+      try FileManager.default.copyItem(atPath: data, toPath: other)
+      let ofOther = try text(other)
+      #expect(ofOther.hasPrefix("\(out).partial: was begun with data /") && ofOther.hasSuffix("/other.npy"))
+      let date = Date(timeIntervalSince1970: 1)
+      try FileManager.default.setAttributes([.modificationDate: date], ofItemAtPath: data)
+      let ofNew = try text(data)
+      #expect(ofNew.hasPrefix("\(out).partial: was begun with data written at 20"), "\(ofNew)")
+      #expect(ofNew.hasSuffix("Z, not 1970-01-01T00:00:01.000000000Z"), "\(ofNew)")
+    }
+  }
+
   /// Several ranks write what one does, and any number of them goes on with it.
   @Test func ranks() throws {
     try withFiles { folder, data, parameters in
