@@ -2,7 +2,7 @@ import CoixParallel
 import Foundation
 
 /// A `.npy` file of floats that is written row by row in several runs of a program: until it is complete, it
-/// lies beside its place, as `NAME.partial`, with a note of how many rows are there.
+/// lies beside its place, as `NAME.partial`, with a note of how many rows are there. If no row is there yet, none of it is left.
 ///
 /// One process at a time writes it. A link in its place stays: the file that it leads to is replaced.
 package final class PartialNPY {
@@ -57,6 +57,7 @@ package final class PartialNPY {
       let descriptor = open(
         partialPath, O_RDWR | (isNew ? O_CREAT : 0) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o666)
       guard descriptor >= 0 else { throw WholeFile.systemProblem("cannot be written") }
+      var isOwn = false
       do {
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
@@ -65,6 +66,7 @@ package final class PartialNPY {
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
           throw MalformedFile("is being written by another process")
         }
+        isOwn = isNew
         guard isNew || Int(status.st_size) == header.count + numberBytes else {
           throw MalformedFile("has \(status.st_size) bytes instead of \(header.count + numberBytes)")
         }
@@ -79,6 +81,8 @@ package final class PartialNPY {
         let bytes = count * MemoryLayout<Float>.stride
         return (file, try FileMemory(descriptor, start: header.count, bytes: bytes, for: path))
       } catch {
+        // While the lock holds.
+        if isOwn { unlink(partialPath) }
         close(descriptor)
         throw error
       }
@@ -86,13 +90,24 @@ package final class PartialNPY {
     if isNew { try write(self.note) }
   }
 
-  deinit { if !isFinished { close(file.descriptor) } }
+  deinit {
+    guard !isFinished else { return }
+    guard note.rows == 0 else {
+      close(file.descriptor)
+      return
+    }
+    unlink(notePath)
+    file.discard()
+  }
 
   /// The files that are written on the way to a complete one, which is the first of them.
   package static func paths(for path: String) -> [String] {
     let path = WholeFile.resolved(path)
     return [path, path + ".partial", path + ".partial.json"]
   }
+
+  /// The rows that an earlier run has left of a file; nil if there is no note of them.
+  package static func rowCount(for path: String) -> Int? { (try? note(paths(for: path)[2]))?.rows }
 
   private static func note(_ path: String) throws -> Note? {
     guard FileManager.default.fileExists(atPath: path) else { return nil }

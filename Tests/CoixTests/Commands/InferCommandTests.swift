@@ -197,8 +197,11 @@ import examples
       let out = "\(folder)/w.npy"
       var inference = try RowInference(data: data, parameters: parameters, seed: 4)
       inference.pieceRows = 700
+      #expect(PartialNPY.rowCount(for: out) == nil)
       #expect(throws: Stop.self) { try inference.run(to: out) { _ in throw Stop() } }
+      #expect(PartialNPY.rowCount(for: out) == 700)
       #expect(try inference.run(to: out).firstRow == 0)
+      #expect(PartialNPY.rowCount(for: out) == nil)
       #expect(try inference.run(to: out, resumes: true).firstRow == 0)
       try Data("{}".utf8).write(to: URL(fileURLWithPath: "\(out).partial.json"))
       #expect(
@@ -243,6 +246,29 @@ import examples
       #expect(lstat(link, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK)
       #expect(try Tensor(contentsOf: target).scalars == expected(data).metrics.logWeight.scalars)
       #expect(try names(in: folder) == ["p.safetensors", "rows.npy", "target.npy", "w.npy"])
+    }
+  }
+
+  /// Where there is no row yet, an error leaves nothing: for data that have become shorter, and on a disk without room.
+  @Test func nothingIsLeftWithoutRows() throws {
+    try withFiles { folder, data, parameters in
+      let (out, disk) = ("\(folder)/w.npy", "\(folder)/disk")
+      let inference = try RowInference(data: data, parameters: parameters, seed: 4)
+      #expect(truncate(data, 1_000) == 0)
+      let text = try #require(message { try inference.run(to: out) })
+      #expect(text.contains("the file has become shorter since it was opened"), "\(text)")
+      #expect(try names(in: folder) == ["p.safetensors", "rows.npy"])
+
+      try FileManager.default.createDirectory(atPath: disk, withIntermediateDirectories: false)
+      guard mount("coix", disk, "tmpfs", 0, "size=8192") == 0 else {
+        print("InferCommandTests.nothingIsLeftWithoutRows: only root can mount a small disk")
+        return
+      }
+      defer { umount2(disk, Int32(MNT_DETACH)) }
+      #expect(
+        message { try inference.run(to: "\(disk)/w.npy") }
+          == "\(disk)/w.npy.partial: cannot be written, with 20160 bytes: No space left on device")
+      #expect(try names(in: disk) == [])
     }
   }
 
