@@ -230,7 +230,7 @@ import examples
           == "\(pipe): is not a regular file")
       #expect(try names(in: folder) == before)
       let points = try PointData.moons(Self.rows, key: 1).scalars
-      for file in [data, copy] { #expect(try Tensor(contentsOf: file).scalars == points) }
+      for file in [data, copy] { #expect(try NPYArray(contentsOf: file).tensor().scalars == points) }
     }
   }
 
