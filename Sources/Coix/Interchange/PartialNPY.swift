@@ -59,11 +59,14 @@ package final class PartialNPY {
       guard descriptor >= 0 else { throw WholeFile.systemProblem("cannot be written") }
       var isOwn = false
       do {
-        var status = stat()
+        var (status, named) = (stat(), stat())
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
           throw MalformedFile("is not a regular file")
         }
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        // Whoever had it before may have given it its name, or removed it, until the lock was there.
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, lstat(partialPath, &named) == 0,
+          status.st_ino == named.st_ino, status.st_dev == named.st_dev
+        else {
           throw MalformedFile("is being written by another process")
         }
         isOwn = isNew
