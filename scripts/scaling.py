@@ -12,11 +12,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).parent.parent / "Benchmarks" / "Peers"))
 
@@ -31,8 +26,24 @@ PREDICTED_RANKS = [16, 64, 1024]
 COLORS = ["#3b6fb6", "#b0763a", "#2b8a6e"]
 
 
+def count(text):
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
+    return int(text)
+
+
 def counts(text):
-    return [int(part) for part in text.split(",")]
+    return [count(part) for part in text.split(",")]
+
+
+def words(text):
+    try:
+        command = shlex.split(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is no command: {error}") from None
+    if not command:
+        raise argparse.ArgumentTypeError("the command is empty")
+    return command
 
 
 def default_threads(cores):
@@ -57,7 +68,7 @@ def launch(launcher, ranks):
     """The command in front of another one that starts so many ranks of it; none for one rank."""
     if ranks == 1:
         return []
-    command = shlex.split(launcher)
+    command = list(launcher)
     if len(command) == 1 and "Open MPI" in subprocess.run([*command, "--version"], capture_output=True, text=True).stdout:
         # Else it binds a rank to one core, and starts no more ranks than there are cores.
         command += ["--bind-to", "none", "--oversubscribe"] + (["--allow-run-as-root"] if os.geteuid() == 0 else [])
@@ -98,7 +109,16 @@ def serial_share(pairs, cores):
     return min(max(share, 0.0), 1.0)
 
 
+def pyplot():
+    """Matplotlib, which nobody needs before there is something to draw."""
+    import matplotlib
+    matplotlib.use("Agg")
+    import matplotlib.pyplot
+    return matplotlib.pyplot
+
+
 def draw(by_threads, by_particles, cores, title, picture):
+    plt = pyplot()
     plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.8), layout="constrained")
 
@@ -133,6 +153,7 @@ def draw(by_threads, by_particles, cores, title, picture):
 
 
 def draw_ranks(records, cores, title, picture):
+    plt = pyplot()
     plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
     modes = list(dict.fromkeys(record["mode"] for record in records))
     figure, panels = plt.subplots(1, 2 * len(modes), figsize=(8.5 * len(modes), 3.8), layout="constrained", squeeze=False)
@@ -165,8 +186,8 @@ def draw_ranks(records, cores, title, picture):
 
 def sweep_ranks(options, modes, particles, cores):
     ranks = sorted({1, *options.ranks})
-    if not shutil.which(shlex.split(options.launcher)[0]):
-        print(f"skipped: more ranks than one, since there is no {shlex.split(options.launcher)[0]} here")
+    if not shutil.which(options.launcher[0]):
+        print(f"skipped: more ranks than one, since there is no {options.launcher[0]} here")
         ranks = [1]
     records = [record for mode in modes for count in ranks
                for record in bench(options, mode, options.particles or particles[mode], options.threads, count)]
@@ -185,25 +206,40 @@ def sweep_ranks(options, modes, particles, cores):
             print("\n".join(report(own, PREDICTED_RANKS)))
 
 
+def check(options):
+    """Ends the process where a sweep could not be started, or could not write what it finds."""
+    if options.launcher is None:
+        options.launcher = ["mpirun"]
+    elif not shutil.which(options.launcher[0]):
+        sys.exit(f"error: --launcher: there is no {options.launcher[0]} here")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=options.out):
+            pass
+    except OSError as error:
+        sys.exit(f"error: --out: {options.out}: {error.strerror}")
+
+
 def main():
     cores = len(os.sched_getaffinity(0))
     parser = argparse.ArgumentParser(prog="scaling", description=__doc__)
-    parser.add_argument("--bench", required=True, help=argparse.SUPPRESS)
+    # Without it arguments are checked, and no more.
+    parser.add_argument("--bench", help=argparse.SUPPRESS)
     parser.add_argument("--workload", default="vae", choices=PARTICLES, metavar="NAME",
                         help=f"of {', '.join(PARTICLES)} (default: vae)")
     parser.add_argument("--modes", metavar="M1,M2,…",
                         help="default: all that the workload has, but train only if it has no other")
     parser.add_argument("--threads", type=counts, default=default_threads(cores), metavar="T1,T2,…",
                         help="default: up to the cores of this machine")
-    parser.add_argument("--particles", type=int, metavar="N",
+    parser.add_argument("--particles", type=count, metavar="N",
                         help="of the sweep over threads (default: those that `bench` has for the mode)")
     parser.add_argument("--sizes", type=counts, metavar="N1,N2,…",
                         help="of the sweep over particles (default: from a thousandth of the default to three times as many)")
     parser.add_argument("--ranks", type=counts, metavar="R1,R2,…",
                         help="sweep these numbers of ranks, beside one, and threads; not particles")
-    parser.add_argument("--launcher", default="mpirun", metavar="COMMAND",
+    parser.add_argument("--launcher", type=words, metavar="COMMAND",
                         help="what starts ranks, with its options but -n (default: mpirun)")
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=count, default=7)
     parser.add_argument("--out", type=Path, default=Path("out/scaling"), metavar="DIR")
     options = parser.parse_args()
     particles = PARTICLES[options.workload]
@@ -211,7 +247,9 @@ def main():
     for mode in modes:
         if mode not in particles:
             parser.error(f"{options.workload} has no mode '{mode}'; it has: {', '.join(particles)}")
-    options.out.mkdir(parents=True, exist_ok=True)
+    check(options)
+    if not options.bench:
+        return
 
     if options.ranks:
         sweep_ranks(options, modes, particles, cores)

@@ -36,6 +36,8 @@ public struct Examples: ParsableCommand {
 
   /// Runs the command that the arguments name. What goes wrong is one line on standard error.
   public static func main() {
+    // A file that gets larger than the process may make any is an error like others.
+    signal(SIGXFSZ, SIG_IGN)
     do {
       var command = try command(Array(CommandLine.arguments.dropFirst()))
       try command.run()

@@ -65,6 +65,9 @@ public struct InferCommand: ParsableCommand {
     var inference = try RowInference(data: data, parameters: parameters, seed: seed)
     if let piece { inference.pieceRows = piece }
     let count = inference.data.rowCount
+    if !resume, let rows = PartialNPY.rowCount(for: out), rows > 0 {
+      console.say("Begins anew; --resume would go on with the \(rows) rows that an earlier run has left")
+    }
     let start = DispatchTime.now().uptimeNanoseconds
     var (lastRows, lastTime) = (0, start)
     let results = try inference.run(to: out, workers: workers(), resumes: resume) { rows in

@@ -9,6 +9,8 @@ public struct RowInference {
   public let data: NPYFile
   /// What codes are drawn from.
   public let seed: Int
+  /// The path of the autoencoder's parameters.
+  private let parametersPath: String
   /// The rows that are evaluated at a time. The numbers do not depend on it.
   public var pieceRows = 1 << 22
 
@@ -40,6 +42,7 @@ public struct RowInference {
       vae = try isNPZ ? untrained.reading(npz: parameters) : untrained.reading(safetensors: parameters)
     }
     self.data = try NPYFile(data)
+    parametersPath = parameters
     self.seed = seed
     let width = vae.encoder.layers[0].kernel.shape[0]
     guard self.data.rowCount > 0, self.data.shape.dropFirst() == [width] else {
@@ -69,17 +72,14 @@ public struct RowInference {
     to out: String, workers: Workers = .standard, resumes: Bool = false,
     onPiece: (_ rows: Int) throws -> Void = { _ in }
   ) throws -> Results {
-    var digest = Digest()
-    digest.add(vae)
-    let settings = [
-      "model": "vae", "parameters": "\(digest)", "seed": "\(seed)", "data": data.path,
-      "shape": "\(data.shape)",
-    ]
     let count = data.rowCount
     let ranks = workers.ranks
     // The first rank's.
     var file: PartialNPY?
-    try ranks.onFirst { file = try PartialNPY(out, count: count, settings: settings, resumes: resumes) }
+    try ranks.onFirst {
+      try refuseInputs(at: PartialNPY.paths(for: out))
+      file = try PartialNPY(out, count: count, settings: settings(), resumes: resumes)
+    }
     let firstRow = Int(try ranks.first(Double(file?.rowCount ?? 0)))
     let signals = StopSignals()
     defer { signals.stop() }
@@ -106,5 +106,31 @@ public struct RowInference {
     return Results(
       logZ: Float(try ranks.first(Double(logZ))), ess: Float(try ranks.first(Double(ess))), firstRow: firstRow
     )
+  }
+
+  /// What the numbers depend on: of the data it is which file, its shape, and when it was last written, to the nanosecond.
+  private func settings() throws -> [String: String] {
+    var digest = Digest()
+    digest.add(vae)
+    var status = stat()
+    guard stat(data.path, &status) == 0 else {
+      throw CoixError.file(path: data.path, reason: "cannot be read: \(String(cString: strerror(errno)))")
+    }
+    let seconds = Date(timeIntervalSince1970: TimeInterval(status.st_mtim.tv_sec))
+    let fraction = String(format: ".%09ldZ", status.st_mtim.tv_nsec)
+    return [
+      "model": "vae", "parameters": "\(digest)", "seed": "\(seed)", "data": WholeFile.resolved(data.path),
+      "shape": "\(data.shape)",
+      "data written at": "\(ISO8601DateFormatter().string(from: seconds).dropLast())\(fraction)",
+    ]
+  }
+
+  /// - Throws: ``CoixError/file(path:reason:)`` if what is to be written is what is read.
+  private func refuseInputs(at paths: [String]) throws {
+    for (what, input) in [("data", data.path), ("parameters", parametersPath)] {
+      for path in paths where WholeFile.isSame(path, as: input) {
+        throw CoixError.file(path: path, reason: "is the file of the \(what), which would be lost")
+      }
+    }
   }
 }

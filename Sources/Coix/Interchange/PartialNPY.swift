@@ -2,9 +2,9 @@ import CoixParallel
 import Foundation
 
 /// A `.npy` file of floats that is written row by row in several runs of a program: until it is complete, it
-/// lies beside its place, as `NAME.partial`, with a note of how many rows are there.
+/// lies beside its place, as `NAME.partial`, with a note of how many rows are there. If no row is there yet, none of it is left.
 ///
-/// One process at a time writes it.
+/// One process at a time writes it. A link in its place stays: the file that it leads to is replaced.
 package final class PartialNPY {
   /// The note beside the file.
   private struct Note: Codable {
@@ -33,7 +33,7 @@ package final class PartialNPY {
   ///   - resumes: whether to go on with what is there.
   /// - Throws: `CoixError.file(path:reason:)`, also if what is there depends on other settings.
   package init(_ path: String, count: Int, settings: [String: String], resumes: Bool) throws {
-    try WholeFile.checkWritable(path)
+    let path = try WholeFile.replaceable(path)
     let header = NPYHeader.encoded("<f4", shape: [count])
     let numberBytes = (count * MemoryLayout<Float>.stride + 63) / 64 * 64
     (self.path, self.count) = (path, count)
@@ -57,14 +57,19 @@ package final class PartialNPY {
       let descriptor = open(
         partialPath, O_RDWR | (isNew ? O_CREAT : 0) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o666)
       guard descriptor >= 0 else { throw WholeFile.systemProblem("cannot be written") }
+      var isOwn = false
       do {
-        var status = stat()
+        var (status, named) = (stat(), stat())
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
           throw MalformedFile("is not a regular file")
         }
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        // Whoever had it before may have given it its name, or removed it, until the lock was there.
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, lstat(partialPath, &named) == 0,
+          status.st_ino == named.st_ino, status.st_dev == named.st_dev
+        else {
           throw MalformedFile("is being written by another process")
         }
+        isOwn = isNew
         guard isNew || Int(status.st_size) == header.count + numberBytes else {
           throw MalformedFile("has \(status.st_size) bytes instead of \(header.count + numberBytes)")
         }
@@ -79,6 +84,8 @@ package final class PartialNPY {
         let bytes = count * MemoryLayout<Float>.stride
         return (file, try FileMemory(descriptor, start: header.count, bytes: bytes, for: path))
       } catch {
+        // While the lock holds.
+        if isOwn { unlink(partialPath) }
         close(descriptor)
         throw error
       }
@@ -86,7 +93,24 @@ package final class PartialNPY {
     if isNew { try write(self.note) }
   }
 
-  deinit { if !isFinished { close(file.descriptor) } }
+  deinit {
+    guard !isFinished else { return }
+    guard note.rows == 0 else {
+      close(file.descriptor)
+      return
+    }
+    unlink(notePath)
+    file.discard()
+  }
+
+  /// The files that are written on the way to a complete one, which is the first of them.
+  package static func paths(for path: String) -> [String] {
+    let path = WholeFile.resolved(path)
+    return [path, path + ".partial", path + ".partial.json"]
+  }
+
+  /// The rows that an earlier run has left of a file; nil if there is no note of them.
+  package static func rowCount(for path: String) -> Int? { (try? note(paths(for: path)[2]))?.rows }
 
   private static func note(_ path: String) throws -> Note? {
     guard FileManager.default.fileExists(atPath: path) else { return nil }

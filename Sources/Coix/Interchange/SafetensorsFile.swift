@@ -47,6 +47,10 @@ public struct SafetensorsFile: Equatable, Sendable {
     var reader = ByteReader(bytes[...])
     let length = try reader.integer(UInt64.self, of: "the header's length")
     guard length <= SafetensorsHeader.maximumLength else {
+      if NPYHeader.isNPY(bytes[...]) { throw MalformedFile("is a .npy file, not a safetensors file") }
+      if bytes.starts(with: "PK".utf8) {
+        throw MalformedFile("is a zip archive, as .npz files are, not a safetensors file")
+      }
       throw MalformedFile(
         "is not a safetensors file: a header has at most \(SafetensorsHeader.maximumLength) bytes, not \(length)"
       )

@@ -44,6 +44,31 @@ package enum WholeFile {
     }
   }
 
+  /// The path that a file will have: where a link leads if there is one, which stays. Changes nothing.
+  ///
+  /// - Throws: `CoixError.file(path:reason:)` for what no new file can take the place of: no regular file.
+  static func replaceable(_ path: String) throws -> String {
+    try naming(path) {
+      guard try NewFile.canReplace(path) else { throw MalformedFile("is not a regular file") }
+      try NewFile(path).discard()
+      return resolved(path)
+    }
+  }
+
+  /// Whether two paths lead to one file.
+  package static func isSame(_ path: String, as other: String) -> Bool {
+    var (own, named) = (stat(), stat())
+    return stat(path, &own) == 0 && stat(other, &named) == 0
+      && own.st_dev == named.st_dev && own.st_ino == named.st_ino
+  }
+
+  /// The whole path of a file that is there, without links; otherwise the path as it is.
+  package static func resolved(_ path: String) -> String {
+    guard let resolved = realpath(path, nil) else { return path }
+    defer { free(resolved) }
+    return String(cString: resolved)
+  }
+
   /// Runs `body`, and adds the path to errors about the file. A path that the system would not take as it is,
   /// is an error.
   static func naming<Result>(_ path: String, _ body: () throws -> Result) throws -> Result {
@@ -105,6 +130,8 @@ struct NewFile {
     var status = stat()
     if stat(path, &status) == 0 { return status }
     guard errno == ENOENT else { throw WholeFile.systemProblem("cannot be written") }
+    // A new file would take the place of the link itself.
+    guard lstat(path, &status) != 0 else { throw MalformedFile("is a link to a file that is not there") }
     return nil
   }
 
@@ -131,7 +158,7 @@ struct NewFile {
     }
     let status = try Self.status(of: path)
     // A symbolic link stays; the file that it leads to is replaced.
-    let path = status == nil ? path : Self.resolved(path)
+    let path = status == nil ? path : WholeFile.resolved(path)
     self.path = path
     (temporaryPath, descriptor) = try Self.openTemporary(for: path)
     guard let status else { return }
@@ -167,12 +194,6 @@ struct NewFile {
       return nil
     }
     return descriptor
-  }
-
-  private static func resolved(_ path: String) -> String {
-    guard let resolved = realpath(path, nil) else { return path }
-    defer { free(resolved) }
-    return String(cString: resolved)
   }
 
   func append(_ bytes: [UInt8]) throws {

@@ -55,10 +55,11 @@ public struct EvaluationOptions: Sendable {
   /// ``RowResult``. What is computed of them (evidence, effective sample size) is the same, bit for bit. In
   /// the evaluation's result they are poisoned tensors, whose error names the file.
   ///
-  /// Ranks write each file together, in a folder that all of them share: each its rows of a flat plate. What all ranks have as
+  /// Ranks write each file together, at one path, in a folder that all of them share: each its rows of a flat plate. What all ranks have as
   /// a whole, such as the rows of nested plates, the first of them writes.
   ///
-  /// Not for evaluations within `valueWithGradient` or `compile`.
+  /// A file whose rows the input or given values are mapped from is refused. Not for evaluations within `valueWithGradient` or
+  /// `compile`.
   public var files: [RowResult: RowFile]
 
   /// How much memory the evaluation may take, in bytes, at least 1.

@@ -30,13 +30,13 @@ struct EvaluationRun {
     self.settings = settings
     trial = nil
     isPartOfStep = ExecutionContext.current?.isRecorded ?? false
-    files = try ResultFiles(settings.options.files, on: settings.options.workers.ranks)
+    let given = settings.input.tensors + settings.latents.values
+    files = try ResultFiles(settings.options.files, reading: given, on: settings.options.workers.ranks)
     if settings.options.resultRows == .own, ExecutionContext.current?.recordsTape == true {
       throw CoixError.gradient(
         "an evaluation within a gradient computation cannot have its own rows of results alone (resultRows: .own)"
       )
     }
-    let given = settings.input.tensors + settings.latents.values
     for tensor in given { _ = try tensor.validated() }
     memory = MemoryAccount(try MemoryBudget(settings.options.memoryBudget), inputs: given)
     var code = StageCode(hasLatents: !settings.latents.isEmpty)

@@ -48,9 +48,10 @@ struct ResultFiles: Sendable {
 
   /// Opens the files. All ranks do so.
   ///
-  /// - Throws: `CoixError.file(path:reason:)` for a file that cannot be written, or that two results are to
-  ///   go to; what ranks throw.
-  init(_ files: [RowResult: RowFile], on ranks: Ranks) throws {
+  /// - Parameter given: what the evaluation reads.
+  /// - Throws: `CoixError.file(path:reason:)` for a file that cannot be written, that two results are to
+  ///   go to, or that the evaluation reads; what ranks throw.
+  init(_ files: [RowResult: RowFile], reading given: [Tensor], on ranks: Ranks) throws {
     self.ranks = ranks
     let files = files.sorted { $0.value.path < $1.value.path }
     for (one, next) in zip(files, files.dropFirst()) where one.value.path == next.value.path {
@@ -65,6 +66,13 @@ struct ResultFiles: Sendable {
       if context.isRecorded {
         throw CoixError.illFormedProgram(
           "compile: an evaluation that is recorded cannot send its results to files")
+      }
+    }
+    if !files.isEmpty {
+      try ranks.onEach {
+        for (_, file) in files where given.contains(where: { $0.isRead(fromFileAt: file.path) }) {
+          throw CoixError.file(path: file.path, reason: "is read by the same evaluation")
+        }
       }
     }
     var targets: [RowResult: Target] = [:]

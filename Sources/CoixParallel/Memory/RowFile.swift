@@ -32,6 +32,16 @@ public struct RowFile: Sendable {
   /// - Throws: ``CoixError/file(path:reason:)``, the same on all ranks; what ranks throw.
   package func open(on ranks: Ranks) throws -> any NewRowFile {
     guard ranks.count > 1 else { return try new() }
+    let firstPath = String(decoding: try ranks.first(Array(path.utf8)), as: UTF8.self)
+    try ranks.onEach {
+      guard path == firstPath else {
+        throw CoixError.file(
+          path: firstPath,
+          reason:
+            "rank \(ranks.index) (\(ranks.host)) is to write it to \(path) instead: all ranks must write the same files"
+        )
+      }
+    }
     var file: (any NewRowFile)?
     var pass: [UInt8] = []
     try ranks.onFirst {

@@ -40,6 +40,13 @@ package final class FileRows: MemoryOwner, @unchecked Sendable {
 
   deinit { address.deallocate() }
 
+  /// Whether a path leads to the file.
+  func isFile(at path: String) -> Bool {
+    var (own, named) = (stat(), stat())
+    return fstat(pointer.pointee.descriptor, &own) == 0 && stat(path, &named) == 0
+      && own.st_dev == named.st_dev && own.st_ino == named.st_ino
+  }
+
   /// The error for some of the rows, which could not be read: what the system says, or that the file ends
   /// before.
   func problem(reading rows: ClosedRange<Int>, _ code: Int32) -> CoixError {
@@ -78,4 +85,7 @@ extension Tensor {
       plate: plate, rows: PlateRows(particles: rows.count), index: nil, sourceRows: rows.count)
     self.init(storage: Storage(reading: rows, mapping: mapping), shape: event)
   }
+
+  /// Whether its rows are read from the file that a path leads to.
+  package func isRead(fromFileAt path: String) -> Bool { storage.file?.isFile(at: path) ?? false }
 }

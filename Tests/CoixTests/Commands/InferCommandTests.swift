@@ -100,6 +100,38 @@ import examples
     }
   }
 
+  /// The data may have another path, but must be the file that it was, and as it was.
+  @Test func goesOnWithTheSameData() throws {
+    try withFiles { folder, data, parameters in
+      let (out, link, other) = ("\(folder)/w.npy", "\(folder)/link.npy", "\(folder)/other.npy")
+      try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: data)
+      for (path, end) in [(data, 700), ("\(folder)/./rows.npy", 1_400), (link, 2_100)] {
+        var inference = try RowInference(data: path, parameters: parameters, seed: 4)
+        inference.pieceRows = 700
+        var rows: [Int] = []
+        #expect(throws: Stop.self) {
+          try inference.run(to: out, resumes: true) {
+            rows.append($0)
+            throw Stop()
+          }
+        }
+        #expect(rows == [end])
+      }
+      func text(_ data: String) throws -> String {
+        let inference = try RowInference(data: data, parameters: parameters, seed: 4)
+        return try #require(message { try inference.run(to: out, resumes: true) })
+      }
+      try FileManager.default.copyItem(atPath: data, toPath: other)
+      let ofOther = try text(other)
+      #expect(ofOther.hasPrefix("\(out).partial: was begun with data /") && ofOther.hasSuffix("/other.npy"))
+      let date = Date(timeIntervalSince1970: 1)
+      try FileManager.default.setAttributes([.modificationDate: date], ofItemAtPath: data)
+      let ofNew = try text(data)
+      #expect(ofNew.hasPrefix("\(out).partial: was begun with data written at 20"), "\(ofNew)")
+      #expect(ofNew.hasSuffix("Z, not 1970-01-01T00:00:01.000000000Z"), "\(ofNew)")
+    }
+  }
+
   /// Several ranks write what one does, and any number of them goes on with it.
   @Test func ranks() throws {
     try withFiles { folder, data, parameters in
@@ -165,13 +197,78 @@ import examples
       let out = "\(folder)/w.npy"
       var inference = try RowInference(data: data, parameters: parameters, seed: 4)
       inference.pieceRows = 700
+      #expect(PartialNPY.rowCount(for: out) == nil)
       #expect(throws: Stop.self) { try inference.run(to: out) { _ in throw Stop() } }
+      #expect(PartialNPY.rowCount(for: out) == 700)
       #expect(try inference.run(to: out).firstRow == 0)
+      #expect(PartialNPY.rowCount(for: out) == nil)
       #expect(try inference.run(to: out, resumes: true).firstRow == 0)
       try Data("{}".utf8).write(to: URL(fileURLWithPath: "\(out).partial.json"))
       #expect(
         message { try inference.run(to: out, resumes: true) }
           == "\(out).partial.json: is not a note of a file's rows")
+    }
+  }
+
+  /// The log-weights take the place of no input, under whatever name, nor of anything but a regular file.
+  @Test func whatIsNotReplaced() throws {
+    try withFiles { folder, data, parameters in
+      let (link, pipe, copy) = ("\(folder)/link.npy", "\(folder)/pipe", "\(folder)/w.npy.partial")
+      try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: data)
+      try #require(mkfifo(pipe, 0o600) == 0)
+      try FileManager.default.copyItem(atPath: data, toPath: copy)
+      let before = try names(in: folder)
+      for (input, out, what) in [
+        (data, data, "data"), (data, link, "data"), (link, data, "data"), (data, parameters, "parameters"),
+        (copy, "\(folder)/w.npy", "data"),
+      ] {
+        let text = complaint(["--data", input, "--parameters", parameters, "--out", out])
+        #expect(text.hasSuffix(": is the file of the \(what), which would be lost"), "\(text)")
+      }
+      #expect(
+        complaint(["--data", data, "--parameters", parameters, "--out", pipe])
+          == "\(pipe): is not a regular file")
+      #expect(try names(in: folder) == before)
+      let points = try PointData.moons(Self.rows, key: 1).scalars
+      for file in [data, copy] { #expect(try NPYArray(contentsOf: file).tensor().scalars == points) }
+    }
+  }
+
+  /// The file that a link leads to is replaced; the link stays.
+  @Test func writesThroughLinks() throws {
+    try withFiles { folder, data, parameters in
+      let (target, link) = ("\(folder)/target.npy", "\(folder)/w.npy")
+      try Tensor([1]).write(npy: target)
+      try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: target)
+      #expect(
+        complaint(["--data", data, "--parameters", parameters, "--out", link, "--seed", "4"]) == "")
+      var status = stat()
+      #expect(lstat(link, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK)
+      #expect(try Tensor(contentsOf: target).scalars == expected(data).metrics.logWeight.scalars)
+      #expect(try names(in: folder) == ["p.safetensors", "rows.npy", "target.npy", "w.npy"])
+    }
+  }
+
+  /// Where there is no row yet, an error leaves nothing: for data that have become shorter, and on a disk without room.
+  @Test func nothingIsLeftWithoutRows() throws {
+    try withFiles { folder, data, parameters in
+      let (out, disk) = ("\(folder)/w.npy", "\(folder)/disk")
+      let inference = try RowInference(data: data, parameters: parameters, seed: 4)
+      #expect(truncate(data, 1_000) == 0)
+      let text = try #require(message { try inference.run(to: out) })
+      #expect(text.contains("the file has become shorter since it was opened"), "\(text)")
+      #expect(try names(in: folder) == ["p.safetensors", "rows.npy"])
+
+      try FileManager.default.createDirectory(atPath: disk, withIntermediateDirectories: false)
+      guard mount("coix", disk, "tmpfs", 0, "size=8192") == 0 else {
+        print("InferCommandTests.nothingIsLeftWithoutRows: only root can mount a small disk")
+        return
+      }
+      defer { umount2(disk, Int32(MNT_DETACH)) }
+      #expect(
+        message { try inference.run(to: "\(disk)/w.npy") }
+          == "\(disk)/w.npy.partial: cannot be written, with 20160 bytes: No space left on device")
+      #expect(try names(in: disk) == [])
     }
   }
 

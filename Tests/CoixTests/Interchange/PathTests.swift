@@ -87,6 +87,17 @@ import Testing
     }
   }
 
+  @Test func linksToNothing() throws {
+    try withTemporaryFolder { folder in
+      let link = "\(folder)/link"
+      try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: "\(folder)/none")
+      expect(
+        { $0 ? "cannot be read: No such file or directory" : "is a link to a file that is not there" },
+        of: link)
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["link"])
+    }
+  }
+
   @Test func whatFailsLeavesTheFileAsItWas() throws {
     try withTemporaryFolder { folder in
       let path = "\(folder)/a.npz"

@@ -191,6 +191,35 @@ import Testing
     }
   }
 
+  /// Data and given values that are mapped from a file: by its path, and through a link.
+  @Test func filesThatAreRead() throws {
+    try withTemporaryFolder { folder in
+      let (path, link) = ("\(folder)/x.npy", "\(folder)/link.npy")
+      try Self.points.write(npy: path)
+      try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: path)
+      let points = Self.plate.mapped(try NPYFile(path))
+      let model = Self.plate(
+        Model { trace in
+          let z = trace.sample("z", from: Normal(.zeros([2]), 1).event(1))
+          trace.observe("x", 0.5, from: Normal(z.sum(), 1))
+          return z
+        })
+      for target in [path, link] {
+        let options = EvaluationOptions(files: [.logWeight: .npy(target)])
+        let ofData = CoixTests.complaint(about: target) {
+          _ = try evaluate(Self.vae.inference(Self.plate), seed: 5, options: options)(points)
+        }
+        #expect(ofData == "is read by the same evaluation")
+        let ofLatents = CoixTests.complaint(about: target) {
+          _ = try evaluate(model, latents: ["z": points], seed: 5, options: options)()
+        }
+        #expect(ofLatents == "is read by the same evaluation")
+      }
+      #expect(try names(in: folder) == ["link.npy", "x.npy"])
+      #expect(try bits(Tensor(contentsOf: path)) == bits(Self.points))
+    }
+  }
+
   /// What is there stays where an evaluation throws, at its beginning or in its middle.
   @Test func nothingIsLeftBehindAnError() throws {
     try withTemporaryFolder { folder in

@@ -202,6 +202,11 @@ import Testing
     try expect(
       "is not a safetensors file: a header has at most 100000000 bytes, not \(Int.max)",
       about: Array(repeating: 0xFF, count: 100))
+    try expect(
+      "is a .npy file, not a safetensors file", about: [0x93] + Array("NUMPY".utf8) + [1, 0, 118, 0])
+    try expect(
+      "is a zip archive, as .npz files are, not a safetensors file",
+      about: Array("PK".utf8) + [3, 4, 20, 0, 0, 0, 0, 0])
     try expect("the header does not begin with {", about: safetensors([]))
   }
 

@@ -105,6 +105,8 @@ import Testing
     try expectSame([3, -1, 2, 5, 0], some)
     try expectSame([.nan, 1, 2, .infinity, .nan], some)
     try expectSame([0, 1, .nan, 3, 0], some)
+    // A NaN with weight makes its own column's statistics NaN, and no others.
+    try expectSame(Tensor([1, .nan, 2, 3, 4, 5], shape: [3, 2]), [0, 1, 2])
     try expectSame([-.infinity, 1, .infinity, 0, 2], [0, 1, 2, 3, 4])
     try expectSame([3, -1, 1], [1e17, -1e17, 1e17])
     try expectSame([3, -1, 2, 5, 0], [1e4, 1e4, -1e4, -1e4, -1e4])

@@ -225,6 +225,23 @@ import Testing
     }
   }
 
+  /// Ranks that are to write other files than the first one.
+  @Test func otherPaths() throws {
+    try withTemporaryFolder { folder in
+      let plate = Plate("particle", count: 3_000, chunkRows: 64)
+      let texts = try Ranks.inProcess(3) { ranks in
+        let options = try WayToRun(threads: 2).options(of: ranks) {
+          $0.files = [.site("z"): .npy("\(folder)/h\(ranks.index).npy")]
+        }
+        return message { _ = try evaluate(plate(Self.start), seed: 5, options: options)() }
+      }
+      expectSame(texts, "\(folder)/h0.npy: rank 1 (")
+      expectSame(
+        texts, ") is to write it to \(folder)/h1.npy instead: all ranks must write the same files")
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == [])
+    }
+  }
+
   /// A rank that finds no such file, or another one: the ranks' machines share no folder.
   @Test func foldersThatAreNotShared() throws {
     try withTemporaryFolder { folder in
