@@ -16,8 +16,9 @@ package final class MemoryAccount: Sendable {
   /// The recording of the step that the evaluation is a part of, which keeps what others have let go of.
   // nonisolated(unsafe): what is asked of it is behind its lock.
   nonisolated(unsafe) private let step: Recording?
-  /// In a trial, the least budget that has room for what it has asked for: it refuses nothing.
-  private let trial: Mutex<Need>?
+  /// Whether the account is a trial's: it refuses nothing, but notes what has been needed.
+  private let isTrial: Bool
+  private let greatest = Mutex(Need())
   private let held = Mutex<[Held]>([])
   private let tapeFloats = Atomic<Int>(0)
 
@@ -37,7 +38,7 @@ package final class MemoryAccount: Sendable {
   /// - Parameter inputs: the tensors that the evaluation reads. Data in files takes no memory.
   package init(_ budget: MemoryBudget, inputs: [Tensor]) {
     self.budget = budget.bytes
-    (step, trial) = (ExecutionContext.current?.recording, nil)
+    (step, isTrial) = (ExecutionContext.current?.recording, false)
     step?.note(budget: budget.bytes)
     var known: Set<UnsafeMutableRawPointer> = []
     inputBytes = inputs.reduce(0) { sum, tensor in
@@ -47,17 +48,16 @@ package final class MemoryAccount: Sendable {
 
   /// An account for a trial of an evaluation that has not begun.
   package init(_ other: MemoryAccount) {
-    (budget, inputBytes, step) = (other.budget, other.inputBytes, nil)
-    trial = Mutex(Need())
+    (budget, inputBytes, step, isTrial) = (other.budget, other.inputBytes, nil, true)
   }
 
   /// What a trial has needed.
-  package var need: Need { trial?.withLock { $0 } ?? Need() }
+  package var need: Need { greatest.withLock { $0 } }
 
   /// An account of all memory that the machine has.
   init() {
     budget = Memory.physical
-    (inputBytes, step, trial) = (0, nil, nil)
+    (inputBytes, step, isTrial) = (0, nil, false)
   }
 
   private static func bytes(of tensor: Tensor) -> Int {
@@ -116,11 +116,11 @@ package final class MemoryAccount: Sendable {
     let state = [heldBytes, bytes, gradients].reduce(0, Self.sum)
     // The least budget whose seven eighths are as much.
     let least = withTapes ? Self.sum(state, max(state - 1, 0) / 7) : state
-    guard let trial else {
-      guard least <= budget else { throw .memoryBudget(what: what(), bytes: least, budget: budget) }
-      return
+    if isTrial {
+      greatest.withLock { if least > $0.bytes { $0 = Need(bytes: least, what: what()) } }
+    } else if least > budget {
+      throw .memoryBudget(what: what(), bytes: least, budget: budget)
     }
-    trial.withLock { if least > $0.bytes { $0 = Need(bytes: least, what: what()) } }
   }
 
   /// Counts a tape of so many floats as kept, if there is room for it.

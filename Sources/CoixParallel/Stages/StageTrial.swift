@@ -63,7 +63,7 @@ extension ExecutionContext {
     let context = ExecutionContext(pool: caller?.pool, tape: caller?.tape, team: 1, isCaller: true)
     return try context.withCurrent {
       guard let tape = context.tape else { return try body() }
-      try tape.withoutTrace(body)
+      return try tape.withoutTrace(body)
     }
   }
 }

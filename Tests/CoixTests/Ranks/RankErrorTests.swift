@@ -91,7 +91,8 @@ import Testing
     differs: Bool, _ run: @escaping @Sendable (_ ranks: Ranks, _ seed: Int) throws -> Void
   ) throws -> [String?] {
     try Ranks.inProcess(3) { ranks in
-      message { try run(ranks, differs && ranks.index == 1 ? 8 : 7) }
+      do { try run(ranks, differs && ranks.index == 1 ? 8 : 7) } catch { return "\(error)" }
+      return nil
     }
   }
 
