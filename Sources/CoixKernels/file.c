@@ -1,11 +1,12 @@
 // Reading rows of numbers from a file, by their position: whoever shortens the file meanwhile gets an error, where a map of the
-// file would end the process.
+// file would end the process. And starting to write some to the disk.
 
-#define _GNU_SOURCE // for pread
+#define _GNU_SOURCE // for pread and sync_file_range
 
 #include "internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 /// Bytes that are read at a time.
@@ -90,4 +91,13 @@ int coix_read_rows(const coix_file_rows *file, const int32_t *index, const uint6
     for (size_t r = valid_rows; r < rows; r++)
       destination[r * row_stride + e * element_stride] = destination[(valid_rows - 1) * row_stride + e * element_stride];
   return 1;
+}
+
+void coix_begin_writing(int descriptor, int64_t start, size_t bytes) {
+#ifdef SYNC_FILE_RANGE_WRITE
+  // A refusal does no harm: the disk then begins later.
+  (void)sync_file_range(descriptor, (off_t)start, (off_t)bytes, SYNC_FILE_RANGE_WRITE);
+#else
+  (void)descriptor, (void)start, (void)bytes;
+#endif
 }

@@ -149,7 +149,7 @@ struct LargeRows {
     for what in ["forward", "gradient"] {
       var times: [[Double]] = [[], []]
       var results: Set<Float> = []
-      for _ in 0..<(rows <= 8 << 20 ? 15 : 3) {
+      for _ in 0..<(rows <= 8 << 20 ? 15 : 7) {
         let sources: [(Plate) -> Tensor] = [{ $0.mapped(memory) }, { $0.mapped(file, rows: 0..<rows) }]
         for (number, data) in sources.enumerated() {
           let files: [RowResult: RowFile] = number == 0 ? [:] : [.logWeight: .npy(weights)]
@@ -217,8 +217,11 @@ struct LargeRows {
     var result: Float = 0
     switch what {
     case "compare":
-      try large.compare(min(count, 8 << 20))
-      if count > 8 << 20 { try large.compare(min(count, 64 << 20)) }
+      // As many rows as asked for, too, where the points and their log-weights have room in half of the memory.
+      let most = Int(ProcessInfo.processInfo.physicalMemory) / 2 / 12
+      for rows in Set([8 << 20, 64 << 20, min(count, most)].map { min($0, count) }).sorted() {
+        try large.compare(rows)
+      }
     case "forward":
       let time = try seconds {
         result = try large.forward(

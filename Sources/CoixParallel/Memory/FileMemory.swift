@@ -1,3 +1,4 @@
+import CoixKernels
 import Foundation
 
 /// Memory for floats that lies in a file which nobody else knows by now. The system holds in memory what it has room for, and writes the
@@ -13,6 +14,7 @@ package final class FileMemory: MemoryOwner, @unchecked Sendable {
   /// The bytes of the file that are an array's, with what stands before it.
   package let fileBytes: Int
   private let path: String
+  private let descriptor: Int32
   private let base: UnsafeMutableRawPointer
   private let mappedBytes: Int
   /// Where the numbers start.
@@ -73,7 +75,8 @@ package final class FileMemory: MemoryOwner, @unchecked Sendable {
         throw CoixError.memory(what: path, bytes: bytes)
       }
     }
-    (self.path, self.base, self.start, mappedBytes, fileBytes) = (path, base, start, all, start + bytes)
+    (self.path, self.descriptor, self.base) = (path, descriptor, base)
+    (self.start, mappedBytes, fileBytes) = (start, all, start + bytes)
     (self.file, self.shares) = (file, shares)
     super.init(address: base + start)
   }
@@ -97,10 +100,12 @@ package final class FileMemory: MemoryOwner, @unchecked Sendable {
   /// Whether it lies in a file.
   package func lies(in file: any NewRowFile) -> Bool { self.file == ObjectIdentifier(file) }
 
-  /// Lets the system take back the memory of some floats, which the file has.
+  /// Lets the system take back the memory of some floats, which the file has. They begin to go to the disk at once: at the end
+  /// there is little left to wait for.
   package func letGo(_ floats: Range<Int>) {
     let size = MemoryLayout<Float>.stride
     Memory.discard(address + floats.lowerBound * size, bytes: floats.count * size)
+    coix_begin_writing(descriptor, Int64(start + floats.lowerBound * size), floats.count * size)
   }
 
   /// Writes a whole tensor's numbers from a place on.
