@@ -9,7 +9,7 @@ public struct RowInference {
   public let data: NPYFile
   /// What codes are drawn from.
   public let seed: Int
-  /// The path of the autoencoder's parameters.
+  /// The path of the file that the autoencoder's parameters are from.
   private let parametersPath: String
   /// The rows that are evaluated at a time. The numbers do not depend on it.
   public var pieceRows = 1 << 22
@@ -108,7 +108,8 @@ public struct RowInference {
     )
   }
 
-  /// What the numbers depend on: of the data it is which file, its shape, and when it was last written, to the nanosecond.
+  /// What the numbers depend on. The data are known by the file's whole path, its shape, and the time when it was last written, to
+  /// the nanosecond.
   private func settings() throws -> [String: String] {
     var digest = Digest()
     digest.add(vae)

@@ -2,19 +2,38 @@ import Coix
 import ExampleModels
 import Foundation
 
-// What `scripts/test-large` runs, one process for each: LargeRows WHAT ROWS FOLDER LIMIT THREADS
+// What `scripts/test-large` runs, a process for each kind of work: LargeRows WORK ROWS FOLDER LIMIT THREADS
 //
 // Each prints what it took, and fails if more memory than LIMIT MiB has been resident.
 
+/// What a process does.
+enum Work: String, CaseIterable {
+  /// Writes the file of points that the others read.
+  case make
+  /// Measures a part of the rows in files and in memory, in turn.
+  case compare
+  /// Evaluates all rows, with log-weights into a file.
+  case forward
+  /// Takes the gradient over half of the rows.
+  case gradient
+  /// Evaluates more rows than numbers of 32 bits count.
+  case beyond
+}
+
+/// What a `.npy` file of floats begins with.
+func header(shape: String) -> [UInt8] {
+  let text =
+    "{'descr': '<f4', 'fortran_order': False, 'shape': \(shape), }".padding(
+      toLength: 117, withPad: " ", startingAt: 0) + "\n"
+  return [0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(text.utf8.count), 0] + Array(text.utf8)
+}
+
 /// Writes points into a file, a part after the other.
 func makeData(_ count: Int, _ path: String) throws {
-  let shape = "{'descr': '<f4', 'fortran_order': False, 'shape': (\(count), 2), }"
-  let header = shape.padding(toLength: 117, withPad: " ", startingAt: 0) + "\n"
   guard FileManager.default.createFile(atPath: path, contents: nil),
     let file = FileHandle(forWritingAtPath: path)
   else { throw CoixError.file(path: path, reason: "cannot be written") }
-  try file.write(
-    contentsOf: [0x93] + Data("NUMPY".utf8) + [1, 0, UInt8(header.utf8.count), 0] + Data(header.utf8))
+  try file.write(contentsOf: header(shape: "(\(count), 2)"))
   let part = 1 << 20
   for start in stride(from: 0, to: count, by: part) {
     let points = Draw(key: PRNGKey(seed: start), shape: [min(part, count - start), 2]).normal()
@@ -57,10 +76,8 @@ struct ManyRows {
   let weights: String
 
   private func makeData() throws {
-    let shape = "{'descr': '<f4', 'fortran_order': False, 'shape': (\(Self.count),), }"
-    let header = shape.padding(toLength: 117, withPad: " ", startingAt: 0) + "\n"
-    let bytes = Data([0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(header.utf8.count), 0] + Array(header.utf8))
-    guard FileManager.default.createFile(atPath: rows, contents: bytes),
+    let bytes = header(shape: "(\(Self.count),)")
+    guard FileManager.default.createFile(atPath: rows, contents: Data(bytes)),
       let file = FileHandle(forWritingAtPath: rows)
     else { throw CoixError.file(path: rows, reason: "cannot be written") }
     try file.truncate(atOffset: UInt64(bytes.count + 4 * Self.count))
@@ -194,54 +211,71 @@ struct LargeRows {
     guard fsync(descriptor) == 0 else { throw CoixError.file(path: path, reason: "cannot be written") }
   }
 
-  static func main() throws {
+  static func main() {
     let arguments = CommandLine.arguments
-    guard arguments.count == 6, let count = Int(arguments[2]), let limit = Int(arguments[4]),
-      let threads = Int(arguments[5])
+    guard arguments.count == 6, let work = Work(rawValue: arguments[1]), let count = Int(arguments[2]),
+      let limit = Int(arguments[4]), let threads = Int(arguments[5]), count > 0, limit > 0, threads > 0
     else {
-      throw CoixError.argument("LargeRows make|compare|forward|gradient|beyond ROWS FOLDER LIMIT THREADS")
+      let works = Work.allCases.map(\.rawValue).joined(separator: "|")
+      complain("usage: LargeRows \(works) ROWS FOLDER LIMIT THREADS")
+      exit(64)
     }
-    let (what, path) = (arguments[1], "\(arguments[3])/rows.npy")
-    if what == "make" { return try makeData(count, path) }
-    if what == "beyond" {
-      let folder = arguments[3]
-      let many = ManyRows(
-        workers: try Workers(threads: threads), rows: "\(folder)/hole.npy", weights: "\(folder)/many.npy")
-      let (time, logZ) = try many.run()
-      say(what, ManyRows.count, time, logZ)
-      return try checkMemory(what, limit)
+    do {
+      try run(work, count, folder: arguments[3], limit: limit, threads: threads)
+    } catch {
+      complain("error: \(error)")
+      exit(1)
     }
-    let large = LargeRows(
-      count: count, workers: try Workers(threads: threads), file: try NPYFile(path),
-      weights: "\(arguments[3])/weights.npy")
-    var result: Float = 0
-    switch what {
-    case "compare":
-      // As many rows as asked for, too, where the points and their log-weights have room in half of the memory.
+  }
+
+  private static func complain(_ text: String) {
+    FileHandle.standardError.write(Data("\(text)\n".utf8))
+  }
+
+  private static func run(_ work: Work, _ count: Int, folder: String, limit: Int, threads: Int) throws {
+    let workers = try Workers(threads: threads)
+    let path = "\(folder)/rows.npy"
+    func largeRows() throws -> LargeRows {
+      LargeRows(count: count, workers: workers, file: try NPYFile(path), weights: "\(folder)/weights.npy")
+    }
+    switch work {
+    case .make: return try makeData(count, path)
+    case .compare:
+      let large = try largeRows()
+      // As many as there are, too, if the points and their log-weights have room in half of the memory.
       let most = Int(ProcessInfo.processInfo.physicalMemory) / 2 / 12
       for rows in Set([8 << 20, 64 << 20, min(count, most)].map { min($0, count) }).sorted() {
         try large.compare(rows)
       }
-    case "forward":
+      return
+    case .forward:
+      let large = try largeRows()
+      var result: Float = 0
       let time = try seconds {
         result = try large.forward(
           count, { $0.mapped(large.file) }, files: [.logWeight: .npy(large.weights)])
       }
-      say(what, count, time, result)
+      say(work.rawValue, count, time, result)
       guard try NPYFile(large.weights).shape == [count] else {
         throw CoixError.argument("the weights are not there")
       }
-    default:
+    case .gradient:
+      let large = try largeRows()
       let rows = max(count / 2, 1)
+      var result: Float = 0
       let time = try seconds { result = try large.gradient(rows) { $0.mapped(large.file, rows: 0..<rows) } }
-      say(what, rows, time, result)
+      say(work.rawValue, rows, time, result)
+    case .beyond:
+      let many = ManyRows(workers: workers, rows: "\(folder)/hole.npy", weights: "\(folder)/many.npy")
+      let (time, logZ) = try many.run()
+      say(work.rawValue, ManyRows.count, time, logZ)
     }
-    if what != "compare" { try checkMemory(what, limit) }
+    try checkMemory(work, limit)
   }
 
-  private static func checkMemory(_ what: String, _ limit: Int) throws {
+  private static func checkMemory(_ work: Work, _ limit: Int) throws {
     let peak = try peakMemory()
-    print("\(what): \(peak) MiB were resident at most")
+    print("\(work): \(peak) MiB were resident at most")
     guard peak <= limit else { throw CoixError.argument("\(peak) MiB were resident, more than \(limit)") }
   }
 }

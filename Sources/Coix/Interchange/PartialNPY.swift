@@ -2,7 +2,8 @@ import CoixParallel
 import Foundation
 
 /// A `.npy` file of floats that is written row by row in several runs of a program: until it is complete, it
-/// lies beside its place, as `NAME.partial`, with a note of how many rows are there. If no row is there yet, none of it is left.
+/// lies beside its place, as `NAME.partial`, with a note of how many rows are there. A run that an error ends before
+/// it has written a row leaves neither of the two.
 ///
 /// One process at a time writes it. A link in its place stays: the file that it leads to is replaced.
 package final class PartialNPY {
@@ -15,8 +16,8 @@ package final class PartialNPY {
   }
 
   private let path: String
-  private var partialPath: String { path + ".partial" }
-  private var notePath: String { path + ".partial.json" }
+  private var partialPath: String { Self.partialPath(of: path) }
+  private var notePath: String { Self.notePath(of: path) }
   private let file: NewFile
   private let memory: FileMemory
   private var isFinished = false
@@ -35,18 +36,19 @@ package final class PartialNPY {
   package init(_ path: String, count: Int, settings: [String: String], resumes: Bool) throws {
     let path = try WholeFile.replaceable(path)
     let header = NPYHeader.encoded("<f4", shape: [count])
-    let numberBytes = (count * MemoryLayout<Float>.stride + 63) / 64 * 64
+    let bytes = count * MemoryLayout<Float>.stride
+    let numberBytes = (bytes + 63) / 64 * 64
     (self.path, self.count) = (path, count)
-    let partialPath = path + ".partial"
-    let note = resumes ? try Self.note(path + ".partial.json") : nil
+    let (partialPath, notePath) = (Self.partialPath(of: path), Self.notePath(of: path))
+    let note = resumes ? try Self.note(notePath) : nil
     if let note {
       guard note.rows <= count else {
-        throw CoixError.file(path: path + ".partial", reason: "has \(note.rows) rows of \(count)")
+        throw CoixError.file(path: partialPath, reason: "has \(note.rows) rows of \(count)")
       }
       let names = Set(settings.keys).union(note.settings.keys).sorted()
       if let name = names.first(where: { settings[$0] != note.settings[$0] }) {
         throw CoixError.file(
-          path: path + ".partial",
+          path: partialPath,
           reason: "was begun with \(name) \(note.settings[name] ?? "unset"), not \(settings[name] ?? "unset")"
         )
       }
@@ -70,18 +72,18 @@ package final class PartialNPY {
           throw MalformedFile("is being written by another process")
         }
         isOwn = isNew
-        guard isNew || Int(status.st_size) == header.count + numberBytes else {
+        // It is shorter where a run was killed after all rows, before the file got its name.
+        guard isNew || [numberBytes, bytes].contains(Int(status.st_size) - header.count) else {
           throw MalformedFile("has \(status.st_size) bytes instead of \(header.count + numberBytes)")
         }
         let file = NewFile(descriptor, at: partialPath, for: path)
         if isNew {
           // A note of other rows must not be taken for one of these.
-          unlink(path + ".partial.json")
+          unlink(notePath)
           try file.shorten(to: 0)
           try file.append(header)
         }
         try file.reserve(0..<header.count + numberBytes, of: header.count + numberBytes)
-        let bytes = count * MemoryLayout<Float>.stride
         return (file, try FileMemory(descriptor, start: header.count, bytes: bytes, for: path))
       } catch {
         // While the lock holds.
@@ -103,14 +105,19 @@ package final class PartialNPY {
     file.discard()
   }
 
-  /// The files that are written on the way to a complete one, which is the first of them.
+  private static func partialPath(of path: String) -> String { path + ".partial" }
+  private static func notePath(of path: String) -> String { path + ".partial.json" }
+
+  /// The files that are written for a path: the complete one, the one until then, and the note.
   package static func paths(for path: String) -> [String] {
     let path = WholeFile.resolved(path)
-    return [path, path + ".partial", path + ".partial.json"]
+    return [path, partialPath(of: path), notePath(of: path)]
   }
 
-  /// The rows that an earlier run has left of a file; nil if there is no note of them.
-  package static func rowCount(for path: String) -> Int? { (try? note(paths(for: path)[2]))?.rows }
+  /// How many rows an earlier run has left of a file; nil if there is no note of them.
+  package static func rowCount(for path: String) -> Int? {
+    (try? note(notePath(of: WholeFile.resolved(path))))?.rows
+  }
 
   private static func note(_ path: String) throws -> Note? {
     guard FileManager.default.fileExists(atPath: path) else { return nil }

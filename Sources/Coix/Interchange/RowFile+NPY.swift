@@ -27,10 +27,7 @@ private final class NewNPYFile: NewRowFile {
 
   init(_ path: String) throws {
     self.path = path
-    file = try WholeFile.naming(path) {
-      guard try NewFile.canReplace(path) else { throw MalformedFile("is not a regular file") }
-      return try NewFile(path)
-    }
+    file = try WholeFile.naming(path) { try NewFile.replacing(path) }
   }
 
   /// Opens the file that another rank has made.

@@ -49,17 +49,16 @@ package enum WholeFile {
   /// - Throws: `CoixError.file(path:reason:)` for what no new file can take the place of: no regular file.
   static func replaceable(_ path: String) throws -> String {
     try naming(path) {
-      guard try NewFile.canReplace(path) else { throw MalformedFile("is not a regular file") }
-      try NewFile(path).discard()
+      try NewFile.replacing(path).discard()
       return resolved(path)
     }
   }
 
-  /// Whether two paths lead to one file.
+  /// Whether two paths lead to one file, which is there.
   package static func isSame(_ path: String, as other: String) -> Bool {
-    var (own, named) = (stat(), stat())
-    return stat(path, &own) == 0 && stat(other, &named) == 0
-      && own.st_dev == named.st_dev && own.st_ino == named.st_ino
+    var (one, two) = (stat(), stat())
+    return stat(path, &one) == 0 && stat(other, &two) == 0
+      && one.st_dev == two.st_dev && one.st_ino == two.st_ino
   }
 
   /// The whole path of a file that is there, without links; otherwise the path as it is.
@@ -133,6 +132,14 @@ struct NewFile {
     // A new file would take the place of the link itself.
     guard lstat(path, &status) != 0 else { throw MalformedFile("is a link to a file that is not there") }
     return nil
+  }
+
+  /// Opens a file beside the regular one that it will replace, or whose place is free.
+  ///
+  /// - Throws: ``MalformedFile``, also for what no new file can take the place of.
+  static func replacing(_ path: String) throws -> NewFile {
+    guard try canReplace(path) else { throw MalformedFile("is not a regular file") }
+    return try NewFile(path)
   }
 
   /// An open file that will replace another one.

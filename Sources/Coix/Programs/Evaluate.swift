@@ -55,11 +55,11 @@ public struct EvaluationOptions: Sendable {
   /// ``RowResult``. What is computed of them (evidence, effective sample size) is the same, bit for bit. In
   /// the evaluation's result they are poisoned tensors, whose error names the file.
   ///
-  /// Ranks write each file together, at one path, in a folder that all of them share: each its rows of a flat plate. What all ranks have as
-  /// a whole, such as the rows of nested plates, the first of them writes.
+  /// Ranks write each file together, at one path, in a folder that all of them share: each its rows of a flat
+  /// plate. What all ranks have as a whole, such as the rows of nested plates, the first of them writes.
   ///
-  /// A file whose rows the input or given values are mapped from is refused. Not for evaluations within `valueWithGradient` or
-  /// `compile`.
+  /// A file is refused if the input or given values are mapped from its rows. Evaluations within
+  /// `valueWithGradient` or `compile` cannot have files.
   public var files: [RowResult: RowFile]
 
   /// How much memory the evaluation may take, in bytes, at least 1.
@@ -73,17 +73,21 @@ public struct EvaluationOptions: Sendable {
   /// resamplings. The result is the same, bit for bit. In `compile` and `train`, a step that has no room for all
   /// of that is not recorded, but evaluated each time.
   ///
-  /// What cannot fit is refused before anything runs: `CoixError.memoryBudget(what:bytes:budget:)`, with the
-  /// least budget that would do. The first chunk of a walk through the particles shows what a row leaves
-  /// behind. Before a program with resamplings, which walks several times, a trial of the same program with two
-  /// rows of each plate shows it, if memory may be tight at all: closures then run once more, or twice within a
-  /// gradient. (A row that leaves more than 1 KiB behind in each walk, and particles that are resampled under a
-  /// condition, may show it only when their walk begins.)
+  /// What cannot fit is refused: `CoixError.memoryBudget(what:bytes:budget:)`, with the least budget that would
+  /// do. A program without resamplings walks through its particles once. The first chunk of the walk shows what
+  /// a row leaves behind, and the error comes before any other chunk runs. A program with resamplings walks
+  /// several times. A trial of it, with two rows of each plate, shows what its rows leave behind, and the error
+  /// comes before the first walk. For the trial, each closure runs once more, or twice within a gradient.
   ///
-  /// Counted are the input and given values, unless they are in files; what leaves the walk for memory, for all rows; what is still needed of earlier walks, and the numbers of
-  /// ancestors; with a gradient, also those of what leaves the walk, and the eighth for tapes. Not counted are
-  /// parameters, a chunk's own tensors (some megabytes for each thread), results in files, and what objectives
-  /// and a caller's own functions compute of whole plates.
+  /// In two cases the error may come only when the walk begins that has no room. There is no trial if 1 KiB for
+  /// each row of each walk would fit; but a row may leave more. And where particles are resampled under a
+  /// condition, a trial counts only what is there whether the condition is met or not.
+  ///
+  /// Counted are the input and given values, unless they are in files; what leaves the walk for memory, for all
+  /// rows; what is still needed of earlier walks, and the numbers of ancestors; with a gradient, also the
+  /// gradients of what leaves the walk, and the eighth for tapes. Not counted are parameters, a chunk's own
+  /// tensors (some megabytes for each thread), results in files, and what objectives and a caller's own
+  /// functions compute of whole plates.
   public var memoryBudget: Int?
 
   /// Options.

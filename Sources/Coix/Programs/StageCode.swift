@@ -101,8 +101,8 @@ struct StageCode: Sendable {
   ///
   /// - Throws: as for data of all rows.
   func placed(_ tensor: Tensor, in plates: [Plate]) throws(CoixError) -> Tensor {
-    let rows = tensor.mappedOver?.rows
-    return try (isTrial && rows != nil ? tensor.standIn(rows: cut(rows ?? 0)) : tensor).placed(in: plates)
+    guard isTrial, let rows = tensor.mappedOver?.rows else { return try tensor.placed(in: plates) }
+    return try tensor.standIn(rows: cut(rows)).placed(in: plates)
   }
 
   // MARK: Emitting

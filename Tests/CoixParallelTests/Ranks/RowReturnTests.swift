@@ -33,27 +33,39 @@ import Testing
     return numbers
   }
 
-  /// Targets that ascend, with runs across the borders of ranks and of more than 64 rows; the same, but for one pair; any; those of
-  /// each rank's rows ascend; all are the last row.
-  private static func index(_ kind: Int, count: Int, targets: Int) -> [Int32] {
-    var random = SplitMix(seed: UInt64(kind + 1))
-    var index = (0..<count).map { _ in Int32(random.next() % UInt64(targets)) }
-    switch kind {
-    case 0, 1:
-      for row in 300..<420 { index[row] = 500 }
-      index.sort()
-      if kind == 1 { index.swapAt(0, count - 1) }
-    case 3: index = (0..<count).map { Int32($0 * 2 % targets) }
-    case 4: index = Array(repeating: Int32(targets - 1), count: count)
-    default: break
+  /// How the targets of rows follow each other.
+  enum Order: UInt64, CaseIterable {
+    /// They ascend, with runs across the borders of ranks, one of them of 120 rows.
+    case ascending
+    /// The same, but for one pair.
+    case nearlyAscending
+    /// At random.
+    case random
+    /// They ascend, and then begin anew.
+    case ascendingTwice
+    /// All are the last one.
+    case last
+
+    func targets(of count: Int, among targets: Int) -> [Int32] {
+      var random = SplitMix(seed: rawValue + 1)
+      var index = (0..<count).map { _ in Int32(random.next() % UInt64(targets)) }
+      switch self {
+      case .ascending, .nearlyAscending:
+        for row in 300..<420 { index[row] = 500 }
+        index.sort()
+        if self == .nearlyAscending { index.swapAt(0, count - 1) }
+      case .random: break
+      case .ascendingTwice: index = (0..<count).map { Int32($0 * 2 % targets) }
+      case .last: index = Array(repeating: Int32(targets - 1), count: count)
+      }
+      return index
     }
-    return index
   }
 
-  @Test(arguments: RowExchangeTests.borders, [0, 1, 2, 3, 4])
-  func sumsAreThoseOfOneRank(_ borders: [Int], kind: Int) throws {
+  @Test(arguments: RowExchangeTests.borders, Order.allCases)
+  func sumsAreThoseOfOneRank(_ borders: [Int], _ kind: Order) throws {
     let (count, targets, widths) = (900, 1_000, [1, 2, 5])
-    let index = Self.index(kind, count: count, targets: targets)
+    let index = kind.targets(of: count, among: targets)
     var random = SplitMix(seed: 9)
     let gradients = widths.map { random.floats(count * $0) }
     var (order, offsets) = ([Int32](repeating: 0, count: count), [Int32](repeating: 0, count: targets + 1))
@@ -90,7 +102,7 @@ import Testing
         return ranks.traffic.bytes - before
       }
       // Of those that ascend, the rows beside the borders alone travel: no more than 120 of one target, and what targets are shifted by.
-      if kind == 0 { #expect(sent.allSatisfy { $0 < 2 * (400 * 9 * 4 + 500) }, "\(sent)") }
+      if kind == .ascending { #expect(sent.allSatisfy { $0 < 2 * (400 * 9 * 4 + 500) }, "\(sent)") }
     }
   }
 

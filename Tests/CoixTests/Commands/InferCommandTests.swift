@@ -26,10 +26,6 @@ import examples
     }
   }
 
-  private func names(in folder: String) throws -> [String] {
-    try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
-  }
-
   private func expected(_ data: String) throws -> Evaluation<Tuple<Tensor>> {
     let plate = VAE.plate(Self.rows)
     return try evaluate(Self.vae.inference(plate), seed: 4)(plate.mapped(Tensor(contentsOf: data)))
@@ -97,6 +93,20 @@ import examples
       #expect(try Tensor(contentsOf: out).scalars == expected.metrics.logWeight.scalars)
       #expect(try results.logZ == expected.metrics.logZ.scalar)
       #expect(try names(in: folder).filter { $0.hasPrefix("w") } == ["w.npy"])
+    }
+  }
+
+  /// A run that was killed when all rows were there and the file had its length, but not yet its name.
+  @Test func goesOnWithAllRows() throws {
+    try withFiles { folder, data, parameters in
+      let out = "\(folder)/w.npy"
+      let inference = try RowInference(data: data, parameters: parameters, seed: 4)
+      #expect(throws: Stop.self) { try inference.run(to: out) { _ in throw Stop() } }
+      #expect(PartialNPY.rowCount(for: out) == Self.rows)
+      #expect(truncate("\(out).partial", 128 + 4 * Self.rows) == 0)
+      #expect(try inference.run(to: out, resumes: true).firstRow == Self.rows)
+      #expect(try Tensor(contentsOf: out).scalars == expected(data).metrics.logWeight.scalars)
+      #expect(try names(in: folder) == ["p.safetensors", "rows.npy", "w.npy"])
     }
   }
 

@@ -10,6 +10,11 @@ func withTemporaryFolder<Result>(_ body: (_ path: String) throws -> Result) thro
   return try body(folder.path)
 }
 
+/// The names of what is in a folder.
+func names(in folder: String) throws -> [String] {
+  try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+}
+
 /// Calls `body` with the path of a file that has these bytes.
 func withFile<Result>(_ bytes: [UInt8], _ name: String, _ body: (_ path: String) throws -> Result) throws
   -> Result

@@ -11,9 +11,6 @@ import Testing
   static let vae = VAE(hidden: 8, key: 3)
 
   private func bits(_ tensor: Tensor) -> [UInt32] { tensor.scalars.map(\.bitPattern) }
-  private func names(in folder: String) throws -> [String] {
-    try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
-  }
 
   @Test func filesHaveTheBitsOfMemory() throws {
     let program = Self.vae.inference(Self.plate, loss: .elbo)

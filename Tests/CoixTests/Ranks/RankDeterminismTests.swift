@@ -15,23 +15,14 @@ import Testing
     ranks.isMultiple(of: 2) ? [ways[0], ways[3]] : [ways[1], ways[2]]
   }
 
-  /// Runs a computation on one rank, and on several.
+  /// Runs a computation on one rank, and on two, three and four.
   private func expectSameBits(
     atLeast numbers: Int = 1, _ run: @escaping @Sendable (EvaluationOptions) throws -> Bits,
     sourceLocation: SourceLocation = #_sourceLocation
   ) throws {
-    let reference = try run(WayToRun.plain.options())
-    #expect(reference.count >= numbers, sourceLocation: sourceLocation)
-    for count in 2...4 {
-      for way in Self.ways(of: count) {
-        let results = try Ranks.inProcess(count) { ranks in try run(way.options(of: ranks)) }
-        for (rank, bits) in results.enumerated() {
-          #expect(
-            bits.differences(from: reference) == [], "rank \(rank) of \(count), \(way)",
-            sourceLocation: sourceLocation)
-        }
-      }
-    }
+    try expectBitsOfOneRank(
+      atLeast: numbers, on: (2...4).map { (ranks: $0, ways: Self.ways(of: $0)) },
+      sourceLocation: sourceLocation, run)
   }
 
   @Test(arguments: DeterminismCase.all)

@@ -135,19 +135,7 @@ import Testing
   /// A step that is replayed runs no evaluation.
   @Test func keysOfRecordedSteps() throws {
     try expectKeysAreCompared { ranks, seed in
-      let options = try WayToRun(execution: .replayed).options(of: ranks) { $0.keep = .metrics }
-      let step = compile(workers: options.workers) { (mean: Tensor, key: PRNGKey) in
-        try valueWithGradient(at: mean, workers: options.workers) { mean in
-          let kernel = Kernel { trace in trace.sample("x", from: Normal(mean, 1)) }
-          let model = Model { trace in
-            let x = trace.sample("x", from: Normal(0, 1))
-            trace.observe("y", 0.5, from: Normal(x, 1))
-            return x
-          }
-          let program = propose(Self.plate(model), Self.plate(kernel), loss: .elbo)
-          return try evaluate(program, seed: key, options: options)().metrics.loss
-        }
-      }
+      let step = try lossStep(in: Self.plate, on: ranks)
       for key in 0..<2 { _ = try step(Tensor(0.5), key: key) }
       #expect(step.runCount == 1)
       _ = try step(Tensor(0.5), key: seed)

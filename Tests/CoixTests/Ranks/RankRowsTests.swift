@@ -29,26 +29,10 @@ import Testing
 
   private static let data = plate.mapped(Tensor((0..<rows).map { Float($0) / Float(rows) }))
 
-  /// Runs a computation on one rank, and on several.
-  func expectSameBits(
-    ranks counts: [Int] = [2], _ run: @escaping @Sendable (EvaluationOptions) throws -> Bits
-  ) throws {
-    let reference = try run(WayToRun.plain.options())
-    #expect(reference.count > 0)
-    for count in counts {
-      for threads in [1, 2] {
-        let way = WayToRun(threads: threads, shuffleSeed: threads == 1 ? nil : 3, execution: .replayed)
-        for (rank, bits) in try Ranks.inProcess(count, { try run(way.options(of: $0)) }).enumerated() {
-          #expect(bits.differences(from: reference) == [], "rank \(rank) of \(count), \(threads) threads")
-        }
-      }
-    }
-  }
-
   /// Weights that are nearly equal, and weights of which the last rows have nearly all.
   @Test(arguments: ResamplingScheme.allCases, [Float(0.1), 30])
   func resampling(_ scheme: ResamplingScheme, slope: Float) throws {
-    try expectSameBits { options in
+    try expectBitsOfOneRank { options in
       var bits = Bits()
       bits.add(try evaluate(Self.filter(scheme, slope: slope), seed: 5, options: options)(Self.data))
       return bits
@@ -59,7 +43,7 @@ import Testing
   /// rank has all parents.
   @Test(arguments: [100_003, 66_000, 3], [Float(3), 30])
   func otherCounts(_ count: Int, slope: Float) throws {
-    try expectSameBits { options in
+    try expectBitsOfOneRank { options in
       var bits = Bits()
       let program = Self.filter(.systematic, slope: slope, count: .exactly(count))
       bits.add(try evaluate(program, seed: 5, options: options)(Self.data))
@@ -84,7 +68,7 @@ import Testing
   private func expectSameCalls(
     _ body: @escaping @Sendable (Tensor, PRNGKey, EvaluationOptions) throws -> [Tensor]
   ) throws {
-    try expectSameBits { options in
+    try expectBitsOfOneRank { options in
       let step = compile(workers: options.workers) { (slope: Tensor, key: PRNGKey) in
         try body(slope, key, options)
       }
@@ -118,20 +102,7 @@ import Testing
   /// A replayed step exchanges what it needs alone: not the weights that its evaluation would hand out, 140 kB from each rank.
   @Test func replayedStepsSendLittle() throws {
     let sent = try Ranks.inProcess(2) { ranks -> Int in
-      let workers = try Workers(threads: 1, ranks: ranks)
-      let options = EvaluationOptions(workers: workers, keep: .metrics)
-      let step = compile(workers: workers) { (mean: Tensor, key: PRNGKey) in
-        try valueWithGradient(at: mean, workers: workers) { mean in
-          let kernel = Kernel { trace in trace.sample("x", from: Normal(mean, 1)) }
-          let model = Model { trace in
-            let x = trace.sample("x", from: Normal(0, 1))
-            trace.observe("y", 0.5, from: Normal(x, 1))
-            return x
-          }
-          let program = propose(Self.plate(model), Self.plate(kernel), loss: .elbo)
-          return try evaluate(program, seed: key, options: options)().metrics.loss
-        }
-      }
+      let step = try lossStep(in: Self.plate, on: ranks)
       _ = try step(Tensor(0.5), key: 0)
       let before = ranks.traffic.bytes
       for key in 1...3 { _ = try step(Tensor(0.5), key: key) }
@@ -162,7 +133,7 @@ import Testing
       let b = trace.sample("b", from: Normal(a, 1))
       return trace.sample("c", from: Normal(a + b, 1))
     }
-    try expectSameBits(ranks: [2, 3]) { options in
+    try expectBitsOfOneRank(on: [2, 3].map { (ranks: $0, ways: WayToRun.replayed) }) { options in
       let first = resample(propose(Self.plate(weigh), Self.plate(start)))
       let second = resample(compose(Self.plate(move), first))
       let program = propose(Self.plate(target), compose(Self.plate(last), second), loss: .elbo)
@@ -174,7 +145,7 @@ import Testing
 
   /// A loss and its gradient through two resamplings.
   @Test func gradients() throws {
-    try expectSameBits { options in
+    try expectBitsOfOneRank { options in
       try DeterminismCase.bits(at: ChainParameters()) { p in
         let first = resample(p.firstStep(Self.plate, loss: .elbo))
         let inference = propose(p.target(Self.plate), compose(Self.plate(p.kernel), first), loss: .elbo)

@@ -23,6 +23,11 @@ struct WayToRun: Sendable, CustomStringConvertible {
     WayToRun(threads: 16, shuffleSeed: 4, execution: .replayed), WayToRun(threads: 3, shuffleSeed: 3),
   ]
 
+  /// Replayed: on one thread, and on two in another order. For evaluations of very many rows.
+  static let replayed = [
+    WayToRun(execution: .replayed), WayToRun(threads: 2, shuffleSeed: 3, execution: .replayed),
+  ]
+
   /// The options, for a rank alone or for one of several, to be completed.
   func options(of ranks: Ranks = .alone, _ complete: (inout EvaluationOptions) -> Void = { _ in }) throws
     -> EvaluationOptions

@@ -95,8 +95,9 @@ final class RecordedOperations {
 extension Storage {
   /// A buffer for a test; ends the process if there is no memory for it.
   static func made(_ count: Int) -> Storage {
-    // A few numbers: without memory for them no test could run.
-    guard let storage = Storage(count: count) else { fatalError("no memory for \(count) numbers") }
+    guard let storage = Storage(count: count) else {
+      fatalError("no memory for \(count) numbers")  // A few: without them no test could run.
+    }
     return storage
   }
 
