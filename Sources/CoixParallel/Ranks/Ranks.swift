@@ -233,8 +233,8 @@ public final class Ranks: Sendable {
   /// Waits until all ranks have come.
   ///
   /// - Returns: what each of them says.
-  /// - Throws: ``CoixError/ranks(_:)`` if the ranks are at different places, if they have evaluated with different keys,
-  ///   and whenever they have lost each other before; ``CoixError/otherRank(_:_:)`` if one has ended.
+  /// - Throws: ``CoixError/ranks(_:)`` if the ranks are at different places, if they have evaluated with different
+  ///   keys, and whenever they have lost each other before; ``CoixError/otherRank(_:_:)`` if one has ended.
   @discardableResult
   func meet(at place: RankPlace, size: Int = 0, status: RankNotice.Status = .done, form: UInt64 = 0)
     throws(CoixError) -> [RankNotice]
