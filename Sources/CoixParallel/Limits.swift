@@ -39,8 +39,8 @@ enum Limits {
 
   // MARK: Ranks
 
-  /// From so many particles of each rank on, what is computed of all weights is computed in blocks, each by one rank, and each rank has
-  /// the gradients of its own rows; of fewer each rank gets all weights and all gradients.
+  /// From so many particles of each rank on, what is computed of all weights is computed in blocks, each by one rank,
+  /// and each rank has the gradients of its own rows. Of fewer, each rank gets all weights and all gradients.
   static let rowsInBlocks = 1 << 15
 
   // MARK: Memory

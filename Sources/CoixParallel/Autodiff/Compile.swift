@@ -34,6 +34,7 @@ public final class CompiledFunction<Input: TensorTree, Output: TensorTree> {
     return try workers.ranks.evaluating(with: key) { try run(input, key) }
   }
 
+  /// The function's result, outside of other recordings and gradients.
   private func run(_ input: Input, _ key: PRNGKey) throws -> Output {
     let (inputs, names) = (input.flattened, input.namedTensors.map(\.name))
     callCount += 1

@@ -3,14 +3,14 @@ import Synchronization
 
 /// The gradients of the parent tape's tensors over a plate's rows: each chunk writes its own rows.
 ///
-/// Where ranks share many rows, each rank has the gradients of its own. Those of gathered rows go to the ranks that have the rows
-/// they were gathered from.
+/// Where ranks share many rows, each rank has the gradients of its own rows. Those of gathered rows go to the ranks
+/// that have the rows they were gathered from.
 final class RowGradients: Sendable {
   /// The gradients of all chunks' leaves of one name.
   private struct Collected {
     let leaf: Tape.Leaf
     let gradient: Tensor
-    /// Where each rank adds up what goes back to its own rows: room for the sums.
+    /// For gathered rows that ranks share: room for the sums of what goes back to each rank's own rows.
     let sums: Tensor?
     /// The leaf's smallest position in any chunk's list of leaves. Sorting by it gives an order that does not
     /// depend on which worker finishes first.
@@ -67,7 +67,7 @@ final class RowGradients: Sendable {
     }
   }
 
-  /// Whose rows are whose that gathered rows' gradients go back to, where each rank adds up those of its own.
+  /// Whose rows are whose of those that gathered rows' gradients go back to; nil where each rank adds up all of them.
   private func targets(of scatter: RowScatter?) -> RowShares? {
     // The numbers that a chunk has made have no name.
     guard let shares, let scatter, scatter.index.sharing != nil else { return nil }
@@ -150,9 +150,12 @@ extension Tensor {
     self.init(storage: Storage(in: rows, capacity: shape.elementCount), shape: shape)
   }
 
-  /// The sum of two gradients of all rows of ranks, of at least one of which this rank has its own rows alone: these, in the
-  /// place of that one's. (A stage or weights have made it for one node, so that nobody else has it.) nil where both gradients are whole, or are not
-  /// shared in the same way.
+  /// The sum of two gradients, `[rows, event...]`, of at least one of which this rank has its own rows alone. Of the
+  /// sum, too, it has these alone. nil where both gradients are whole, or where ranks share their rows in different
+  /// ways.
+  ///
+  /// The sum takes the place of the gradient that is in parts. Nobody else has that one: it was made for one node, by a
+  /// stage or by weights.
   static func sumOfOwnRows(_ a: Tensor, _ b: Tensor) -> Tensor? {
     let (sum, other) = a.rowsInParts == nil ? (b, a) : (a, b)
     guard let rows = sum.rowsInParts, other.rowsInParts.map({ $0.shares == rows.shares }) ?? true else {

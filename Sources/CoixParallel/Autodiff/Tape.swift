@@ -196,7 +196,7 @@ final class Tape {
 
   // MARK: Forgetting
 
-  /// Runs `body`, and removes all that it has recorded.
+  /// Runs `body`, and removes all that it has recorded. The tape is a caller's, and so has no leaves.
   func withoutTrace<Result>(_ body: () throws -> Result) rethrows -> Result {
     let (end, hadConstantPoints) = (count, hasConstantPoints)
     defer {

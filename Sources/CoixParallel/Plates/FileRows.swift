@@ -67,14 +67,21 @@ package final class FileRows: MemoryOwner, @unchecked Sendable {
     let capacity = BufferPool.roundedCapacity(shape.elementCount)
     let buffer = try BufferPool.allocateChecked(capacity, for: "all rows of \(path)")
     let result = Tensor(storage: Storage(adopting: buffer, capacity: capacity), shape: shape)
+    try read(index, width: event.elementCount, to: result.pointer)
+    return result
+  }
+
+  /// Reads all rows, or those of an index, to memory for `[rows, width]` numbers.
+  ///
+  /// - Throws: as ``read(_:event:)``.
+  func read(_ index: RowIndex?, width: Int, to target: UnsafeMutablePointer<Float>) throws(CoixError) {
     let numbers = try index?.wholeRows
     let isRead = coix_op_read_whole(
-      pointer, numbers.map { UnsafePointer($0.pointer) }, result.pointer, rows, event.elementCount
+      pointer, numbers.map { UnsafePointer($0.pointer) }, target, index?.count ?? count, width
     ).succeeds()
     let code = errno
     ExecutionContext.current?.recording?.keep(owner: self)
     guard isRead else { throw problem(reading: 0...max(count - 1, 0), code) }
-    return result
   }
 }
 

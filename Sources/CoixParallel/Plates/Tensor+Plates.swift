@@ -129,7 +129,7 @@ extension Tensor {
         let number = range.lowerBound + row
         return rows.map { Int($0.pointer[number]) } ?? number
       }
-      target.update(from: try file.read(own, event: shape).pointer, count: range.count * width)
+      try file.read(own, width: width, to: target)
     } else if let rows {
       coix_op_gather_rows(
         pointer, rows.pointer + range.lowerBound, target, range.count, width, ExecutionContext.team

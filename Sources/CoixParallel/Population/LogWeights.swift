@@ -18,8 +18,7 @@ package struct LogWeights {
   /// Log-weights as programs read them.
   init(mapped tensor: Tensor, of population: Population) {
     // The exchanges of blocks cost more than they save where there are few rows.
-    let isWorth = population.particles >= Limits.rowsInBlocks * population.workers.ranks.count
-    let shared = isWorth ? RankWeights(tensor, of: population) : nil
+    let shared = RankWeights(tensor, of: population).flatMap { $0.areMany ? $0 : nil }
     self.init(shared == nil ? population.whole(tensor) : tensor, shared, of: population)
   }
 
@@ -75,7 +74,10 @@ package struct LogWeights {
       guard let result = Tensor(undefined: [1]) else { throw Storage.lastRefusal }
       let parts = try Numbers<Double>(count: 2, for: "the sum of weights")
       try shared.logSum(to: result.pointer, parts)
-      return result.recorded(from: source) { gradient in
+      let given = given
+      return result.recorded(from: source) { (gradient: Tensor) -> Tensor in
+        // `shared` has the address of the weights alone.
+        defer { withExtendedLifetime(given) {} }
         do { return try shared.slopeOfLogSum(parts, gradient) } catch {
           return Tensor(failure: error as? CoixError ?? .ranks("\(error)"))
         }

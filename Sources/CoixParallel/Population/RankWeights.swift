@@ -26,10 +26,14 @@ struct RankWeights {
     address = target(address) ?? address
   }
 
+  /// Whether there are so many weights that each rank computes its own blocks, rather than all of them.
+  var areMany: Bool { shares.areOfManyRows }
+
   /// How many blocks of so many rows there are.
   fileprivate func blockCount(_ size: Int) -> Int { (shares.count + size - 1) / size }
 
-  /// Brings together for a computation in blocks of so many rows: each rank gets the rows that its last block has of others.
+  /// Brings the ranks together for a computation in blocks of so many rows. Each rank gets the rows that its last
+  /// block has of others.
   ///
   /// - Returns: this rank's blocks.
   fileprivate func meet(size: Int) throws(CoixError) -> Range<Int> {
@@ -45,12 +49,7 @@ struct RankWeights {
 
   /// Fills in the other ranks' parts of an array with something for each block.
   fileprivate func complete<Part>(_ parts: inout [Part], size: Int) throws(CoixError) {
-    let counts = shares.blockCounts(size: size)
-    func gather(_ parts: inout UnsafeMutableBufferPointer<Part>) throws(CoixError) {
-      guard let base = parts.baseAddress else { return }
-      try ranks.gather(parts: base, counts: counts, unit: MemoryLayout<Part>.stride)
-    }
-    try parts.withUnsafeMutableBufferPointer(gather)
+    try ranks.gather(&parts, counts: shares.blockCounts(size: size))
   }
 
   /// Runs a call, and notes it in the recording of the step that is on.
@@ -105,8 +104,7 @@ struct RankWeights {
     return try Self.run(
       Ancestry(
         weights: self, scheme: scheme, random: random.pointer, positions: positions?.pointer,
-        index: index.pointer,
-        count: index.count, readers: readers))
+        index: index.pointer, count: index.count, readers: readers))
   }
 }
 
@@ -122,10 +120,9 @@ private final class Moments: RecordedCall {
   var reads: [UnsafeRawPointer] { [UnsafeRawPointer(weights.address)] }
   var writes: [UnsafeMutableRawPointer] { results.map { UnsafeMutableRawPointer($0) } }
   var ranks: Ranks { weights.ranks }
-  func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) {}
   func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
     weights.move(target)
-    results = results.map { target($0)?.assumingMemoryBound(to: Double.self) ?? $0 }
+    for number in results.indices { results[number].follow(target) }
   }
   func add(to form: inout RankForm) { form.add(1) }
 
@@ -158,11 +155,10 @@ private final class LogSum: RecordedCall {
     [UnsafeMutableRawPointer(result), UnsafeMutableRawPointer(parts)]
   }
   var ranks: Ranks { weights.ranks }
-  func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) {}
   func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
     weights.move(target)
-    result = target(result)?.assumingMemoryBound(to: Float.self) ?? result
-    parts = target(parts)?.assumingMemoryBound(to: Double.self) ?? parts
+    result.follow(target)
+    parts.follow(target)
   }
   func add(to form: inout RankForm) { form.add(2) }
 
@@ -184,7 +180,7 @@ private final class LogSum: RecordedCall {
   }
 }
 
-/// The gradient of the log of the sum of weights: each rank computes that of its own. Nothing is exchanged.
+/// The gradient of the log of the sum of weights: each rank computes that of its own weights. Nothing is exchanged.
 private final class LogSumSlope: RecordedCall {
   private var weights: RankWeights
   private var parts: UnsafeMutablePointer<Double>
@@ -203,12 +199,11 @@ private final class LogSumSlope: RecordedCall {
   }
   var writes: [UnsafeMutableRawPointer] { [UnsafeMutableRawPointer(slope)] }
   var ranks: Ranks { weights.ranks }
-  func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) {}
   func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
     weights.move(target)
-    parts = target(parts)?.assumingMemoryBound(to: Double.self) ?? parts
-    gradient = target(gradient)?.assumingMemoryBound(to: Float.self) ?? gradient
-    slope = target(slope)?.assumingMemoryBound(to: Float.self) ?? slope
+    parts.follow(target)
+    gradient.follow(target)
+    slope.follow(target)
   }
   func add(to form: inout RankForm) { form.add(4) }
 
@@ -216,8 +211,7 @@ private final class LogSumSlope: RecordedCall {
     let own = weights.shares.own
     coix_logsumexp_backward_part(
       weights.numbers + own.lowerBound, gradient, slope + own.lowerBound, own.count, Float(parts[0]),
-      parts[1],
-      weights.team)
+      parts[1], weights.team)
     return true
   }
 }
@@ -246,12 +240,11 @@ private final class Ancestry: RecordedCall {
     [UnsafeMutableRawPointer(index)] + (positions.map { [UnsafeMutableRawPointer($0)] } ?? [])
   }
   var ranks: Ranks { weights.ranks }
-  func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) {}
   func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
     weights.move(target)
-    random = target(random)?.assumingMemoryBound(to: Float.self) ?? random
-    positions = positions.map { target($0)?.assumingMemoryBound(to: Double.self) ?? $0 }
-    index = target(index)?.assumingMemoryBound(to: Int32.self) ?? index
+    random.follow(target)
+    positions?.follow(target)
+    index.follow(target)
   }
   func add(to form: inout RankForm) { form.add(3) }
   /// The weights may have no meaning.

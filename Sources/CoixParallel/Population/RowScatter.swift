@@ -8,10 +8,14 @@ struct RowScatter: Sendable {
   /// Whose rows these are, where ranks share them.
   let shares: RowShares?
 
-  /// nil for a tensor that is not gathered: the rows of its gradient are the same.
+  /// The scatter that belongs to the index of a mapped tensor; nil for a tensor without one, whose gradient has the
+  /// rows of the tensor.
   init?(_ tensor: Tensor) {
     guard let mapping = tensor.storage.mapping, let index = mapping.index else { return nil }
-    (self.index, targets, shares) = (index, mapping.sourceRows, tensor.storage.rankRows?.shares)
+    (self.index, targets) = (index, mapping.sourceRows)
+    // A tensor that was reshaped has the memory of another number of rows.
+    let shares = tensor.storage.rankRows?.shares
+    self.shares = shares?.count == targets ? shares : nil
   }
 
   /// The gradient of the tensor before the gather, `[targets, event...]`, from that of the gathered rows,

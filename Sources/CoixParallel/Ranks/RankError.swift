@@ -19,8 +19,8 @@ struct RankError: Codable {
     return differs ? ChunksDiffer(error: error) : error
   }
 
-  /// Whether an error says that ranks have lost each other, or what has become of another one: what has led to it is another
-  /// rank's error.
+  /// Whether an error says that ranks have lost each other, or what has become of another one. Behind such an error is
+  /// mostly another rank's own.
   static func isOfLostRanks(_ error: any Error) -> Bool {
     switch error as? CoixError {
     case .ranks?, .otherRank?: true

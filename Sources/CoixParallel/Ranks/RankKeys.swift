@@ -6,11 +6,13 @@ struct RankKeys {
   /// How many evaluations and steps are under way, each within the one before.
   private var depth = 0
 
+  /// Notes that something is evaluated with a key. Keys of what is evaluated within it are not compared.
   mutating func begin(_ key: PRNGKey) {
     if depth == 0 { key.add(to: &form) }
     depth += 1
   }
 
+  /// Notes that the last thing that has begun is over.
   mutating func end() { depth -= 1 }
 
   /// The number, which then begins anew.

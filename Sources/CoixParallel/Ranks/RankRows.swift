@@ -13,7 +13,7 @@ final class RankRows: MemoryOwner, @unchecked Sendable {
   let shares: RowShares
   /// The bytes of a row.
   let unit: Int
-  /// What all ranks call it; nothing for what chunks have made, until ``takeName()``.
+  /// What all ranks call it. What chunks have made has no name before ``takeName()``.
   private(set) var name: RankName
   /// The file in which they lie, if they do.
   let file: FileMemory?
@@ -177,7 +177,6 @@ final class WholeRows: RecordedCall {
   var reads: [UnsafeRawPointer] { [UnsafeRawPointer(address)] }
   var writes: [UnsafeMutableRawPointer] { [address] }
   var ranks: Ranks { shares.ranks }
-  func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) {}
   func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) { address = target(address) ?? address }
   func add(to number: inout RankForm) { number.add(Int(truncatingIfNeeded: form)) }
 

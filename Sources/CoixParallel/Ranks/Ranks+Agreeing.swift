@@ -1,7 +1,7 @@
 /// What ranks decide together, and what one of them does for all.
 extension Ranks {
-  /// The first rank's number, on all ranks: for what a program decides by the clock, or by anything else that may differ from
-  /// rank to rank. All ranks call it.
+  /// The first rank's number, on all ranks: for what a program decides by the clock, or by anything else that may
+  /// differ from rank to rank. All ranks call it.
   ///
   /// - Throws: ``CoixError/ranks(_:)``; ``CoixError/otherRank(_:_:)``.
   public func first(_ number: Double) throws -> Double {
@@ -13,6 +13,7 @@ extension Ranks {
   ///
   /// - Throws: as for a number.
   func first(_ bytes: [UInt8]) throws -> [UInt8] {
+    guard self.count > 1 else { return bytes }
     let count = Int(try meet(at: .agreement, form: UInt64(bytes.count))[0].form)
     var bytes = isFirst ? bytes : Array(repeating: 0, count: count)
     try bytes.withUnsafeMutableBytes { try broadcast($0, from: 0) }

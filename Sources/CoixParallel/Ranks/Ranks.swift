@@ -233,8 +233,8 @@ public final class Ranks: Sendable {
   /// Waits until all ranks have come.
   ///
   /// - Returns: what each of them says.
-  /// - Throws: ``CoixError/ranks(_:)`` if the ranks are at different places or have evaluated with different keys, and whenever they have lost each other before;
-  ///   ``CoixError/otherRank(_:_:)`` if one has ended.
+  /// - Throws: ``CoixError/ranks(_:)`` if the ranks are at different places, if they have evaluated with different
+  ///   keys, and whenever they have lost each other before; ``CoixError/otherRank(_:_:)`` if one has ended.
   @discardableResult
   func meet(at place: RankPlace, size: Int = 0, status: RankNotice.Status = .done, form: UInt64 = 0)
     throws(CoixError) -> [RankNotice]
@@ -409,6 +409,15 @@ public final class Ranks: Sendable {
     }
   }
 
+  /// The same for an array: in place, `counts[r]` elements of rank r, one rank after another.
+  func gather<Element>(_ all: inout [Element], counts: [Int]) throws(CoixError) {
+    func fill(_ all: inout UnsafeMutableBufferPointer<Element>) throws(CoixError) {
+      guard let base = all.baseAddress else { return }
+      try gather(parts: base, counts: counts, unit: MemoryLayout<Element>.stride)
+    }
+    try all.withUnsafeMutableBufferPointer(fill)
+  }
+
   /// A rank's bytes, to all others.
   func broadcast(_ data: UnsafeMutableRawBufferPointer, from root: Int) throws(CoixError) {
     guard !data.isEmpty else { return }
@@ -423,11 +432,7 @@ public final class Ranks: Sendable {
     var all = [Int32](repeating: 0, count: counts.reduce(0, +))
     let first = counts.prefix(index).reduce(0, +)
     all.replaceSubrange(first..<first + list.count, with: list)
-    try all.withUnsafeMutableBytes { bytes in
-      if let base = bytes.baseAddress {
-        try gather(parts: base, counts: counts, unit: MemoryLayout<Int32>.stride)
-      }
-    }
+    try gather(&all, counts: counts)
     var rest = all[...]
     return counts.map { count in
       defer { rest = rest.dropFirst(count) }

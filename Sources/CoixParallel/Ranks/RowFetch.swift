@@ -24,10 +24,9 @@ final class RowFetch: RecordedCall {
     [UnsafeRawPointer(address)] + (index.map { [UnsafeRawPointer($0)] } ?? [])
   }
   var writes: [UnsafeMutableRawPointer] { [address] }
-  func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) {}
   func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
     address = target(address) ?? address
-    if let index, let moved = target(index) { self.index = moved.assumingMemoryBound(to: Int32.self) }
+    index?.follow(target)
   }
   func add(to number: inout RankForm) {
     number.add(Int(truncatingIfNeeded: form))
@@ -68,12 +67,14 @@ private final class RowLists {
     wanted = try Self.wanted(shares, readers, index)
     let rows = UnsafeBufferPointer(wanted)
     wantedStarts = shares.borders.map { rows.firstIndex(ascendingTo: $0) }
+    // [reader * count + holder]: how many rows a rank wants of another.
     var counts = [Int32](repeating: 0, count: count * count)
     for rank in 0..<count {
       counts[own * count + rank] = Int32(clamping: wantedStarts[rank + 1] - wantedStarts[rank])
     }
     do throws(CoixError) {
-      counts = try Self.gathered(counts, ranks, form)
+      try ranks.meet(at: .rows, size: count, form: form)
+      try ranks.gather(&counts, counts: Array(repeating: count, count: count))
       askedStarts = (0..<count).reduce(into: [0]) { $0.append($0[$1] + Int(counts[$1 * count + own])) }
       asked = try Self.list(of: askedStarts[count])
     } catch {
@@ -91,20 +92,6 @@ private final class RowLists {
   deinit {
     wanted.deallocate()
     asked.deallocate()
-  }
-
-  /// Each rank's row of a square of numbers, on all ranks.
-  private static func gathered(_ square: [Int32], _ ranks: Ranks, _ form: UInt64) throws(CoixError) -> [Int32]
-  {
-    var square = square
-    let counts = Array(repeating: ranks.count, count: ranks.count)
-    try ranks.meet(at: .rows, size: ranks.count, form: form)
-    func gather(_ numbers: inout UnsafeMutableBufferPointer<Int32>) throws(CoixError) {
-      guard let base = numbers.baseAddress else { return }
-      try ranks.gather(parts: base, counts: counts, unit: MemoryLayout<Int32>.stride)
-    }
-    try square.withUnsafeMutableBufferPointer(gather)
-    return square
   }
 
   private static func list(of count: Int) throws(CoixError) -> UnsafeMutableBufferPointer<Int32> {

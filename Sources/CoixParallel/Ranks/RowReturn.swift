@@ -1,8 +1,8 @@
 import CoixKernels
 import Foundation
 
-/// The gradients of gathered rows go back to the ranks that have the rows which they were gathered from, and are added up there: in
-/// the order of the gathered rows, as one rank adds them up.
+/// Sends the gradients of gathered rows back to the ranks that have the rows which they were gathered from. There they
+/// are added up in the order of the gathered rows, as one rank adds them up.
 final class RowReturn: RecordedCall {
   /// Gradients of gathered rows, and the sums of those of each row that they were gathered from.
   private struct Column {
@@ -53,11 +53,10 @@ final class RowReturn: RecordedCall {
   var writes: [UnsafeMutableRawPointer] { columns.map { UnsafeMutableRawPointer($0.sums) } }
   func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) { columns.removeAll { !isNeeded($0.sums) } }
   func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
-    index = target(index)?.assumingMemoryBound(to: Int32.self) ?? index
+    index.follow(target)
     for column in columns.indices {
-      let (gradients, sums) = (target(columns[column].gradients), target(columns[column].sums))
-      if let gradients { columns[column].gradients = gradients.assumingMemoryBound(to: Float.self) }
-      if let sums { columns[column].sums = sums.assumingMemoryBound(to: Float.self) }
+      columns[column].gradients.follow(target)
+      columns[column].sums.follow(target)
     }
   }
   func add(to number: inout RankForm) {
@@ -72,7 +71,8 @@ final class RowReturn: RecordedCall {
     return true
   }
 
-  /// Adds up the rows of an index that ascends: what goes to a rank are rows that follow each other, and come to their own places.
+  /// Adds up the rows of an index that ascends. The rows that go to a rank follow each other, and come to their own
+  /// places.
   private func addUpRuns(_ routes: Routes) throws(CoixError) {
     let wanted = routes.runs
     if !hasWholeIndex {
@@ -92,38 +92,44 @@ final class RowReturn: RecordedCall {
     let (own, sent, taken) = (targets.own, routes.sent(by: ranks.index), routes.taken(by: ranks.index))
     let (sentCount, takenCount) = (readers.own.count, taken[ranks.count])
     let width = columns.map(\.width).max() ?? 0
-    // Numbers of four bytes: those that go and come, the order of those that come, and a row for each.
-    let counts = [sentCount, takenCount, takenCount, own.count + 1, sentCount * width, takenCount * width]
-    let bytes = counts.reduce(0, +) * MemoryLayout<Int32>.stride
-    var made: UnsafeMutableRawPointer?
+    let bytes =
+      (sentCount + 2 * takenCount + own.count + 1) * MemoryLayout<Int32>.stride
+      + (sentCount + takenCount) * width * MemoryLayout<Float>.stride
+    var scratch: UnsafeMutableRawPointer?
+    defer { free(scratch) }
     _ = try ranks.share(.gradients, size: readers.count) {
-      made = Memory.buffer(bytes: bytes)
-      if made == nil { throw CoixError.memory(what: "gradients that ranks exchange", bytes: bytes) }
+      scratch = Memory.buffer(bytes: bytes)
+      if scratch == nil { throw CoixError.memory(what: "gradients that ranks exchange", bytes: bytes) }
       return 0
     }
-    guard let made else { return }
-    defer { free(made) }
-    var starts: [UnsafeMutableRawPointer] = []
-    for number in counts.indices {
-      starts.append(made + counts.prefix(number).reduce(0, +) * MemoryLayout<Int32>.stride)
+    guard var rest = scratch else { return }
+    func take<Number>(_ count: Int, _ type: Number.Type) -> UnsafeMutablePointer<Number> {
+      defer { rest += count * MemoryLayout<Number>.stride }
+      return rest.bindMemory(to: type, capacity: count)
     }
-    let numbers = starts.map { $0.assumingMemoryBound(to: Int32.self) }
-    try send(
-      UnsafeRawPointer(index), unit: MemoryLayout<Int32>.stride, through: starts[0], to: starts[1], sent,
-      taken)
-    for row in 0..<takenCount { numbers[1][row] -= Int32(own.lowerBound) }
-    coix_sort_rows(numbers[1], takenCount, own.count, numbers[2], numbers[3])
+    let (sentTargets, takenTargets) = (take(sentCount, Int32.self), take(takenCount, Int32.self))
+    let (order, offsets) = (take(takenCount, Int32.self), take(own.count + 1, Int32.self))
+    let (sentRows, takenRows) = (take(sentCount * width, Float.self), take(takenCount * width, Float.self))
+    let size = MemoryLayout<Int32>.stride
+    try send(index, unit: size, through: sentTargets, to: takenTargets, sent, taken)
+    for row in 0..<takenCount { takenTargets[row] -= Int32(own.lowerBound) }
+    coix_sort_rows(takenTargets, takenCount, own.count, order, offsets)
     for column in columns {
-      try send(
-        UnsafeRawPointer(column.gradients), unit: column.unit, through: starts[4], to: starts[5], sent, taken)
+      try send(column.gradients, unit: column.unit, through: sentRows, to: takenRows, sent, taken)
       coix_scatter_add_rows(
-        starts[5].assumingMemoryBound(to: Float.self), numbers[2], numbers[3],
-        column.sums + own.lowerBound * column.width, own.count, column.width, team)
+        takenRows, order, offsets, column.sums + own.lowerBound * column.width, own.count, column.width,
+        team)
     }
   }
 
-  /// Sends something of each of this rank's gathered rows to its target's rank, and gets what others send: one rank's after
-  /// another's, each in the order of the rows.
+  /// Sends something of each of this rank's gathered rows to its target's rank, and gets what others send: one rank's
+  /// after another's, each in the order of the rows.
+  ///
+  /// - Parameters:
+  ///   - packed: room for what this rank sends.
+  ///   - result: room for what it gets.
+  ///   - sent: where in `packed` each rank's part starts, in rows; then the end.
+  ///   - taken: the same for `result`.
   private func send(
     _ rows: UnsafeRawPointer, unit: Int, through packed: UnsafeMutableRawPointer,
     to result: UnsafeMutableRawPointer, _ sent: [Int], _ taken: [Int]
@@ -171,12 +177,7 @@ private struct Routes {
     } else {
       for row in rows { all[start + 3 + targets.rank(of: Int(row))] += 1 }
     }
-    func gather(_ all: inout UnsafeMutableBufferPointer<Int32>) throws(CoixError) {
-      guard let base = all.baseAddress else { return }
-      try ranks.gather(
-        parts: base, counts: Array(repeating: size, count: ranks.count), unit: MemoryLayout<Int32>.stride)
-    }
-    try all.withUnsafeMutableBufferPointer(gather)
+    try ranks.gather(&all, counts: Array(repeating: size, count: ranks.count))
     let told = (0..<ranks.count).map { all[$0 * size..<($0 + 1) * size].map { Int($0) } }
     counts = told.map { Array($0.dropFirst(3)) }
     let full = told.indices.filter { !readers.rows(of: $0).isEmpty }
@@ -188,19 +189,21 @@ private struct Routes {
   var runs: [Range<Int>] {
     var start = 0
     return counts.indices.map { rank in
-      defer { start += counts.reduce(0) { $0 + $1[rank] } }
-      return start..<start + counts.reduce(0) { $0 + $1[rank] }
+      let end = start + counts.reduce(0) { $0 + $1[rank] }
+      defer { start = end }
+      return start..<end
     }
   }
 
-  /// Where those start that a rank sends to each rank, and how many they are.
+  /// Of the rows that a rank sends, one rank's after another's: where those to each rank start; then how many they are.
   func sent(by rank: Int) -> [Int] { counts[rank].reduce(into: [0]) { $0.append($0[$0.count - 1] + $1) } }
-  /// Where those start that a rank gets of each rank, and how many they are.
+
+  /// The same of the rows that a rank gets.
   func taken(by rank: Int) -> [Int] { counts.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1[rank]) } }
 }
 
 extension UnsafeBufferPointer<Int32> {
-  /// Of ascending numbers, the first position from which on they are a number at least.
+  /// In ascending numbers, the position of the first that is not less than `number`; their count if all are.
   func firstIndex(ascendingTo number: Int) -> Int {
     var (low, high) = (0, count)
     while low < high {

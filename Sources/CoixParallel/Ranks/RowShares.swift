@@ -16,8 +16,18 @@ struct RowShares: Equatable, Sendable {
   var all: [Range<Int>] { (0..<ranks.count).map(rows) }
 
   /// The rank that has a row.
-  func rank(of row: Int) -> Int { (borders.firstIndex { row < $0 } ?? ranks.count) - 1 }
-  /// Whether ranks have so many rows that what is computed of all of them is worth being exchanged in parts.
+  func rank(of row: Int) -> Int {
+    // borders[first] <= row < borders[end]
+    var (first, end) = (0, ranks.count)
+    while end - first > 1 {
+      let middle = (first + end) / 2
+      if borders[middle] <= row { first = middle } else { end = middle }
+    }
+    return first
+  }
+
+  /// Whether there are so many rows that each rank computes its part of what is computed of all of them, rather than
+  /// all of it.
   var areOfManyRows: Bool { count >= Limits.rowsInBlocks * ranks.count }
 
   /// Which of the blocks of so many rows belong to a rank: those whose first row does.
@@ -47,8 +57,10 @@ extension Ranks {
       return UnsafeMutableRawBufferPointer(
         start: rows + common.lowerBound * unit, count: common.count * unit)
     }
-    let pairs = (0..<count).flatMap { sender in (0..<count).map { (sender, $0) } }
-    guard pairs.contains(where: { !part(from: $0, to: $1).isEmpty }) else { return }
+    let isAny = (0..<count).contains { sender in
+      (0..<count).contains { !part(from: sender, to: $0).isEmpty }
+    }
+    guard isAny else { return }
     try swap(
       (0..<count).map { UnsafeRawBufferPointer(part(from: index, to: $0)) },
       (0..<count).map { part(from: $0, to: index) })

@@ -7,7 +7,7 @@ protocol RecordedCall: AnyObject {
   var ranks: Ranks { get }
   /// Whether a run may find that the step must take another way. What decides nothing, and writes nothing that anybody needs, is left out.
   var decides: Bool { get }
-  /// Leaves out what nobody needs.
+  /// Leaves out what nobody needs; by default nothing.
   ///
   /// - Parameter isNeeded: whether something that a run writes is.
   func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool)
@@ -23,4 +23,13 @@ protocol RecordedCall: AnyObject {
 
 extension RecordedCall {
   var decides: Bool { false }
+  func narrow(_ isNeeded: (UnsafeRawPointer) -> Bool) {}
+}
+
+extension UnsafeMutablePointer {
+  /// Becomes the new address of what has moved; see ``RecordedCall/move(_:)``.
+  mutating func follow(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
+    guard let address = target(UnsafeRawPointer(self)) else { return }
+    self = address.assumingMemoryBound(to: Pointee.self)
+  }
 }

@@ -1,10 +1,10 @@
 extension StagePlan {
-  /// Throws unless there is memory for what all chunks export, judged by one of them, which has run. A stage that runs again has
-  /// had it before.
+  /// Throws unless there is memory for what all chunks export, judged by one of them, which has run. A stage that runs
+  /// again has had it before.
   ///
   /// - Parameters:
   ///   - hasTape: whether a gradient is taken: then what is exported has gradients on the way back, too.
-  ///   - rows: how many rows are kept here; in a trial those that they stand for are meant.
+  ///   - rows: how many rows are kept here. In a trial, the rows that they stand for count instead.
   /// - Throws: ``CoixError/memory(what:bytes:)`` for more than the machine has;
   ///   ``CoixError/memoryBudget(what:bytes:budget:)``.
   func requireMemory(for outcome: ChunkOutcome, hasTape: Bool, rows: Int) throws(CoixError) {
@@ -35,7 +35,7 @@ extension StagePlan {
         memory.hold(rows)
         continue
       }
-      // What goes to a file is in memory in a trial alone.
+      // What goes to a file takes no memory in the evaluation itself.
       if outcome.files[number] == nil {
         memory.hold(rows, bytes: trial.bytes(each: destination.shape.elementCount))
       }

@@ -52,10 +52,7 @@ final class StageReplay: RecordedCall {
   func move(_ target: (UnsafeRawPointer) -> UnsafeMutableRawPointer?) {
     plans.move(target)
     exchanges = exchanges.map { $0.moved(to: target($0.address)) }
-    for index in totals.indices {
-      guard let address = target(totals[index].address) else { continue }
-      totals[index].address = address.assumingMemoryBound(to: Float.self)
-    }
+    for index in totals.indices { totals[index].address.follow(target) }
   }
 
   /// The ranks that run the step: they agree on whether a run has been a replay, also where each has run all chunks.

@@ -1,74 +1,13 @@
 import CoixKernels
 import Synchronization
 
-/// Runs `body` on every chunk of a plate, and merges the chunks' results.
-///
-/// Within a gradient computation the stage becomes a part of the caller's tape. Gradients that reach its
-/// results are propagated back through every chunk, in parallel, and summed in a fixed order. A chunk
-/// computes the same whenever it runs, so that its tape need not be kept: a stage keeps the tapes of as many
-/// chunks as fit into the cache and records the others again when the gradient comes. A hot stage takes the
-/// loss's gradient of each chunk at once, while the chunk is in the cache, and keeps no tape at all.
-///
-/// - Throws: the error of the first chunk that has one, in the chunks' order: the same for any number of
-///   threads; ``CoixError/memory(what:bytes:)`` where the merged tensors don't fit into memory;
-///   ``CoixError/memoryBudget(what:bytes:budget:)`` where they don't fit into the evaluation's budget.
-package func runStage(
-  _ plan: StagePlan, _ body: @escaping @Sendable (ExecutionContext) throws -> ChunkOutcome
-) throws -> StageResult {
-  // The results of a stage take at least one number a row, in memory or in a file.
-  if let rows = plan.rows?.count, !plan.writesFiles {
-    try Memory.bytes(
-      rows / plan.workers.ranks.count, of: MemoryLayout<Float>.stride, for: "a plate of \(rows) rows")
-  }
-  let tape = ExecutionContext.current?.tape
-  let rows = max(plan.rows?.count ?? 1, 1)
-  var chunkRows = plan.chunkRows.map { min($0, rows) } ?? Limits.chunkRows(of: rows)
-  while true {
-    let grid = plan.rows.map { ChunkGrid($0, chunkRows: chunkRows) }
-    do {
-      return try untilRowsHaveCome {
-        try StageRun(plan: plan, grid: grid, parent: tape, body: body).forward()
-      }
-    } catch is ChunkOutgrown {
-      chunkRows = ExecutionContext.paddedRows(chunkRows / 2)
-    } catch let difference as ChunksDiffer {
-      // All chunks are compared with the one that ended first, which can be another one in each run. One
-      // after another, they are compared with the first chunk, which gives the same error in each run.
-      do {
-        try untilRowsHaveCome {
-          _ = try StageRun(plan: plan.inOrder, grid: grid, parent: nil, body: body).forward()
-        }
-      } catch is ChunkOutgrown {
-        chunkRows = ExecutionContext.paddedRows(chunkRows / 2)
-        continue
-      } catch let difference as ChunksDiffer {
-        throw difference.error
-      }
-      throw difference.error
-    } catch let error as CoixError where error.namesRow {
-      // The error should name the first row that fails. With chunks of consecutive rows, that row is in the
-      // first chunk that fails.
-      guard let rows = plan.rows, rows.isNested else { throw error }
-      let consecutive = ChunkGrid(consecutive: rows, chunkRows: chunkRows)
-      do {
-        try untilRowsHaveCome {
-          _ = try StageRun(plan: plan, grid: consecutive, parent: nil, body: body).forward()
-        }
-      } catch is ChunkOutgrown {
-      } catch is ChunksDiffer {
-      }
-      throw error
-    }
-  }
-}
-
 /// Thrown if a chunk's sites or exports differ from those of the chunk that ended first.
 struct ChunksDiffer: Error {
   let error: CoixError
 }
 
-/// One run of a stage, and what its backward pass needs.
-private final class StageRun: @unchecked Sendable {
+/// One run of a stage, on a plate that is cut in one way, and what its backward pass needs.
+final class StageRun: @unchecked Sendable {
   // @unchecked: shared with workers, which write only what they own (their chunk's rows, their task's sums),
   // or under a lock.
 

@@ -164,12 +164,12 @@ package final class StepProgram {
     }.map(values.operation)
     guard coix_execute(constant, constant.count, nil) == constant.count else { return nil }
     // Ranks touch their own rows alone, and take memory for these, page by page.
-    let isShared = recording.calls.contains { $0.ranks.count > 1 }
+    let rankCount = recording.calls.reduce(1) { max($0, $1.ranks.count) }
+    let isShared = rankCount > 1
     let layout = values.layout(
       of: isLive.indices.map { isLive[$0] && values.varies($0) }, wanted: wanted, isShared: isShared)
     // A step that is replayed has no more memory than one that is evaluated.
-    let ranks = recording.calls.reduce(1) { max($0, $1.ranks.count) }
-    guard layout.bytes / ranks <= recording.budget else { return nil }
+    guard layout.bytes / rankCount <= recording.budget else { return nil }
     let relocatable = values.relocated(live, layout)
     guard let arena = isShared ? Memory.addresses(bytes: layout.bytes) : Memory.buffer(bytes: layout.bytes)
     else { return nil }

@@ -115,6 +115,18 @@ import Testing
     }
   }
 
+  /// Each row has a rank, also beside ranks that have none.
+  @Test func rowsBelongToOneRank() throws {
+    _ = try Ranks.inProcess(3) { ranks in
+      for borders in Self.borders {
+        let shares = RowShares(ranks: ranks, borders: borders)
+        for row in 0..<1_000 {
+          #expect(shares.rows(of: shares.rank(of: row)).contains(row), "\(borders), row \(row)")
+        }
+      }
+    }
+  }
+
   /// Each block belongs to the rank that has its first row.
   @Test func blocksBelongToOneRank() throws {
     _ = try Ranks.inProcess(3) { ranks in

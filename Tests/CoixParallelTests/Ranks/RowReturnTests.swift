@@ -106,6 +106,20 @@ import Testing
     }
   }
 
+  /// A gather's targets are the rows that its tensor has now, whatever rows its memory was made for.
+  @Test func reshapedRowsAreNotShared() throws {
+    _ = try Ranks.inProcess(2) { ranks in
+      let shares = RowShares(ranks: ranks, borders: [0, 40, 100])
+      let pairs = try Self.tensor((0..<200).map { Float($0) }, shares, width: 2).validated()
+      let index = try RowIndex([199, 0, 1])
+      let halves = try #require(RowScatter(pairs.reshaped(to: [200]).mapped(plate: "p", index: index)))
+      #expect(halves.targets == 200 && halves.shares == nil)
+      let gathered = try #require(RowScatter(pairs.mapped(plate: "p", index: try RowIndex([99, 0]))))
+      #expect(gathered.targets == 100 && gathered.shares == shares)
+      #expect(RowScatter(pairs.mapped(plate: "p")) == nil)
+    }
+  }
+
   /// The sum of gradients over all rows, of which each rank has its own of one, of the other, or of both.
   @Test(arguments: [(true, false), (false, true), (true, true)])
   func ownRowsAreAdded(_ first: Bool, _ second: Bool) throws {
