@@ -115,10 +115,11 @@ struct ResampleEmitter: ProgramEmitter {
     let count = count.resolved(population.particles)
     let logWeights = population.logWeights(weights)
     let logMeans = try logWeights.logMeans(count)
-    // Whether a condition will be met is not known before. A trial counts what there is in either case: neither
-    // ancestors nor the weights before.
+    // Whether a condition will be met is not known before. A trial counts what there may be: new ancestors, and the
+    // weights before.
+    let isUnknown = barrier.trial != nil && condition != .always
     let isMet = try barrier.namingSites(of: metrics.weightTerms) {
-      try (barrier.trial == nil ? condition : .always).isMet(by: logWeights)
+      try (isUnknown ? .always : condition).isMet(by: logWeights)
     }
 
     if isMet.contains(true) {
@@ -126,9 +127,7 @@ struct ResampleEmitter: ProgramEmitter {
       let ancestors = try barrier.namingSites(of: metrics.weightTerms) {
         try logWeights.ancestors(scheme, key: key, count: count, where: isMet)
       }
-      if barrier.trial == nil || condition == .always {
-        try barrier.memory.hold(ancestors, of: barrier.trial)
-      }
+      try barrier.memory.hold(ancestors, of: barrier.trial)
       metrics.weightTerms = []
       let gather = population.gather(ancestors)
       func drawn(_ tensor: Tensor) -> Tensor {
@@ -149,11 +148,11 @@ struct ResampleEmitter: ProgramEmitter {
       recorder.recorded.moveToPast(gatheringEarlier: nil)
     }
 
-    if !isMet.contains(false) {
+    if !isMet.contains(false) && !isUnknown {
       metrics.logWeight = try population.spread(logMeans, over: count)
       metrics.ess = isSingle ? nil : .value(Tensor(Float(count)))
     } else {
-      if isMet.contains(true) { metrics.logWeight = logWeights.replaced(by: logMeans, where: isMet) }
+      if isMet.contains(true) && !isUnknown { metrics.logWeight = logWeights.replaced(by: logMeans, where: isMet) }
       metrics.ess = .value(try population.logWeights(metrics.logWeight ?? weights).summary().ess)
     }
     if metrics.logZ == nil { metrics.logZ = .value(logMeans.sum()) }

@@ -61,11 +61,20 @@ package enum WholeFile {
       && one.st_dev == two.st_dev && one.st_ino == two.st_ino
   }
 
-  /// The whole path of a file that is there, without links; otherwise the path as it is.
+  /// The whole path of a file, without links: of one that is not there, its name in its folder. Where there is no such folder
+  /// either, the path as it is.
   package static func resolved(_ path: String) -> String {
-    guard let resolved = realpath(path, nil) else { return path }
-    defer { free(resolved) }
-    return String(cString: resolved)
+    if let whole = wholePath(path) { return whole }
+    let slash = path.lastIndex(of: "/")
+    let name = slash.map { path[path.index(after: $0)...] } ?? path[...]
+    guard let folder = wholePath(slash.map { String(path[...$0]) } ?? ".") else { return path }
+    return folder.hasSuffix("/") ? "\(folder)\(name)" : "\(folder)/\(name)"
+  }
+
+  private static func wholePath(_ path: String) -> String? {
+    guard let path = realpath(path, nil) else { return nil }
+    defer { free(path) }
+    return String(cString: path)
   }
 
   /// Runs `body`, and adds the path to errors about the file. A path that the system would not take as it is,

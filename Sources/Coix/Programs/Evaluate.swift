@@ -79,9 +79,9 @@ public struct EvaluationOptions: Sendable {
   /// several times. A trial of it, with two rows of each plate, shows what its rows leave behind, and the error
   /// comes before the first walk. For the trial, each closure runs once more, or twice within a gradient.
   ///
-  /// In two cases the error may come only when the walk begins that has no room. There is no trial if 1 KiB for
-  /// each row of each walk would fit; but a row may leave more. And where particles are resampled under a
-  /// condition, a trial counts only what is there whether the condition is met or not.
+  /// There is no trial if 4 KiB for each row of each walk would fit. Rows may leave more than that; the error then
+  /// comes when the walk begins that has no room. Whether particles will be resampled under a condition is not known
+  /// before: counted is what there is in both cases together.
   ///
   /// Counted are the input and given values, unless they are in files; what leaves the walk for memory, for all
   /// rows; what is still needed of earlier walks, and the numbers of ancestors; with a gradient, also the

@@ -83,6 +83,12 @@ struct EvaluationRun {
 
   // MARK: Stages
 
+  /// Whether segments of stages may be let go of within a gradient computation: not those of few stages, nor while steps are recorded
+  /// or explained.
+  var mayForgetSegments: Bool {
+    code.stages.count >= 3 && !isPartOfStep && !settings.keepsWeightTerms && settings.path == nil
+  }
+
   /// Runs all stages, and what happens at the barriers behind them.
   mutating func runStages() throws {
     try requireMemory()

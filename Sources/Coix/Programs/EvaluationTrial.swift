@@ -38,9 +38,10 @@ struct EvaluationTrial {
     throw CoixError.rowCount(plate: name, expected: plate.count, found: found)
   }
 
-  /// A trial takes as long as a chunk of few rows does in each stage. It is made only where the budget would not
-  /// do if each row of each stage left 1 KiB behind: few programs leave so much.
-  fileprivate static let bytesOfRow = 1024.0
+  /// A trial takes as long as a chunk of few rows does in each stage: as long as some thousand rows of a small program. It is made
+  /// only where the budget would not do if each row of each stage left 4 KiB behind, of which few programs leave so much. With
+  /// the least budget that a machine of 8 GiB has by default, it is then less than a hundredth of the work.
+  fileprivate static let bytesOfRow = 4096.0
 }
 
 extension EvaluationRun {
@@ -54,7 +55,7 @@ extension EvaluationRun {
     let ranks = settings.options.workers.ranks
     let rows = stages.reduce(0.0) { $0 + $1.plates.reduce(1.0) { $0 * Double($1.count) } }
     let budget = memory.budget
-    let hasSegments = ExecutionContext.current?.recordsTape == true && !isPartOfStep
+    let hasSegments = ExecutionContext.current?.recordsTape == true && mayForgetSegments
     var forgets: Bool?
     // Another rank may have another budget.
     try ranks.onEach {

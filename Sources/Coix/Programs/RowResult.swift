@@ -54,9 +54,9 @@ struct ResultFiles: Sendable {
   init(_ files: [RowResult: RowFile], reading given: [Tensor], on ranks: Ranks) throws {
     self.ranks = ranks
     let files = files.sorted { $0.value.path < $1.value.path }
-    for (one, next) in zip(files, files.dropFirst()) where one.value.path == next.value.path {
-      throw CoixError.file(
-        path: one.value.path, reason: "two results of an evaluation are to be written there")
+    var places: Set<String> = []
+    for (_, file) in files where !places.insert(WholeFile.resolved(file.path)).inserted {
+      throw CoixError.file(path: file.path, reason: "two results of an evaluation are to be written there")
     }
     if !files.isEmpty, let context = ExecutionContext.current {
       if context.recordsTape {
@@ -128,7 +128,7 @@ struct ResultFiles: Sendable {
     return places
   }
 
-  /// A result as it is handed out. What lies in its file, and what ranks can write their own rows of, stays as it is. What lies in another
+  /// A result as it is handed out. What lies in its file, and what goes there row by row, stays as it is. What lies in another
   /// result's file is no longer there when that one is complete, and is put into memory.
   ///
   /// - Parameters:
@@ -141,7 +141,7 @@ struct ResultFiles: Sendable {
     // What nobody wants of a site has no numbers.
     if tensor.failure != nil { return tensor }
     let target = result.flatMap { targets[$0] }
-    if let target, tensor.memory(in: target.new) != nil || population.isSharedInFiles(tensor) {
+    if let target, tensor.memory(in: target.new) != nil || population.isWrittenByRows(tensor) {
       return tensor
     }
     let isWhole = target != nil || !ownAlone
@@ -182,7 +182,7 @@ struct ResultFiles: Sendable {
     for (_, memory) in inPlace { try memory.completeBlocks() }
     // What all ranks have, the first one writes.
     var finishOthers: [() throws -> Void] = []
-    try ranks.onFirst { finishOthers = try others.map { try $0.file.write($0.tensor) } }
+    try ranks.onFirst { finishOthers = try others.map { try $0.file.write($0.tensor, of: population) } }
     try ranks.onEach {
       for (new, memory) in inPlace {
         try memory.close()

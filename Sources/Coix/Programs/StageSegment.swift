@@ -18,15 +18,11 @@ struct StageSegment {
   /// The bytes that were held before the segment.
   private let heldBytes: Int
 
-  /// The segment that begins with a stage; nil where everything is kept: without a gradient, for few stages, and while steps are
-  /// recorded or explained.
+  /// The segment that begins with a stage; nil where everything is kept: without a gradient, too.
   init?(from first: Int, of run: inout EvaluationRun) {
-    let (count, options) = (run.code.stages.count, run.settings.options)
-    guard count >= 3, !run.settings.keepsWeightTerms, run.settings.path == nil,
-      !run.isPartOfStep, let mark = TapeMark()
-    else { return nil }
-    length = Int(Double(count).squareRoot().rounded(.up))
-    (memory, ranks) = (run.memory, options.workers.ranks)
+    guard run.mayForgetSegments, let mark = TapeMark() else { return nil }
+    length = Int(Double(run.code.stages.count).squareRoot().rounded(.up))
+    (memory, ranks) = (run.memory, run.settings.options.workers.ranks)
     (self.first, self.mark, heldBytes) = (first, mark, run.memory.heldBytes)
     before = run.machine
     // From here on the run changes a copy.

@@ -189,6 +189,15 @@ extension Population {
     return tensor.storage.rankRows?.ifInParts?.shares
   }
 
+  /// Whether a tensor, as programs read it, goes to a file row by row, so that not all of its rows need be in memory.
+  package func isWrittenByRows(_ tensor: Tensor) -> Bool {
+    if isSharedInFiles(tensor) { return true }
+    guard workers.ranks.count == 1, tensor.failure == nil, tensor.storage.file == nil,
+      let mapping = tensor.storage.mapping, case .all = mapping.axes
+    else { return false }
+    return mapping.rows.count == rows
+  }
+
   /// Whether each rank writes its own rows of a tensor, as programs read it, to a file.
   package func isSharedInFiles(_ tensor: Tensor) -> Bool { fileShares(of: tensor) != nil }
 
@@ -213,15 +222,22 @@ extension Population {
 }
 
 extension RowFile {
-  /// Writes a whole tensor to a new file of this process alone.
+  /// Writes a tensor to a new file of this process alone: a whole one, or one that goes there row by row.
   ///
   /// - Returns: what gives the file its name.
-  /// - Throws: ``CoixError/file(path:reason:)``; the error that poisoned the tensor.
-  package func write(_ tensor: Tensor) throws -> () throws -> Void {
+  /// - Throws: ``CoixError/file(path:reason:)``; ``CoixError/memory(what:bytes:)``; the error that poisoned the tensor.
+  package func write(_ tensor: Tensor, of population: Population) throws -> () throws -> Void {
     let tensor = try tensor.validated()
     let file = try new()
-    let memory = try FileMemory(file, shape: tensor.shape, shares: nil)
-    memory.write(tensor, at: 0)
+    let memory: FileMemory
+    if population.isWrittenByRows(tensor) {
+      let shape = Shape(population.batch).appending(tensor.shape)
+      memory = try FileMemory(file, shape: shape, shares: nil)
+      try memory.write(0..<population.rows, of: tensor)
+    } else {
+      memory = try FileMemory(file, shape: tensor.shape, shares: nil)
+      memory.write(tensor, at: 0)
+    }
     try memory.close()
     try file.sync()
     return { try file.finish(bytes: memory.fileBytes) }

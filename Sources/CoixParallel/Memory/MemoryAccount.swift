@@ -63,7 +63,7 @@ package final class MemoryAccount: Sendable {
   private static func bytes(of tensor: Tensor) -> Int {
     let storage = tensor.storage
     guard storage.file == nil, storage.fileMemory == nil, storage.failure == nil else { return 0 }
-    return storage.rankRows?.ownBytes ?? storage.capacity * MemoryLayout<Float>.stride
+    return storage.rankRows?.bytes ?? storage.capacity * MemoryLayout<Float>.stride
   }
 
   /// Counts a tensor as long as anything refers to its numbers.
@@ -82,7 +82,7 @@ package final class MemoryAccount: Sendable {
   package func hold(_ ancestors: Ancestors, of trial: TrialResampling?) throws(CoixError) {
     let rows = try ancestors.index.rows
     let count = try trial?.ancestors ?? rows.count
-    hold(rows, rows.rankRows?.ownBytes ?? count * MemoryLayout<Int32>.stride)
+    hold(rows, rows.rankRows?.bytes ?? count * MemoryLayout<Int32>.stride)
   }
 
   private func hold(_ owner: MemoryOwner & Sendable, _ bytes: Int) {

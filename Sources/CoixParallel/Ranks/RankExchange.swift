@@ -107,10 +107,7 @@ extension ChunkTasks {
     let unit = elements * MemoryLayout<Float>.stride
     if grid?.isInRowOrder ?? true { return try ranks.gather(parts: rows, counts: counts, unit: unit) }
     // The rows of a rectangle don't follow each other: they travel chunk by chunk.
-    let bytes = counts.reduce(0, +) * unit
-    guard let packed = Memory.buffer(bytes: bytes) else {
-      throw CoixError.memory(what: "what ranks exchange", bytes: bytes)
-    }
+    let packed = try ranks.scratch(bytes: counts.reduce(0, +) * unit, for: "what ranks exchange")
     defer { free(packed) }
     func forEachRun(
       of rank: Int, _ body: (_ packed: UnsafeMutableRawPointer, _ row: Int, _ count: Int) -> Void

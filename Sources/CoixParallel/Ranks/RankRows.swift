@@ -75,8 +75,8 @@ final class RankRows: MemoryOwner, @unchecked Sendable {
   /// Whether all rows are here.
   var isWhole: Bool { state.withLock { $0.isWhole } }
 
-  /// The memory that this rank's rows take.
-  var ownBytes: Int { shares.own.count * unit }
+  /// The memory that the rows take which this rank is to have: its own, or all.
+  var bytes: Int { (isWhole ? shares.count : shares.own.count) * unit }
 
   /// Itself, unless all rows are here.
   var ifInParts: RankRows? { isWhole ? nil : self }

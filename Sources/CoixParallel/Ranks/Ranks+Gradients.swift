@@ -15,10 +15,7 @@ extension Ranks {
   ) throws {
     let count = totals.reduce(0) { $0 + $1.count }
     guard count > 0 else { return }
-    let bytes = count * MemoryLayout<Double>.stride
-    guard let buffer = Memory.buffer(bytes: bytes) else {
-      throw CoixError.memory(what: "the gradients that ranks add up", bytes: bytes)
-    }
+    let buffer = try scratch(bytes: count * MemoryLayout<Double>.stride, for: "the gradients that ranks add up")
     defer { free(buffer) }
     let sums = UnsafeMutableBufferPointer(
       start: buffer.bindMemory(to: Double.self, capacity: count), count: count)

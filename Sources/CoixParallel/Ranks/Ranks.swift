@@ -53,6 +53,7 @@ public final class Ranks: Sendable {
     weak var thing: (any AnyObject & Sendable)?
   }
   private let names = Mutex(Names())
+  /// What this rank evaluates with, which the ranks compare when they meet.
   let keys = Mutex(RankKeys())
   private let hasWaitedForFirst = Mutex(false)
 
@@ -255,7 +256,8 @@ public final class Ranks: Sendable {
           "rank 0 (\(hosts[0])) is \(notices[0].text), rank \(other) (\(hosts[other])) \(notices[other].text); all "
             + "ranks must run the same program")
       }
-      if let other = notices.firstIndex(where: { $0.keys != notices[0].keys }) {
+      // At the end, the first rank may have evaluated something more for itself.
+      if place != .end, let other = notices.firstIndex(where: { $0.keys != notices[0].keys }) {
         throw CoixError.ranks(
           "rank 0 (\(hosts[0])) evaluates with another seed or key than rank \(other) (\(hosts[other])); all "
             + "ranks must run the same program")
@@ -297,6 +299,18 @@ public final class Ranks: Sendable {
         throw failure
       }
     }
+  }
+
+  /// Memory for what ranks exchange next, to be given back by `free`.
+  ///
+  /// Without it this rank has lost the others, which wait for it there: it comes to no other meeting.
+  ///
+  /// - Throws: ``CoixError/memory(what:bytes:)``, then and at all later meetings.
+  func scratch(bytes: Int, for what: String) throws(CoixError) -> UnsafeMutableRawPointer {
+    if let buffer = Memory.buffer(bytes: bytes) { return buffer }
+    let failure = CoixError.memory(what: what, bytes: bytes)
+    state.withLock { $0.failure = $0.failure ?? failure }
+    throw failure
   }
 
   // MARK: Naming

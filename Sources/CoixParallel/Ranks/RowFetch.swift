@@ -76,9 +76,9 @@ private final class RowLists {
       try ranks.meet(at: .rows, size: count, form: form)
       try ranks.gather(&counts, counts: Array(repeating: count, count: count))
       askedStarts = (0..<count).reduce(into: [0]) { $0.append($0[$1] + Int(counts[$1 * count + own])) }
-      asked = try Self.list(of: askedStarts[count])
+      asked = try Self.list(of: askedStarts[count], ranks)
     } catch {
-      wanted.deallocate()
+      free(wanted.baseAddress)
       throw error
     }
     areNeeded = counts.contains { $0 > 0 }
@@ -90,13 +90,14 @@ private final class RowLists {
   }
 
   deinit {
-    wanted.deallocate()
-    asked.deallocate()
+    free(wanted.baseAddress)
+    free(asked.baseAddress)
   }
 
-  private static func list(of count: Int) throws(CoixError) -> UnsafeMutableBufferPointer<Int32> {
-    try Memory.require(count, of: Int32.self, for: "the rows that ranks need of each other")
-    return .allocate(capacity: count)
+  private static func list(of count: Int, _ ranks: Ranks) throws(CoixError) -> UnsafeMutableBufferPointer<Int32> {
+    let memory = try ranks.scratch(
+      bytes: count * MemoryLayout<Int32>.stride, for: "the rows that ranks need of each other")
+    return UnsafeMutableBufferPointer(start: memory.bindMemory(to: Int32.self, capacity: count), count: count)
   }
 
   /// The rows of other ranks that an index points to, ascending.
@@ -105,7 +106,7 @@ private final class RowLists {
   {
     let (own, start) = (shares.own, index + readers.lowerBound)
     let (first, end) = (Int32(clamping: own.lowerBound), Int32(clamping: own.upperBound))
-    var rows = try list(of: coix_rows_elsewhere(start, readers.count, first, end, nil))
+    var rows = try list(of: coix_rows_elsewhere(start, readers.count, first, end, nil), shares.ranks)
     coix_rows_elsewhere(start, readers.count, first, end, rows.baseAddress)
     if zip(rows, rows.dropFirst()).allSatisfy(<) { return rows }
     rows.sort()
@@ -129,10 +130,8 @@ private final class RowLists {
 
   /// Sends and gets the rows of `unit` bytes each of an array.
   func bring(_ rows: UnsafeMutableRawPointer, unit: Int) throws(CoixError) {
-    let bytes = (wanted.count + asked.count) * unit
-    guard let buffer = Memory.buffer(bytes: bytes) else {
-      throw CoixError.memory(what: "rows that ranks exchange", bytes: bytes)
-    }
+    let buffer = try ranks.scratch(
+      bytes: (wanted.count + asked.count) * unit, for: "rows that ranks exchange")
     defer { free(buffer) }
     let packed = buffer + wanted.count * unit
     for (number, row) in asked.enumerated() {

@@ -28,7 +28,8 @@ struct RowShares: Equatable, Sendable {
 
   /// Whether there are so many rows that each rank computes its part of what is computed of all of them, rather than
   /// all of it.
-  var areOfManyRows: Bool { count >= Limits.rowsInBlocks * ranks.count }
+  var areOfManyRows: Bool { Self.areMany(count, on: ranks.count) }
+  static func areMany(_ rows: Int, on ranks: Int) -> Bool { rows >= Limits.rowsInBlocks * ranks }
 
   /// Which of the blocks of so many rows belong to a rank: those whose first row does.
   func blocks(of rank: Int, size: Int) -> Range<Int> {

@@ -51,7 +51,7 @@ package struct TrialResampling: Sendable {
       guard max(before.all, behind.all) <= Int32.max else {
         throw .memory(what: "resampling more than 2^31 rows", bytes: .max)
       }
-      return before.all < Limits.rowsInBlocks * ranks ? behind.all : behind.count
+      return RowShares.areMany(before.all, on: ranks) ? behind.count : behind.all
     }
   }
 }

@@ -183,8 +183,15 @@ import Testing
       #expect(
         complaint([.logWeight: .npy(twice), .site("z"): .npy(twice)], about: twice)
           == "two results of an evaluation are to be written there")
+      #expect(symlink(".", "\(folder)/link") == 0)
+      for other in ["\(folder)/./w.npy", "\(folder)/link/w.npy"] {
+        let last = max(twice, other)
+        #expect(
+          complaint([.logWeight: .npy(twice), .site("z"): .npy(other)], about: last)
+            == "two results of an evaluation are to be written there")
+      }
       let left = try names(in: folder)
-      #expect(left == [])
+      #expect(left == ["link"])
     }
   }
 

@@ -295,20 +295,32 @@ import Testing
     #expect(try least(example).bytes == 4 * rows * (6 + 1 + 7))
   }
 
-  /// Whether particles will be drawn anew is not known before: it is refused what will not fit in either case.
-  @Test func conditionsAreNotKnownBefore() throws {
-    for fraction in [0, 0.5, 1] {
-      let example = Self.example("filter", 6) { Self.filter(6, $0, $1, when: .ess(below: fraction)) }
-      let (least, _) = try least(example)
-      let (always, _) = try self.least(Self.examples[0])
-      #expect(least <= always)
-      let (outcome, runs) = try outcome(example, budget: least * 3 / 4)
-      guard case .refused = outcome else {
-        Issue.record("not refused")
+  /// Whether particles will be drawn anew is not known before: what may not fit is refused, whatever happens then.
+  @Test(arguments: [0, 0.5, 1], [false, true])
+  func conditionsAreNotKnownBefore(_ fraction: Double, _ isGradient: Bool) throws {
+    func example(_ condition: ResamplingCondition) -> Example {
+      isGradient
+        ? Self.gradient("filter", 6) { Self.filter(6, $0, $1, when: condition) }
+        : Self.example("filter", 6) { Self.filter(6, $0, $1, when: condition) }
+    }
+    let condition = example(.ess(below: fraction))
+    let (least, _) = try least(condition)
+    #expect(try least >= self.least(example(.always)).bytes)
+    for budget in [least - 1, least * 3 / 4, least / 8] {
+      let (outcome, runs) = try outcome(condition, budget: budget)
+      guard case .refused(.memoryBudget(_, least, budget)) = outcome else {
+        Issue.record("\(outcome), not refused for \(least) bytes")
         continue
       }
-      #expect(runs <= example.closures)
+      #expect(runs <= 2 * condition.closures)
     }
+    guard case .bits(let tight) = try outcome(condition, budget: least).outcome,
+      case .bits(let all) = try outcome(condition, budget: 1 << 30).outcome
+    else {
+      Issue.record("refused")
+      return
+    }
+    #expect(tight.differences(from: all) == [])
   }
 
   /// A second evaluation in the same gradient computation finds the tape as the first has left it.
