@@ -152,7 +152,9 @@ struct ResampleEmitter: ProgramEmitter {
       metrics.logWeight = try population.spread(logMeans, over: count)
       metrics.ess = isSingle ? nil : .value(Tensor(Float(count)))
     } else {
-      if isMet.contains(true) && !isUnknown { metrics.logWeight = logWeights.replaced(by: logMeans, where: isMet) }
+      if isMet.contains(true) && !isUnknown {
+        metrics.logWeight = logWeights.replaced(by: logMeans, where: isMet)
+      }
       metrics.ess = .value(try population.logWeights(metrics.logWeight ?? weights).summary().ess)
     }
     if metrics.logZ == nil { metrics.logZ = .value(logMeans.sum()) }

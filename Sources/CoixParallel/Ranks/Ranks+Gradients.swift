@@ -15,7 +15,8 @@ extension Ranks {
   ) throws {
     let count = totals.reduce(0) { $0 + $1.count }
     guard count > 0 else { return }
-    let buffer = try scratch(bytes: count * MemoryLayout<Double>.stride, for: "the gradients that ranks add up")
+    let buffer = try scratch(
+      bytes: count * MemoryLayout<Double>.stride, for: "the gradients that ranks add up")
     defer { free(buffer) }
     let sums = UnsafeMutableBufferPointer(
       start: buffer.bindMemory(to: Double.self, capacity: count), count: count)

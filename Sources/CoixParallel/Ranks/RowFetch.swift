@@ -94,7 +94,9 @@ private final class RowLists {
     free(asked.baseAddress)
   }
 
-  private static func list(of count: Int, _ ranks: Ranks) throws(CoixError) -> UnsafeMutableBufferPointer<Int32> {
+  private static func list(of count: Int, _ ranks: Ranks) throws(CoixError)
+    -> UnsafeMutableBufferPointer<Int32>
+  {
     let memory = try ranks.scratch(
       bytes: count * MemoryLayout<Int32>.stride, for: "the rows that ranks need of each other")
     return UnsafeMutableBufferPointer(start: memory.bindMemory(to: Int32.self, capacity: count), count: count)

@@ -192,20 +192,18 @@ import Testing
     }
   }
 
-  /// The least budget that does, and what is said of one byte less.
+  /// The least budget that does, as a refusal says it, and the refusal of one byte less.
   private func least(_ example: Example, keep: EvaluationOptions.Keep = .everything) throws -> (
     bytes: Int, refusal: CoixError
   ) {
-    var (refused, enough) = (1, 1 << 24)
-    var refusal: CoixError?
-    while enough - refused > 1 || refusal == nil {
-      let budget = (refused + enough) / 2
-      switch try outcome(example, budget: budget, keep: keep).outcome {
-      case .bits: enough = budget
-      case .refused(let error): (refused, refusal) = (budget, error)
-      }
+    func refusal(of budget: Int) throws -> (error: CoixError, bytes: Int) {
+      guard case .refused(let error) = try outcome(example, budget: budget, keep: keep).outcome,
+        case .memoryBudget(_, let bytes, budget) = error
+      else { throw CoixError.argument("\(budget) bytes are not refused") }
+      return (error, bytes)
     }
-    return (enough, try #require(refusal))
+    let bytes = try refusal(of: 1).bytes
+    return (bytes, try refusal(of: bytes - 1).error)
   }
 
   @Test(arguments: examples, [EvaluationOptions.Keep.everything, .metrics])
