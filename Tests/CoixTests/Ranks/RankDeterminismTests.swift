@@ -15,15 +15,19 @@ import Testing
     ranks.isMultiple(of: 2) ? [ways[0], ways[3]] : [ways[1], ways[2]]
   }
 
+  /// One of them, for suites of many programs: all but one thread without replay.
+  private static func way(of ranks: Int) -> [WayToRun] { [ways(of: ranks)[ranks / 4]] }
+
   /// Runs a computation on one rank, and on several.
   private func expectSameBits(
-    atLeast numbers: Int = 1, _ run: @escaping @Sendable (EvaluationOptions) throws -> Bits,
+    atLeast numbers: Int = 1, by ways: (Int) -> [WayToRun] = Self.ways(of:),
+    _ run: @escaping @Sendable (EvaluationOptions) throws -> Bits,
     sourceLocation: SourceLocation = #_sourceLocation
   ) throws {
     let reference = try run(WayToRun.plain.options())
     #expect(reference.count >= numbers, sourceLocation: sourceLocation)
     for count in 2...4 {
-      for way in Self.ways(of: count) {
+      for way in ways(count) {
         let results = try Ranks.inProcess(count) { ranks in try run(way.options(of: ranks)) }
         for (rank, bits) in results.enumerated() {
           #expect(
@@ -42,7 +46,7 @@ import Testing
   @Test(arguments: AlgorithmExample.all)
   func algorithms(_ example: AlgorithmExample) throws {
     let plate = AlgorithmThreadTests.plate
-    try expectSameBits(atLeast: 1_000) { options in
+    try expectSameBits(atLeast: 1_000, by: Self.way(of:)) { options in
       var bits = Bits()
       bits.add(try example.program(plate, at: example.parameters).run(5, options))
       let (gradient, tracked) = try valueWithGradient(at: example.parameters, workers: options.workers) {
