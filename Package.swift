@@ -33,6 +33,9 @@ let swiftSettings: [SwiftSetting] = [
   .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))
 ]
 
+// What tests test is optimised in release builds; they themselves are not, since that takes the compiler minutes.
+let testSettings: [SwiftSetting] = [.unsafeFlags(["-Onone"], .when(configuration: .release))]
+
 let package = Package(
   name: "Coix",
   products: [
@@ -81,15 +84,18 @@ let package = Package(
     .executableTarget(name: "MemoryProbe", dependencies: ["Coix"], path: "Tests/MemoryProbe"),
     .executableTarget(name: "LargeRows", dependencies: ["Coix", "ExampleModels"], path: "Tests/LargeRows"),
     .executableTarget(name: "RankProbe", dependencies: ["Coix", "CoixParallel"], path: "Tests/RankProbe"),
-    .testTarget(name: "CoixKernelsTests", dependencies: ["CoixKernels", "TestSupport"]),
-    .testTarget(name: "CoixParallelTests", dependencies: ["CoixParallel", "TestSupport"]),
+    .testTarget(
+      name: "CoixKernelsTests", dependencies: ["CoixKernels", "TestSupport"], swiftSettings: testSettings),
+    .testTarget(
+      name: "CoixParallelTests", dependencies: ["CoixParallel", "TestSupport"], swiftSettings: testSettings),
     .testTarget(
       name: "CoixTests",
       dependencies: [
         "Coix", "ExampleModels", "MemoryProbe", "TestSupport", "bench", "examples",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
-      resources: [.copy("Golden")]),
+      resources: [.copy("Golden")],
+      swiftSettings: testSettings),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c11

@@ -15,8 +15,9 @@ import Testing
           coix_fill(out, -1, outer * step, 1)
           coix_copy(source, sourceStep, stride, out, step, outer, count)
         }
-        let expected = (0..<outer).flatMap { o in
-          (0..<step).map { $0 < count ? source[o * sourceStep + $0 * stride] : -1 }
+        let expected = (0..<outer).flatMap { row -> [Float] in
+          let first = row * sourceStep
+          return (0..<step).map { place -> Float in place < count ? source[first + place * stride] : -1 }
         }
         #expect(sameBits(copied, expected))
       }

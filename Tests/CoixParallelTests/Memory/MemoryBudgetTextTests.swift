@@ -5,11 +5,12 @@ import Testing
 
 /// Budgets as texts, and the limits of control groups.
 @Suite struct MemoryBudgetTextTests {
-  @Test(arguments: [
+  static let sizes: [(String, Int)] = [
     ("1", 1), ("800000000", 800_000_000), ("1K", 1 << 10), ("512M", 512 << 20), ("2G", 2 << 30),
-    ("3t", 3 << 40),
-    ("8191T", 8191 << 40), ("\(Int.max)", Int.max),
-  ])
+    ("3t", 3 << 40), ("8191T", 8191 << 40), ("\(Int.max)", Int.max),
+  ]
+
+  @Test(arguments: sizes)
   func texts(_ text: String, _ bytes: Int) throws {
     #expect(try MemoryBudget(text: text).bytes == bytes)
   }

@@ -108,7 +108,8 @@ import Testing
       Chunk(context: context, rows: 7).values(Draw(key: Self.key, shape: []).repeated(3).uniform())
     }
     let all = Draw(key: Self.key, shape: [3, 40]).uniform().scalars
-    #expect(found == (20..<27).flatMap { row in (0..<3).map { all[$0 * 40 + row] } })
+    let expected = (20..<27).flatMap { row -> [Float] in [all[row], all[40 + row], all[80 + row]] }
+    #expect(found == expected)
     let last = context.withCurrent {
       Chunk(context: context, rows: 7).values(Draw(key: Self.key, shape: []).repeated(2..<3).uniform())
     }

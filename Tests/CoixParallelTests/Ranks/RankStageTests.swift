@@ -282,7 +282,7 @@ import Testing
       rows: PlateRows(particles: 100), chunkRows: 16, roles: [ReplayCase.Role.uniform, .rows, .gathered]
     )
     let nested = (
-      rows: PlateRows(particles: 18, instances: 40), chunkRows: 64,
+      rows: PlateRows(particles: 10, instances: 40), chunkRows: 64,
       roles: [ReplayCase.Role.rows, .particles, .instances, .uniform]
     )
     // What a hot stage hands to other ranks does not depend on how its rows are numbered.

@@ -88,7 +88,10 @@ import Testing
   // MARK: Exchanges
 
   @Test(arguments: counts) func lists(_ count: Int) throws {
-    let expected = (0..<count).map { rank in (0..<Int32(rank * 3 % 4)).map { $0 + 100 * Int32(rank) } }
+    let expected = (0..<count).map { rank -> [Int32] in
+      let first = 100 * Int32(rank)
+      return Array(first..<first + Int32(rank * 3 % 4))
+    }
     let lists = try Ranks.inProcess(count) { ranks in try ranks.gather(expected[ranks.index]) }
     #expect(lists == Array(repeating: expected, count: count))
     #expect(

@@ -40,7 +40,7 @@ import Testing
 
   @Test func means() {
     #expect(block.mean().scalar == 11.5)
-    #expect(block.mean(axis: 0).scalars == (0..<12).map { Float($0 + 6) })
+    #expect(block.mean(axis: 0).scalars == (6..<18).map(Float.init))
     #expect(block.mean(axis: -1, keepingAxes: true).shape == [2, 3, 1])
     #expect(block.mean(axes: [0, 2]).scalars == [7.5, 11.5, 15.5])
     #expect(block.mean(axes: []).scalars == block.scalars)

@@ -101,7 +101,7 @@ import Testing
   }
 
   @Test func gradientsHaveTheStructureOfTheParameters() throws {
-    let result = try valueWithGradient(at: Network()) { network in
+    let result = try valueWithGradient(at: Network()) { network -> Tensor in
       network.layers[0].kernel * 5 + (network.heads["c"] ?? 0) * network.pair.values.1[1]
     }
     #expect(result.value == 45)

@@ -45,7 +45,8 @@ import Testing
     let nest = Self.particles(instances(Self.joint))
     let mapped = try evaluate(condition(nest, ["x": instances.mapped([1, 2, 3])]), seed: 0)()
     #expect(mapped.output.values.shape == [200, 3])
-    #expect(mapped.output.values.scalars == (0..<600).map { Float($0 % 3 + 1) })
+    let cycles: [Float] = (0..<200).flatMap { _ in [1, 2, 3] as [Float] }
+    #expect(mapped.output.values.scalars == cycles)
     let local = Kernel { trace in
       let z = trace.sample("z", from: Normal(0, 1))
       return trace.plate("point", 2).sample("x", from: Normal(z, 1))

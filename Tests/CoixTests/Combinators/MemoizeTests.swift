@@ -31,9 +31,10 @@ import Testing
   }
 
   /// All values, best first.
-  static let ranked = (0..<6).map { (Float($0 / 2), Float($0 % 2)) }.sorted {
-    joint($0.0, $0.1) > joint($1.0, $1.1)
-  }
+  static let ranked: [(Float, Float)] = {
+    let all = (0..<6).map { number -> (Float, Float) in (Float(number / 2), Float(number % 2)) }
+    return all.sorted { joint($0.0, $0.1) > joint($1.0, $1.1) }
+  }()
 
   @Test(arguments: [1, 3, 6])
   func keepsTheBestThatDiffer(_ size: Int) throws {

@@ -38,7 +38,8 @@ import Testing
       let determinant = c11 * c22 - c12 * c12
       let inverse = [[c22 / determinant, -c12 / determinant], [-c12 / determinant, c11 / determinant]]
       func quadratic(_ u: [Double], _ v: [Double]) -> Double {
-        (0..<2).reduce(0) { sum, i in (0..<2).reduce(sum) { $0 + u[i] * inverse[i][$1] * v[$1] } }
+        let rows = inverse.map { row in row[0] * v[0] + row[1] * v[1] }
+        return u[0] * rows[0] + u[1] * rows[1]
       }
       let (zWithX, yWithX) = ([1, b], [b, b * b + 1])
       return Exact(

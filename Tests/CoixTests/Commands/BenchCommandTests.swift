@@ -131,7 +131,7 @@ import Testing
     let workload = try #require(Workloads.all.first { $0.name == name })
     let few = ["filter": 100, "mixture": 4, "gmm": 2, "dmm": 2, "bmnist": 2]
     let many = ["random": 300_000, "resample": 300_000]
-    let particles = few[name] ?? many[name] ?? 3_000
+    let particles = few[name] ?? many[name] ?? 2_100
     try withTemporaryFolder { folder in
       let file = "\(folder)/bench.json"
       try Bench.parse([

@@ -34,7 +34,10 @@ import examples
       (["--test", "-3"], "the number of test sets must be at least 1, is -3"),
       (["--train", "2147483647"], "making 2147483647 sets of"),
       (["--full", "--steps", "10"], "leave --steps out, or --full"),
-      (["--train", "10"], "the 10 rows of the data don't fill a batch of 20"),
+      (
+        ["--train", "10", "--test", "1", "--sweeps", "0"],
+        "the 10 rows of the data don't fill a batch of 20"
+      ),
       (["--out", "/dev/null"], "/dev/null: is not a folder that can be made and written to"),
     ])
   func refusesArguments(_ command: String, _ refusal: (arguments: [String], message: String)) {

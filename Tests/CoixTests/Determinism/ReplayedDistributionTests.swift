@@ -45,7 +45,7 @@ import Testing
   ) {
     let options = try way.options()
     let isNested = role == .particles || role == .instances
-    let particles = Plate("particle", count: isNested ? 18 : 100, chunkRows: isNested ? 64 : 16)
+    let particles = Plate("particle", count: isNested ? 10 : 100, chunkRows: isNested ? 64 : 16)
     let instances = Plate("instance", count: 40)
     let runs = Counter()
     let (model, proposal) = (Self.model(distribution, runs), Self.proposal(distribution))
@@ -104,8 +104,8 @@ import Testing
         guard way.threads == 1, !Self.dependsOnNumbers.contains(example.testDescription) else { continue }
         // The first chunk, and those of another form.
         let isNested = role == .particles || role == .instances
-        #expect(other.runs == (isNested ? 8 : 2), "\(role)")
-        #expect(reference.runs == (isNested ? 15 : 7), "\(role)")
+        #expect(other.runs == (isNested ? 6 : 2), "\(role)")
+        #expect(reference.runs == (isNested ? 9 : 7), "\(role)")
       }
     }
   }

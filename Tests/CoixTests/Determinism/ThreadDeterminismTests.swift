@@ -11,7 +11,8 @@ struct DeterminismCase: Sendable, CustomTestStringConvertible {
   /// Values, then a value with its gradient.
   let run: @Sendable (EvaluationOptions) throws -> (bits: Bits, chunkCounts: [Int])
 
-  static let rows = 4_000
+  /// Of the 132 chunks the last one is smaller, and a task has two of them.
+  static let rows = 2_100
 
   /// Points, a gradient for which is wanted, and a program's evaluation: everything it gives, as bits.
   static func bits<Parameters: TensorTree, Output: TensorTree>(
@@ -36,7 +37,7 @@ struct DeterminismCase: Sendable, CustomTestStringConvertible {
 
   /// The autoencoder: with ELBO each chunk goes backward at once, with IWAE after the barrier.
   static func autoencoder(_ objective: Objective) -> DeterminismCase {
-    DeterminismCase(testDescription: "autoencoder, \(objective.name)", chunks: 250) { options in
+    DeterminismCase(testDescription: "autoencoder, \(objective.name)", chunks: 132) { options in
       let plate = Plate("particle", count: rows, chunkRows: 16)
       let points = Draw(key: 7, shape: [rows, 2]).normal()
       return try bits(at: VAE(key: 3)) { vae in
@@ -47,7 +48,7 @@ struct DeterminismCase: Sendable, CustomTestStringConvertible {
 
   /// Two steps of a particle filter: the gradient goes through the gather of the resampling in between.
   static func innerResampling(_ objective: Objective) -> DeterminismCase {
-    DeterminismCase(testDescription: "inner resampling, \(objective.name)", chunks: 250) { options in
+    DeterminismCase(testDescription: "inner resampling, \(objective.name)", chunks: 132) { options in
       let plate = Plate("particle", count: rows, chunkRows: 16)
       return try bits(at: ChainParameters()) { parameters in
         try evaluate(parameters.inference(plate, loss: objective), seed: 5, options: options)(chainData)
@@ -56,8 +57,8 @@ struct DeterminismCase: Sendable, CustomTestStringConvertible {
   }
 
   /// Particles of instances, each instance with its own data, resampled instance by instance.
-  static let nestedPlates = DeterminismCase(testDescription: "nested plates", chunks: 250) { options in
-    let particles = Plate("particle", count: 100, chunkRows: 16)
+  static let nestedPlates = DeterminismCase(testDescription: "nested plates", chunks: 132) { options in
+    let particles = Plate("particle", count: 54, chunkRows: 16)
     let instances = Plate("instance", count: 40)
     let points = Draw(key: 7, shape: [40, 2]).normal()
     return try bits(at: ChainParameters()) { p in

@@ -15,7 +15,7 @@ import Testing
   @Test(arguments: DistributionCase.continuous)
   func densitiesIntegrateToOne(_ test: DistributionCase) {
     let count = 50_000
-    let angles = (0..<count).map { ((Double($0) + 0.5) / Double(count) - 0.5) * Double.pi }
+    let angles = (0..<count).map { number -> Double in ((Double(number) + 0.5) / Double(count) - 0.5) * .pi }
     let weights = angles.map { log(Double.pi / Double(count)) - 2 * log(cos($0)) }
     let points = Tensor(angles.map { Float(tan($0)) })
     #expect(abs(total(test.distribution, at: points, logWeights: weights) - 1) < 1e-3)

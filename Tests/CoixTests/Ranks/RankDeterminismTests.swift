@@ -15,14 +15,17 @@ import Testing
     ranks.isMultiple(of: 2) ? [ways[0], ways[3]] : [ways[1], ways[2]]
   }
 
+  /// One of them, for suites of many programs: all but one thread without replay.
+  private static func way(of ranks: Int) -> [WayToRun] { [ways(of: ranks)[ranks / 4]] }
+
   /// Runs a computation on one rank, and on two, three and four.
   private func expectSameBits(
-    atLeast numbers: Int = 1, _ run: @escaping @Sendable (EvaluationOptions) throws -> Bits,
+    atLeast numbers: Int = 1, by ways: (Int) -> [WayToRun] = Self.ways(of:),
+    _ run: @escaping @Sendable (EvaluationOptions) throws -> Bits,
     sourceLocation: SourceLocation = #_sourceLocation
   ) throws {
     try expectBitsOfOneRank(
-      atLeast: numbers, on: (2...4).map { (ranks: $0, ways: Self.ways(of: $0)) },
-      sourceLocation: sourceLocation, run)
+      atLeast: numbers, on: (2...4).map { (ranks: $0, ways: ways($0)) }, sourceLocation: sourceLocation, run)
   }
 
   @Test(arguments: DeterminismCase.all)
@@ -33,7 +36,7 @@ import Testing
   @Test(arguments: AlgorithmExample.all)
   func algorithms(_ example: AlgorithmExample) throws {
     let plate = AlgorithmThreadTests.plate
-    try expectSameBits(atLeast: 1_000) { options in
+    try expectSameBits(atLeast: 1_000, by: Self.way(of:)) { options in
       var bits = Bits()
       bits.add(try example.program(plate, at: example.parameters).run(5, options))
       let (gradient, tracked) = try valueWithGradient(at: example.parameters, workers: options.workers) {

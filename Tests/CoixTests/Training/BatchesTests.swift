@@ -61,7 +61,8 @@ import Testing
       let order = try reader.rowNumbers(ofBatch: number)
       #expect(rows.shape == [order.count, 2] && labels.shape == [order.count])
       #expect(labels.scalars == order.map { Float(100 + $0) })
-      #expect(rows.scalars == order.flatMap { [Float(2 * $0), Float(2 * $0 + 1)] })
+      let numbers = order.flatMap { [2 * $0, 2 * $0 + 1] }
+      #expect(rows.scalars == numbers.map(Float.init))
     }
   }
 

@@ -35,7 +35,7 @@ import Testing
     for roles in example.combinations(of: [.rows, .particles, .instances, .uniform]) {
       expectSameBits(
         ReplayRun(
-          example: example, roles: roles, rows: PlateRows(particles: 18, instances: 40), chunkRows: 64,
+          example: example, roles: roles, rows: PlateRows(particles: 10, instances: 40), chunkRows: 64,
           gradient: gradient))
     }
   }
