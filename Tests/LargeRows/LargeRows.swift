@@ -170,8 +170,10 @@ struct LargeRows {
         let sources: [(Plate) -> Tensor] = [{ $0.mapped(memory) }, { $0.mapped(file, rows: 0..<rows) }]
         for (number, data) in sources.enumerated() {
           let files: [RowResult: RowFile] = number == 0 ? [:] : [.logWeight: .npy(weights)]
-          // A new file each time: to free one that is replaced takes the disk's time, too.
+          // A new file each time: to free one that is replaced takes the disk's time, too. That time is over before the
+          // next one begins.
           unlink(weights)
+          sync()
           times[number].append(
             try seconds {
               results.insert(try what == "forward" ? forward(rows, data, files: files) : gradient(rows, data))
