@@ -69,6 +69,21 @@ int coix_mpi_finish(void);
 /// Ends all processes of the job at once.
 _Noreturn void coix_mpi_abort(int status);
 
+/// Lets another process of this host call, to be watched by this one: the number to call, or -1 where that can't be.
+int coix_mpi_listen(void);
+
+/// Calls the process that has this number: it watches this one from now on.
+void coix_mpi_call(int number);
+
+/// Waits, on a thread of its own, until the process that has called here dies, and says how; NULL if it leaves before.
+const char *coix_mpi_watch(void);
+
+/// After such a death: lets MPICH's launcher notice it, which ends the job.
+void coix_mpi_let_go(void);
+
+/// Says that this process exits, and from now on doesn't care about deaths.
+void coix_mpi_leave(void);
+
 /// Calls a function when the process exits, with its exit status where the system tells, else with 70.
 void coix_mpi_at_exit(void (*hook)(int status));
 
