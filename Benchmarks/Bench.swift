@@ -54,16 +54,14 @@ public struct Bench: ParsableCommand {
   /// Runs the command. What goes wrong is one line on standard error.
   public static func main() {
     do {
+      // Before anything is said, so that the ranks say it once.
+      _ = try Ranks.join()
       var command = try parseAsRoot()
       try command.run()
     } catch let error as CoixError {
-      // An error of all ranks is said once.
-      if Ranks.reportsError() { Console.complain("\(error)") }
-      Foundation.exit(error.exitStatus)
+      Console.exit(error.exitStatus) { Console.complain("\(error)") }
     } catch {
-      let code = exitCode(for: error)
-      if !code.isSuccess, !Ranks.reportsError() { Foundation.exit(code.rawValue) }
-      exit(withError: error)
+      Console.exit(exitCode(for: error).rawValue) { exit(withError: error) }
     }
   }
 

@@ -39,19 +39,17 @@ public struct Examples: ParsableCommand {
     // A file that gets larger than the process may make any is an error like others.
     signal(SIGXFSZ, SIG_IGN)
     do {
+      // Before anything is said, so that the ranks say it once.
+      _ = try Ranks.join()
       var command = try command(Array(CommandLine.arguments.dropFirst()))
       try command.run()
     } catch let interruption as Interrupted {
       // Shells say so of a process that a signal has ended.
       Foundation.exit(128 + interruption.signal)
     } catch let error as CoixError {
-      // An error of all ranks is said once.
-      if Ranks.reportsError() { Console.complain("\(error)") }
-      Foundation.exit(error.exitStatus)
+      Console.exit(error.exitStatus) { Console.complain("\(error)") }
     } catch {
-      let code = exitCode(for: error)
-      if !code.isSuccess, !Ranks.reportsError() { Foundation.exit(code.rawValue) }
-      exit(withError: error)
+      Console.exit(exitCode(for: error).rawValue) { exit(withError: error) }
     }
   }
 }

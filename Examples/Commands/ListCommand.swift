@@ -1,4 +1,5 @@
 import ArgumentParser
+import CoixParallel
 import ExampleModels
 
 /// Lists the examples.
@@ -7,14 +8,15 @@ struct ListCommand: ParsableCommand {
     commandName: "list", abstract: "List the examples.",
     discussion: "Each of them says more with --help: examples vae --help, for instance.")
 
-  func run() {
+  func run() throws {
+    let console = Console(quiet: try !Ranks.join().isFirst)
     let examples = Examples.configuration.subcommands.map { $0.configuration }.filter {
       $0.commandName != "list"
     }
     let width = examples.compactMap { $0.commandName?.count }.max() ?? 0
     for example in examples {
       let name = example.commandName ?? ""
-      Console().say(name.padding(to: width) + "  " + example.abstract)
+      console.say(name.padding(to: width) + "  " + example.abstract)
     }
   }
 }

@@ -1,3 +1,4 @@
+import CoixParallel
 import Foundation
 
 /// What a command says: results on standard output, errors on standard error.
@@ -23,6 +24,14 @@ public struct Console: Sendable {
     let isPlain = ProcessInfo.processInfo.environment["NO_COLOR"].map { !$0.isEmpty } ?? false
     let isColoured = isatty(STDERR_FILENO) == 1 && !isPlain
     write((isColoured ? "\u{1B}[31m\(head):\u{1B}[0m " : "\(head): ") + error + "\n", to: .standardError)
+  }
+
+  /// Ends the process with a status. What is to be said of it is said once for all ranks that have it: where it is no error, by the first
+  /// one.
+  public static func exit(_ status: Int32, saying say: () -> Void) -> Never {
+    let speaks = status == 0 ? (try? Ranks.join().isFirst) ?? true : Ranks.reportsError()
+    if speaks { say() }
+    Foundation.exit(status)
   }
 
   private static func write(_ text: String, to file: FileHandle) {

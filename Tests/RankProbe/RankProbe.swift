@@ -11,6 +11,8 @@ enum Act: String {
   case libraries
   /// Evaluates again and again. Rank 1 prints its process id first.
   case loop
+  /// Rank 1 prints its process id and sleeps, or crashes, while the others wait for it.
+  case asleep, crash
   /// Rank 1 exits after an evaluation, with status 0 or 3, while the others go on.
   case exit0, exit3
   /// Rank 1 doesn't come any more.
@@ -66,6 +68,12 @@ struct RankProbe {
     case .loop:
       if isBroken { say("pid \(getpid())") }
       while true { try run() }
+    case .asleep, .crash:
+      try run()
+      if isBroken, act == .crash { abort() }
+      if isBroken { say("pid \(getpid())") }
+      if isBroken { sleep(1_000) }
+      try run()
     case .exit0, .exit3:
       try run()
       if isBroken { exit(act == .exit0 ? 0 : 3) }

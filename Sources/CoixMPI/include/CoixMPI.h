@@ -72,4 +72,17 @@ _Noreturn void coix_mpi_abort(int status);
 /// Calls a function when the process exits, with its exit status where the system tells, else with 70.
 void coix_mpi_at_exit(void (*hook)(int status));
 
+/// The file by which MPICH's launcher speaks to this process; -1 where another launcher has started it.
+int coix_mpi_launcher_file(void);
+
+/// Lets another process of this host and user watch this one.
+void coix_mpi_let_watch(int watcher);
+
+/// Waits, on a thread of its own, until a process that lets this one watch it has ended. Holds copies of its standard output and
+/// error and of its launcher's file meanwhile. Returns how it was killed; NULL if it has exited, or can't be watched.
+const char *coix_mpi_watch(int process, int launcher_file);
+
+/// Closes these copies.
+void coix_mpi_let_go(void);
+
 #endif

@@ -27,7 +27,7 @@ public final class Ranks: Sendable {
   let sharers: Int
 
   private let transport: (any RankTransport)?
-  private let hosts: [String]
+  let hosts: [String]
   /// The name of this rank's host.
   var host: String { hosts[index] }
   private let state = Mutex(State())
@@ -94,7 +94,7 @@ public final class Ranks: Sendable {
   ///
   /// The MPI library is looked for when this is called, and only if there is a launcher: `COIX_MPI_LIBRARY` in the
   /// environment may name its file. Whenever a rank exits, so do the others: with its exit status, or with 70 if it leaves the
-  /// others in the middle of their work.
+  /// others in the middle of their work. That a rank is killed, the launcher says, or with MPICH the next rank of the same host.
   ///
   /// - Parameter timeout: how long a rank waits for the others. It must be longer than any rank takes for its share, and for
   ///   what it alone does meanwhile.
@@ -104,7 +104,10 @@ public final class Ranks: Sendable {
       if let joined { return joined }
       let ranks = coix_mpi_launched() > 1 ? try Ranks(MPITransport(timeout: timeout)) : .alone
       joined = ranks
-      if ranks.count > 1 { coix_mpi_at_exit { Ranks.exits($0) } }
+      if ranks.count > 1 {
+        coix_mpi_at_exit { Ranks.exits($0) }
+        try ranks.watchNeighbour()
+      }
       return ranks
     }
   }
@@ -154,6 +157,7 @@ public final class Ranks: Sendable {
 
   /// What a rank of MPI does when its process exits: a process that ends without the others would leave them waiting.
   private static func exits(_ status: Int32) {
+    stopWatching()
     // A thread that holds the lock is at a meeting, and will not come back from there.
     guard let ranks = joined.withLockIfAvailable({ $0 }) ?? nil else {
       coix_mpi_abort(status == 0 ? 70 : status)
@@ -195,8 +199,11 @@ public final class Ranks: Sendable {
     }
   }
 
-  private func complain(_ text: String) {
-    FileHandle.standardError.write(Data("rank \(index) of \(count) (\(hosts[index])): \(text)\n".utf8))
+  private func complain(_ text: String) { complain(text, of: index) }
+
+  /// Says on standard error what has become of a rank.
+  func complain(_ text: String, of rank: Int) {
+    FileHandle.standardError.write(Data("rank \(rank) of \(count) (\(hosts[rank])): \(text)\n".utf8))
   }
 
   /// Waits, once, on all ranks but the first. Where all have the same error, each by itself, the first one says it at once, and ends
