@@ -9,7 +9,7 @@ extension RowFile {
   /// is complete the file has another name, or none is left of it if the evaluation throws. Where several ranks evaluate, each
   /// writes its rows into the one file, which must be in a folder that all of them share.
   public static func npy(_ path: String) -> RowFile {
-    RowFile(path) {
+    RowFile(path, at: WholeFile.resolved(path)) {
       try NewNPYFile(path)
     } join: {
       try NewNPYFile(path, joining: $0)

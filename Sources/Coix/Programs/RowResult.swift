@@ -55,7 +55,7 @@ struct ResultFiles: Sendable {
     self.ranks = ranks
     let files = files.sorted { $0.value.path < $1.value.path }
     var places: Set<String> = []
-    for (_, file) in files where !places.insert(WholeFile.resolved(file.path)).inserted {
+    for (_, file) in files where !places.insert(file.place).inserted {
       throw CoixError.file(path: file.path, reason: "two results of an evaluation are to be written there")
     }
     if !files.isEmpty, let context = ExecutionContext.current {

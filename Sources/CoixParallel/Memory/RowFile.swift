@@ -2,19 +2,22 @@
 public struct RowFile: Sendable {
   /// The file's path.
   package let path: String
+  /// The same for all paths of the same file.
+  package let place: String
   private let makeNew: @Sendable () throws -> any NewRowFile
   private let joinFile: @Sendable (_ pass: [UInt8]) throws -> any NewRowFile
 
   /// A file.
   ///
   /// - Parameters:
+  ///   - place: the same for all paths of the file, if it is known.
   ///   - new: opens a new file; throws if there can be no such file.
   ///   - join: opens the file that another rank has made, by its ``NewRowFile/pass``.
   package init(
-    _ path: String, new: @escaping @Sendable () throws -> any NewRowFile,
+    _ path: String, at place: String? = nil, new: @escaping @Sendable () throws -> any NewRowFile,
     join: @escaping @Sendable (_ pass: [UInt8]) throws -> any NewRowFile
   ) {
-    (self.path, makeNew, joinFile) = (path, new, join)
+    (self.path, self.place, makeNew, joinFile) = (path, place ?? path, new, join)
   }
 
   /// A new file of this process alone, without its name.
