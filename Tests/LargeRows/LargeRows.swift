@@ -14,6 +14,8 @@ enum Work: String, CaseIterable {
   case compare
   /// Evaluates all rows, with log-weights into a file.
   case forward
+  /// Evaluates all rows, with points and log-weights in memory.
+  case memory
   /// Takes the gradient over half of the rows.
   case gradient
   /// Evaluates more rows than numbers of 32 bits count.
@@ -244,11 +246,14 @@ struct LargeRows {
     case .make: return try makeData(count, path)
     case .compare:
       let large = try largeRows()
-      // As many as there are, too, if the points and their log-weights have room in half of the memory.
-      let most = Int(ProcessInfo.processInfo.physicalMemory) / 2 / 12
-      for rows in Set([8 << 20, 64 << 20, min(count, most)].map { min($0, count) }).sorted() {
-        try large.compare(rows)
-      }
+      for rows in Set([8 << 20, 64 << 20].map { min($0, count) }).sorted() { try large.compare(rows) }
+      return
+    case .memory:
+      let large = try largeRows()
+      let points = try large.file.rows(0..<count)
+      var result: Float = 0
+      let time = try seconds { result = try large.forward(count, { $0.mapped(points) }, files: [:]) }
+      say(work.rawValue, count, time, result)
       return
     case .forward:
       let large = try largeRows()
