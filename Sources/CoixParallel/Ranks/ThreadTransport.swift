@@ -65,7 +65,7 @@ struct ThreadTransport: RankTransport {
     try outgoing.withUnsafeMutableBufferPointer(exchange)
   }
 
-  func silent() -> [Int] { hub.silent() }
+  func silent() -> [Int] { hub.silent(besides: index) }
 
   /// Where the threads meet. Each lays down the address of its data; the others copy from there.
   private final class Hub: @unchecked Sendable {
@@ -91,47 +91,58 @@ struct ThreadTransport: RankTransport {
       isWaiting = Array(repeating: false, count: count)
     }
 
-    /// Waits until all have laid down an address, has each copy, and waits until all have.
+    /// Waits until all have laid down an address, has each copy, and waits until all have. Whoever gives up takes its data along: from
+    /// then on nobody gets any.
     func exchange(
       _ address: UnsafeMutableRawPointer?, of rank: Int, _ copy: ([UnsafeMutableRawPointer?]) -> Void
     ) throws(CoixError) {
       condition.lock()
       defer { condition.unlock() }
+      try requireAll()
       addresses[rank] = address
-      try comeTogether(rank)
+      try comeTogether(rank, timeout)
       let others = addresses
       condition.unlock()
       copy(others)
       condition.lock()
-      try comeTogether(rank)
+      // All are here, and copy from each other.
+      try comeTogether(rank, nil)
     }
 
     func send(_ address: UnsafeMutableRawPointer?, from sender: Int, to receiver: Int) throws(CoixError) {
       condition.lock()
       defer { condition.unlock() }
+      try requireAll()
       mail[sender * count + receiver] = address
+      defer { mail[sender * count + receiver] = nil }
       condition.broadcast()
-      try wait(sender) { mail[sender * count + receiver] == nil }
+      try wait(sender, timeout) { mail[sender * count + receiver] == nil }
     }
 
     func receive(_ data: UnsafeMutableRawBufferPointer, from sender: Int, to receiver: Int) throws(CoixError)
     {
       condition.lock()
       defer { condition.unlock() }
-      try wait(receiver) { mail[sender * count + receiver] != nil }
+      try requireAll()
+      try wait(receiver, timeout) { mail[sender * count + receiver] != nil }
       if let source = mail[sender * count + receiver].take() {
         data.baseAddress?.copyMemory(from: source, byteCount: data.count)
       }
       condition.broadcast()
     }
 
-    func silent() -> [Int] {
+    func silent(besides rank: Int) -> [Int] {
       condition.lock()
       defer { condition.unlock() }
-      return hasGivenUp ? isWaiting.indices.filter { !isWaiting[$0] } : []
+      return hasGivenUp ? isWaiting.indices.filter { !isWaiting[$0] && $0 != rank } : []
     }
 
-    private func comeTogether(_ rank: Int) throws(CoixError) {
+    /// Throws if any rank has given up.
+    private func requireAll() throws(CoixError) {
+      if hasGivenUp { throw .ranks("other ranks have waited too long") }
+    }
+
+    private func comeTogether(_ rank: Int, _ timeout: TimeInterval?) throws(CoixError) {
       let round = rounds
       arrived += 1
       if arrived == count {
@@ -139,16 +150,20 @@ struct ThreadTransport: RankTransport {
         rounds += 1
         condition.broadcast()
       }
-      try wait(rank) { rounds > round }
+      try wait(rank, timeout) { rounds > round }
     }
 
-    private func wait(_ rank: Int, until isOver: () -> Bool) throws(CoixError) {
-      let end = Date(timeIntervalSinceNow: timeout)
+    private func wait(_ rank: Int, _ timeout: TimeInterval?, until isOver: () -> Bool) throws(CoixError) {
+      let end = timeout.map { Date(timeIntervalSinceNow: $0) }
       isWaiting[rank] = true
       while !isOver() {
+        guard let end else {
+          condition.wait()
+          continue
+        }
         guard condition.wait(until: end) || isOver() else {
           hasGivenUp = true
-          throw CoixError.ranks("other ranks did not come within \(timeout) seconds")
+          throw .ranks("other ranks did not come within \(self.timeout) seconds")
         }
       }
       isWaiting[rank] = false

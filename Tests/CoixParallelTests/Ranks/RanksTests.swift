@@ -346,10 +346,17 @@ import Testing
     for _ in missing.count..<count { isOver.enter() }
     let errors = Mutex<[(any Error)?]>(Array(repeating: nil, count: count))
     _ = try Ranks.inProcess(count, timeout: .seconds(1)) { ranks in
-      if missing.contains(ranks.index) { return isOver.wait() }
-      defer { isOver.leave() }
+      if missing.contains(ranks.index) { isOver.wait() }
+      defer { if !missing.contains(ranks.index) { isOver.leave() } }
       let error = Self.error { try ranks.meet(at: .forward, size: 20) }
       errors.withLock { $0[ranks.index] = error }
+    }
+    // Who comes too late gets nothing of those that are gone.
+    for rank in missing {
+      let text = (errors.withLock { $0[rank] } as? CoixError)?.description ?? ""
+      #expect(
+        text.hasPrefix("ranks: other ranks have waited too long, while rank \(rank) (")
+          && text.contains("is at the end of a stage (size 20, meeting 1)"), "\(text)")
     }
     for rank in 0..<count where !missing.contains(rank) {
       let text = (errors.withLock { $0[rank] } as? CoixError)?.description ?? ""
