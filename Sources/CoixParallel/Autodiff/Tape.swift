@@ -235,7 +235,8 @@ final class Tape {
     guard count == recalledEnd else { throw Self.otherSteps }
   }
 
-  private static let otherSteps = CoixError.gradient(
+  /// The error of a program whose steps or chunks are computed again, and come out otherwise.
+  static let otherSteps = CoixError.gradient(
     "a program has done something else when its steps were computed again; its closures must be pure")
 
   /// Puts the function of a node that was forgotten back into its place.

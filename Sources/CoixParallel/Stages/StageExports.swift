@@ -13,6 +13,11 @@ struct StageDestination {
   /// What all chunks write to, over the plate's rows; nil for a sum, and for what is the same for all rows.
   let rows: Tensor?
 
+  /// Whether a chunk's export has this form.
+  func fits(_ export: ChunkOutcome.Export) -> Bool {
+    export.tensor.shape == shape && export.tensor.isBatched != isUniform && export.isSum == isSum
+  }
+
   /// Makes the memory for an export, judged by what one chunk exports.
   ///
   /// - Parameters:

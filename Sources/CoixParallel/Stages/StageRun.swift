@@ -230,9 +230,7 @@ final class StageRun: @unchecked Sendable {
     var nextSum = 0
     for (export, destination) in zip(outcome.exports, merged.destinations) {
       let tensor = export.tensor
-      guard tensor.shape == destination.shape, tensor.isBatched != destination.isUniform,
-        export.isSum == destination.isSum
-      else {
+      guard destination.fits(export) else {
         throw ChunksDiffer(
           error: .shape(
             operation: "merge", shapes: [destination.shape, tensor.shape],
@@ -426,6 +424,11 @@ final class StageRun: @unchecked Sendable {
     noteEntry(context)
     let outcome = try outcome(context)
     try context.throwFailure()
+    // The gradients that have come back have the form of what the chunk exported before.
+    let destinations = merged.withLock { $0?.destinations ?? [] }
+    guard destinations.count == outcome.exports.count,
+      zip(destinations, outcome.exports).allSatisfy({ $0.fits($1) })
+    else { throw Tape.otherSteps }
     return Record(tape: tape, exports: outcome.exports, scope: context.scope)
   }
 }
