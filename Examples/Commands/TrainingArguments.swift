@@ -75,6 +75,18 @@ struct TrainingArguments: ParsableArguments {
 
   private var checkpointPath: String? { checkpoint ?? out.map { "\($0)/checkpoint.safetensors" } }
 
+  /// Refuses to run where a file that is read would be written over.
+  ///
+  /// - Parameter names: the files of the results, in the folder of `--out`.
+  /// - Throws: `CoixError.file(path:reason:)`.
+  func refuse(toWriteOver input: String, _ names: [String]) throws {
+    let results = out.map { out in names.map { "\(out)/\($0)" } } ?? []
+    for path in results + [metrics, checkpointPath].compactMap({ $0 })
+    where WholeFile.isSame(path, as: input) {
+      throw CoixError.file(path: path, reason: "is the file of the data, which would be lost")
+    }
+  }
+
   /// Says what losses there are in this run, and prints the digest if it was asked for.
   ///
   /// - Parameter resumedStep: the step after which the run went on from a checkpoint; nil if it took all steps.

@@ -68,6 +68,7 @@ public struct VAECommand: ParsableCommand {
   public func run() throws {
     let console = try training.console
     let seed = training.seed
+    if let data { try training.refuse(toWriteOver: data, VAEResults.fileNames) }
     let points =
       if let data {
         try PointData.file(data, train: train, test: test, seed: seed)
