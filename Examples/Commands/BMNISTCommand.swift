@@ -76,6 +76,7 @@ public struct BMNISTCommand: ParsableCommand {
 
   public func run() throws {
     let console = try training.console
+    try training.refuse(toWriteOver: data, BMNISTResults.fileNames)
     let digits = try BouncingDigits(contentsOf: data)
     let options = try training.options()
     let results = try experiment.run(on: digits, options: options)

@@ -81,6 +81,17 @@ import examples
     }
   }
 
+  @Test(arguments: ["--checkpoint", "--metrics"])
+  func keepsItsData(_ option: String) throws {
+    try withDigits { path in
+      let before = try Tensor(contentsOf: path).scalars
+      #expect(
+        complaint(["--data", path, option, path] + Self.small)
+          == "\(path): is the file of the data, which would be lost")
+      #expect(try Tensor(contentsOf: path).scalars == before)
+    }
+  }
+
   @Test func writesResults() throws {
     try withDigits { path in
       let out = "\(path).out/a"
