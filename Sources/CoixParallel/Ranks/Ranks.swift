@@ -370,7 +370,8 @@ public final class Ranks: Sendable {
   ///   - size: how much work it is, on all ranks together.
   ///   - lacks: whether the part has come to a place where it needs rows of other ranks.
   ///   - part: returns a number that stands for what the rank has found.
-  /// - Throws: the error of the first rank that has one, on all ranks.
+  /// - Throws: the error of the first rank that has one, on all ranks. If the memory budget refuses that one's part, the
+  ///   refusal of the rank that needs most.
   func share(
     _ place: RankPlace, size: Int, lacks: () -> Bool, _ part: () throws -> UInt64
   ) throws -> Outcome {
@@ -378,7 +379,9 @@ public final class Ranks: Sendable {
     var (status, form, failure): (RankNotice.Status, UInt64, (any Error)?) = (.done, 0, nil)
     switch own {
     case .success(let number): form = number
-    case .failure(let error): (status, failure) = (RankNotice.Status(error), error)
+    case .failure(let error):
+      (status, failure) = (RankNotice.Status(error), error)
+      if case .memoryBudget(_, let bytes, _)? = error as? CoixError { form = UInt64(clamping: bytes) }
     }
     if status == .done || status == .failed, lacks() {
       status = status == .done ? .lacking : .lackingAndFailed
@@ -396,7 +399,10 @@ public final class Ranks: Sendable {
     switch statuses[first] {
     case .outgrown: throw ChunkOutgrown()
     case .cancelled: throw CancellationError()
-    default: throw try told(failure, by: first)
+    default:
+      let failed = statuses.indices.filter { statuses[$0] == .failed }
+      let needsMost = failed.max { notices[$0].form < notices[$1].form }
+      throw try told(failure, by: notices[first].form > 0 ? needsMost ?? first : first)
     }
   }
 

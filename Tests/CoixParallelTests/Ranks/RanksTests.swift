@@ -210,6 +210,33 @@ import Testing
 
   struct Failure: Error {}
 
+  /// A budget that one rank has asked for does for all.
+  @Test(arguments: counts) func theGreatestNeedIsTold(_ count: Int) throws {
+    @Sendable func refusal(_ rank: Int) -> CoixError {
+      .memoryBudget(what: "rows of rank \(rank)", bytes: rank == 1 ? 103 : 100 + rank % 3, budget: 90 + rank)
+    }
+    let errors = try Self.errors(count) { ranks in
+      _ = try ranks.share(.forward, size: 9) { throw refusal(ranks.index) }
+    }
+    #expect(errors.map { $0 as? CoixError } == Array(repeating: refusal(1), count: count))
+    let others = try Self.errors(count) { ranks in
+      _ = try ranks.share(.forward, size: 9) { () -> UInt64 in
+        if ranks.index == 0 { throw CoixError.argument("another error comes first") }
+        throw refusal(ranks.index)
+      }
+    }
+    #expect(
+      others.map { $0 as? CoixError }
+        == Array(repeating: .argument("another error comes first"), count: count))
+    let last = try Self.errors(count) { ranks in
+      _ = try ranks.share(.forward, size: 9) {
+        if ranks.index == count - 1 { throw refusal(ranks.index) }
+        return 1_000
+      }
+    }
+    #expect(last.map { $0 as? CoixError } == Array(repeating: refusal(count - 1), count: count))
+  }
+
   /// The first rank's error is thrown on all of them, and they may go on together.
   @Test(arguments: counts) func theErrorOfTheFirstRankWins(_ count: Int) throws {
     let errors = try Self.errors(count) { ranks in

@@ -249,7 +249,7 @@ import Testing
     }
   }
 
-  /// Each rank counts its own rows. All ranks throw the error of the first of them.
+  /// Each rank counts its own rows. All ranks throw the error of the one that needs most, and so much does for all.
   @Test(arguments: [examples[0], examples[2], examples[3], examples[5], examples[6]])
   func ranksRefuseTogether(_ example: Example) throws {
     let (all, _) = try least(example)
@@ -271,6 +271,25 @@ import Testing
       for result in results { #expect(result.runs <= 2 * example.closures, "\(budget) bytes") }
     }
     #expect(refused > 3 && completed > 1)
+    func outcomes(_ budget: Int) throws -> [Outcome] {
+      try Ranks.inProcess(3) { try outcome(example, budget: budget, ranks: $0).outcome }
+    }
+    guard case .refused(.memoryBudget(let what, let need, 1)) = try outcomes(1)[0] else {
+      Issue.record("not refused")
+      return
+    }
+    for outcome in try outcomes(need - 1) {
+      guard case .refused(.memoryBudget(what, need, need - 1)) = outcome else {
+        Issue.record("\(outcome), not refused for \(need) bytes")
+        continue
+      }
+    }
+    for outcome in try outcomes(need) {
+      guard case .bits = outcome else {
+        Issue.record("\(outcome) with the \(need) bytes that it asked for")
+        continue
+      }
+    }
   }
 
   /// Of the second stage's rows: the states before and their ancestors, then the new state, two log-densities that are kept,
