@@ -33,8 +33,10 @@ struct ReplayRun {
     var isTracked = false
     var error: String?
 
+    /// Numbers are compared bit for bit, but a NaN is a NaN: of two that meet, the compiler chooses which sign comes out, and it may
+    /// choose otherwise in each copy of the same loop.
     mutating func add(_ name: String, _ tensor: Tensor) {
-      results.append((name, tensor.scalars))
+      results.append((name, tensor.scalars.map(\.withoutSignOfNaN)))
     }
 
     /// What differs in any bit.
