@@ -98,21 +98,30 @@ public final class Ranks: Sendable {
   /// others in the middle of their work. That a rank is killed, the launcher says, or with MPICH the next rank of the same host.
   ///
   /// - Parameter timeout: how long a rank waits for the others. It must be longer than any rank takes for its share, and for
-  ///   what it alone does meanwhile.
-  /// - Throws: ``CoixError/ranks(_:)`` without a fitting MPI library, or if the ranks' hosts would give different results.
-  public static func join(timeout: Duration = .seconds(600)) throws -> Ranks {
+  ///   what it alone does meanwhile. Nil: as many seconds as `COIX_RANK_TIMEOUT` in the environment says, else ten minutes.
+  /// - Throws: ``CoixError/ranks(_:)`` without a fitting MPI library, or if the ranks' hosts would give different results;
+  ///   ``CoixError/argument(_:)`` for a text in the environment that is no number of seconds.
+  public static func join(timeout: Duration? = nil) throws -> Ranks {
     try joined.withLock { joined in
       if let joined { return joined }
-      let ranks = coix_mpi_launched() > 1 ? try Ranks(MPITransport(timeout: timeout)) : .alone
-      joined = ranks
-      if ranks.count > 1 {
-        coix_mpi_at_exit { Ranks.exits($0) }
-        try ranks.watchNeighbour()
+      guard coix_mpi_launched() > 1 else {
+        joined = .alone
+        return .alone
+      }
+      let environment = Result { () throws(CoixError) in
+        try RankTimeout(text: ProcessInfo.processInfo.environment["COIX_RANK_TIMEOUT"])
       }
       return ranks
     }
   }
 
+      let ranks = try Ranks(
+        MPITransport(timeout: timeout ?? (try? environment.get())?.duration ?? RankTimeout.standard))
+      joined = ranks
+      coix_mpi_at_exit { Ranks.exits($0) }
+      try ranks.watchNeighbour()
+      // Only now, so that the ranks say it once.
+      if timeout == nil { _ = try environment.get() }
   /// Runs `body` as each of `count` ranks, which are threads of this process: the same results as those of processes, for
   /// tests.
   ///

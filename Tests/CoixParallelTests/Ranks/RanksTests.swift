@@ -300,6 +300,20 @@ import Testing
 
   // MARK: Ranks that lose each other
 
+  @Test(
+    arguments: [(nil, 600), ("1", 1), ("0.5", 0.5), ("7200", 7_200), ("1e9", 1e9)] as [(String?, Double)])
+  func timeouts(_ text: String?, _ seconds: Double) throws {
+    #expect(try RankTimeout(text: text).duration == .seconds(seconds))
+  }
+
+  @Test(arguments: ["", "soon", "0", "-5", "10 s", "nan", "inf", "1e10"])
+  func timeoutsThatAreNone(_ text: String) {
+    #expect(
+      throws: CoixError.argument(
+        "COIX_RANK_TIMEOUT is \"\(text)\"; it must be a number of seconds above 0, such as 600")
+    ) { try RankTimeout(text: text) }
+  }
+
   @Test(arguments: counts) func ranksAtDifferentPlaces(_ count: Int) throws {
     let errors = try Self.errors(count) { ranks in
       if ranks.index == 1 {
