@@ -86,8 +86,7 @@ public struct RowInference {
     var rowCount = firstRow
     while rowCount < count {
       // A launcher hands signals on to the ranks one after another.
-      let signal = Int32(truncatingIfNeeded: try ranks.greatest(UInt64(signals.received ?? 0)))
-      if signal > 0 { throw Interrupted(signal: signal) }
+      if let signal = try ranks.signal(signals.received) { throw Interrupted(signal: signal) }
       let rows = rowCount..<min(rowCount + pieceRows, count)
       let plate = VAE.plate(count).rows(rows)
       let options = EvaluationOptions(workers: workers, keep: .metrics)

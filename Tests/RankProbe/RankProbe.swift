@@ -24,7 +24,7 @@ enum Act: String {
   /// Evaluates with a resampling whose weights are all in the last rows, and prints a hash of the particles.
   case weights
   /// Trains, in steps of 50 ms, with a checkpoint after each of them in the file that the second argument names, and prints a hash of the
-  /// parameters. Rank 1 prints its process id first.
+  /// parameters. Rank 1 prints its process id first. A signal ends it with the signal's status.
   case train
   /// Filters two million particles, and prints by how much its memory has grown at most.
   case memory
@@ -161,6 +161,7 @@ struct RankProbe {
     options.checkpoint = CommandLine.arguments.dropFirst(2).first
     options.checkpointEvery = 1
     options.resumes = true
+    options.stopsOnSignals = true
     let pause: (TrainingStep) -> Void = { _ in usleep(50_000) }
     let plate = Plate("particle", count: 400, chunkRows: 16)
     let points = Draw(key: 7, shape: [400]).normal() * 0.3 + 2
@@ -181,6 +182,7 @@ struct RankProbe {
           plate.mapped(points)
         ).metrics.loss
     }
+    if case .interrupted(let signal) = trained.end { exit(128 + signal) }
     let bits = trained.parameters.map { String($0.scalar.bitPattern, radix: 16) }
     if evaluation.workers.ranks.isFirst { print("parameters \(bits.joined(separator: " "))") }
   }

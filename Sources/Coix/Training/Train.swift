@@ -185,8 +185,8 @@ private struct TrainingRun<Rule: Optimizer, Batch: TensorTree> {
       if isReport { progress.losses = LossMean() }
       try onStep?(step)
       progress.reporter.show(step, secondsPerStep: progress.secondsPerStep)
-      let signal = try signals.map { Int32(try ranks.greatest(UInt64($0.received ?? 0))) } ?? 0
-      if signal != 0, !isLast { end = .interrupted(signal: signal) }
+      let signal = try signals.flatMap { try ranks.signal($0.received) }
+      if let signal, !isLast { end = .interrupted(signal: signal) }
       if isLast || end != .completed || options.checkpointEvery.map(last.isMultiple) ?? false { try save() }
     }
     say(end, after: last, progress.reporter)

@@ -42,12 +42,57 @@ extension Ranks {
     }
   }
 
+  /// The numbers of all ranks, on all ranks.
+  ///
+  /// - Throws: as ``first(_:)``.
+  package func all(_ number: UInt64) throws -> [UInt64] {
+    guard count > 1 else { return [number] }
+    return try meet(at: .agreement, form: number).map(\.form)
+  }
+
   /// The greatest of the ranks' numbers, on all ranks.
   ///
   /// - Throws: as ``first(_:)``.
-  package func greatest(_ number: UInt64) throws -> UInt64 {
-    guard count > 1 else { return number }
-    return try meet(at: .agreement, form: number).reduce(number) { max($0, $1.form) }
+  package func greatest(_ number: UInt64) throws -> UInt64 { try all(number).reduce(number, max) }
+
+  /// Throws, the same on all ranks, unless all have the same number. All ranks call it.
+  ///
+  /// - Parameters:
+  ///   - text: what a rank does that has a number.
+  ///   - advice: what all ranks must do.
+  /// - Throws: ``CoixError/ranks(_:)``; as ``first(_:)``.
+  package func requireSame(_ number: UInt64, advice: String, text: (UInt64) -> String) throws {
+    let numbers = try all(number)
+    guard let other = numbers.firstIndex(where: { $0 != numbers[0] }) else { return }
+    throw CoixError.ranks(
+      "\(name(of: 0)) \(text(numbers[0])), \(name(of: other)) \(text(numbers[other])); \(advice)")
+  }
+
+  /// Throws, on all ranks, unless all of them were started with the same arguments. All ranks call it.
+  ///
+  /// - Throws: ``CoixError/argument(_:)``; as ``first(_:)``.
+  package func requireSame(arguments: [String]) throws {
+    let own = "\(arguments)"
+    let first = String(decoding: try first(Array(own.utf8)), as: UTF8.self)
+    try onEach {
+      guard own == first else {
+        throw CoixError.argument(
+          "\(name(of: index)) was started with the arguments \(own), \(name(of: 0)) with \(first); all ranks need the same"
+        )
+      }
+    }
+  }
+
+  /// The first rank that a signal has come to, and the signal, on all ranks; nil if there is none. All ranks call it. If they then
+  /// exit with the status of the signal, that rank says so.
+  ///
+  /// - Parameter signal: what has come to this rank.
+  /// - Throws: as ``first(_:)``.
+  package func signal(_ signal: Int32?) throws -> Int32? {
+    let signals = try all(UInt64(signal ?? 0)).map { Int32(truncatingIfNeeded: $0) }
+    guard let rank = signals.firstIndex(where: { $0 != 0 }) else { return nil }
+    state.withLock { $0.signalled = (rank, signals[rank]) }
+    return signals[rank]
   }
 
   /// Whether tensors are the same on all ranks, bit for bit. All ranks call it.

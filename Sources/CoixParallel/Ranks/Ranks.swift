@@ -30,7 +30,9 @@ public final class Ranks: Sendable {
   let hosts: [String]
   /// The name of this rank's host.
   var host: String { hosts[index] }
-  private let state = Mutex(State())
+  /// What a rank is called in messages.
+  func name(of rank: Int) -> String { "rank \(rank) (\(hosts[rank]))" }
+  let state = Mutex(State())
 
   /// What changes from meeting to meeting.
   struct State {
@@ -38,8 +40,10 @@ public final class Ranks: Sendable {
     var meetings: Int64 = 0
     /// Why the ranks have lost each other.
     var failure: CoixError?
-    /// The rank that has told the others its error, and the error, until they meet again.
-    var told: (rank: Int, error: String)?
+    /// The rank that has told the others its error, and the error, until they meet again; whether the program has been asked to say it.
+    var told: (rank: Int, error: String, isSaid: Bool)?
+    /// The first rank that got a signal which is to end the program, and the signal.
+    var signalled: (rank: Int, signal: Int32)?
     var traffic = RankTraffic()
   }
 
@@ -56,7 +60,7 @@ public final class Ranks: Sendable {
   private let names = Mutex(Names())
   /// What this rank evaluates with, which the ranks compare when they meet.
   let keys = Mutex(RankKeys())
-  private let hasWaitedForFirst = Mutex(false)
+  let hasWaitedForFirst = Mutex(false)
 
   /// What this rank has exchanged with the others so far.
   package var traffic: RankTraffic { state.withLock { $0.traffic } }
@@ -89,7 +93,7 @@ public final class Ranks: Sendable {
 
   // MARK: Joining
 
-  private static let joined = Mutex<Ranks?>(nil)
+  static let joined = Mutex<Ranks?>(nil)
 
   /// The ranks that a launcher has started, such as `mpirun` of Open MPI or MPICH, or `srun`; a rank alone without one.
   ///
@@ -111,10 +115,6 @@ public final class Ranks: Sendable {
       let environment = Result { () throws(CoixError) in
         try RankTimeout(text: ProcessInfo.processInfo.environment["COIX_RANK_TIMEOUT"])
       }
-      return ranks
-    }
-  }
-
       let ranks = try Ranks(
         MPITransport(timeout: timeout ?? (try? environment.get())?.duration ?? RankTimeout.standard))
       joined = ranks
@@ -122,6 +122,10 @@ public final class Ranks: Sendable {
       try ranks.watchNeighbour()
       // Only now, so that the ranks say it once.
       if timeout == nil { _ = try environment.get() }
+      return ranks
+    }
+  }
+
   /// Runs `body` as each of `count` ranks, which are threads of this process: the same results as those of processes, for
   /// tests.
   ///
@@ -163,89 +167,6 @@ public final class Ranks: Sendable {
     return try ends.map { try $0.get() }
   }
 
-  // MARK: Leaving
-
-  /// What a rank of MPI does when its process exits: a process that ends without the others would leave them waiting.
-  private static func exits(_ status: Int32) {
-    stopWatching()
-    // A thread that holds the lock is at a meeting, and will not come back from there.
-    guard let ranks = joined.withLockIfAvailable({ $0 }) ?? nil else {
-      coix_mpi_abort(status == 0 ? 70 : status)
-    }
-    ranks.exit(status)
-  }
-
-  private func exit(_ status: Int32) {
-    var (status, reason) = (status, "")
-    if status == 0 {
-      guard let failure = failureAtEnd() else {
-        _ = coix_mpi_finish()
-        return
-      }
-      waitForFirst()
-      complain("\(failure)")
-      status = 70
-    } else if let told = state.withLockIfAvailable({ $0.told }) ?? nil {
-      // All ranks have the error, and exit; the rank whose error it is says so, and ends them.
-      if told.rank == index { reason = ": \(told.error)" } else { Thread.sleep(forTimeInterval: 10) }
-    } else {
-      waitForFirst()
-    }
-    complain("ends with status \(status), and so do the others\(reason)")
-    coix_mpi_abort(status)
-  }
-
-  /// Why this rank cannot leave quietly; nil where all ranks have come to the end.
-  private func failureAtEnd() -> (any Error)? {
-    guard let known = state.withLockIfAvailable({ $0.failure }) else {
-      return CoixError.ranks("it exits in the middle of a meeting")
-    }
-    if let known { return known }
-    do {
-      try meet(at: .end)
-      return nil
-    } catch {
-      return error
-    }
-  }
-
-  private func complain(_ text: String) { complain(text, of: index) }
-
-  /// Says on standard error what has become of a rank.
-  func complain(_ text: String, of rank: Int) {
-    FileHandle.standardError.write(Data("rank \(rank) of \(count) (\(hosts[rank])): \(text)\n".utf8))
-  }
-
-  /// Waits, once, on all ranks but the first. Where all have the same error, each by itself, the first one says it at once, and ends
-  /// the others meanwhile.
-  private func waitForFirst() {
-    guard !isFirst else { return }
-    let isDone = hasWaitedForFirst.withLock { hasWaited in
-      defer { hasWaited = true }
-      return hasWaited
-    }
-    if !isDone { Thread.sleep(forTimeInterval: 3) }
-  }
-
-  /// Whether this process is to say what error ends it: once for all ranks, if all have the error.
-  ///
-  /// ```swift
-  /// do { try run() } catch {
-  ///   if Ranks.reportsError() { print("Error: \(error)") }
-  ///   exit(1)
-  /// }
-  /// ```
-  ///
-  /// Of an error that ranks have told each other, the rank whose error it is says so. What all ranks find by themselves, such as a missing
-  /// file, the first one says, and its exit ends the others. To let it do so, this waits for three seconds on other ranks, and
-  /// then is true: their error is their own. A process alone always reports.
-  public static func reportsError() -> Bool {
-    guard let ranks = joined.withLock({ $0 }), ranks.count > 1 else { return true }
-    if let told = ranks.state.withLockIfAvailable({ $0.told }) ?? nil { return told.rank == ranks.index }
-    ranks.waitForFirst()
-    return true
-  }
-
   // MARK: Meeting
 
   /// Waits until all ranks have come.
@@ -270,13 +191,13 @@ public final class Ranks: Sendable {
       }
       if let other = notices.firstIndex(where: { !$0.agrees(with: notices[0]) }) {
         throw CoixError.ranks(
-          "rank 0 (\(hosts[0])) is \(notices[0].text), rank \(other) (\(hosts[other])) \(notices[other].text); all "
+          "\(name(of: 0)) is \(notices[0].text), \(name(of: other)) \(notices[other].text); all "
             + "ranks must run the same program")
       }
       // At the end, the first rank may have evaluated something more for itself.
       if place != .end, let other = notices.firstIndex(where: { $0.keys != notices[0].keys }) {
         throw CoixError.ranks(
-          "rank 0 (\(hosts[0])) evaluates with another seed or key than rank \(other) (\(hosts[other])); all "
+          "\(name(of: 0)) evaluates with another seed or key than \(name(of: other)); all "
             + "ranks must run the same program")
       }
       return notices
@@ -294,7 +215,7 @@ public final class Ranks: Sendable {
       }
     } catch {
       let reason = if case .ranks(let reason)? = error as? CoixError { reason } else { "\(error)" }
-      throw CoixError.ranks("\(reason), while rank \(index) (\(hosts[index])) is \(own.text)")
+      throw CoixError.ranks("\(reason), while \(name(of: index)) is \(own.text)")
     }
     return notices
   }
@@ -359,7 +280,7 @@ public final class Ranks: Sendable {
   /// An error that names the ranks that don't answer any more.
   private func naming(_ silent: [Int], in error: CoixError) -> CoixError {
     guard case .ranks(let reason) = error, !silent.isEmpty else { return error }
-    let names = silent.map { "rank \($0) (\(hosts[$0]))" }.joined(separator: ", ")
+    let names = silent.map { name(of: $0) }.joined(separator: ", ")
     return .ranks("\(reason): \(names) \(silent.count == 1 ? "does" : "do") not answer")
   }
 
@@ -432,7 +353,7 @@ public final class Ranks: Sendable {
     if data.count != size { data = Data(count: size) }
     try data.withUnsafeMutableBytes { try broadcast($0, from: rank) }
     let error = if rank == index, let own { own } else { try RankError(decoding: data).thrown(by: rank) }
-    state.withLock { $0.told = (rank, "\(error)") }
+    state.withLock { $0.told = (rank, "\(error)", false) }
     return error
   }
 }

@@ -298,6 +298,45 @@ import Testing
     #expect("\(thrown)" == "\(error)")
   }
 
+  // MARK: Why ranks exit
+
+  @Test func theRankWithTheErrorSaysSo() throws {
+    let found = try Ranks.inProcess(3) { ranks -> [String] in
+      func cause() -> String { ranks.state.withLock { $0.cause(of: 70).map { "\($0)" } ?? "none" } }
+      let before = cause()
+      _ = Self.error {
+        _ = try ranks.share(.each, size: 0) { if ranks.index == 1 { throw Failure() } else { 0 } }
+      }
+      let after = cause()
+      ranks.state.withLock { $0.told?.isSaid = true }
+      let said = cause()
+      try ranks.meet(at: .agreement)
+      return [before, ranks.index == 1 ? after : "", said, cause()]
+    }
+    for (rank, causes) in found.enumerated() {
+      #expect(
+        causes == [
+          "none", rank == 1 ? "(rank: 1, text: \": Failure()\")" : "", "(rank: 1, text: \"\")", "none",
+        ])
+    }
+  }
+
+  /// The first rank that has got a signal says so, if all exit because of it.
+  @Test(arguments: counts) func theRankWithTheSignalSaysSo(_ count: Int) throws {
+    let found = try Ranks.inProcess(count) { ranks -> [String] in
+      func cause(_ status: Int32) -> String {
+        ranks.state.withLock { $0.cause(of: status).map { "\($0)" } ?? "none" }
+      }
+      let none = try ranks.signal(nil)
+      let before = cause(128 + SIGTERM)
+      let signal = try ranks.signal(ranks.index == 0 ? nil : ranks.index == 1 ? SIGTERM : SIGINT)
+      try ranks.meet(at: .agreement)
+      return ["\(none ?? 0)", before, "\(signal ?? 0)", cause(128 + SIGTERM), cause(70)]
+    }
+    let text = "(rank: 1, text: \": it received signal 15 (Terminated)\")"
+    #expect(found == Array(repeating: ["0", "none", "15", text, "none"], count: count))
+  }
+
   // MARK: Ranks that lose each other
 
   @Test(
