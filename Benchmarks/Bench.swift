@@ -51,16 +51,12 @@ public struct Bench: ParsableCommand {
 
   public init() {}
 
-  /// Runs the command. What goes wrong is one line on standard error.
+  /// Runs the command.
   public static func main() {
-    do {
-      // Before anything is said, so that the ranks say it once.
-      _ = try Ranks.join()
-      var command = try parseAsRoot()
+    Console.run { arguments in
+      var command = try parseAsRoot(arguments)
       try command.run()
-    } catch let error as CoixError {
-      Console.exit(error.exitStatus) { Console.complain("\(error)") }
-    } catch {
+    } orEnd: { error in
       Console.exit(exitCode(for: error).rawValue) { exit(withError: error) }
     }
   }

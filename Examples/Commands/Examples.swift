@@ -34,21 +34,14 @@ public struct Examples: ParsableCommand {
     return try parseAsRoot(arguments)
   }
 
-  /// Runs the command that the arguments name. What goes wrong is one line on standard error.
+  /// Runs the command that the arguments name.
   public static func main() {
     // A file that gets larger than the process may make any is an error like others.
     signal(SIGXFSZ, SIG_IGN)
-    do {
-      // Before anything is said, so that the ranks say it once.
-      _ = try Ranks.join()
-      var command = try command(Array(CommandLine.arguments.dropFirst()))
+    Console.run { arguments in
+      var command = try command(arguments)
       try command.run()
-    } catch let interruption as Interrupted {
-      // Shells say so of a process that a signal has ended.
-      Foundation.exit(128 + interruption.signal)
-    } catch let error as CoixError {
-      Console.exit(error.exitStatus) { Console.complain("\(error)") }
-    } catch {
+    } orEnd: { error in
       Console.exit(exitCode(for: error).rawValue) { exit(withError: error) }
     }
   }

@@ -26,6 +26,27 @@ public struct Console: Sendable {
     write((isColoured ? "\u{1B}[31m\(head):\u{1B}[0m " : "\(head): ") + error + "\n", to: .standardError)
   }
 
+  /// Runs a command on all ranks, which must have the same arguments. What goes wrong is one line on standard error, and ends the process.
+  ///
+  /// - Parameters:
+  ///   - command: parses the arguments, and does what they say.
+  ///   - end: ends the process with an error that is none of the library's.
+  public static func run(_ command: ([String]) throws -> Void, orEnd end: (any Error) -> Never) {
+    do {
+      let arguments = Array(CommandLine.arguments.dropFirst())
+      // Before anything is said, so that the ranks say it once.
+      try Ranks.join().requireSame(arguments: arguments)
+      try command(arguments)
+    } catch let interruption as Interrupted {
+      // Shells say so of a process that a signal has ended.
+      Foundation.exit(128 + interruption.signal)
+    } catch let error as CoixError {
+      exit(error.exitStatus) { complain("\(error)") }
+    } catch {
+      end(error)
+    }
+  }
+
   /// Ends the process with a status. What is to be said of it is said once for all ranks that have it: where it is no error, by the first
   /// one.
   public static func exit(_ status: Int32, saying say: () -> Void) -> Never {

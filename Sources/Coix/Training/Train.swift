@@ -120,9 +120,10 @@ private struct TrainingRun<Rule: Optimizer, Batch: TensorTree> {
     try options.validate(steps: steps)
     let numbers = options.firstStep...options.firstStep + steps - 1
     let start = try checkpoint(for: parameters, by: optimizer)
-    guard try ranks.greatest(UInt64(start?.step ?? 0)) == start?.step ?? 0 else {
-      throw CoixError.ranks("another rank resumes from a later step than \(start?.step ?? 0)")
-    }
+    // A checkpoint's step is at least 0.
+    try ranks.requireSame(
+      start.map { UInt64($0.step) + 1 } ?? 0, advice: "all ranks must read the same checkpoint"
+    ) { $0 == 0 ? "begins anew" : "goes on after step \($0 - 1)" }
     guard try ranks.haveSame((start?.parameters ?? parameters).flattened) else {
       throw CoixError.ranks("the parameters that the training starts from differ between ranks")
     }

@@ -127,6 +127,37 @@ import Testing
     #expect(found == Array(repeating: [0.5, 7], count: count))
   }
 
+  @Test(arguments: counts) func numbersThatMustBeTheSame(_ count: Int) throws {
+    _ = try Ranks.inProcess(count) { try $0.requireSame(7, advice: "") { _ in "" } }
+    let errors = try Self.errors(count) { ranks in
+      try ranks.requireSame(ranks.index == 1 ? 3 : 7, advice: "all must have 7") { "has \($0)" }
+    }
+    let text = (errors[0] as? CoixError)?.description ?? ""
+    #expect(text.hasPrefix("ranks: rank 0 (") && text.contains(") has 7, rank 1 ("), "\(text)")
+    #expect(text.hasSuffix(") has 3; all must have 7"), "\(text)")
+    #expect(errors.allSatisfy { $0 as? CoixError == errors[0] as? CoixError })
+  }
+
+  /// The first rank whose arguments differ from rank 0's says so.
+  @Test(arguments: counts) func argumentsMustBeTheSame(_ count: Int) throws {
+    for arguments in [[], ["vae", "--out", "ä b"]] {
+      _ = try Ranks.inProcess(count) { try $0.requireSame(arguments: arguments) }
+    }
+    for other in [[], ["--out", "b"], ["--out a"], ["--out", "a", ""]] {
+      let errors = try Self.errors(count) { ranks in
+        try ranks.requireSame(arguments: ranks.index == 0 ? ["--out", "a"] : other)
+      }
+      guard case .argument(let text)? = errors[0] as? CoixError else {
+        Issue.record("\(errors)")
+        continue
+      }
+      #expect(
+        text.hasPrefix("rank 1 (") && text.contains(") was started with the arguments \(other), rank 0 ("))
+      #expect(text.hasSuffix(") with [\"--out\", \"a\"]; all ranks need the same"), "\(text)")
+      #expect(errors.allSatisfy { $0 as? CoixError == .argument(text) })
+    }
+  }
+
   @Test(arguments: counts) func theFirstRankWorksForAll(_ count: Int) throws {
     let runs = Mutex(0)
     _ = try Ranks.inProcess(count) { try $0.onFirst { runs.withLock { $0 += 1 } } }

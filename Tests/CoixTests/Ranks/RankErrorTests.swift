@@ -157,6 +157,29 @@ import Testing
     #expect(texts == Array(repeating: expected, count: 3))
   }
 
+  /// Trainings that would go on from different checkpoints, or from one and from none.
+  @Test func stepsThatDiffer() throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    func path(_ steps: Int) -> String { folder.appending(path: "\(steps).safetensors").path }
+    for steps in [2, 4] { _ = try Self.train(.alone, steps: steps, checkpoint: path(steps)) }
+    for (first, other, start, otherStart) in [
+      (2, 4, "goes on after step 2", "goes on after step 4"), (4, 6, "goes on after step 4", "begins anew"),
+      (6, 2, "begins anew", "goes on after step 2"),
+    ] {
+      let paths = [path(first), path(first), path(other)]
+      let texts = try Ranks.inProcess(3) { ranks in
+        message { _ = try Self.train(ranks, steps: 8, checkpoint: paths[ranks.index], resumes: true) }
+      }
+      let text = texts[0] ?? ""
+      #expect(
+        text.hasPrefix("ranks: rank 0 (") && text.contains(") \(start), rank 2 (")
+          && text.hasSuffix(") \(otherStart); all ranks must read the same checkpoint"), "\(text)")
+      #expect(texts == Array(repeating: text, count: 3))
+    }
+  }
+
   private static func train(
     _ ranks: Ranks, steps: Int, start: VAE = VAE(hidden: 8, key: 3), seed: Int = 0, checkpoint: String? = nil,
     resumes: Bool = false,
