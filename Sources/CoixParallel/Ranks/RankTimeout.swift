@@ -3,10 +3,10 @@ struct RankTimeout {
   static let standard = Duration.seconds(600)
   let duration: Duration
 
-  /// - Parameter text: a number of seconds; nil for the standard.
+  /// - Parameter text: a number of seconds; nil or empty for the standard.
   /// - Throws: ``CoixError/argument(_:)``.
   init(text: String?) throws(CoixError) {
-    guard let text else {
+    guard let text, !text.isEmpty else {
       duration = Self.standard
       return
     }

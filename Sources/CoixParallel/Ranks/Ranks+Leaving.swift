@@ -25,7 +25,7 @@ extension Ranks {
       status = 70
     } else if let cause = state.withLockIfAvailable({ $0.cause(of: status) }) ?? nil {
       // All ranks have the same cause, and exit; the rank that it comes from says so, and ends them.
-      if cause.rank == index { reason = cause.text } else { Thread.sleep(forTimeInterval: 10) }
+      if cause.rank == index { reason = ": \(cause.text)" } else { Thread.sleep(forTimeInterval: 10) }
     } else {
       waitForFirst()
     }
@@ -74,27 +74,23 @@ extension Ranks {
   /// }
   /// ```
   ///
-  /// Of an error that ranks have told each other, the rank whose error it is says so. What all ranks find by themselves, such as a missing
-  /// file, the first one says, and its exit ends the others. To let it do so, this waits for three seconds on other ranks, and
-  /// then is true: their error is their own. A process alone always reports.
+  /// An error that ranks have told each other is said when they exit, with the rank whose error it is and its host; then this is false.
+  /// What all ranks find by themselves, such as a missing file, the first one reports, and its exit ends the others. To let it do so,
+  /// this waits for three seconds on other ranks, and then is true: their error is their own. A process alone always reports.
   public static func reportsError() -> Bool {
     guard let ranks = joined.withLock({ $0 }), ranks.count > 1 else { return true }
-    let told = ranks.state.withLockIfAvailable { state in
-      state.told?.isSaid = true
-      return state.told
-    }
-    if let told = told ?? nil { return told.rank == ranks.index }
+    if (ranks.state.withLockIfAvailable({ $0.told }) ?? nil) != nil { return false }
     ranks.waitForFirst()
     return true
   }
 }
 
 extension Ranks.State {
-  /// The rank because of which all ranks exit with a status, and why, unless that is said already; nil if it isn't one rank alone.
+  /// The rank because of which all ranks exit with a status, and why; nil if it isn't one rank alone.
   func cause(of status: Int32) -> (rank: Int, text: String)? {
-    if let told { return (told.rank, told.isSaid ? "" : ": \(told.error)") }
+    if let told { return (told.rank, told.error) }
     guard let signalled, status == 128 + signalled.signal else { return nil }
     let name = strsignal(signalled.signal).map { " (\(String(cString: $0)))" } ?? ""
-    return (signalled.rank, ": it received signal \(signalled.signal)\(name)")
+    return (signalled.rank, "it received signal \(signalled.signal)\(name)")
   }
 }

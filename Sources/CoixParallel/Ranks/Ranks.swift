@@ -40,8 +40,8 @@ public final class Ranks: Sendable {
     var meetings: Int64 = 0
     /// Why the ranks have lost each other.
     var failure: CoixError?
-    /// The rank that has told the others its error, and the error, until they meet again; whether the program has been asked to say it.
-    var told: (rank: Int, error: String, isSaid: Bool)?
+    /// The rank that has told the others its error, and the error, until they meet again.
+    var told: (rank: Int, error: String)?
     /// The first rank that got a signal which is to end the program, and the signal.
     var signalled: (rank: Int, signal: Int32)?
     var traffic = RankTraffic()
@@ -353,7 +353,7 @@ public final class Ranks: Sendable {
     if data.count != size { data = Data(count: size) }
     try data.withUnsafeMutableBytes { try broadcast($0, from: rank) }
     let error = if rank == index, let own { own } else { try RankError(decoding: data).thrown(by: rank) }
-    state.withLock { $0.told = (rank, "\(error)", false) }
+    state.withLock { $0.told = (rank, "\(error)") }
     return error
   }
 }
