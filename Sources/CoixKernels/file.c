@@ -1,7 +1,7 @@
 // Reading rows of numbers from a file, by their position: whoever shortens the file meanwhile gets an error, where a map of the
-// file would end the process. And starting to write some to the disk.
+// file would end the process. And starting to write some to the disk, and letting the system forget what is there.
 
-#define _GNU_SOURCE // for pread and sync_file_range
+#define _GNU_SOURCE // for pread, posix_fadvise and sync_file_range
 
 #include "internal.h"
 
@@ -97,6 +97,15 @@ void coix_begin_writing(int descriptor, int64_t start, size_t bytes) {
 #ifdef SYNC_FILE_RANGE_WRITE
   // A refusal does no harm: the disk then begins later.
   (void)sync_file_range(descriptor, (off_t)start, (off_t)bytes, SYNC_FILE_RANGE_WRITE);
+#else
+  (void)descriptor, (void)start, (void)bytes;
+#endif
+}
+
+void coix_forget_written(int descriptor, int64_t start, size_t bytes) {
+#ifdef POSIX_FADV_DONTNEED
+  // What is not on the disk yet stays.
+  (void)posix_fadvise(descriptor, (off_t)start, (off_t)bytes, POSIX_FADV_DONTNEED);
 #else
   (void)descriptor, (void)start, (void)bytes;
 #endif

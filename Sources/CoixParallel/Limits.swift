@@ -63,8 +63,12 @@ enum Limits {
   static let discardedBytes = 64 << 10
   /// The largest buffer, in floats, that counts towards the chunk's budget although a caller chose its size.
   static let countedCheckedBuffer = 1 << 16
-  /// After so many chunks the system may take back the memory of their rows that lie in files.
-  static let chunksLetGo = 64
+  /// When so many bytes of a file are all stored, the system may take back their memory, and they begin to go to the disk. (A
+  /// multiple of the parts in which systems keep files in memory: less than such a part they don't give back.)
+  static let storedBytes = 4 << 20
+  /// After so many more such blocks, the system need no longer keep a block in memory: the memory is used for the next ones.
+  /// (Memory that was used before is there sooner than new memory, of which a virtual machine has to ask its host for each page.)
+  static let rememberedBlocks = 8
   /// Bytes of a file that one rank alone writes: a multiple of the pages of all systems.
   static let fileBlock = 64 << 10
   /// Floats of a file that are written before the system may take back their memory.

@@ -117,13 +117,14 @@ struct ResultFiles: Sendable {
   ///   - number: the number of a tensor among those that leave the chunk; nil for one that doesn't.
   func places(
     of results: (RowResult) throws -> Tensor?, batch: [Int], _ number: (Tensor) -> Int?
-  ) rethrows -> [Int: (file: any NewRowFile, shape: Shape)] {
-    var places: [Int: (file: any NewRowFile, shape: Shape)] = [:]
+  ) rethrows -> [Int: ChunkOutcome.FilePlace] {
+    var places: [Int: ChunkOutcome.FilePlace] = [:]
     for (result, target) in sorted {
       guard let tensor = try results(result), let number = number(tensor), places[number] == nil else {
         continue
       }
-      places[number] = (target.new, Shape(batch).appending(tensor.shape))
+      places[number] = ChunkOutcome.FilePlace(
+        target.new, Shape(batch).appending(tensor.shape), hasLogWeights: result == .logWeight)
     }
     return places
   }

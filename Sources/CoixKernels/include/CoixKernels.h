@@ -164,6 +164,8 @@ int coix_read_rows(const coix_file_rows *file, const int32_t *index, const uint6
                    size_t elements);
 /// Some bytes of a file that is written in memory begin to go to the disk; nobody waits for them (file.c).
 void coix_begin_writing(int descriptor, int64_t start, size_t bytes);
+/// The system need no longer keep in memory what is on the disk of some bytes of a file (file.c).
+void coix_forget_written(int descriptor, int64_t start, size_t bytes);
 /// destination[(first_row + r) * elements + e] = source[e, r] for r < valid_rows. Merges a chunk into a whole plate.
 void coix_store_rows(const float *source, float *destination,
                      size_t first_row, size_t valid_rows, size_t rows, size_t elements);

@@ -1,5 +1,6 @@
 import CoixKernels
 import Foundation
+import Synchronization
 
 /// Memory for floats that lies in a file which nobody else knows by now. The system holds in memory what it has room for, and writes the
 /// rest into the file.
@@ -23,6 +24,16 @@ package final class FileMemory: MemoryOwner, @unchecked Sendable {
   private let file: ObjectIdentifier?
   private let shares: RowShares?
   private var unit: Int { shares.map { (fileBytes - start) / max($0.count, 1) } ?? 0 }
+  /// The moments of the log-weights that are stored in it, if they are.
+  let weights: StoredWeights?
+
+  /// What is stored, by blocks of the file.
+  private struct Progress {
+    var blocks: StoredBlocks
+    /// The last blocks that have begun to go to the disk, in the order in which they did.
+    var begun: [Int] = []
+  }
+  private let progress: Mutex<Progress>
 
   /// Maps a file whose disk space is reserved.
   ///
@@ -32,14 +43,18 @@ package final class FileMemory: MemoryOwner, @unchecked Sendable {
   /// - Throws: ``CoixError/memory(what:bytes:)`` if the system has no addresses for it.
   package convenience init(_ descriptor: Int32, start: Int, bytes: Int, for path: String) throws(CoixError) {
     let all = start + Self.padded(bytes)
-    try self.init(descriptor, 0..<all, of: all, start: start, bytes: bytes, for: path, nil, nil)
+    try self.init(descriptor, 0..<all, of: all, start: start, bytes: bytes, for: path, nil, nil, nil)
   }
 
   /// Memory for an array of a shape in a new file. Room on the disk is reserved for this rank's part.
   ///
-  /// - Parameter shares: whose of the array's rows are whose, where ranks write the file together.
+  /// - Parameters:
+  ///   - shares: whose of the array's rows are whose, where ranks write the file together.
+  ///   - hasLogWeights: whether they are log-weights.
   /// - Throws: ``CoixError/file(path:reason:)``, for a full disk too; ``CoixError/memory(what:bytes:)``.
-  convenience init(_ file: any NewRowFile, shape: Shape, shares: RowShares?) throws {
+  convenience init(_ file: any NewRowFile, shape: Shape, shares: RowShares?, hasLogWeights: Bool = false)
+    throws
+  {
     let header = file.header(of: shape)
     let bytes = shape.elementCount * MemoryLayout<Float>.stride
     let all = header.count + Self.padded(bytes)
@@ -49,14 +64,14 @@ package final class FileMemory: MemoryOwner, @unchecked Sendable {
     try file.reserve(own ?? 0..<all, of: all)
     try self.init(
       file.descriptor, own ?? 0..<all, of: all, start: header.count, bytes: bytes, for: file.path,
-      ObjectIdentifier(file), shares)
+      ObjectIdentifier(file), shares,
+      hasLogWeights && shares == nil && shape.rank == 1 ? StoredWeights(count: shape[0]) : nil)
     if own?.lowerBound ?? 0 == 0 { base.copyMemory(from: header, byteCount: header.count) }
   }
 
   private init(
     _ descriptor: Int32, _ own: Range<Int>, of all: Int, start: Int, bytes: Int, for path: String,
-    _ file: ObjectIdentifier?,
-    _ shares: RowShares?
+    _ file: ObjectIdentifier?, _ shares: RowShares?, _ weights: StoredWeights?
   ) throws(CoixError) {
     // What is no rank's own part is shared memory, too: what is let go there is not lost.
     let access = PROT_READ | PROT_WRITE
@@ -77,7 +92,10 @@ package final class FileMemory: MemoryOwner, @unchecked Sendable {
     }
     (self.path, self.descriptor, self.base) = (path, descriptor, base)
     (self.start, mappedBytes, fileBytes) = (start, all, start + bytes)
-    (self.file, self.shares) = (file, shares)
+    (self.file, self.shares, self.weights) = (file, shares, weights)
+    var blocks = StoredBlocks(count: start + bytes, size: Limits.storedBytes)
+    _ = blocks.store(0..<start)
+    progress = Mutex(Progress(blocks: blocks))
     super.init(address: base + start)
   }
 
@@ -100,12 +118,35 @@ package final class FileMemory: MemoryOwner, @unchecked Sendable {
   /// Whether it lies in a file.
   package func lies(in file: any NewRowFile) -> Bool { self.file == ObjectIdentifier(file) }
 
-  /// Lets the system take back the memory of some floats, which the file has. They begin to go to the disk at once: at the end
-  /// there is little left to wait for.
-  package func letGo(_ floats: Range<Int>) {
+  /// Tells that some floats have been stored. Of a block of the file that is complete by them, the system may take back the memory,
+  /// since the file has it. It begins to go to the disk at once: at the end there is little left to wait for. (Where floats are
+  /// stored again, as a rank's may be, it only takes longer.)
+  package func stored(_ floats: Range<Int>) {
+    weights?.store(floats, in: address.assumingMemoryBound(to: Float.self))
     let size = MemoryLayout<Float>.stride
-    Memory.discard(address + floats.lowerBound * size, bytes: floats.count * size)
-    coix_begin_writing(descriptor, Int64(start + floats.lowerBound * size), floats.count * size)
+    let (complete, forgotten) = progress.withLock { progress in
+      let complete = progress.blocks.store(
+        start + floats.lowerBound * size..<start + floats.upperBound * size)
+      progress.begun += complete
+      let forgotten = progress.begun.dropLast(Limits.rememberedBlocks)
+      progress.begun.removeFirst(forgotten.count)
+      return (complete, forgotten)
+    }
+    for block in complete {
+      discard(block)
+      coix_begin_writing(descriptor, Int64(block * Limits.storedBytes), Limits.storedBytes)
+    }
+    for block in forgotten {
+      // Whoever has read it meanwhile holds it.
+      discard(block)
+      coix_forget_written(descriptor, Int64(block * Limits.storedBytes), Limits.storedBytes)
+    }
+  }
+
+  /// Lets the system take back the memory of a block of the file.
+  private func discard(_ block: Int) {
+    let place = block * Limits.storedBytes
+    Memory.discard(base + place, bytes: min(Limits.storedBytes, mappedBytes - place))
   }
 
   /// Writes a whole tensor's numbers from a place on.
@@ -115,7 +156,7 @@ package final class FileMemory: MemoryOwner, @unchecked Sendable {
     for start in stride(from: 0, to: count, by: Limits.fileFloats) {
       let part = start..<min(start + Limits.fileFloats, count)
       (numbers + start).update(from: tensor.pointer + start, count: part.count)
-      letGo(place + part.lowerBound..<place + part.upperBound)
+      stored(place + part.lowerBound..<place + part.upperBound)
     }
   }
 
@@ -129,7 +170,7 @@ package final class FileMemory: MemoryOwner, @unchecked Sendable {
     for start in stride(from: rows.lowerBound, to: rows.upperBound, by: step) {
       let end = min(start + step, rows.upperBound)
       try tensor.copyRows(start..<end, to: numbers + start * width)
-      letGo(start * width..<end * width)
+      stored(start * width..<end * width)
     }
   }
 

@@ -20,6 +20,14 @@ struct ChunkRows: Equatable {
   var numbers: Range<Int> { isConsecutive ? first..<first + count : 0..<plate.count }
   /// Whether the rows follow each other in the plate.
   var isConsecutive: Bool { particles.count <= 1 || instances.count == plate.instances }
+  /// The rows' numbers, in ranges that have no others.
+  var runs: [Range<Int>] {
+    if isConsecutive { return [numbers] }
+    return particles.map { particle in
+      let start = particle * plate.instances
+      return start + instances.lowerBound..<start + instances.upperBound
+    }
+  }
 
   /// A row's number in the plate.
   func number(_ row: Int) -> Int {

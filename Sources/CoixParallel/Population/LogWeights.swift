@@ -85,12 +85,21 @@ package struct LogWeights {
     }
   }
 
+  /// What was computed of the weights while they were stored in a file, if it was of all of them.
+  private var storedWeights: StoredWeights? {
+    guard let memory = tensor.storage.fileMemory, memory.address == tensor.storage.address,
+      memory.weights?.count == population.particles, population.instances == 1
+    else { return nil }
+    return memory.weights
+  }
+
   /// Writes the greatest log-weight of each instance, and the sums of exp(w - greatest) and its square.
   fileprivate func writeMoments(
     to greatest: Numbers<Double>, _ sums: Numbers<Double>, _ squares: Numbers<Double>
   ) throws {
     if let shared { return try shared.moments(to: greatest.pointer, sums.pointer, squares.pointer) }
     let logWeights = try tensor.validated()
+    if let stored = storedWeights, stored.write(to: greatest, sums, squares) { return }
     coix_op_weight_moments(
       logWeights.pointer, greatest.pointer, sums.pointer, squares.pointer, population.particles,
       population.instances, logWeights.storage.fileMemory == nil ? 0 : 1, Int32(population.workers.team)

@@ -84,8 +84,20 @@ package struct ChunkOutcome {
   package var payload: any Sendable
   /// The tensors that the payload hands on as they are: they are the same for all rows.
   package var kept: [Tensor]
-  /// Where the rows of some exports go instead of memory, by number, and the shape of the array there.
-  package var files: [Int: (file: any NewRowFile, shape: Shape)] = [:]
+  /// Where the rows of an export go instead of memory.
+  package struct FilePlace {
+    package let file: any NewRowFile
+    /// The shape of the array there.
+    package let shape: Shape
+    package let hasLogWeights: Bool
+
+    package init(_ file: any NewRowFile, _ shape: Shape, hasLogWeights: Bool) {
+      (self.file, self.shape, self.hasLogWeights) = (file, shape, hasLogWeights)
+    }
+  }
+
+  /// Where the rows of some exports go instead of memory, by number.
+  package var files: [Int: FilePlace] = [:]
 
   package init(exports: [Export], signature: [SiteName], payload: any Sendable, kept: [Tensor] = []) {
     self.exports = exports

@@ -22,13 +22,13 @@ struct StageDestination {
   ///
   /// - Parameters:
   ///   - number: the export's number.
-  ///   - place: the file that it goes to, and the shape of the array there.
+  ///   - place: the file that it goes to, if it does.
   ///   - rows: how many rows the plate has; nil outside of plates.
   ///   - meetings: how often ranks had met before the stage.
   /// - Throws: ``CoixError/memory(what:bytes:)``; ``CoixError/file(path:reason:)``; ``CoixError/shape(operation:shapes:reason:)``.
   fileprivate init(
-    of export: ChunkOutcome.Export, _ number: Int, _ place: (file: any NewRowFile, shape: Shape)?,
-    rows: Int?, _ tasks: ChunkTasks, meetings: Int64
+    of export: ChunkOutcome.Export, _ number: Int, _ place: ChunkOutcome.FilePlace?, rows: Int?,
+    _ tasks: ChunkTasks, meetings: Int64
   ) throws {
     let tensor = export.tensor
     (shape, isUniform, isTracked) = (tensor.shape, !tensor.isBatched, tensor.node >= 0)
@@ -44,7 +44,9 @@ struct StageDestination {
     }
     let what = "a site's values on the whole plate"
     let capacity = max(BufferPool.roundedCapacity(whole.elementCount), 1)
-    let file = try place.map { try FileMemory($0.file, shape: $0.shape, shares: tasks.shares) }
+    let file = try place.map {
+      try FileMemory($0.file, shape: $0.shape, shares: tasks.shares, hasLogWeights: $0.hasLogWeights)
+    }
     let storage: Storage
     if let shares = tasks.shares {
       let unit = tensor.shape.elementCount * MemoryLayout<Float>.stride
@@ -104,17 +106,12 @@ struct MergedExports {
     return form.value
   }
 
-  /// Every so many chunks, lets the system take back the memory of what the last ones have put into files.
-  /// (Where other chunks are yet to write there, it only takes longer.)
-  func letGo(behind chunk: Int, of tasks: ChunkTasks) {
-    guard (chunk + 1).isMultiple(of: Limits.chunksLetGo) || chunk == tasks.chunkCount - 1 else { return }
-    let last = tasks.rows(of: chunk)
-    let first = tasks.rows(of: chunk / Limits.chunksLetGo * Limits.chunksLetGo).first
-    let end = min(last.first + last.count, last.plate.count)
-    guard first < end else { return }
+  /// Tells the files that a chunk's rows are there.
+  func stored(_ rows: ChunkRows) {
     for tensor in destinations.compactMap(\.rows) {
+      guard let memory = tensor.storage.fileMemory else { continue }
       let width = tensor.shape.dropping(1).elementCount
-      tensor.storage.fileMemory?.letGo(first * width..<end * width)
+      for run in rows.runs { memory.stored(run.lowerBound * width..<run.upperBound * width) }
     }
   }
 }

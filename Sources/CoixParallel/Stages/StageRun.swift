@@ -166,37 +166,41 @@ final class StageRun: @unchecked Sendable {
   private func runForward(_ list: [Int]?) throws {
     for task in list ?? [] { hotSums?[task] = GradientSums() }
     try tasks.forEachChunk(in: list, of: recording, needs) { [self] chunk, task, context in
-      defer { if plan.writesFiles { merged.withLock { $0 }?.letGo(behind: chunk, of: tasks) } }
-      if try tasks.replay(forwardPlans, chunk, context, hotSums?[task]) { return }
-      let mark = mark
-      let made = startRecording(forwardPlans, chunk, context)
-      defer { endRecording(made, forwardPlans, chunk, context, since: mark) }
-      // In a hot stage, a chunk's tape goes back to the pool and is used again. In other stages it may be
-      // kept for the backward pass.
-      let pool = plan.isHot ? context.pool : nil
-      let tape = parent.map { pool?.takeTape(parent: $0) ?? Tape(parent: $0) }
-      defer { if let tape { pool?.giveTape(tape) } }
-      context.enter(rows(of: chunk), number: chunk, tape: tape, mayBeCut: plan.chunkRows == nil)
-      noteEntry(context)
-      let outcome = try outcome(context)
+      try runForward(chunk, task, context)
+      if plan.writesFiles { merged.withLock { $0 }?.stored(rows(of: chunk)) }
+    }
+  }
+
+  private func runForward(_ chunk: Int, _ task: Int, _ context: ExecutionContext) throws {
+    if try tasks.replay(forwardPlans, chunk, context, hotSums?[task]) { return }
+    let mark = mark
+    let made = startRecording(forwardPlans, chunk, context)
+    defer { endRecording(made, forwardPlans, chunk, context, since: mark) }
+    // In a hot stage, a chunk's tape goes back to the pool and is used again. In other stages it may be
+    // kept for the backward pass.
+    let pool = plan.isHot ? context.pool : nil
+    let tape = parent.map { pool?.takeTape(parent: $0) ?? Tape(parent: $0) }
+    defer { if let tape { pool?.giveTape(tape) } }
+    context.enter(rows(of: chunk), number: chunk, tape: tape, mayBeCut: plan.chunkRows == nil)
+    noteEntry(context)
+    let outcome = try outcome(context)
+    if context.hasOutgrown { throw ChunkOutgrown() }
+    try context.throwFailure()
+    try merge(outcome, chunk: chunk, context)
+    let kept = chunk == tasks.firstChunk ? self.kept.withLock { $0 } : []
+    guard let tape else { return publish(made, of: chunk, to: forwardPlans, nil, keeping: kept) }
+    if plan.isHot {
+      for case .sum(let loss, true) in outcome.exports where loss.node >= 0 {
+        tape.add(context.seed(from: Tensor(1), like: tape.form(of: loss.node)), to: loss.node)
+      }
+      try tape.pullBack()
       if context.hasOutgrown { throw ChunkOutgrown() }
       try context.throwFailure()
-      try merge(outcome, chunk: chunk, context)
-      let kept = chunk == tasks.firstChunk ? self.kept.withLock { $0 } : []
-      guard let tape else { return publish(made, of: chunk, to: forwardPlans, nil, keeping: kept) }
-      if plan.isHot {
-        for case .sum(let loss, true) in outcome.exports where loss.node >= 0 {
-          tape.add(context.seed(from: Tensor(1), like: tape.form(of: loss.node)), to: loss.node)
-        }
-        try tape.pullBack()
-        if context.hasOutgrown { throw ChunkOutgrown() }
-        try context.throwFailure()
-        try hotSums?[task].add(tape)
-      } else if !backwardPlans.mayClaim(chunk), keptTapes.keep(context.allocatedFloats) {
-        records?[chunk] = Record(tape: tape, exports: outcome.exports, scope: context.scope)
-      }
-      publish(made, of: chunk, to: forwardPlans, plan.isHot ? tape : nil, keeping: kept)
+      try hotSums?[task].add(tape)
+    } else if !backwardPlans.mayClaim(chunk), keptTapes.keep(context.allocatedFloats) {
+      records?[chunk] = Record(tape: tape, exports: outcome.exports, scope: context.scope)
     }
+    publish(made, of: chunk, to: forwardPlans, plan.isHot ? tape : nil, keeping: kept)
   }
 
   /// Stores a chunk's exports at their rows, and its sums.

@@ -162,6 +162,19 @@ import Testing
     }
   }
 
+  /// Of a long file, blocks are let go while others are stored.
+  @Test(arguments: [1, 2]) func longFiles(threads: Int) throws {
+    let (plate, width) = (Plate("row", count: 10_007), 1_300)
+    let data = Draw(key: 3, shape: [plate.count, width]).normal()
+    let program = plate(Model { (_, x: Tensor) in x + 1 })
+    try withTemporaryFolder { folder in
+      let options = EvaluationOptions(
+        workers: try Workers(threads: threads), keep: .metrics, files: [.output(): .npy("\(folder)/y.npy")])
+      _ = try evaluate(program, options: options)(plate.mapped(data))
+      #expect(try bits(Tensor(contentsOf: "\(folder)/y.npy")) == bits(data + 1))
+    }
+  }
+
   // MARK: Errors
 
   private func complaint(_ files: [RowResult: RowFile], about path: String) -> String {
