@@ -58,8 +58,11 @@ public struct Bench: ParsableCommand {
       _ = try Ranks.join()
       var command = try parseAsRoot()
       try command.run()
+      Console.exit(0)
     } catch let error as CoixError {
       Console.exit(error.exitStatus) { Console.complain("\(error)") }
+    } catch  where exitCode(for: error) == .success {
+      Console.exit(0) { Console().answer(fullMessage(for: error)) }
     } catch {
       Console.exit(exitCode(for: error).rawValue) { exit(withError: error) }
     }

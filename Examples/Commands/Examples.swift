@@ -43,11 +43,14 @@ public struct Examples: ParsableCommand {
       _ = try Ranks.join()
       var command = try command(Array(CommandLine.arguments.dropFirst()))
       try command.run()
+      Console.exit(0)
     } catch let interruption as Interrupted {
       // Shells say so of a process that a signal has ended.
       Foundation.exit(128 + interruption.signal)
     } catch let error as CoixError {
       Console.exit(error.exitStatus) { Console.complain("\(error)") }
+    } catch  where exitCode(for: error) == .success {
+      Console.exit(0) { Console().answer(fullMessage(for: error)) }
     } catch {
       Console.exit(exitCode(for: error).rawValue) { exit(withError: error) }
     }

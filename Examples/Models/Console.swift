@@ -1,10 +1,14 @@
+import Coix
 import CoixParallel
 import Foundation
+import Synchronization
 
 /// What a command says: results on standard output, errors on standard error.
 public struct Console: Sendable {
   /// Whether only ``answer(_:)`` and ``complain(_:)`` say anything.
   private let isQuiet: Bool
+  /// The first error in writing to standard output, which ends the process with its status.
+  private static let failure = Mutex<CoixError?>(nil)
 
   /// A console.
   public init(quiet: Bool = false) { isQuiet = quiet }
@@ -16,26 +20,32 @@ public struct Console: Sendable {
 
   /// Prints a line, quiet or not.
   public func answer(_ line: String) {
-    Self.write(line + "\n", to: .standardOutput)
+    do {
+      try WholeFile.print(line + "\n")
+    } catch {
+      // Results may go elsewhere, too.
+      Self.failure.withLock { $0 = $0 ?? error as? CoixError }
+    }
   }
 
   /// Prints an error on standard error, with a red head on a terminal (unless `NO_COLOR` is set; <https://no-color.org>).
   public static func complain(head: String = "Error", _ error: String) {
     let isPlain = ProcessInfo.processInfo.environment["NO_COLOR"].map { !$0.isEmpty } ?? false
     let isColoured = isatty(STDERR_FILENO) == 1 && !isPlain
-    write((isColoured ? "\u{1B}[31m\(head):\u{1B}[0m " : "\(head): ") + error + "\n", to: .standardError)
+    let line = (isColoured ? "\u{1B}[31m\(head):\u{1B}[0m " : "\(head): ") + error + "\n"
+    // Nobody is left to be told if this cannot be written.
+    try? FileHandle.standardError.write(contentsOf: Data(line.utf8))
   }
 
-  /// Ends the process with a status. What is to be said of it is said once for all ranks that have it: where it is no error, by the first
-  /// one.
-  public static func exit(_ status: Int32, saying say: () -> Void) -> Never {
+  /// Ends the process with a status; with another one than 0 if something could not be written to standard output. What is to be
+  /// said of it is said once for all ranks that have it: where it is no error, by the first one.
+  public static func exit(_ status: Int32, saying say: () -> Void = {}) -> Never {
     let speaks = status == 0 ? (try? Ranks.join().isFirst) ?? true : Ranks.reportsError()
     if speaks { say() }
+    if status == 0, let error = failure.withLock({ $0 }) {
+      complain("\(error)")
+      Foundation.exit(error.exitStatus)
+    }
     Foundation.exit(status)
-  }
-
-  private static func write(_ text: String, to file: FileHandle) {
-    // Nobody is left to be told when the standard streams are closed.
-    try? file.write(contentsOf: Data(text.utf8))
   }
 }
