@@ -57,6 +57,10 @@ public struct Bench: ParsableCommand {
       var command = try parseAsRoot(arguments)
       try command.run()
     } orEnd: { error in
+      // What isn't an error, such as help, is an answer.
+      if exitCode(for: error) == .success {
+        Console.exit(0) { Console().answer(fullMessage(for: error)) }
+      }
       Console.exit(exitCode(for: error).rawValue) { exit(withError: error) }
     }
   }

@@ -67,7 +67,11 @@ public struct AnnealCommand: ParsableCommand {
 
   public func run() throws {
     let console = try training.console
-    let options = try training.options()
+    let options = try training.options(writing: AnnealResults.fileNames)
+    if training.out != nil || training.digest {
+      // What does not fit into memory is refused before training.
+      _ = try experiment.initial.samples(seed: experiment.seed, workers: options.workers)
+    }
     let results = try experiment.run(options: options)
     if results.skippedCount > 0 {
       console.say("Skipped \(results.skippedCount) updates: their gradients were not finite")

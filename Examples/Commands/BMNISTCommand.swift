@@ -76,9 +76,8 @@ public struct BMNISTCommand: ParsableCommand {
 
   public func run() throws {
     let console = try training.console
-    try training.refuse(toWriteOver: data, BMNISTResults.fileNames)
+    let options = try training.options(writing: BMNISTResults.fileNames, reading: data)
     let digits = try BouncingDigits(contentsOf: data)
-    let options = try training.options()
     let results = try experiment.run(on: digits, options: options)
     if results.skippedCount > 0 {
       console.say(

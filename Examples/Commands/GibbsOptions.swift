@@ -53,7 +53,7 @@ struct GibbsOptions: ParsableArguments {
   /// Runs an experiment, and says what was inferred before and after training.
   func run<Mixture>(_ experiment: GibbsExperiment<Mixture>, _ training: TrainingArguments) throws {
     let console = try training.console
-    let results = try experiment.run(options: training.options())
+    let results = try experiment.run(options: training.options(writing: GibbsResults<Mixture>.fileNames))
     if results.skippedCount > 0 {
       console.say("Skipped \(results.skippedCount) updates: their gradients were not finite")
     }

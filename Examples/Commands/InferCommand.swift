@@ -10,8 +10,8 @@ public struct InferCommand: ParsableCommand {
     abstract: "Evaluate a trained model for each row of a file, which may be larger than memory.",
     discussion: """
       Proposes a code for each point by the encoder, and writes the logarithm of its weight, a row each. The points are read \
-      and the weights written piece by piece. After an interrupt, --resume goes on at the row where it stopped; the numbers \
-      are those of a run that was not interrupted, on any number of threads and ranks.
+      and the weights written piece by piece. After an interrupt, such as Control-C, --resume goes on at the row where it \
+      stopped; the numbers are those of a run that was not interrupted, on any number of threads and ranks.
 
       An example: examples vae --out out/vae && examples infer --data out/vae/test.npy --parameters out/vae/parameters.npz \
       --out out/vae/weights.npy
@@ -36,7 +36,11 @@ public struct InferCommand: ParsableCommand {
   var seed = 0
   @Option(parsing: .unconditional, help: "Threads; may exceed the cores. (default: one for each core)")
   var threads: Int?
-  @Option(parsing: .unconditional, help: "Rows from one note of progress to the next. (default: 4194304)")
+  @Option(
+    parsing: .unconditional,
+    help: """
+      Rows from one note of progress to the next. (default: 4194304, or fewer where the memory budget has no room for them)
+      """)
   var piece: Int?
   @Flag(
     help: "Go on with what an interrupted run has left, if there is anything; its settings must be the same.")
@@ -63,19 +67,34 @@ public struct InferCommand: ParsableCommand {
   public func run() throws {
     let console = Console(quiet: try quiet || !Ranks.join().isFirst)
     var inference = try RowInference(data: data, parameters: parameters, seed: seed)
-    if let piece { inference.pieceRows = piece }
+    inference.pieceRows = piece
     let count = inference.data.rowCount
-    if !resume, let rows = PartialNPY.rowCount(for: out), rows > 0 {
-      console.say("Begins anew; --resume would go on with the \(rows) rows that an earlier run has left")
+    let left = try PartialNPY.rowCount(for: out) ?? 0
+    if !resume, left > 0 {
+      console.say("Begins anew; --resume would go on with the \(left) rows that an earlier run has left")
+    } else if resume, left == 0 {
+      console.say("Begins anew; there is nothing beside \(out) that an earlier run has left")
     }
     let start = DispatchTime.now().uptimeNanoseconds
     var (lastRows, lastTime) = (0, start)
-    let results = try inference.run(to: out, workers: workers(), resumes: resume) { rows in
-      let now = DispatchTime.now().uptimeNanoseconds
-      let rate = lastRows > 0 ? Double(rows - lastRows) / (Double(now - lastTime) * 1e-9) : 0
-      (lastRows, lastTime) = (rows, now)
-      console.say(
-        "\(rows) of \(count) rows" + (rate > 0 ? ", \(format(rate * 1e-6, "%.1f")) million a second" : ""))
+    let results: RowInference.Results
+    do {
+      results = try inference.run(to: out, workers: workers(), resumes: resume) { rows in
+        let now = DispatchTime.now().uptimeNanoseconds
+        let rate = lastRows > 0 ? Double(rows - lastRows) / (Double(now - lastTime) * 1e-9) : 0
+        (lastRows, lastTime) = (rows, now)
+        console.say(
+          "\(rows) of \(count) rows" + (rate > 0 ? ", \(format(rate * 1e-6, "%.1f")) million a second" : ""))
+      }
+    } catch let interruption as Interrupted {
+      if let rows = try? PartialNPY.rowCount(for: out), rows > 0 {
+        console.say("Interrupted after \(rows) of \(count) rows; --resume goes on from there")
+      }
+      throw interruption
+    } catch CoixError.memoryBudget(_, let bytes, let budget) {
+      throw CoixError.argument(
+        "\(min(piece ?? 1, count)) rows at a time need \(bytes) bytes; the memory budget is \(budget). What would help: a smaller "
+          + "--piece, or none, which finds one that fits; or a larger budget (COIX_MEMORY_BUDGET)")
     }
     if results.firstRow > 0 { console.say("Went on at row \(results.firstRow)") }
     console.say(

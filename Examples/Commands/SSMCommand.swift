@@ -56,7 +56,7 @@ public struct SSMCommand: ParsableCommand {
 
   public func run() throws {
     let console = try training.console
-    let results = try experiment.run(options: try training.options())
+    let results = try experiment.run(options: training.options(writing: SSMResults.fileNames))
     for training in results.trainings {
       let name = training.objective.rawValue.uppercased()
       if training.skippedCount > 0 {

@@ -75,18 +75,6 @@ struct TrainingArguments: ParsableArguments {
 
   private var checkpointPath: String? { checkpoint ?? out.map { "\($0)/checkpoint.safetensors" } }
 
-  /// Refuses to run where a file that is read would be written over.
-  ///
-  /// - Parameter names: the files of the results, in the folder of `--out`.
-  /// - Throws: `CoixError.file(path:reason:)`.
-  func refuse(toWriteOver input: String, _ names: [String]) throws {
-    let results = out.map { out in names.map { "\(out)/\($0)" } } ?? []
-    for path in results + [metrics, checkpointPath].compactMap({ $0 })
-    where WholeFile.isSame(path, as: input) {
-      throw CoixError.file(path: path, reason: "is the file of the data, which would be lost")
-    }
-  }
-
   /// Says what losses there are in this run, and prints the digest if it was asked for.
   ///
   /// - Parameter resumedStep: the step after which the run went on from a checkpoint; nil if it took all steps.
@@ -106,9 +94,24 @@ struct TrainingArguments: ParsableArguments {
 
   /// How the example trains. The folder for the results is made.
   ///
-  /// - Throws: `CoixError`, for threads or a folder that cannot be had.
-  func options() throws -> TrainingOptions {
+  /// - Parameters:
+  ///   - names: the files of the results, in the folder of `--out`.
+  ///   - input: the file of the data.
+  /// - Throws: `CoixError`, for threads or a folder that cannot be had, and where a file would be written over that is read, or
+  ///   another result.
+  func options(writing names: [String], reading input: String? = nil) throws -> TrainingOptions {
     if let out { try makeFolder(out) }
+    var known: Set<String> = []
+    let results = out.map { out in names.map { "\(out)/\($0)" } } ?? []
+    for path in results + [metrics, checkpointPath].compactMap({ $0 }) {
+      if let input, WholeFile.isSame(path, as: input) {
+        throw CoixError.file(path: path, reason: "is the file of the data, which would be lost")
+      }
+      guard known.insert(WholeFile.resolved(path)).inserted else {
+        throw CoixError.file(
+          path: path, reason: "would be written twice; --checkpoint and --metrics need files of their own")
+      }
+    }
     var options = TrainingOptions()
     options.workers = try workers()
     options.reports = quiet ? .none : .standardError

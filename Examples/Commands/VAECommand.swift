@@ -68,14 +68,17 @@ public struct VAECommand: ParsableCommand {
   public func run() throws {
     let console = try training.console
     let seed = training.seed
-    if let data { try training.refuse(toWriteOver: data, VAEResults.fileNames) }
+    let options = try training.options(writing: VAEResults.fileNames, reading: data)
     let points =
       if let data {
         try PointData.file(data, train: train, test: test, seed: seed)
       } else {
         try PointData.twoMoons(train: train ?? 10_000, test: test ?? 3_000, noise: noise ?? 0.1, seed: seed)
       }
-    let options = try training.options()
+    if training.digest {
+      // What does not fit into memory is refused before training.
+      _ = try experiment.initial.lossAndGradientOfDigest(seed: seed, workers: options.workers)
+    }
     let results = try experiment.run(on: points, options: options)
     if results.skippedCount > 0 {
       console.say("Skipped \(results.skippedCount) of \(steps) updates: their gradients were not finite")

@@ -27,6 +27,11 @@ public struct AnnealExperiment: Sendable {
   /// The reference's settings.
   public init() {}
 
+  /// The sampler before training.
+  public var initial: AnnealedSampler {
+    AnnealedSampler(targets: targets, learnsPath: learnsPath, hiddenLayers: hiddenLayers, seed: seed)
+  }
+
   /// Looks through the settings.
   ///
   /// - Throws: ``CoixError/argument(_:)`` for one outside of its domain; ``CoixError/memory(what:bytes:)``.
@@ -56,8 +61,7 @@ public struct AnnealExperiment: Sendable {
   public func run(options: TrainingOptions = TrainingOptions()) throws -> AnnealResults {
     try validate()
     let (plate, workers) = (Plate("particle", count: particles), options.workers)
-    let initial = AnnealedSampler(
-      targets: targets, learnsPath: learnsPath, hiddenLayers: hiddenLayers, seed: seed)
+    let initial = initial
     var options = options
     options.evaluateEvery = max(steps / Self.progressCount, 1)
     options.settings.merge([

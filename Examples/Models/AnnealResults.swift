@@ -19,21 +19,6 @@ public struct AnnealResults: Sendable {
   /// The trained sampler's evaluation.
   public let evaluation: AnnealEvaluation
 
-  /// Equally weighted samples of each target, `[targets, count, 2]`.
-  ///
-  /// - Throws: what evaluations throw.
-  public func samples(_ count: Int = 2_000, workers: Workers = .standard) throws -> Tensor {
-    let plate = Plate("particle", count: count)
-    let options = EvaluationOptions(workers: workers, keep: .output)
-    return Tensor.stack(
-      try (0..<sampler.targetCount).map { target in
-        let key = PRNGKey(seed: experiment.seed).folded(in: target)
-        let samples = resample(sampler.inference(plate, target: target))
-        let result = try evaluate(samples, seed: key, options: options)()
-        return result.output.values
-      })
-  }
-
   /// A hash of the bits of all losses, the trained parameters, evaluations and samples: the same on any number
   /// of threads.
   ///
@@ -47,7 +32,7 @@ public struct AnnealResults: Sendable {
       digest.add(evaluation.incrementalESS)
       digest.add(evaluation.cumulativeESS)
     }
-    digest.add(try samples(workers: workers))
+    digest.add(try sampler.samples(seed: experiment.seed, workers: workers))
     return digest
   }
 
@@ -69,7 +54,7 @@ public struct AnnealResults: Sendable {
       return [Float(point.step), evaluation.logZ, evaluation.incrementalESS, evaluation.cumulativeESS]
     }
     try Tensor(rows, shape: [progress.count, 4]).write(npy: path("progress.npy"))
-    try samples(workers: workers).write(npy: path("samples.npy"))
+    try sampler.samples(seed: experiment.seed, workers: workers).write(npy: path("samples.npy"))
     try Tensor.stack(sampler.inverseTemperatures).write(npy: path("inverse_temperatures.npy"))
     try sampler.write(npz: path("parameters.npz"))
     try JSONFile.write(summary, to: path("summary.json"))
@@ -95,6 +80,23 @@ public struct AnnealProgress: Sendable {
   public let step: Int
   /// The sampler's evaluation.
   public let evaluation: AnnealEvaluation
+}
+
+extension AnnealedSampler {
+  /// Equally weighted samples of each target, `[targets, count, 2]`.
+  ///
+  /// - Throws: what evaluations throw.
+  public func samples(_ count: Int = 2_000, seed: Int, workers: Workers = .standard) throws -> Tensor {
+    let plate = Plate("particle", count: count)
+    let options = EvaluationOptions(workers: workers, keep: .output)
+    return Tensor.stack(
+      try (0..<targetCount).map { target in
+        let key = PRNGKey(seed: seed).folded(in: target)
+        let samples = resample(inference(plate, target: target))
+        let result = try evaluate(samples, seed: key, options: options)()
+        return result.output.values
+      })
+  }
 }
 
 /// Settings and results in figures; those that are not finite are left out.

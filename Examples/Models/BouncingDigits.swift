@@ -11,9 +11,10 @@ public struct BouncingDigits: Sendable, CustomStringConvertible {
   /// - Throws: `CoixError.argument(_:)` unless they are `[n, size, size]`, one or more, with numbers of at least 0.
   public init(images: Tensor) throws {
     let shape = try images.validated().shape
-    guard shape.rank == 3, shape[1] == shape[2], shape.elementCount > 0 else {
+    guard shape.rank == 3, shape[1] == shape[2] else {
       throw CoixError.argument("digits are needed, as tall as they are wide: [n, size, size], not \(shape)")
     }
+    guard shape.elementCount > 0 else { throw CoixError.argument("has no digits, but the shape \(shape)") }
     let largest = images.withScalars { $0.contains { !($0 >= 0 && $0.isFinite) } ? -1 : $0.max() ?? -1 }
     guard largest > 0 else {
       throw CoixError.argument("grey levels must be finite, at least 0, and not all 0")

@@ -1,10 +1,14 @@
+import Coix
 import CoixParallel
 import Foundation
+import Synchronization
 
 /// What a command says: results on standard output, errors on standard error.
 public struct Console: Sendable {
   /// Whether only ``answer(_:)`` and ``complain(_:)`` say anything.
   private let isQuiet: Bool
+  /// The first error in writing to standard output, which ends the process with its status.
+  private static let failure = Mutex<CoixError?>(nil)
 
   /// A console.
   public init(quiet: Bool = false) { isQuiet = quiet }
@@ -16,27 +20,35 @@ public struct Console: Sendable {
 
   /// Prints a line, quiet or not.
   public func answer(_ line: String) {
-    Self.write(line + "\n", to: .standardOutput)
+    do {
+      try WholeFile.print(line + "\n")
+    } catch {
+      // Results may go elsewhere, too.
+      Self.failure.withLock { $0 = $0 ?? error as? CoixError }
+    }
   }
 
   /// Prints an error on standard error, with a red head on a terminal (unless `NO_COLOR` is set; <https://no-color.org>).
   public static func complain(head: String = "Error", _ error: String) {
     let isPlain = ProcessInfo.processInfo.environment["NO_COLOR"].map { !$0.isEmpty } ?? false
     let isColoured = isatty(STDERR_FILENO) == 1 && !isPlain
-    write((isColoured ? "\u{1B}[31m\(head):\u{1B}[0m " : "\(head): ") + error + "\n", to: .standardError)
+    let line = (isColoured ? "\u{1B}[31m\(head):\u{1B}[0m " : "\(head): ") + error + "\n"
+    // Nobody is left to be told if this cannot be written.
+    try? FileHandle.standardError.write(contentsOf: Data(line.utf8))
   }
 
-  /// Runs a command on all ranks, which must have the same arguments. What goes wrong is one line on standard error, and ends the process.
+  /// Runs a command on all ranks, which must have the same arguments, and ends the process. What goes wrong is one line on standard error.
   ///
   /// - Parameters:
   ///   - command: parses the arguments, and does what they say.
   ///   - end: ends the process with an error that is none of the library's.
-  public static func run(_ command: ([String]) throws -> Void, orEnd end: (any Error) -> Never) {
+  public static func run(_ command: ([String]) throws -> Void, orEnd end: (any Error) -> Never) -> Never {
     do {
       let arguments = Array(CommandLine.arguments.dropFirst())
       // Before anything is said, so that the ranks say it once.
       try Ranks.join().requireSame(arguments: arguments)
       try command(arguments)
+      exit(0)
     } catch let interruption as Interrupted {
       // Shells say so of a process that a signal has ended.
       Foundation.exit(128 + interruption.signal)
@@ -47,16 +59,15 @@ public struct Console: Sendable {
     }
   }
 
-  /// Ends the process with a status. What is to be said of it is said once for all ranks that have it: where it is no error, by the first
-  /// one.
-  public static func exit(_ status: Int32, saying say: () -> Void) -> Never {
+  /// Ends the process with a status; with another one than 0 if something could not be written to standard output. What is to be
+  /// said of it is said once for all ranks that have it: where it is no error, by the first one.
+  public static func exit(_ status: Int32, saying say: () -> Void = {}) -> Never {
     let speaks = status == 0 ? (try? Ranks.join().isFirst) ?? true : Ranks.reportsError()
     if speaks { say() }
+    if status == 0, let error = failure.withLock({ $0 }) {
+      complain("\(error)")
+      Foundation.exit(error.exitStatus)
+    }
     Foundation.exit(status)
-  }
-
-  private static func write(_ text: String, to file: FileHandle) {
-    // Nobody is left to be told when the standard streams are closed.
-    try? file.write(contentsOf: Data(text.utf8))
   }
 }

@@ -1,4 +1,5 @@
 import Coix
+import CoixParallel
 import Foundation
 
 /// A trained autoencoder over the rows of a file: the log-weight of each row's code, in a file.
@@ -11,8 +12,11 @@ public struct RowInference {
   public let seed: Int
   /// The path of the file that the autoencoder's parameters are from.
   private let parametersPath: String
-  /// The rows that are evaluated at a time. The numbers do not depend on it.
-  public var pieceRows = 1 << 22
+  /// The rows that are evaluated at a time; nil for four million, or fewer where the memory budget has no room for
+  /// them. The numbers do not depend on it.
+  public var pieceRows: Int?
+  /// The memory budget of a piece's evaluation, as in `EvaluationOptions`.
+  public var memoryBudget: Int?
 
   /// - Parameter parameters: a `.safetensors` or `.npz` file with the autoencoder's parameters, or a checkpoint of its training.
   /// - Throws: ``CoixError/file(path:reason:)`` for files that cannot be read or don't fit.
@@ -23,32 +27,44 @@ public struct RowInference {
       ? try NPZArchive(contentsOf: parameters).arrays.mapValues(\.shape)
       : try SafetensorsFile(contentsOf: parameters).arrays.mapValues(\.shape)
     let isCheckpoint = !isNPZ && shapes.keys.contains { $0.hasPrefix("parameters.") }
-    func network(_ part: String) throws -> MLP {
-      let name = isCheckpoint ? "parameters.\(part)" : part
-      var sizes: [Int] = []
-      while let shape = shapes["\(name).layers.\(max(sizes.count - 1, 0)).kernel"], shape.count == 2 {
-        if sizes.isEmpty { sizes = [shape[0]] }
+    func refuse(_ reason: String) -> CoixError {
+      .file(path: parameters, reason: "does not have an autoencoder's parameters: \(reason)")
+    }
+    func sizes(_ part: String) throws -> [Int] {
+      let layers = (isCheckpoint ? "parameters.\(part)" : part) + ".layers"
+      guard let first = shapes["\(layers).0.kernel"]?.first else {
+        throw refuse("there is no array \(layers).0.kernel")
+      }
+      var sizes = [first]
+      while let shape = shapes["\(layers).\(sizes.count - 1).kernel"] {
+        guard shape.count == 2, shape[0] == sizes.last, !shape.contains(0) else {
+          throw refuse("\(layers).\(sizes.count - 1).kernel has the shape \(shape)")
+        }
         sizes.append(shape[1])
       }
-      guard !sizes.isEmpty else {
-        throw CoixError.file(path: parameters, reason: "has no array \(name).layers.0.kernel")
-      }
-      return MLP(sizes: sizes, key: 0)
+      return sizes
     }
-    let untrained = VAE(encoder: try network("encoder"), decoder: try network("decoder"))
+    let (encoder, decoder) = (try sizes("encoder"), try sizes("decoder"))
+    guard encoder.first == decoder.last, encoder.last == decoder.first else {
+      throw refuse("the encoder's layers have the sizes \(encoder), the decoder's \(decoder)")
+    }
+    let untrained = VAE(encoder: MLP(sizes: encoder, key: 0), decoder: MLP(sizes: decoder, key: 0))
     if isCheckpoint {
       vae = try Checkpoint(contentsOf: parameters, for: untrained, by: Adam(for: untrained)).parameters
     } else {
       vae = try isNPZ ? untrained.reading(npz: parameters) : untrained.reading(safetensors: parameters)
     }
+    guard vae.isFinite else {
+      throw CoixError.file(path: parameters, reason: "has parameters that are not finite")
+    }
     self.data = try NPYFile(data)
     parametersPath = parameters
     self.seed = seed
-    let width = vae.encoder.layers[0].kernel.shape[0]
-    guard self.data.rowCount > 0, self.data.shape.dropFirst() == [width] else {
+    guard self.data.shape.dropFirst() == encoder.prefix(1) else {
       throw CoixError.file(
-        path: data, reason: "rows of \(width) numbers are needed; it has the shape \(self.data.shape)")
+        path: data, reason: "rows of \(encoder[0]) numbers are needed; it has the shape \(self.data.shape)")
     }
+    guard self.data.rowCount > 0 else { throw CoixError.file(path: data, reason: "has no rows") }
   }
 
   /// What came of it.
@@ -67,7 +83,8 @@ public struct RowInference {
   /// - Parameters:
   ///   - resumes: whether to go on with what an interrupted run has left.
   ///   - onPiece: is told how many rows there are by now.
-  /// - Throws: what evaluations and `onPiece` throw; ``CoixError/file(path:reason:)``; ``Interrupted``.
+  /// - Throws: what evaluations and `onPiece` throw; ``CoixError/file(path:reason:)``, also for a row of the data that has
+  ///   no weight; ``Interrupted``.
   public func run(
     to out: String, workers: Workers = .standard, resumes: Bool = false,
     onPiece: (_ rows: Int) throws -> Void = { _ in }
@@ -83,16 +100,19 @@ public struct RowInference {
     let firstRow = Int(try ranks.first(Double(file?.rowCount ?? 0)))
     let signals = StopSignals()
     defer { signals.stop() }
-    var rowCount = firstRow
+    var (rowCount, pieceRows) = (firstRow, min(pieceRows ?? 1 << 22, count))
     while rowCount < count {
       // A launcher hands signals on to the ranks one after another.
       if let signal = try ranks.signal(signals.received) { throw Interrupted(signal: signal) }
       let rows = rowCount..<min(rowCount + pieceRows, count)
-      let plate = VAE.plate(count).rows(rows)
-      let options = EvaluationOptions(workers: workers, keep: .metrics)
-      let piece = try evaluate(vae.inference(plate), seed: seed, options: options)(
-        plate.mapped(data, rows: rows))
-      try ranks.onFirst { try file?.append(piece.metrics.logWeight) }
+      let logWeight: Tensor
+      do {
+        logWeight = try logWeights(of: rows, workers)
+      } catch CoixError.memoryBudget where self.pieceRows == nil && pieceRows > 1 {
+        pieceRows /= 2
+        continue
+      }
+      try ranks.onFirst { try file?.append(logWeight) }
       rowCount = rows.upperBound
       try onPiece(rowCount)
     }
@@ -105,6 +125,23 @@ public struct RowInference {
     return Results(
       logZ: Float(try ranks.first(Double(logZ))), ess: Float(try ranks.first(Double(ess))), firstRow: firstRow
     )
+  }
+
+  private func logWeights(of rows: Range<Int>, _ workers: Workers) throws -> Tensor {
+    let plate = VAE.plate(data.rowCount).rows(rows)
+    let options = EvaluationOptions(workers: workers, keep: .metrics, memoryBudget: memoryBudget)
+    do {
+      return try evaluate(vae.inference(plate), seed: seed, options: options)(plate.mapped(data, rows: rows))
+        .metrics.logWeight
+    } catch let error as CoixError {
+      guard let row = error.location?.plates.first?.row else { throw error }
+      let numbers = (try? data.rows(row..<row + 1).scalars) ?? []
+      let fault = numbers.firstIndex { !$0.isFinite }.map {
+        "\(numbers[$0].withoutSignOfNaN) in column \($0)"
+      }
+      throw CoixError.file(
+        path: data.path, reason: "row \(row) has \(fault ?? "no weight"), counted from 0: \(error)")
+    }
   }
 
   /// What the numbers depend on. The data are known by the file's whole path, its shape, and the time when it was last written, to

@@ -49,17 +49,19 @@ public struct SSMExperiment: Sendable {
   /// - Throws: as ``validate()``; what evaluations throw; ``Interrupted``.
   public func run(options: TrainingOptions = TrainingOptions()) throws -> SSMResults {
     try validate()
-    let trainings = try SSMObjective.allCases.map { try train($0, options) }
-    let filters =
-      [("bootstrap", SSMProposals.bootstrap)] + trainings.map { ($0.objective.rawValue, $0.proposals) }
-      + [("locallyOptimal", SSMProposals.locallyOptimal)]
-    let estimates = try filters.flatMap { name, proposals in
+    func estimates(_ name: String, _ proposals: SSMProposals) throws -> [SSMEstimate] {
       try Self.particleCounts.map { count in
         try SSMEstimate(
           proposals: name, of: logZ(proposals, particles: count, options.workers), particles: count)
       }
     }
-    return SSMResults(experiment: self, trainings: trainings, estimates: estimates)
+    // Before training, so that what does not fit into memory is refused then.
+    let bootstrap = try estimates("bootstrap", .bootstrap)
+    let trainings = try SSMObjective.allCases.map { try train($0, options) }
+    let trained = try trainings.flatMap { try estimates($0.objective.rawValue, $0.proposals) }
+    return SSMResults(
+      experiment: self, trainings: trainings,
+      estimates: try bootstrap + trained + estimates("locallyOptimal", .locallyOptimal))
   }
 
   /// Draws for training and for estimates don't have a key in common.

@@ -77,6 +77,16 @@ extension VAE {
     try valueWithGradient(at: self, workers: workers) { try $0.loss(batch, key: key, workers: workers) }
   }
 
+  /// The same of 200,000 generated points, as it goes into a digest.
+  ///
+  /// - Throws: what the evaluation throws.
+  public func lossAndGradientOfDigest(seed: Int, workers: Workers = .standard) throws -> ValueWithGradient<
+    VAE
+  > {
+    let key = PRNGKey(seed: seed)
+    return try lossAndGradient(PointData.moons(200_000, key: key), key: key, workers: workers)
+  }
+
   /// The loss of one batch.
   ///
   /// - Throws: what the evaluation throws.

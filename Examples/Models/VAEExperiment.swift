@@ -17,6 +17,9 @@ public struct VAEExperiment: Sendable {
   /// The tutorial's settings.
   public init() {}
 
+  /// The autoencoder before training.
+  public var initial: VAE { VAE(hidden: hidden, key: PRNGKey(seed: seed)) }
+
   /// Looks through the settings.
   ///
   /// - Throws: ``CoixError/argument(_:)`` for one outside of its domain; ``CoixError/memory(what:bytes:)``.
@@ -41,7 +44,7 @@ public struct VAEExperiment: Sendable {
   public func run(on data: PointData, options: TrainingOptions = TrainingOptions()) throws -> VAEResults {
     try validate()
     let (key, workers) = (PRNGKey(seed: seed), options.workers)
-    let initial = VAE(hidden: hidden, key: key)
+    let initial = initial
     let before = try Reconstruction(of: data.test, by: initial, key: key, workers: workers)
     let loss = VAEBatchLoss(data.train, batch: batch, workers: workers)
     var options = options

@@ -29,8 +29,7 @@ public struct VAEResults: Sendable {
     digest.add(vae)
     digest.add(before.logWeight)
     digest.add(after.logWeight)
-    let key = PRNGKey(seed: experiment.seed)
-    let result = try vae.lossAndGradient(PointData.moons(200_000, key: key), key: key, workers: workers)
+    let result = try vae.lossAndGradientOfDigest(seed: experiment.seed, workers: workers)
     digest.add(result.value)
     digest.add(result.gradient)
     return digest

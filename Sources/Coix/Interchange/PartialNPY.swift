@@ -3,7 +3,7 @@ import Foundation
 
 /// A `.npy` file of floats that is written row by row in several runs of a program: until it is complete, it
 /// lies beside its place, as `NAME.partial`, with a note of how many rows are there. A run that an error ends before
-/// it has written a row leaves neither of the two.
+/// it has written a row leaves neither of the two. Files of these names that are something else are left alone.
 ///
 /// One process at a time writes it. A link in its place stays: the file that it leads to is replaced.
 package final class PartialNPY {
@@ -32,7 +32,7 @@ package final class PartialNPY {
   ///   - count: the rows, of one number each.
   ///   - settings: what the numbers depend on.
   ///   - resumes: whether to go on with what is there.
-  /// - Throws: `CoixError.file(path:reason:)`, also if what is there depends on other settings.
+  /// - Throws: `CoixError.file(path:reason:)`, also if what is there depends on other settings, or is something else.
   package init(_ path: String, count: Int, settings: [String: String], resumes: Bool) throws {
     let path = try WholeFile.replaceable(path)
     let header = NPYHeader.encoded("<f4", shape: [count])
@@ -40,20 +40,32 @@ package final class PartialNPY {
     let numberBytes = (bytes + 63) / 64 * 64
     (self.path, self.count) = (path, count)
     let (partialPath, notePath) = (Self.partialPath(of: path), Self.notePath(of: path))
-    let note = resumes ? try Self.note(notePath) : nil
+    let found = try Self.note(notePath)
+    let note = resumes && found?.rows != 0 ? found : nil
     if let note {
-      guard note.rows <= count else {
-        throw CoixError.file(path: partialPath, reason: "has \(note.rows) rows of \(count)")
-      }
       let names = Set(settings.keys).union(note.settings.keys).sorted()
       if let name = names.first(where: { settings[$0] != note.settings[$0] }) {
         throw CoixError.file(
           path: partialPath,
-          reason: "was begun with \(name) \(note.settings[name] ?? "unset"), not \(settings[name] ?? "unset")"
-        )
+          reason:
+            "was begun with \(name) \(note.settings[name] ?? "unset"), not \(settings[name] ?? "unset"); "
+            + "go on with what it was begun with, or begin anew without resuming")
+      }
+      guard note.rows <= count else {
+        throw CoixError.file(
+          path: partialPath,
+          reason: "has \(note.rows) rows of \(count), says its note; begin anew without resuming")
+      }
+      guard FileManager.default.fileExists(atPath: partialPath) else {
+        throw CoixError.file(
+          path: partialPath,
+          reason:
+            "is not there, but \(notePath) says that it has \(note.rows) rows; put it back, or begin anew without "
+            + "resuming")
       }
     }
-    self.note = note ?? Note(rows: 0, settings: settings)
+    let begun = note ?? Note(rows: 0, settings: settings)
+    self.note = begun
     let isNew = note == nil
     (file, memory) = try WholeFile.naming(partialPath) { () throws -> (NewFile, FileMemory) in
       let descriptor = open(
@@ -71,15 +83,23 @@ package final class PartialNPY {
         else {
           throw MalformedFile("is being written by another process")
         }
+        // Only a process that was killed at once has left nothing but an empty file.
+        guard found != nil || status.st_size == 0 else {
+          throw MalformedFile(
+            "is there, but no \(notePath) that says what it is; move it away, or have the results under another name"
+          )
+        }
         isOwn = isNew
         // It is shorter where a run was killed after all rows, before the file got its name.
         guard isNew || [numberBytes, bytes].contains(Int(status.st_size) - header.count) else {
-          throw MalformedFile("has \(status.st_size) bytes instead of \(header.count + numberBytes)")
+          throw MalformedFile(
+            "has \(status.st_size) bytes instead of \(header.count + numberBytes); begin anew without resuming"
+          )
         }
         let file = NewFile(descriptor, at: partialPath, for: path)
         if isNew {
           // A note of other rows must not be taken for one of these.
-          unlink(notePath)
+          try Self.write(begun, to: notePath)
           try file.shorten(to: 0)
           try file.append(header)
         }
@@ -87,12 +107,14 @@ package final class PartialNPY {
         return (file, try FileMemory(descriptor, start: header.count, bytes: bytes, for: path))
       } catch {
         // While the lock holds.
-        if isOwn { unlink(partialPath) }
+        if isOwn {
+          unlink(notePath)
+          unlink(partialPath)
+        }
         close(descriptor)
         throw error
       }
     }
-    if isNew { try write(self.note) }
   }
 
   deinit {
@@ -115,21 +137,24 @@ package final class PartialNPY {
   }
 
   /// How many rows an earlier run has left of a file; nil if there is no note of them.
-  package static func rowCount(for path: String) -> Int? {
-    (try? note(notePath(of: WholeFile.resolved(path))))?.rows
+  ///
+  /// - Throws: `CoixError.file(path:reason:)` if there is something else in the note's place.
+  package static func rowCount(for path: String) throws -> Int? {
+    try note(notePath(of: WholeFile.resolved(path)))?.rows
   }
 
   private static func note(_ path: String) throws -> Note? {
     guard FileManager.default.fileExists(atPath: path) else { return nil }
     return try WholeFile.read(path) { bytes in
       guard let note = try? JSONDecoder().decode(Note.self, from: Data(bytes)), note.rows >= 0 else {
-        throw MalformedFile("is not a note of a file's rows")
+        throw MalformedFile(
+          "is not the note of rows that an interrupted run leaves; move it away to begin anew")
       }
       return note
     }
   }
 
-  private func write(_ note: Note) throws {
+  private static func write(_ note: Note, to notePath: String) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     try WholeFile.write(notePath) { try encoder.encode(note) + [0x0A] }
@@ -149,7 +174,7 @@ package final class PartialNPY {
       guard fdatasync(file.descriptor) == 0 else { throw WholeFile.systemProblem("cannot be written") }
     }
     note.rows += numbers.shape.elementCount
-    try write(note)
+    try Self.write(note, to: notePath)
   }
 
   /// The numbers, where they lie.

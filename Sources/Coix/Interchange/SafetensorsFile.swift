@@ -52,7 +52,7 @@ public struct SafetensorsFile: Equatable, Sendable {
         throw MalformedFile("is a zip archive, as .npz files are, not a safetensors file")
       }
       throw MalformedFile(
-        "is not a safetensors file: a header has at most \(SafetensorsHeader.maximumLength) bytes, not \(length)"
+        "is not a safetensors file: it does not begin with the length of a header"
       )
     }
     let text = try reader.bytes(length, of: "the header")

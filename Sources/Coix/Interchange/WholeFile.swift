@@ -44,6 +44,13 @@ package enum WholeFile {
     }
   }
 
+  /// Writes to standard output.
+  ///
+  /// - Throws: `CoixError.file(path:reason:)`.
+  package static func print(_ text: String) throws {
+    try naming("standard output") { try NewFile.append(Array(text.utf8), to: STDOUT_FILENO) }
+  }
+
   /// The path that a file will have: where a link leads if there is one, which stays. Changes nothing.
   ///
   /// - Throws: `CoixError.file(path:reason:)` for what no new file can take the place of: no regular file.
@@ -212,7 +219,9 @@ struct NewFile {
     return descriptor
   }
 
-  func append(_ bytes: [UInt8]) throws {
+  func append(_ bytes: [UInt8]) throws { try Self.append(bytes, to: descriptor) }
+
+  static func append(_ bytes: [UInt8], to descriptor: Int32) throws {
     try bytes.withUnsafeBytes { buffer in
       var count = 0
       while count < buffer.count, let base = buffer.baseAddress {

@@ -65,8 +65,9 @@ public struct EvaluationOptions: Sendable {
   /// How much memory the evaluation may take, in bytes, at least 1.
   ///
   /// nil: what `COIX_MEMORY_BUDGET` in the environment says when the process first asks for it, as a number of
-  /// bytes or with one of the suffixes K, M, G, T (`512M`); without it, three quarters of the machine's memory,
-  /// or of what the process's control group may have if that is less.
+  /// bytes or with one of the suffixes K, M, G, T, which count by 1,024 (`512M`, `1.5G`; `GB` and `GiB` are `G`);
+  /// without it, or if it is empty, three quarters of the machine's memory, or of what the process's control
+  /// group may have if that is less.
   ///
   /// Within `valueWithGradient` the budget decides what is kept for the way back and what is computed again:
   /// tapes, which may take an eighth of it, and what lies between the steps of a program with several

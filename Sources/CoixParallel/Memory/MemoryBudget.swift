@@ -19,23 +19,32 @@ package struct MemoryBudget: Equatable, Sendable {
     bytes = asked
   }
 
-  /// A budget as a text: a number of bytes, or of K, M, G or T of them, which are 1,024 times as much each as the one before.
+  /// A budget as a text: a number of bytes, or of K, M, G or T of them, which are 1,024 times as much each as the one before,
+  /// whether B, iB or nothing follows.
   ///
   /// - Throws: ``CoixError/argument(_:)``.
   package init(text: String) throws(CoixError) {
-    let units: [Character: Int] = ["K": 10, "M": 20, "G": 30, "T": 40]
-    let unit = text.last.flatMap { units[Character($0.uppercased())] }
-    let digits = unit == nil ? text[...] : text.dropLast()
-    guard let number = Int(digits), number >= 1, number <= Int.max >> (unit ?? 0) else {
+    let number = text.prefix { "0123456789.".contains($0) }
+    let unit = text.dropFirst(number.count).uppercased()
+    let exponents: [Character?: Int] = [nil: 0, "K": 10, "M": 20, "G": 30, "T": 40]
+    let exponent = ["", "B", "IB"].contains(unit.dropFirst()) ? exponents[unit.first] : nil
+    guard let exponent, let bytes = Self.bytes(number, exponent), bytes >= 1 else {
       throw .argument(
-        "COIX_MEMORY_BUDGET is \"\(text)\"; it must be a number of bytes, at least 1, such as 800000000, 512M or 2G"
+        "COIX_MEMORY_BUDGET is \"\(text)\"; it must be a number of bytes, at least 1, such as 800000000, 512M or 1.5G"
       )
     }
-    bytes = number << (unit ?? 0)
+    self.bytes = bytes
+  }
+
+  /// So many times two to the power of `exponent`, whole bytes; nil if these are no number.
+  private static func bytes(_ text: Substring, _ exponent: Int) -> Int? {
+    if let number = Int(text) { return number <= Int.max >> exponent ? number << exponent : nil }
+    guard exponent > 0, let number = Double(text) else { return nil }
+    return Int(exactly: (number * Double(1 << exponent)).rounded(.down))
   }
 
   private static let standard: Result<MemoryBudget, CoixError> = {
-    guard let text = ProcessInfo.processInfo.environment["COIX_MEMORY_BUDGET"] else {
+    guard let text = ProcessInfo.processInfo.environment["COIX_MEMORY_BUDGET"], !text.isEmpty else {
       let available = min(Memory.physical, ControlGroup.memoryLimit() ?? .max)
       return Result { () throws(CoixError) in try MemoryBudget(max(available / 4 * 3, 1)) }
     }

@@ -4,7 +4,7 @@ public struct RowLocation: Hashable, Codable, Sendable {
   public struct PlateRow: Hashable, Codable, Sendable {
     /// The plate's name.
     public let plate: String
-    /// The row, from 0.
+    /// The row, from 0; where a plate is some rows of a larger one, the row there.
     public let row: Int
   }
 
@@ -25,7 +25,8 @@ public struct RowLocation: Hashable, Codable, Sendable {
     result.stage = stage
     var rest = row
     for plate in plates.reversed() {
-      result.plates.insert(PlateRow(plate: plate.name, row: rest % max(plate.count, 1)), at: 0)
+      let row = (plate.part?.start ?? 0) + rest % max(plate.count, 1)
+      result.plates.insert(PlateRow(plate: plate.name, row: row), at: 0)
       rest /= max(plate.count, 1)
     }
     return result
@@ -41,11 +42,11 @@ public struct RowLocation: Hashable, Codable, Sendable {
 }
 
 extension CoixError {
-  /// Whether the error is about one row.
-  var namesRow: Bool {
+  /// The row that the error is about; nil if it is about no single one.
+  package var location: RowLocation? {
     switch self {
-    case .notANumber, .parameter: true
-    default: false
+    case .notANumber(_, let location), .parameter(_, _, _, _, let location): location
+    default: nil
     }
   }
 

@@ -162,7 +162,7 @@ package func runStage(
         throw difference.error
       }
       throw difference.error
-    } catch let error as CoixError where error.namesRow {
+    } catch let error as CoixError where error.location != nil {
       // The error should name the first row that fails. With chunks of consecutive rows, that row is in the
       // first chunk that fails.
       guard let rows = plan.rows, rows.isNested else { throw error }

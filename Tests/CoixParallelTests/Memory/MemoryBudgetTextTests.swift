@@ -7,7 +7,9 @@ import Testing
 @Suite struct MemoryBudgetTextTests {
   static let sizes: [(String, Int)] = [
     ("1", 1), ("800000000", 800_000_000), ("1K", 1 << 10), ("512M", 512 << 20), ("2G", 2 << 30),
-    ("3t", 3 << 40), ("8191T", 8191 << 40), ("\(Int.max)", Int.max),
+    ("3t", 3 << 40), ("8191T", 8191 << 40), ("\(Int.max)", Int.max), ("1.5G", 3 << 29), ("2GiB", 2 << 30),
+    ("512MiB", 512 << 20), ("7KB", 7 << 10), ("1gb", 1 << 30), ("0.25tib", 1 << 38), ("0.3333K", 341),
+    ("8388607.5T", 16_777_215 << 39),
   ]
 
   @Test(arguments: sizes)
@@ -16,14 +18,14 @@ import Testing
   }
 
   @Test(arguments: [
-    "", "abc", "0", "-1", "0G", "-2G", "1.5G", "G", "1GB", "1 G", " 1", "8388608T", "\(Int.max)0",
-    "\(Int.max)K", "1e9", "+",
-    "١",
+    "", "abc", "0", "-1", "0G", "-2G", "1.5", "G", "1B", "1iB", "1GG", "1Gi", "1GiBB", "1 G", " 1",
+    "8388608T",
+    "\(Int.max)0", "\(Int.max)K", "9999999.5T", "0.0001K", "1.2.3G", ".G", "-1.5G", "1e9", "1e9G", "+", "١",
   ])
   func textsThatAreNone(_ text: String) {
     #expect(
       throws: CoixError.argument(
-        "COIX_MEMORY_BUDGET is \"\(text)\"; it must be a number of bytes, at least 1, such as 800000000, 512M or 2G"
+        "COIX_MEMORY_BUDGET is \"\(text)\"; it must be a number of bytes, at least 1, such as 800000000, 512M or 1.5G"
       )
     ) { try MemoryBudget(text: text) }
   }

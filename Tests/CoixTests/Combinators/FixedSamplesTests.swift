@@ -78,7 +78,7 @@ import Testing
     typealias Nest =
       @Sendable (Kernel<Tuple<>, Tuple<Tensor>>, Model<Tuple<>, Tuple<Tensor>>) throws -> Nested
     func slope(_ isDetached: Bool, _ nest: Nest) throws -> Float {
-      try valueWithGradient(at: Tensor(0.3)) { location in
+      let result = try valueWithGradient(at: Tensor(0.3)) { location in
         let kernel = ConjugateNormal.proposal(location, 0.8)
         let model = Model { trace in
           let z = trace.sample("z", from: Normal(location, 1))
@@ -88,7 +88,8 @@ import Testing
         let nested = try nest(Self.particles(isDetached ? detach(kernel) : kernel), Self.particles(model))
         let inference = propose(Self.particles(Self.normal.model), nested, loss: .rws)
         return try evaluate(inference, seed: 5)().metrics.loss
-      }.gradient.scalar
+      }
+      return result.gradient.scalar
     }
     let without: [Nest] = [
       { kernel, _ in resample(kernel) }, { kernel, model in propose(model, kernel) },

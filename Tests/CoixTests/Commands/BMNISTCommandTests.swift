@@ -55,6 +55,7 @@ import examples
       Tensor.ones([2, 3]), "digits are needed, as tall as they are wide: [n, size, size], not [2, 3]"
     ),
     (.ones([2, 3, 4]), "digits are needed, as tall as they are wide: [n, size, size], not [2, 3, 4]"),
+    (.zeros([0, 4, 4]), "has no digits, but the shape [0, 4, 4]"),
     (.zeros([2, 3, 3]), "grey levels must be finite, at least 0, and not all 0"),
     (-Tensor.ones([1, 2, 2]), "grey levels must be finite, at least 0, and not all 0"),
     (Tensor([.nan], shape: [1, 1, 1]), "grey levels must be finite, at least 0, and not all 0"),

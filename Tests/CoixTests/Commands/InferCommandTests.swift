@@ -83,7 +83,8 @@ import examples
       // Another seed would give other numbers.
       #expect(
         complaint(["--data", data, "--parameters", parameters, "--out", out, "--resume"])
-          == "\(out).partial: was begun with seed 4, not 0")
+          == "\(out).partial: was begun with seed 4, not 0; go on with what it was begun with, or begin anew without "
+          + "resuming")
       inference.pieceRows = 900
       var pieces: [Int] = []
       let results = try inference.run(to: out, resumes: true) { pieces.append($0) }
@@ -102,7 +103,7 @@ import examples
       let out = "\(folder)/w.npy"
       let inference = try RowInference(data: data, parameters: parameters, seed: 4)
       #expect(throws: Stop.self) { try inference.run(to: out) { _ in throw Stop() } }
-      #expect(PartialNPY.rowCount(for: out) == Self.rows)
+      #expect(try PartialNPY.rowCount(for: out) == Self.rows)
       #expect(truncate("\(out).partial", 128 + 4 * Self.rows) == 0)
       #expect(try inference.run(to: out, resumes: true).firstRow == Self.rows)
       #expect(try Tensor(contentsOf: out).scalars == expected(data).metrics.logWeight.scalars)
@@ -133,12 +134,13 @@ import examples
       }
       try FileManager.default.copyItem(atPath: data, toPath: other)
       let ofOther = try text(other)
-      #expect(ofOther.hasPrefix("\(out).partial: was begun with data /") && ofOther.hasSuffix("/other.npy"))
+      #expect(ofOther.hasPrefix("\(out).partial: was begun with data /"), "\(ofOther)")
+      #expect(ofOther.contains("/other.npy; go on with what it was begun with, or begin"), "\(ofOther)")
       let date = Date(timeIntervalSince1970: 1)
       try FileManager.default.setAttributes([.modificationDate: date], ofItemAtPath: data)
       let ofNew = try text(data)
       #expect(ofNew.hasPrefix("\(out).partial: was begun with data written at 20"), "\(ofNew)")
-      #expect(ofNew.hasSuffix("Z, not 1970-01-01T00:00:01.000000000Z"), "\(ofNew)")
+      #expect(ofNew.contains("Z, not 1970-01-01T00:00:01.000000000Z; go on with"), "\(ofNew)")
     }
   }
 
@@ -207,16 +209,143 @@ import examples
       let out = "\(folder)/w.npy"
       var inference = try RowInference(data: data, parameters: parameters, seed: 4)
       inference.pieceRows = 700
-      #expect(PartialNPY.rowCount(for: out) == nil)
+      #expect(try PartialNPY.rowCount(for: out) == nil)
       #expect(throws: Stop.self) { try inference.run(to: out) { _ in throw Stop() } }
-      #expect(PartialNPY.rowCount(for: out) == 700)
+      #expect(try PartialNPY.rowCount(for: out) == 700)
       #expect(try inference.run(to: out).firstRow == 0)
-      #expect(PartialNPY.rowCount(for: out) == nil)
+      #expect(try PartialNPY.rowCount(for: out) == nil)
       #expect(try inference.run(to: out, resumes: true).firstRow == 0)
-      try Data("{}".utf8).write(to: URL(fileURLWithPath: "\(out).partial.json"))
+    }
+  }
+
+  /// What was left is not whole.
+  @Test func refusesHalfOfWhatWasLeft() throws {
+    try withFiles { folder, data, parameters in
+      let out = "\(folder)/w.npy"
+      var inference = try RowInference(data: data, parameters: parameters, seed: 4)
+      inference.pieceRows = 700
+      func interrupt() { #expect(throws: Stop.self) { try inference.run(to: out) { _ in throw Stop() } } }
+      interrupt()
+      #expect(truncate("\(out).partial", 200) == 0)
       #expect(
         message { try inference.run(to: out, resumes: true) }
-          == "\(out).partial.json: is not a note of a file's rows")
+          == "\(out).partial: has 200 bytes instead of 20160; begin anew without resuming")
+      interrupt()
+      try FileManager.default.removeItem(atPath: "\(out).partial")
+      #expect(
+        message { try inference.run(to: out, resumes: true) }
+          == "\(out).partial: is not there, but \(out).partial.json says that it has 700 rows; put it back, or begin "
+          + "anew without resuming")
+      // A process that was killed before the first piece has left no rows.
+      let note = #"{"rows": 0, "settings": {"seed": "5"}}"#
+      try Data(note.utf8).write(to: URL(fileURLWithPath: "\(out).partial.json"))
+      try Data().write(to: URL(fileURLWithPath: "\(out).partial"))
+      #expect(try inference.run(to: out, resumes: true).firstRow == 0)
+      #expect(try names(in: folder) == ["p.safetensors", "rows.npy", "w.npy"])
+    }
+  }
+
+  /// Files of the names that a run takes, which no run has left.
+  @Test(arguments: [false, true])
+  func keepsFilesOfItsNames(_ resumes: Bool) throws {
+    try withFiles { folder, data, parameters in
+      let out = "\(folder)/w.npy"
+      let arguments =
+        ["--data", data, "--parameters", parameters, "--out", out] + (resumes ? ["--resume"] : [])
+      let text = Data("mine".utf8)
+      func expect(_ name: String, _ reason: String) throws {
+        let path = "\(out).\(name)"
+        try text.write(to: URL(fileURLWithPath: path))
+        #expect(complaint(arguments) == "\(path): \(reason)")
+        #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == text)
+        try FileManager.default.removeItem(atPath: path)
+      }
+      try expect(
+        "partial",
+        "is there, but no \(out).partial.json that says what it is; move it away, or have the results under "
+          + "another name")
+      try expect(
+        "partial.json", "is not the note of rows that an interrupted run leaves; move it away to begin anew")
+      #expect(complaint(arguments) == "")
+    }
+  }
+
+  // MARK: Rows without a weight
+
+  @Test(arguments: [
+    (Float.nan, "nan in column 1", "input 0 is NaN"), (.infinity, "inf in column 1", "location must be real"),
+    (-.infinity, "-inf in column 1", "location must be real"), (3e38, "no weight", "location must be real"),
+  ])
+  func namesTheRowOfTheFile(_ number: Float, _ fault: String, _ reason: String) throws {
+    try withFiles { folder, data, parameters in
+      var vae = Self.vae
+      vae.encoder.layers[0].kernel *= 10
+      try vae.write(safetensors: parameters)
+      var points = try PointData.moons(Self.rows, key: 1).scalars
+      for row in [3_201, 3_400] { points[2 * row + 1] = number }
+      try Tensor(points, shape: [Self.rows, 2]).write(npy: data)
+      for piece in ["700", "5000"] {
+        let text = complaint([
+          "--data", data, "--parameters", parameters, "--out", "\(folder)/w.npy", "--piece", piece,
+        ])
+        #expect(text.hasPrefix("\(data): row 3201 has \(fault), counted from 0: stage 1: "), "\(text)")
+        #expect(text.contains(reason) && text.hasSuffix(" (particle 3201)"), "\(text)")
+      }
+    }
+  }
+
+  // MARK: Memory
+
+  /// A run takes fewer rows at a time where the budget has no room for more.
+  @Test func takesWhatFits() throws {
+    try withFiles { folder, data, parameters in
+      let expected = try expected(data)
+      for (ranks, budget, first) in [(1, 4_000, 625), (1, 400, 78), (2, 6_000, 1_250)] {
+        let out = "\(folder)/w\(ranks)-\(budget).npy"
+        let pieces = try Ranks.inProcess(ranks) { ranks in
+          var inference = try RowInference(data: data, parameters: parameters, seed: 4)
+          inference.memoryBudget = budget
+          var pieces: [Int] = []
+          _ = try inference.run(to: out, workers: Workers(threads: 2, ranks: ranks)) { pieces.append($0) }
+          return pieces
+        }
+        #expect(pieces.map(\.first) == Array(repeating: first, count: ranks), "\(ranks), \(budget)")
+        #expect(try Tensor(contentsOf: out).scalars == expected.metrics.logWeight.scalars)
+      }
+    }
+  }
+
+  @Test func refusesAPieceThatDoesNotFit() throws {
+    try withFiles { folder, data, parameters in
+      let arguments = [
+        "infer", "--data", data, "--parameters", parameters, "--out", "\(folder)/w.npy", "--piece", "1000000",
+      ]
+      let (errors, status) = try runExamples(arguments, budget: "1K")
+      #expect(
+        errors
+          == "Error: 5000 rows at a time need 20000 bytes; the memory budget is 1024. What would help: a smaller --piece, "
+          + "or none, which finds one that fits; or a larger budget (COIX_MEMORY_BUDGET)\n")
+      #expect(status == 64)
+      #expect(try runExamples(arguments, budget: "").status == 0)
+    }
+  }
+
+  // MARK: Interrupts
+
+  @Test func saysHowToGoOn() throws {
+    try withFiles { folder, data, parameters in
+      let (out, output) = ("\(folder)/w.npy", Pipe())
+      let arguments = ["infer", "--data", data, "--parameters", parameters, "--out", out]
+      let process = processOfExamples(arguments + ["--piece", "1"], output: output)
+      try process.run()
+      while process.isRunning, try PartialNPY.rowCount(for: out) ?? 0 == 0 { usleep(500) }
+      kill(process.processIdentifier, SIGINT)
+      let text = String(decoding: try output.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
+      #expect(try process.end() == ("", 128 + SIGINT))
+      let rows = try #require(try PartialNPY.rowCount(for: out))
+      #expect(
+        text.hasSuffix("\nInterrupted after \(rows) of 5000 rows; --resume goes on from there\n"), "\(text)")
+      #expect(try runExamples(arguments + ["--resume"]).status == 0)
     }
   }
 
@@ -302,7 +431,44 @@ import examples
       try NPZArchive(["a": NPYArray(Tensor(1))]).write(to: "\(folder)/other.npz")
       #expect(
         complaint(["--data", data, "--parameters", "\(folder)/other.npz"] + out)
-          == "\(folder)/other.npz: has no array encoder.layers.0.kernel")
+          == "\(folder)/other.npz: does not have an autoencoder's parameters: there is no array encoder.layers.0.kernel"
+      )
+      try NPYArray(shape: [0, 2], scalars: .float32([])).write(to: "\(folder)/empty.npy")
+      #expect(
+        complaint(["--data", "\(folder)/empty.npy", "--parameters", parameters] + out)
+          == "\(folder)/empty.npy: has no rows")
+      try Data("{}\n and more".utf8).write(to: URL(fileURLWithPath: "\(folder)/p.json"))
+      #expect(
+        complaint(["--data", data, "--parameters", "\(folder)/p.json"] + out)
+          == "\(folder)/p.json: is not a safetensors file: it does not begin with the length of a header")
+    }
+  }
+
+  @Test func refusesOtherNetworks() throws {
+    try withFiles { folder, data, _ in
+      let path = "\(folder)/p.npz"
+      func expect(_ reason: String, _ vae: VAE) throws {
+        try vae.write(npz: path)
+        #expect(
+          complaint(["--data", data, "--parameters", path, "--out", "\(folder)/w.npy"])
+            == "\(path): \(reason)")
+      }
+      let wrong = "does not have an autoencoder's parameters:"
+      try expect(
+        "\(wrong) the encoder's layers have the sizes [2, 8, 3], the decoder's [2, 8, 2]",
+        VAE(encoder: MLP(sizes: [2, 8, 3], key: 0), decoder: MLP(sizes: [2, 8, 2], key: 0)))
+      try expect(
+        "\(wrong) the encoder's layers have the sizes [2, 8, 2], the decoder's [2, 8, 3]",
+        VAE(encoder: MLP(sizes: [2, 8, 2], key: 0), decoder: MLP(sizes: [2, 8, 3], key: 0)))
+      var vae = Self.vae
+      vae.encoder.layers[1].kernel = .zeros([7, 2])
+      try expect("\(wrong) encoder.layers.1.kernel has the shape [7, 2]", vae)
+      vae = Self.vae
+      vae.decoder.layers[0].kernel = .zeros([2])
+      try expect("\(wrong) decoder.layers.0.kernel has the shape [2]", vae)
+      vae = Self.vae
+      vae.encoder.layers[1].bias = Tensor([0, .nan])
+      try expect("has parameters that are not finite", vae)
     }
   }
 }

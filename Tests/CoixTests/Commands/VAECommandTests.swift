@@ -74,12 +74,73 @@ import examples
 
   @Test func usageErrorsAndFileErrorsHaveTheirOwnExitStatus() {
     #expect(CoixError.threads(0).exitStatus == 64)
+    #expect(CoixError.memoryBudget(what: "a", bytes: 2, budget: 1).exitStatus == 64)
     #expect(CoixError.file(path: "a", reason: "b").exitStatus == 65)
     #expect(CoixError.memory(what: "a", bytes: 1).exitStatus == 71)
     #expect(CoixError.duplicateSite("z").exitStatus == 70)
     #expect(throws: (any Error).self) { try Examples.parseAsRoot(["vae", "--threads", "0"]) }
     do { _ = try Examples.parseAsRoot(["vae", "--threads", "0"]) } catch {
       #expect(Examples.exitCode(for: error).rawValue == 64)
+    }
+  }
+
+  /// Checkpoints, metrics and results have files of their own, whatever the paths look like.
+  @Test(arguments: [
+    ["--checkpoint", "/parameters.npz"], ["--checkpoint", "/../out/summary.json"],
+    ["--metrics", "/losses.npy"], ["--metrics", "/checkpoint.safetensors"],
+    ["--metrics", "/m", "--checkpoint", "/./m"],
+  ])
+  func writesNothingTwice(_ options: [String]) throws {
+    try withTemporaryFolder { folder in
+      let out = "\(folder)/out"
+      let paths = options.map { $0.hasPrefix("-") ? $0 : out + $0 }
+      let complaint = complaint(["--steps", "1", "--out", out] + paths)
+      #expect(
+        complaint.hasSuffix(": would be written twice; --checkpoint and --metrics need files of their own"),
+        "\(complaint)")
+      let files = try FileManager.default.contentsOfDirectory(atPath: out)
+      #expect(files == [])
+    }
+  }
+
+  /// What is done after training and does not fit into memory is refused before it.
+  @Test(arguments: [
+    (["vae", "--digest"], "1M", "what is kept of 200000 rows"),
+    (["ssm"], "500K", "what is kept of 1600 rows"), (["anneal"], "60K", "what is kept of 2000 rows"),
+  ])
+  func refusesBeforeTraining(_ arguments: [String], _ budget: String, _ what: String) throws {
+    try withTemporaryFolder { folder in
+      let (errors, status) = try runExamples(arguments + ["--steps", "3", "--out", folder], budget: budget)
+      #expect(errors.hasPrefix("Error: \(what), with all else that must be in memory, needs "), "\(errors)")
+      #expect(status == 64)
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == [])
+    }
+  }
+
+  /// Results are written, even if standard output cannot be; that is an error then.
+  @Test func aFullDiskBehindStandardOutput() throws {
+    try withTemporaryFolder { folder in
+      let (disk, out) = ("\(folder)/disk", "\(folder)/out")
+      try FileManager.default.createDirectory(atPath: disk, withIntermediateDirectories: false)
+      guard mount("coix", disk, "tmpfs", 0, "size=4096") == 0 else {
+        print("VAECommandTests.aFullDiskBehindStandardOutput: only root can mount a small disk")
+        return
+      }
+      defer { umount2(disk, Int32(MNT_DETACH)) }
+      try Data(count: 4_096).write(to: URL(fileURLWithPath: "\(disk)/full"))
+      for arguments in [
+        ["vae", "--steps", "1", "--out", out], ["vae", "--quiet", "--steps", "1", "--digest"], ["list"],
+        ["--help"], ["--version"],
+      ] {
+        #expect(FileManager.default.createFile(atPath: "\(disk)/output", contents: nil))
+        let output = try #require(FileHandle(forWritingAtPath: "\(disk)/output"))
+        let (errors, status) = try runExamples(arguments, output: output)
+        #expect(
+          errors.hasSuffix("Error: standard output: cannot be written: No space left on device\n"),
+          "\(errors)")
+        #expect(status == 65)
+      }
+      #expect(FileManager.default.fileExists(atPath: "\(out)/summary.json"))
     }
   }
 

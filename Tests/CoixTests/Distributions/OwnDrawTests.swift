@@ -63,12 +63,11 @@ import Testing
     try check("score") { total(test.distribution($0), isDetached: true) }
     try check("propose") { parameters in
       let program = Self.plate(kernel(test.distribution(parameters)))
-      return try #require(try evaluate(propose(program, program, loss: .elbo), seed: 3)().metrics.loss)
+      return try evaluate(propose(program, program, loss: .elbo), seed: 3)().metrics.loss
     }
     try check("propose, resampled") { parameters in
       let program = Self.plate(kernel(test.distribution(parameters)))
-      return try #require(
-        try evaluate(propose(program, resample(program), loss: .iwae), seed: 3)().metrics.loss)
+      return try evaluate(propose(program, resample(program), loss: .iwae), seed: 3)().metrics.loss
     }
   }
 

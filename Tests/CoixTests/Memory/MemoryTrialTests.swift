@@ -347,7 +347,7 @@ import Testing
       let result = try valueWithGradient(at: Tensor(0.3)) { mean in
         let scaled = mean * 2
         let first = try evaluate(Self.filter(9, Counter(), scaled), seed: 3, options: options)().metrics
-        let between = try first.logWeight.sum() * scaled
+        let between = first.logWeight.sum() * scaled
         let second = try evaluate(Self.filter(9, Counter(), between * 0.001), seed: 4, options: options)()
         return try between + second.metrics.logZ
       }

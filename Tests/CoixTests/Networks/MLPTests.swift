@@ -31,7 +31,7 @@ import Testing
           trace.sample("z", from: Normal(0, 1).expanded(to: [4, 2]).event(2))
         }
         return try evaluate(propose(particles(target), particles(proposal), loss: .elbo), seed: 1)().metrics
-          .loss ?? 0
+          .loss
       }.gradient.namedTensors.flatMap(\.tensor.scalars)
     }
     let together = try gradient { $0($1) }

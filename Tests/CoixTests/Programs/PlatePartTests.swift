@@ -67,6 +67,21 @@ import Testing
     }
   }
 
+  /// Errors name a row by its number in the whole plate.
+  @Test func errorsNameRowsOfTheWhole() throws {
+    let (particles, instances) = (Plate("particle", count: 90), Plate("instance", count: 4))
+    let part = particles.rows(10..<90).rows(20..<60)
+    let model = Model { (trace, x: Tensor) in trace.sample("z", from: Normal(x, 1)) }
+    let data = part.mapped(Tensor((0..<40).map { $0 == 7 ? .nan : 1 }))
+    let options = EvaluationOptions(checks: true)
+    for (program, rows) in [
+      (Target(part(model)), "particle 37"), (Target(part(instances(model))), "particle 37, instance 0"),
+    ] {
+      let text = message { try evaluate(program, seed: 0, options: options)(data) } ?? ""
+      #expect(text.hasPrefix("stage 1: ") && text.hasSuffix("(\(rows))"), "\(text)")
+    }
+  }
+
   /// Rows beyond 2^31, of a sparse file: each has its own data and draws.
   @Test func rowsBeyond32Bits() throws {
     let (first, count) = (1 << 31, (1 << 31) + 5_000)

@@ -245,11 +245,9 @@ import Testing
   // MARK: Processes that end
 
   private func process(_ arguments: [String]) throws -> Process {
-    let process = Process()
-    process.executableURL = Bundle.module.bundleURL.deletingLastPathComponent().appending(path: "examples")
-    process.arguments =
-      ["vae", "--train", "200", "--test", "20", "--batch", "16", "--threads", "1"] + arguments
-    process.standardOutput = FileHandle.nullDevice
+    let process = processOfExamples(
+      ["vae", "--train", "200", "--test", "20", "--batch", "16", "--threads", "1"] + arguments,
+      output: FileHandle.nullDevice)
     process.standardError = FileHandle.nullDevice
     return process
   }

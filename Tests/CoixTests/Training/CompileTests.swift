@@ -100,7 +100,8 @@ import Testing
         (trace.sample("y", from: Normal(x, doubled).event(1)), doubled * three, x)
       }
       let program = compose(plate(second), resample(plate(first)), suffix: false)
-      let output = try evaluate(program, seed: key, options: options)().output.values
+      let result = try evaluate(program, seed: key, options: options)()
+      let output = result.output.values
       return Tuple(output.0, output.1, output.2)
     }
     let compiled = compile(workers: options.workers, run)
