@@ -21,7 +21,7 @@ import Testing
     var blocks = StoredBlocks(count: 25, size: 10)
     #expect(blocks.store(3..<12) == [])
     #expect(blocks.store(5..<5) == [])
-    #expect(blocks.store(12..<25) == [2])
+    #expect(blocks.store(12..<25) == [1, 2])
     #expect(!blocks.areComplete)
     #expect(blocks.store(0..<3) == [0])
     #expect(blocks.areComplete)

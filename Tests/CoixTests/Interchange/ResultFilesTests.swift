@@ -170,7 +170,7 @@ import Testing
     try withTemporaryFolder { folder in
       let options = EvaluationOptions(
         workers: try Workers(threads: threads), keep: .metrics, files: [.output(): .npy("\(folder)/y.npy")])
-      _ = try evaluate(program, options: options)(plate.mapped(data))
+      _ = try evaluate(program, seed: 1, options: options)(plate.mapped(data))
       #expect(try bits(Tensor(contentsOf: "\(folder)/y.npy")) == bits(data + 1))
     }
   }
