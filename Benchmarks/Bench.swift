@@ -61,7 +61,7 @@ public struct Bench: ParsableCommand {
       if exitCode(for: error) == .success {
         Console.exit(0) { Console().answer(fullMessage(for: error)) }
       }
-      Console.exit(exitCode(for: error).rawValue) { exit(withError: error) }
+      Console.exit(exitCode(for: error).rawValue, because: error) { exit(withError: error) }
     }
   }
 

@@ -68,10 +68,15 @@ public struct AnnealCommand: ParsableCommand {
   public func run() throws {
     let console = try training.console
     let options = try training.options(writing: AnnealResults.fileNames)
-    if training.out != nil || training.digest {
-      // What does not fit into memory is refused before training.
-      _ = try experiment.initial.samples(seed: experiment.seed, workers: options.workers)
+    // The first rank alone evaluates for the results.
+    let own = try Workers(threads: options.workers.threads)
+    // What does not fit into memory is refused before training.
+    if training.out != nil {
+      try options.workers.ranks.onFirst {
+        _ = try experiment.initial.samples(seed: experiment.seed, workers: own)
+      }
     }
+    if training.digest { _ = try experiment.initial.samples(seed: experiment.seed, workers: options.workers) }
     let results = try experiment.run(options: options)
     if results.skippedCount > 0 {
       console.say("Skipped \(results.skippedCount) updates: their gradients were not finite")
@@ -81,8 +86,6 @@ public struct AnnealCommand: ParsableCommand {
       "log Z \(format(evaluation.logZ, "%.4f")), exactly 2.0794; effective sample size, of the last step's weights "
         + "\(format(100 * evaluation.incrementalESS, "%.1f")) %, of all steps' weights without resampling "
         + "\(format(100 * evaluation.cumulativeESS, "%.1f")) %")
-    // The first rank alone evaluates for this.
-    let own = try Workers(threads: options.workers.threads)
     try training.write(AnnealResults.fileNames) { try results.write(to: $0, workers: own) }
     try training.close(resumedStep: results.resumedStep) { try results.digest(workers: options.workers) }
   }

@@ -65,11 +65,13 @@ public struct InferCommand: ParsableCommand {
   }
 
   public func run() throws {
-    let console = Console(quiet: try quiet || !Ranks.join().isFirst)
+    let ranks = try Ranks.join()
+    let console = Console(quiet: quiet || !ranks.isFirst)
     var inference = try RowInference(data: data, parameters: parameters, seed: seed)
     inference.pieceRows = piece
     let count = inference.data.rowCount
-    let left = try PartialNPY.rowCount(for: out) ?? 0
+    var left = 0
+    try ranks.onFirst { left = try PartialNPY.rowCount(for: out) ?? 0 }
     if !resume, left > 0 {
       console.say("Begins anew; --resume would go on with the \(left) rows that an earlier run has left")
     } else if resume, left == 0 {
@@ -93,7 +95,7 @@ public struct InferCommand: ParsableCommand {
       throw interruption
     } catch CoixError.memoryBudget(_, let bytes, let budget) {
       throw CoixError.argument(
-        "\(min(piece ?? 1, count)) rows at a time need \(bytes) bytes; the memory budget is \(budget). What would help: a smaller "
+        "\(min(piece ?? RowInference.leastPieceRows, count)) rows at a time need \(bytes) bytes; the memory budget is \(budget). What would help: a smaller "
           + "--piece, or none, which finds one that fits; or a larger budget (COIX_MEMORY_BUDGET)")
     }
     if results.firstRow > 0 { console.say("Went on at row \(results.firstRow)") }

@@ -53,7 +53,7 @@ public struct Console: Sendable {
       // Shells say so of a process that a signal has ended.
       Foundation.exit(128 + interruption.signal)
     } catch let error as CoixError {
-      exit(error.exitStatus) { complain("\(error)") }
+      exit(error.exitStatus, because: error) { complain("\(error)") }
     } catch {
       end(error)
     }
@@ -61,8 +61,10 @@ public struct Console: Sendable {
 
   /// Ends the process with a status; with another one than 0 if something could not be written to standard output. What is to be
   /// said of it is said once for all ranks that have it: where it is no error, by the first one.
-  public static func exit(_ status: Int32, saying say: () -> Void = {}) -> Never {
-    let speaks = status == 0 ? (try? Ranks.join().isFirst) ?? true : Ranks.reportsError()
+  public static func exit(_ status: Int32, because error: (any Error)? = nil, saying say: () -> Void = {})
+    -> Never
+  {
+    let speaks = error.map { Ranks.reports($0) } ?? (try? Ranks.join().isFirst) ?? true
     if speaks { say() }
     if status == 0, let error = failure.withLock({ $0 }) {
       complain("\(error)")

@@ -13,8 +13,11 @@ public struct RowInference {
   /// The path of the file that the autoencoder's parameters are from.
   private let parametersPath: String
   /// The rows that are evaluated at a time; nil for four million, or fewer where the memory budget has no room for
-  /// them. The numbers do not depend on it.
+  /// them. The numbers do not depend on it. In each piece, some row must have a weight that isn't 0.
   public var pieceRows: Int?
+  /// The fewest rows that are evaluated at a time where nobody says how many: so many that some have weights, and that all
+  /// ranks have some.
+  public static let leastPieceRows = 1 << 16
   /// The memory budget of a piece's evaluation, as in `EvaluationOptions`.
   public var memoryBudget: Int?
 
@@ -108,7 +111,7 @@ public struct RowInference {
       let logWeight: Tensor
       do {
         logWeight = try logWeights(of: rows, workers)
-      } catch CoixError.memoryBudget where self.pieceRows == nil && pieceRows > 1 {
+      } catch CoixError.memoryBudget where self.pieceRows == nil && pieceRows / 2 >= Self.leastPieceRows {
         pieceRows /= 2
         continue
       }

@@ -71,7 +71,7 @@ enum Limits {
   static let rememberedBlocks = 8
   /// Bytes of a file that one rank alone writes: a multiple of the pages of all systems.
   static let fileBlock = 64 << 10
-  /// Floats of a file that are written before the system may take back their memory.
+  /// Floats of a tensor that are copied into a file at a time.
   static let fileFloats = 1 << 18
   /// Bytes up to which Swift's collections are made without asking whether there is memory for them.
   static let unaskedBytes = 1 << 20

@@ -46,7 +46,7 @@ struct RankProbe {
       }
       try play(act)
     } catch {
-      if Ranks.reportsError() { FileHandle.standardError.write(Data("\(error)\n".utf8)) }
+      if Ranks.reports(error) { FileHandle.standardError.write(Data("\(error)\n".utf8)) }
       exit(70)
     }
   }

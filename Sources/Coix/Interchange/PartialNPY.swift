@@ -57,6 +57,11 @@ package final class PartialNPY {
           reason: "has \(note.rows) rows of \(count), says its note; begin anew without resuming")
       }
       guard FileManager.default.fileExists(atPath: partialPath) else {
+        if note.rows == count, FileManager.default.fileExists(atPath: path) {
+          // The process was killed between its last two steps.
+          unlink(notePath)
+          throw CoixError.file(path: path, reason: "is complete; an earlier run has written all of its rows")
+        }
         throw CoixError.file(
           path: partialPath,
           reason:
@@ -83,7 +88,7 @@ package final class PartialNPY {
         else {
           throw MalformedFile("is being written by another process")
         }
-        // Only a process that was killed at once has left nothing but an empty file.
+        // A process that was killed at once, or while it removed them, has left an empty file.
         guard found != nil || status.st_size == 0 else {
           throw MalformedFile(
             "is there, but no \(notePath) that says what it is; move it away, or have the results under another name"
@@ -107,10 +112,7 @@ package final class PartialNPY {
         return (file, try FileMemory(descriptor, start: header.count, bytes: bytes, for: path))
       } catch {
         // While the lock holds.
-        if isOwn {
-          unlink(notePath)
-          unlink(partialPath)
-        }
+        if isOwn { Self.remove(descriptor, partialPath, notePath) }
         close(descriptor)
         throw error
       }
@@ -119,12 +121,15 @@ package final class PartialNPY {
 
   deinit {
     guard !isFinished else { return }
-    guard note.rows == 0 else {
-      close(file.descriptor)
-      return
-    }
+    if note.rows == 0 { Self.remove(file.descriptor, Self.partialPath(of: path), notePath) }
+    close(file.descriptor)
+  }
+
+  /// Removes the file and its note, while the file is locked. A process that is killed meanwhile leaves at most an empty file.
+  private static func remove(_ descriptor: Int32, _ partialPath: String, _ notePath: String) {
+    _ = ftruncate(descriptor, 0)
     unlink(notePath)
-    file.discard()
+    unlink(partialPath)
   }
 
   private static func partialPath(of path: String) -> String { path + ".partial" }
@@ -173,8 +178,10 @@ package final class PartialNPY {
     try WholeFile.naming(partialPath) {
       guard fdatasync(file.descriptor) == 0 else { throw WholeFile.systemProblem("cannot be written") }
     }
-    note.rows += numbers.shape.elementCount
-    try Self.write(note, to: notePath)
+    var next = note
+    next.rows += numbers.shape.elementCount
+    try Self.write(next, to: notePath)
+    note = next
   }
 
   /// The numbers, where they lie.

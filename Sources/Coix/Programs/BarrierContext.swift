@@ -18,7 +18,7 @@ struct BarrierContext {
     (self.stage, self.memory, self.trial) = (stage, memory, trial)
     population = Population(
       batch: plates.map(\.count), hasParticles: hasParticles, plate: plates.first?.name ?? "",
-      workers: workers, chunkRows: plates.first?.chunkRows)
+      workers: workers, chunkRows: plates.first?.chunkRows, firstParticle: plates.first?.part?.start ?? 0)
   }
 
   /// Computes what was left pending for want of all particles.

@@ -119,8 +119,8 @@ package final class FileMemory: MemoryOwner, @unchecked Sendable {
   package func lies(in file: any NewRowFile) -> Bool { self.file == ObjectIdentifier(file) }
 
   /// Tells that some floats have been stored. Of a block of the file that is complete by them, the system may take back the memory,
-  /// since the file has it. It begins to go to the disk at once: at the end there is little left to wait for. (Where floats are
-  /// stored again, as a rank's may be, it only takes longer.)
+  /// since the file has it. It begins to go to the disk at once: at the end there is little left to wait for. (Where a
+  /// rank stores some again, since a chunk of the same task lacked rows, their block may stay in memory to the end.)
   package func stored(_ floats: Range<Int>) {
     weights?.store(floats, in: address.assumingMemoryBound(to: Float.self))
     let size = MemoryLayout<Float>.stride
@@ -137,7 +137,7 @@ package final class FileMemory: MemoryOwner, @unchecked Sendable {
       coix_begin_writing(descriptor, Int64(block * Limits.storedBytes), Limits.storedBytes)
     }
     for block in forgotten {
-      // Whoever has read it meanwhile holds it.
+      // What somebody has touched since is mapped again, and would be kept.
       discard(block)
       coix_forget_written(descriptor, Int64(block * Limits.storedBytes), Limits.storedBytes)
     }

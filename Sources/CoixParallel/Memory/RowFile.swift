@@ -41,7 +41,7 @@ public struct RowFile: Sendable {
         throw CoixError.file(
           path: firstPath,
           reason:
-            "rank \(ranks.index) (\(ranks.host)) is to write it to \(path) instead: all ranks must write the same files"
+            "\(ranks.name(of: ranks.index)) is to write it to \(path) instead: all ranks must write the same files"
         )
       }
     }
@@ -58,7 +58,7 @@ public struct RowFile: Sendable {
         throw CoixError.file(
           path: path,
           reason:
-            "\(reason), on rank \(ranks.index) (\(ranks.host)): all ranks write the file, in a folder that all of them share"
+            "\(reason), on \(ranks.name(of: ranks.index)): all ranks write the file, in a folder that all of them share"
         )
       }
     }

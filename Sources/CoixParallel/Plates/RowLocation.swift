@@ -11,7 +11,7 @@ public struct RowLocation: Hashable, Codable, Sendable {
   /// The number, from 1, of the stage in which it happened: a pass of the evaluation over the particles. nil
   /// if it is not known yet.
   public private(set) var stage: Int?
-  /// The row's number, counted through all plates that it belongs to, the outermost slowest.
+  /// The row's number among those that are evaluated, counted through all plates that it belongs to, the outermost slowest.
   public let row: Int
   /// The same row, plate by plate, the outermost first.
   public private(set) var plates: [PlateRow] = []

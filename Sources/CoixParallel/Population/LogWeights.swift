@@ -217,7 +217,8 @@ package struct WeightMoments {
         let particle = (0..<particles).first { weight($0).isNaN || weight($0) == .infinity } ?? 0
         throw CoixError.weights(
           instance: RowLocation(row: instance),
-          reason: "the log-weight of particle \(particle) is \(weight(particle).isNaN ? "NaN" : "+inf")")
+          reason: "the log-weight of particle \(population.firstParticle + particle) is "
+            + (weight(particle).isNaN ? "NaN" : "+inf"))
       }
       if greatest[instance] == -.infinity {
         throw CoixError.weights(

@@ -10,14 +10,20 @@ package struct Population: Sendable {
   package let hasParticles: Bool
   /// The first plate's name.
   let plate: String
+  /// The number of the first particle, where the particles are some of a larger plate.
+  let firstParticle: Int
   package let workers: Workers
   /// The most rows of a chunk of the particles' plate, if the user chose it.
   private let chunkRows: Int?
 
-  package init(batch: [Int], hasParticles: Bool, plate: String, workers: Workers, chunkRows: Int? = nil) {
+  package init(
+    batch: [Int], hasParticles: Bool, plate: String, workers: Workers, chunkRows: Int? = nil,
+    firstParticle: Int = 0
+  ) {
     self.batch = batch
     self.hasParticles = hasParticles
     self.plate = plate
+    self.firstParticle = firstParticle
     self.workers = workers
     self.chunkRows = chunkRows
   }

@@ -27,7 +27,7 @@ final class StoredWeights: Sendable {
     }
   }
 
-  /// Writes the greatest log-weight, and the sums of exp(w - greatest) and its square. All of whoever stores the weights has ended.
+  /// Writes the greatest log-weight, and the sums of exp(w - greatest) and its square. Everybody who stores weights has ended.
   ///
   /// - Returns: false if not all log-weights were stored, or some of them twice.
   func write(

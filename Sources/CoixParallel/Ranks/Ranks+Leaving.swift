@@ -65,21 +65,27 @@ extension Ranks {
     if !isDone { Thread.sleep(forTimeInterval: 3) }
   }
 
-  /// Whether this process is to say what error ends it: once for all ranks, if all have the error.
+  /// Whether this process is to say the error that ends it: once for all ranks, if all have it.
   ///
   /// ```swift
   /// do { try run() } catch {
-  ///   if Ranks.reportsError() { print("Error: \(error)") }
+  ///   if Ranks.reports(error) { print("Error: \(error)") }
   ///   exit(1)
   /// }
   /// ```
   ///
-  /// An error that ranks have told each other is said when they exit, with the rank whose error it is and its host; then this is false.
-  /// What all ranks find by themselves, such as a missing file, the first one reports, and its exit ends the others. To let it do so,
-  /// this waits for three seconds on other ranks, and then is true: their error is their own. A process alone always reports.
-  public static func reportsError() -> Bool {
+  /// An error that ranks have told each other is said when they exit, by the rank that it comes from, with its name and its host; then
+  /// this is false. What all ranks find by themselves, such as a missing file, the first one reports, and its exit ends the others. To
+  /// let it do so, this waits for three seconds on other ranks, and then is true: their error is their own. A process alone always
+  /// reports.
+  public static func reports(_ error: any Error) -> Bool {
     guard let ranks = joined.withLock({ $0 }), ranks.count > 1 else { return true }
-    if (ranks.state.withLockIfAvailable({ $0.told }) ?? nil) != nil { return false }
+    let wasTold = ranks.state.withLockIfAvailable { state in
+      // Those through whose hands it has gone since may have added where it happened.
+      state.told?.error = "\(error)"
+      return state.told != nil
+    }
+    if wasTold ?? false { return false }
     ranks.waitForFirst()
     return true
   }

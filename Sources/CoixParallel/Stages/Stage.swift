@@ -77,13 +77,6 @@ package struct ChunkOutcome {
     var isLoss: Bool { if case .sum(_, let isLoss) = self { isLoss } else { false } }
   }
 
-  package var exports: [Export]
-  /// The names of the sites. They must be the same in every chunk; if not, the stage throws.
-  package var signature: [SiteName]
-  /// Anything else that the chunk hands on. Only the first chunk's payload is kept.
-  package var payload: any Sendable
-  /// The tensors that the payload hands on as they are: they are the same for all rows.
-  package var kept: [Tensor]
   /// Where the rows of an export go instead of memory.
   package struct FilePlace {
     package let file: any NewRowFile
@@ -96,6 +89,13 @@ package struct ChunkOutcome {
     }
   }
 
+  package var exports: [Export]
+  /// The names of the sites. They must be the same in every chunk; if not, the stage throws.
+  package var signature: [SiteName]
+  /// Anything else that the chunk hands on. Only the first chunk's payload is kept.
+  package var payload: any Sendable
+  /// The tensors that the payload hands on as they are: they are the same for all rows.
+  package var kept: [Tensor]
   /// Where the rows of some exports go instead of memory, by number.
   package var files: [Int: FilePlace] = [:]
 

@@ -167,7 +167,7 @@ final class StageRun: @unchecked Sendable {
     for task in list ?? [] { hotSums?[task] = GradientSums() }
     try tasks.forEachChunk(in: list, of: recording, needs) { [self] chunk, task, context in
       try runForward(chunk, task, context)
-      if plan.writesFiles { merged.withLock { $0 }?.stored(rows(of: chunk)) }
+      if plan.writesFiles, context.lacking.isEmpty { merged.withLock { $0 }?.stored(rows(of: chunk)) }
     }
   }
 

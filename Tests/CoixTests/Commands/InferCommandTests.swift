@@ -26,8 +26,8 @@ import examples
     }
   }
 
-  private func expected(_ data: String) throws -> Evaluation<Tuple<Tensor>> {
-    let plate = VAE.plate(Self.rows)
+  private func expected(_ data: String, _ rows: Int = Self.rows) throws -> Evaluation<Tuple<Tensor>> {
+    let plate = VAE.plate(rows)
     return try evaluate(Self.vae.inference(plate), seed: 4)(plate.mapped(Tensor(contentsOf: data)))
   }
 
@@ -245,6 +245,25 @@ import examples
     }
   }
 
+  /// A process that was killed when the file had its name, before it removed the note.
+  @Test func aNoteThatIsLeft() throws {
+    try withFiles { folder, data, parameters in
+      let (out, notePath) = ("\(folder)/w.npy", "\(folder)/w.npy.partial.json")
+      var inference = try RowInference(data: data, parameters: parameters, seed: 4)
+      inference.pieceRows = 700
+      #expect(throws: Stop.self) { try inference.run(to: out) { _ in throw Stop() } }
+      let note = try String(contentsOfFile: notePath, encoding: .utf8)
+      _ = try inference.run(to: out, resumes: true)
+      let last = note.replacing(#""rows" : 700"#, with: #""rows" : \#(Self.rows)"#)
+      #expect(last != note)
+      try Data(last.utf8).write(to: URL(fileURLWithPath: notePath))
+      #expect(
+        message { try inference.run(to: out, resumes: true) }
+          == "\(out): is complete; an earlier run has written all of its rows")
+      #expect(try names(in: folder) == ["p.safetensors", "rows.npy", "w.npy"])
+    }
+  }
+
   /// Files of the names that a run takes, which no run has left.
   @Test(arguments: [false, true])
   func keepsFilesOfItsNames(_ resumes: Bool) throws {
@@ -299,8 +318,10 @@ import examples
   /// A run takes fewer rows at a time where the budget has no room for more.
   @Test func takesWhatFits() throws {
     try withFiles { folder, data, parameters in
-      let expected = try expected(data)
-      for (ranks, budget, first) in [(1, 4_000, 625), (1, 400, 78), (2, 6_000, 1_250)] {
+      let count = 300_000
+      try PointData.moons(count, key: 1).write(npy: data)
+      let expected = try expected(data, count)
+      for (ranks, budget, first) in [(1, 700_000, 150_000), (1, 310_000, 75_000), (2, 310_000, 150_000)] {
         let out = "\(folder)/w\(ranks)-\(budget).npy"
         let pieces = try Ranks.inProcess(ranks) { ranks in
           var inference = try RowInference(data: data, parameters: parameters, seed: 4)
@@ -312,6 +333,11 @@ import examples
         #expect(pieces.map(\.first) == Array(repeating: first, count: ranks), "\(ranks), \(budget)")
         #expect(try Tensor(contentsOf: out).scalars == expected.metrics.logWeight.scalars)
       }
+      // So few rows could have no weights at all.
+      #expect(
+        try runExamples(
+          ["infer", "--data", data, "--parameters", parameters, "--out", "\(folder)/w.npy"], budget: "200K"
+        ).errors.hasPrefix("Error: 65536 rows at a time need 300000 bytes; the memory budget is 204800."))
     }
   }
 

@@ -134,6 +134,12 @@ import Testing
     #expect(
       message { try evaluate(program, seed: 0)(signs, Self.instances.mapped(Tensor([1, 1, 1]))) }
         == #"at site "weight": stage 1: the log-weight of particle 9 is NaN (instance 0)"#)
+    let part = Self.particles.rows(20..<40)
+    #expect(
+      message {
+        try evaluate(resample(part(Self.instances(model))), seed: 0)(
+          part.mapped(Tensor((20..<40).map { $0 == 30 ? -1 : 1 })), Self.instances.mapped(Tensor([1, 1, 1])))
+      } == #"at site "weight": stage 1: the log-weight of particle 30 is NaN (instance 0)"#)
     #expect(
       message {
         try evaluate(program, seed: 0)(1, Self.instances.mapped(Tensor([1, 1, -1])))
