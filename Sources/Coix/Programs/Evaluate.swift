@@ -80,8 +80,8 @@ public struct EvaluationOptions: Sendable {
   /// several times. A trial of it, with two rows of each plate, shows what its rows leave behind, and the error
   /// comes before the first walk. For the trial, each closure runs once more, or twice within a gradient.
   ///
-  /// There is no trial if 4 KiB for each row of each walk would fit. Rows may leave more than that; the error then
-  /// comes when the walk begins that has no room. Whether particles will be resampled under a condition is not known
+  /// There is no trial if 1 MiB for each row of each walk would fit, or 4 KiB where neither this nor the environment
+  /// says how much. Rows may leave more than that; the error then comes when the walk begins that has no room. Whether particles will be resampled under a condition is not known
   /// before: counted is what there is in both cases together.
   ///
   /// Counted are the input and given values, unless they are in files; what leaves the walk for memory, for all

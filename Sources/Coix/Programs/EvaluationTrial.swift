@@ -39,9 +39,12 @@ struct EvaluationTrial {
   }
 
   /// A trial takes as long as a chunk of few rows does in each stage: as long as some thousand rows of a small program. It is made
-  /// only where the budget would not do if each row of each stage left 4 KiB behind, of which few programs leave so much. With
-  /// the least budget that a machine of 8 GiB has by default, it is then less than a hundredth of the work.
-  fileprivate static let bytesOfRow = 4096.0
+  /// only where the budget would not do if each row of each stage left so many bytes behind: 1 MiB, which hardly any program
+  /// does; 4 KiB, which few do, where nobody has asked for a budget. With the least budget that a machine of 8 GiB has by default, it
+  /// is then less than a hundredth of the work.
+  fileprivate static func bytesOfRow(in memory: MemoryAccount) -> Double {
+    memory.budgetIsChosen ? 0x1p20 : 0x1p12
+  }
 }
 
 extension EvaluationRun {
@@ -59,7 +62,9 @@ extension EvaluationRun {
     var forgets: Bool?
     // Another rank may have another budget.
     try ranks.onEach {
-      guard rows / Double(ranks.count) * EvaluationTrial.bytesOfRow > Double(budget) else { return }
+      guard rows / Double(ranks.count) * EvaluationTrial.bytesOfRow(in: memory) > Double(budget) else {
+        return
+      }
       guard let all = try need(forgettingSegments: false) else { return }
       if all.bytes <= budget {
         forgets = false

@@ -7,6 +7,8 @@ import Synchronization
 package final class MemoryAccount: Sendable {
   /// All that the evaluation may take, in bytes.
   package let budget: Int
+  /// Whether somebody has asked for that budget.
+  package let budgetIsChosen: Bool
   /// The part of ``budget`` that tapes may take.
   private var tapeBytes: Int { budget / 8 }
   /// What tensors may take beside tapes.
@@ -37,7 +39,7 @@ package final class MemoryAccount: Sendable {
 
   /// - Parameter inputs: the tensors that the evaluation reads. Data in files takes no memory.
   package init(_ budget: MemoryBudget, inputs: [Tensor]) {
-    self.budget = budget.bytes
+    (self.budget, budgetIsChosen) = (budget.bytes, budget.isChosen)
     (step, isTrial) = (ExecutionContext.current?.recording, false)
     step?.note(budget: budget.bytes)
     var known: Set<UnsafeMutableRawPointer> = []
@@ -48,7 +50,8 @@ package final class MemoryAccount: Sendable {
 
   /// An account for a trial of an evaluation that has not begun.
   package init(_ other: MemoryAccount) {
-    (budget, inputBytes, step, isTrial) = (other.budget, other.inputBytes, nil, true)
+    (budget, budgetIsChosen) = (other.budget, other.budgetIsChosen)
+    (inputBytes, step, isTrial) = (other.inputBytes, nil, true)
   }
 
   /// What a trial has needed.
@@ -56,7 +59,7 @@ package final class MemoryAccount: Sendable {
 
   /// An account of all memory that the machine has.
   init() {
-    budget = Memory.physical
+    (budget, budgetIsChosen) = (Memory.physical, false)
     (inputBytes, step, isTrial) = (0, nil, false)
   }
 

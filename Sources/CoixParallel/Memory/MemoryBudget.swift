@@ -3,6 +3,8 @@ import Foundation
 /// How many bytes an evaluation may take.
 package struct MemoryBudget: Equatable, Sendable {
   package let bytes: Int
+  /// Whether somebody has asked for it.
+  package let isChosen: Bool
 
   /// The budget that a caller asks for; else that of `COIX_MEMORY_BUDGET` in the environment, as the process found it; else three
   /// quarters of the memory that the process may have.
@@ -16,8 +18,10 @@ package struct MemoryBudget: Equatable, Sendable {
     guard asked >= 1 else {
       throw .argument("the memory budget must be at least 1 byte, is \(asked)")
     }
-    bytes = asked
+    self.init(bytes: asked, isChosen: true)
   }
+
+  private init(bytes: Int, isChosen: Bool) { (self.bytes, self.isChosen) = (bytes, isChosen) }
 
   /// A budget as a text: a number of bytes, or of K, M, G or T of them, which are 1,024 times as much each as the one before,
   /// whether B, iB or nothing follows.
@@ -33,7 +37,7 @@ package struct MemoryBudget: Equatable, Sendable {
         "COIX_MEMORY_BUDGET is \"\(text)\"; it must be a number of bytes, at least 1, such as 800000000, 512M or 1.5G"
       )
     }
-    self.bytes = bytes
+    self.init(bytes: bytes, isChosen: true)
   }
 
   /// So many times two to the power of `exponent`, whole bytes; nil if these are no number.
@@ -46,7 +50,7 @@ package struct MemoryBudget: Equatable, Sendable {
   private static let standard: Result<MemoryBudget, CoixError> = {
     guard let text = ProcessInfo.processInfo.environment["COIX_MEMORY_BUDGET"], !text.isEmpty else {
       let available = min(Memory.physical, ControlGroup.memoryLimit() ?? .max)
-      return Result { () throws(CoixError) in try MemoryBudget(max(available / 4 * 3, 1)) }
+      return .success(MemoryBudget(bytes: max(available / 4 * 3, 1), isChosen: false))
     }
     return Result { () throws(CoixError) in try MemoryBudget(text: text) }
   }()

@@ -34,6 +34,8 @@ import Testing
     let standard = try MemoryBudget(nil).bytes
     #expect(standard >= 1 && standard <= Memory.physical)
     #expect(try MemoryBudget(5).bytes == 5)
+    #expect(try MemoryBudget(5).isChosen)
+    #expect(try MemoryBudget(text: "5").isChosen)
   }
 
   private func limit(_ files: [String: String]) throws -> Int? {

@@ -15,7 +15,7 @@ import Testing
 
   private static let plate = Plate("particle", count: 1_000, chunkRows: 64)
 
-  /// One step of a filter: a state of four numbers, and an observation.
+  /// One step of a filter: a state of some numbers, and an observation.
   private static func step(_ number: Int, _ runs: Counter, _ mean: Tensor) -> Model<
     Tuple<Tensor>, Tuple<Tensor>
   > {
@@ -27,10 +27,11 @@ import Testing
     }
   }
 
-  private static func first(_ runs: Counter, _ mean: Tensor) -> Model<Tuple<>, Tuple<Tensor>> {
+  private static func first(_ runs: Counter, _ mean: Tensor, width: Int = 4) -> Model<Tuple<>, Tuple<Tensor>>
+  {
     Model { (trace) in
       runs.add(1)
-      let x = trace.sample("x0", from: Normal(mean, 1).expanded(to: [4]).event(1))
+      let x = trace.sample("x0", from: Normal(mean, 1).expanded(to: [width]).event(1))
       trace.observe("y0", 0.5, from: Normal(x.sum(), 3))
       return x
     }
@@ -39,9 +40,9 @@ import Testing
   /// A filter, which resamples before each step but the first.
   private static func filter(
     _ steps: Int, _ runs: Counter, _ mean: Tensor, in plate: Plate = plate,
-    when: ResamplingCondition = .always
+    when: ResamplingCondition = .always, width: Int = 4
   ) -> Inference<Tuple<>, Tuple<Tensor>> {
-    (1..<steps).reduce(Inference(plate(first(runs, mean)))) { before, number in
+    (1..<steps).reduce(Inference(plate(first(runs, mean, width: width)))) { before, number in
       compose(plate(step(number, runs, mean)), resample(before, when: when))
     }
   }
@@ -310,6 +311,23 @@ import Testing
           what: "what is kept of \(rows) rows", bytes: 4 * rows * (6 + 1 + 7), budget: 4 * rows))
     #expect(try least(example, keep: .metrics).bytes == 4 * rows * (4 + 1 + 1))
     #expect(try least(example).bytes == 4 * rows * (6 + 1 + 7))
+  }
+
+  /// Rows that leave much behind are refused before, too, where somebody has asked for a budget.
+  @Test func rowsThatLeaveMuchBehind() throws {
+    let (rows, steps) = (100, 4)
+    let example = Self.example("wide filter", steps) {
+      Self.filter(steps, $0, $1, in: Plate("particle", count: rows), width: 5_000)
+    }
+    let budget = try least(example).bytes / 2
+    // There would be room for 4 KiB of each row of each step.
+    #expect(budget > 4_096 * rows * steps)
+    let (outcome, runs) = try outcome(example, budget: budget)
+    guard case .refused = outcome else {
+      Issue.record("not refused")
+      return
+    }
+    #expect(runs == steps, "each closure has run in the trial alone")
   }
 
   /// Whether particles will be drawn anew is not known before: what may not fit is refused, whatever happens then.
