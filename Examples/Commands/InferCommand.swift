@@ -95,8 +95,10 @@ public struct InferCommand: ParsableCommand {
       throw interruption
     } catch CoixError.memoryBudget(_, let bytes, let budget) {
       throw CoixError.argument(
-        "\(min(piece ?? RowInference.leastPieceRows, count)) rows at a time need \(bytes) bytes; the memory budget is \(budget). What would help: a smaller "
-          + "--piece, or none, which finds one that fits; or a larger budget (COIX_MEMORY_BUDGET)")
+        (piece.map { "\(min($0, count)) rows" } ?? "the fewest rows that are taken")
+          + " at a time need \(bytes) bytes; the memory budget is \(budget). What would help: a smaller "
+          + "--piece\(piece == nil ? "" : ", or none, which finds one that fits"); or a larger budget (COIX_MEMORY_BUDGET)"
+      )
     }
     if results.firstRow > 0 { console.say("Went on at row \(results.firstRow)") }
     console.say(

@@ -43,6 +43,7 @@ public struct Console: Sendable {
   ///   - command: parses the arguments, and does what they say.
   ///   - end: ends the process with an error that is none of the library's.
   public static func run(_ command: ([String]) throws -> Void, orEnd end: (any Error) -> Never) -> Never {
+    occupyClosedStreams()
     do {
       let arguments = Array(CommandLine.arguments.dropFirst())
       // Before anything is said, so that the ranks say it once.
@@ -56,6 +57,15 @@ public struct Console: Sendable {
       exit(error.exitStatus, because: error) { complain("\(error)") }
     } catch {
       end(error)
+    }
+  }
+
+  /// Has something open in place of each standard stream that is closed, which cannot be read or written either. Else the next file that is
+  /// opened would be the stream, and get what is printed.
+  private static func occupyClosedStreams() {
+    for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 {
+      // The lowest free number is this one.
+      _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
     }
   }
 

@@ -95,10 +95,11 @@ public struct RowInference {
     let count = data.rowCount
     let ranks = workers.ranks
     // The first rank's.
-    var file: PartialNPY?
+    var (file, begun): (PartialNPY?, [String: String]) = (nil, [:])
     try ranks.onFirst {
       try refuseInputs(at: PartialNPY.paths(for: out))
-      file = try PartialNPY(out, count: count, settings: settings(), resumes: resumes)
+      begun = try settings()
+      file = try PartialNPY(out, count: count, settings: begun, resumes: resumes)
     }
     let firstRow = Int(try ranks.first(Double(file?.rowCount ?? 0)))
     let signals = StopSignals()
@@ -122,6 +123,9 @@ public struct RowInference {
     var (ess, logZ) = (Float(0), Float(0))
     try ranks.onFirst {
       guard let file else { return }
+      guard try settings() == begun else {
+        throw CoixError.file(path: data.path, reason: "was written while its rows were read")
+      }
       (ess, logZ) = try (effectiveSampleSize(file.tensor).scalar, logEvidence(file.tensor).scalar)
       try file.finish()
     }

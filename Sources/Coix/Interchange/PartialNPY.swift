@@ -94,7 +94,6 @@ package final class PartialNPY {
             "is there, but no \(notePath) that says what it is; move it away, or have the results under another name"
           )
         }
-        isOwn = isNew
         // It is shorter where a run was killed after all rows, before the file got its name.
         guard isNew || [numberBytes, bytes].contains(Int(status.st_size) - header.count) else {
           throw MalformedFile(
@@ -104,7 +103,11 @@ package final class PartialNPY {
         let file = NewFile(descriptor, at: partialPath, for: path)
         if isNew {
           // A note of other rows must not be taken for one of these.
-          try Self.write(begun, to: notePath)
+          do { try Self.write(begun, to: notePath) } catch {
+            unlink(partialPath)
+            throw error
+          }
+          isOwn = true
           try file.shorten(to: 0)
           try file.append(header)
         }

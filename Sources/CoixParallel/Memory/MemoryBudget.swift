@@ -34,7 +34,7 @@ package struct MemoryBudget: Equatable, Sendable {
     let exponent = ["", "B", "IB"].contains(unit.dropFirst()) ? exponents[unit.first] : nil
     guard let exponent, let bytes = Self.bytes(number, exponent), bytes >= 1 else {
       throw .argument(
-        "COIX_MEMORY_BUDGET is \"\(text)\"; it must be a number of bytes, at least 1, such as 800000000, 512M or 1.5G"
+        "COIX_MEMORY_BUDGET is \"\(text)\"; it must be a number of bytes from 1 to 2^63 - 1, such as 800000000, 512M or 1.5G (K, M, G or T)"
       )
     }
     self.init(bytes: bytes, isChosen: true)

@@ -25,7 +25,7 @@ import Testing
   func textsThatAreNone(_ text: String) {
     #expect(
       throws: CoixError.argument(
-        "COIX_MEMORY_BUDGET is \"\(text)\"; it must be a number of bytes, at least 1, such as 800000000, 512M or 1.5G"
+        "COIX_MEMORY_BUDGET is \"\(text)\"; it must be a number of bytes from 1 to 2^63 - 1, such as 800000000, 512M or 1.5G (K, M, G or T)"
       )
     ) { try MemoryBudget(text: text) }
   }

@@ -285,7 +285,45 @@ import examples
           + "another name")
       try expect(
         "partial.json", "is not the note of rows that an interrupted run leaves; move it away to begin anew")
+      try FileManager.default.createSymbolicLink(
+        atPath: "\(out).partial.json", withDestinationPath: "none")
+      #expect(complaint(arguments) == "\(out).partial.json: is a link to a file that is not there")
+      #expect(
+        try names(in: folder) == ["p.safetensors", "rows.npy", "w.npy.partial.json"])
+      try FileManager.default.removeItem(atPath: "\(out).partial.json")
       #expect(complaint(arguments) == "")
+    }
+  }
+
+  /// Where standard streams are closed, no file takes their place, and what is printed goes nowhere.
+  @Test(arguments: ["<&-", ">&-", "<&- >&-", "<&- >&- 2>&-"]) func closedStreams(_ closed: String) throws {
+    try withFiles { folder, data, parameters in
+      let (out, expected) = ("\(folder)/w.npy", try expected(data))
+      let process = processOfExamples(
+        ["infer", "--data", data, "--parameters", parameters, "--out", out, "--seed", "4"], output: nil)
+      let program = try #require(process.executableURL?.path)
+      process.executableURL = URL(fileURLWithPath: "/bin/sh")
+      process.arguments = ["-c", "exec \"$0\" \"$@\" \(closed)", program] + (process.arguments ?? [])
+      try process.run()
+      #expect(try process.end().status == (closed.contains(">") ? 65 : 0))
+      #expect(try Tensor(contentsOf: out).scalars == expected.metrics.logWeight.scalars)
+    }
+  }
+
+  /// Data that are written while they are read.
+  @Test func dataThatChange() throws {
+    try withFiles { folder, data, parameters in
+      var inference = try RowInference(data: data, parameters: parameters, seed: 4)
+      inference.pieceRows = 2_000
+      #expect(
+        message {
+          try inference.run(to: "\(folder)/w.npy") { _ in
+            let file = try #require(FileHandle(forUpdatingAtPath: data))
+            try file.seek(toOffset: 200)
+            try file.write(contentsOf: Data([0, 0, 0, 0]))
+            try file.close()
+          }
+        } == "\(data): was written while its rows were read")
     }
   }
 
@@ -337,7 +375,8 @@ import examples
       #expect(
         try runExamples(
           ["infer", "--data", data, "--parameters", parameters, "--out", "\(folder)/w.npy"], budget: "200K"
-        ).errors.hasPrefix("Error: 65536 rows at a time need 300000 bytes; the memory budget is 204800."))
+        ).errors.hasPrefix(
+          "Error: the fewest rows that are taken at a time need 300000 bytes; the memory budget is 204800."))
     }
   }
 
