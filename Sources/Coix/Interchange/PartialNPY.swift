@@ -1,7 +1,7 @@
 import CoixParallel
 import Foundation
 
-/// A `.npy` file of floats that is written row by row in several runs of a program: until it is complete, it
+/// A `.npy` file of log-weights that is written row by row in several runs of a program: until it is complete, it
 /// lies beside its place, as `NAME.partial`, with a note of how many rows are there. A run that an error ends before
 /// it has written a row leaves neither of the two. Files of these names that are something else are left alone.
 ///
@@ -112,7 +112,9 @@ package final class PartialNPY {
           try file.append(header)
         }
         try file.reserve(0..<header.count + numberBytes, of: header.count + numberBytes)
-        return (file, try FileMemory(descriptor, start: header.count, bytes: bytes, for: path))
+        let memory = try FileMemory(descriptor, start: header.count, logWeights: count, for: path)
+        memory.stored(0..<begun.rows)
+        return (file, memory)
       } catch {
         // While the lock holds.
         if isOwn { Self.remove(descriptor, partialPath, notePath) }

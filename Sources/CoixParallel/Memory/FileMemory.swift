@@ -35,15 +35,21 @@ package final class FileMemory: MemoryOwner, @unchecked Sendable {
   }
   private let progress: Mutex<Progress>
 
-  /// Maps a file whose disk space is reserved.
+  /// Maps a file of log-weights whose disk space is reserved.
   ///
   /// - Parameters:
+  ///   - count: how many log-weights it is to have, at least one.
   ///   - path: the path that it will have.
-  ///   - start: where in the file the floats start: a multiple of 64.
+  ///   - start: where in the file they start: a multiple of 64.
   /// - Throws: ``CoixError/memory(what:bytes:)`` if the system has no addresses for it.
-  package convenience init(_ descriptor: Int32, start: Int, bytes: Int, for path: String) throws(CoixError) {
+  package convenience init(_ descriptor: Int32, start: Int, logWeights count: Int, for path: String)
+    throws(CoixError)
+  {
+    let bytes = count * MemoryLayout<Float>.stride
     let all = start + Self.padded(bytes)
-    try self.init(descriptor, 0..<all, of: all, start: start, bytes: bytes, for: path, nil, nil, nil)
+    try self.init(
+      descriptor, 0..<all, of: all, start: start, bytes: bytes, for: path, nil, nil,
+      StoredWeights(count: count))
   }
 
   /// Memory for an array of a shape in a new file. Room on the disk is reserved for this rank's part.
