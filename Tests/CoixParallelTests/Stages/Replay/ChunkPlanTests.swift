@@ -5,7 +5,9 @@ import Testing
 
 /// Plans: which chunks they are for, and when a chunk has to be run by the program after all.
 @Suite struct ChunkPlanTests {
-  private let list = RecordedOperations()
+  private let list: RecordedOperations
+
+  init() throws { list = try RecordedOperations() }
   /// A stage whose first chunk, which has no rows, runs here.
   private let oneChunk = ChunkTasks(grid: nil, workers: .inOrder)
 
@@ -20,7 +22,7 @@ import Testing
   // MARK: Which chunks
 
   @Test func onlyChunksOfTheSameForm() throws {
-    let value = list.value()
+    let value = try list.value()
     list.load(value)
     list.store(value)
     let plans = ChunkPlans(recordingFrom: 0, allForms: false, of: oneChunk)
@@ -33,7 +35,7 @@ import Testing
 
   /// As many rows are not enough: a chunk has as many of each plate.
   @Test func chunksOfNestedPlates() throws {
-    let value = list.value()
+    let value = try list.value()
     list.load(value)
     list.store(value)
     let grid = ChunkGrid(PlateRows(particles: 18, instances: 40), chunkRows: 64)
@@ -69,8 +71,8 @@ import Testing
   // MARK: Guards
 
   /// A list that exports the rows if they are finite; one row of `infinite` chunks is not.
-  private func makeGuardedList(infinite: [Int], expected: Bool = true) {
-    let value = list.value()
+  private func makeGuardedList(infinite: [Int], expected: Bool = true) throws {
+    let value = try list.value()
     list.load(value)
     var check = coix_op_is_within(value.pointer, -100, 100, 32)
     check.variant = expected ? 1 : 0
@@ -80,7 +82,7 @@ import Testing
   }
 
   @Test func aChunkThatTakesAnotherWay() throws {
-    makeGuardedList(infinite: [2])
+    try makeGuardedList(infinite: [2])
     let plan = try plan()
     list.clear()
     let before = list.exported
@@ -94,14 +96,14 @@ import Testing
 
   /// The recorded chunk may itself have taken the rarer way.
   @Test func guardsThatAreExpectedToFail() throws {
-    makeGuardedList(infinite: [1, 3], expected: false)
+    try makeGuardedList(infinite: [1, 3], expected: false)
     let plan = try plan(of: 1)
     #expect((0..<4).map { run(plan, $0) } == [false, true, false, true])
   }
 
   /// A plan whose guards fail more often than not is given up, and counts as one of no chunk.
   @Test func plansThatFailTooOften() throws {
-    makeGuardedList(infinite: [1, 3])
+    try makeGuardedList(infinite: [1, 3])
     let plan = try plan()
     for _ in 0..<2 {
       #expect(!run(plan, 1))
@@ -119,7 +121,7 @@ import Testing
 
   /// A gradient is in the arena, or is the same for all chunks.
   @Test func gradients() throws {
-    let (constant, varying) = (list.value(), list.value())
+    let (constant, varying) = try (list.value(), list.value())
     list.fill(constant, 3)
     list.load(varying)
     _ = list.runAll()
@@ -146,10 +148,10 @@ import Testing
 
   /// Exports that nobody needs are left out, with what only they need, and so are the addresses that this reads.
   @Test func exportsThatNobodyNeeds() throws {
-    let (value, other) = (list.value(), list.value())
+    let (value, other) = try (list.value(), list.value())
     list.load(value)
     list.sum(value)
-    let unread = Storage.made(128)
+    let unread = try Storage.made(128)
     list.append(coix_op_load_rows(unread.pointer, nil, other.pointer, 16, 2, 0))
     list.store(other)
     let plan = try plan()
@@ -165,7 +167,7 @@ import Testing
 
   /// What a plan reads and writes may move, also what it computes once for all chunks.
   @Test func memoryThatMoves() throws {
-    let (constant, value, sum) = (list.value(), list.value(), list.value())
+    let (constant, value, sum) = try (list.value(), list.value(), list.value())
     list.append(coix_op_copy(list.source.pointer, 0, 1, constant.pointer, 0, 1, 32))
     list.load(value)
     list.add(value, constant, to: sum)
@@ -173,7 +175,7 @@ import Testing
     let expected = list.runAll()
     let plan = try plan()
     for chunk in 0..<4 { #expect(run(plan, chunk)) }
-    let source = Storage.made(128)
+    let source = try Storage.made(128)
     source.pointer.update(from: list.source.pointer, count: 128)
     list.source.pointer.update(repeating: 7, count: 128)
     list.clear()
@@ -181,7 +183,7 @@ import Testing
     #expect(plan.prepare())
     for chunk in 0..<4 { #expect(run(plan, chunk)) }
     #expect(list.exported == expected)
-    let target = Storage.made(128)
+    let target = try Storage.made(128)
     list.clear()
     plan.move { $0 == UnsafeRawPointer(list.target.pointer) ? target.address : nil }
     for chunk in 0..<4 { #expect(run(plan, chunk)) }
@@ -212,7 +214,7 @@ import Testing
 
   /// Several workers run a plan at the same time, each in an arena of its own.
   @Test func severalWorkers() throws {
-    let (value, sine) = (list.value(), list.value())
+    let (value, sine) = try (list.value(), list.value())
     list.load(value)
     list.sine(value, to: sine)
     list.store(sine)

@@ -8,12 +8,13 @@ final class RecordedOperations {
   let rows = PlateRows(particles: 64)
   let recording = Recording()
   /// A plate's numbers, `[64, 2]`, and room for as many.
-  let source = Storage.made(128)
-  let target = Storage.made(128)
+  let source: Storage
+  let target: Storage
   /// Room for the sums of four chunks.
-  let sums = Storage.made(8)
+  let sums: Storage
 
-  init() {
+  init() throws {
+    (source, target, sums) = (try Storage.made(128), try Storage.made(128), try Storage.made(8))
     for index in 0..<128 { source.pointer[index] = Float(index % 37) / 8 - 2 }
     clear()
   }
@@ -22,8 +23,8 @@ final class RecordedOperations {
   var grid: ChunkGrid { ChunkGrid(rows, chunkRows: 16) }
 
   /// A new value.
-  func value(_ count: Int = 32) -> Storage {
-    let storage = Storage.made(count)
+  func value(_ count: Int = 32) throws -> Storage {
+    let storage = try Storage.made(count)
     recording.keep(storage)
     return storage
   }
@@ -93,11 +94,9 @@ final class RecordedOperations {
 }
 
 extension Storage {
-  /// A buffer for a test; ends the process if there is no memory for it.
-  static func made(_ count: Int) -> Storage {
-    guard let storage = Storage(count: count) else {
-      fatalError("no memory for \(count) numbers")  // A few: without them no test could run.
-    }
+  /// A buffer for a test.
+  static func made(_ count: Int) throws -> Storage {
+    guard let storage = Storage(count: count) else { throw lastRefusal }
     return storage
   }
 

@@ -6,7 +6,9 @@ import Testing
 
 /// What follows from a list of operations: what differs from chunk to chunk, what is needed, where it lies.
 @Suite struct RecordedValuesTests {
-  private let list = RecordedOperations()
+  private let list: RecordedOperations
+
+  init() throws { list = try RecordedOperations() }
 
   private func liveOperations(wanted: [Storage] = []) -> [Bool] {
     var values = RecordedValues(list.recording, variation: .rows)
@@ -16,8 +18,8 @@ import Testing
 
   // MARK: What runs for each chunk
 
-  @Test func whatIsTheSameForAllChunksRunsOnce() {
-    let (a, b, c, d, e) = (list.value(), list.value(), list.value(), list.value(), list.value())
+  @Test func whatIsTheSameForAllChunksRunsOnce() throws {
+    let (a, b, c, d, e) = try (list.value(), list.value(), list.value(), list.value(), list.value())
     list.fill(a)
     list.sine(a, to: b)
     list.load(c)
@@ -31,8 +33,8 @@ import Testing
     #expect(values.areComplete)
   }
 
-  @Test func whatNobodyReadsDoesNotRun() {
-    let (a, b, c, d) = (list.value(), list.value(), list.value(), list.value())
+  @Test func whatNobodyReadsDoesNotRun() throws {
+    let (a, b, c, d) = try (list.value(), list.value(), list.value(), list.value())
     list.load(a)
     list.sine(a, to: b)
     list.sine(b, to: c)
@@ -46,8 +48,8 @@ import Testing
   }
 
   /// Of equal operations the first stands for the others, unless a value is written more than once.
-  @Test func equalOperationsRunOnce() {
-    let (a, b, c, d, e) = (list.value(), list.value(), list.value(), list.value(), list.value())
+  @Test func equalOperationsRunOnce() throws {
+    let (a, b, c, d, e) = try (list.value(), list.value(), list.value(), list.value(), list.value())
     list.load(a)
     list.sine(a, to: b)
     list.load(c)
@@ -58,8 +60,8 @@ import Testing
     #expect(values.number(of: d.pointer) == values.number(of: b.pointer))
     #expect(values.places(of: 4).map(\.value) == [4, 1, 1])
 
-    let other = RecordedOperations()
-    let (f, g, h) = (other.value(), other.value(), other.value())
+    let other = try RecordedOperations()
+    let (f, g, h) = try (other.value(), other.value(), other.value())
     other.load(f)
     other.load(g)
     other.accumulate(f, into: g)
@@ -69,8 +71,8 @@ import Testing
   }
 
   /// Exports write outside of the chunk, also those of numbers that are the same for all chunks.
-  @Test func exportsAlwaysRun() {
-    let a = list.value()
+  @Test func exportsAlwaysRun() throws {
+    let a = try list.value()
     list.fill(a)
     list.store(a)
     list.sum(a)
@@ -78,8 +80,8 @@ import Testing
   }
 
   /// If one part of a value differs from chunk to chunk, all of its parts are written anew.
-  @Test func valuesThatAreWrittenInParts() {
-    let (a, b, joined, read) = (list.value(), list.value(), list.value(), list.value())
+  @Test func valuesThatAreWrittenInParts() throws {
+    let (a, b, joined, read) = try (list.value(), list.value(), list.value(), list.value())
     list.fill(a)
     list.load(b)
     list.copy(a, part: 1, to: joined, part: 0)
@@ -89,8 +91,8 @@ import Testing
   }
 
   /// What is updated in place starts anew for each chunk.
-  @Test func updates() {
-    let (sum, x) = (list.value(), list.value())
+  @Test func updates() throws {
+    let (sum, x) = try (list.value(), list.value())
     list.fill(sum)
     list.load(x)
     list.accumulate(x, into: sum)
@@ -98,8 +100,8 @@ import Testing
     #expect(liveOperations() == [true, true, true, true])
   }
 
-  @Test func guardsRunIfTheirNumbersDiffer() {
-    let (a, b, c) = (list.value(), list.value(), list.value())
+  @Test func guardsRunIfTheirNumbersDiffer() throws {
+    let (a, b, c) = try (list.value(), list.value(), list.value())
     list.fill(a)
     list.append(coix_op_is_within(a.pointer, -1, 1, 32))
     list.load(b)
@@ -110,21 +112,21 @@ import Testing
 
   /// The memory of a large buffer goes back to the system when nobody else refers to it, unless Swift code has
   /// written its numbers: these could not be computed again.
-  @Test func memoryThatNobodyReads() {
+  @Test func memoryThatNobodyReads() throws {
     let recording = Recording(discardsUnread: true)
     let count = 2 * Limits.discardedBytes / MemoryLayout<Float>.stride
     let context = ExecutionContext.caller(team: 1)
     context.recording = recording
-    context.withCurrent {
-      let addresses = (0..<3).map { index in
-        let storage = Storage.made(count)
+    try context.withCurrent {
+      let addresses = try (0..<3).map { index in
+        let storage = try Storage.made(count)
         storage.pointer.update(repeating: 5, count: count)
         if index == 1 { recording.noteConstant(storage.address, bytes: 0) }
         return storage.pointer
       }
-      let kept = Storage.made(count)
+      let kept = try Storage.made(count)
       kept.pointer.update(repeating: 5, count: count)
-      _ = Storage.made(count)
+      _ = try Storage.made(count)
       #expect(addresses.map { $0[count / 2] } == [0, 5, 0] && kept.pointer[count / 2] == 5)
       #expect(recording.buffers.count == 5 && recording.hasBuffer(at: addresses[0]))
     }
@@ -133,8 +135,8 @@ import Testing
 
   // MARK: What is known
 
-  @Test func valuesThatNoOperationWrites() {
-    let (a, b) = (list.value(), list.value())
+  @Test func valuesThatNoOperationWrites() throws {
+    let (a, b) = try (list.value(), list.value())
     list.sine(a, to: b)
     #expect(!RecordedValues(list.recording, variation: .rows).areComplete)
     #expect(ChunkPlan(list.recording, of: list.grid[0], gradients: []) == nil)
@@ -144,28 +146,28 @@ import Testing
   }
 
   /// A value that is updated before it is written, and one that is written after it is read.
-  @Test func valuesThatAreWrittenTooLate() {
-    let (a, b) = (list.value(), list.value())
+  @Test func valuesThatAreWrittenTooLate() throws {
+    let (a, b) = try (list.value(), list.value())
     list.fill(b)
     list.accumulate(b, into: a)
     #expect(!RecordedValues(list.recording, variation: .rows).areComplete)
-    let other = RecordedOperations()
-    let (c, d) = (other.value(), other.value())
+    let other = try RecordedOperations()
+    let (c, d) = try (other.value(), other.value())
     other.sine(c, to: d)
     other.fill(c)
     #expect(!RecordedValues(other.recording, variation: .rows).areComplete)
   }
 
   /// Only exports write to memory that others see.
-  @Test func writesToOtherMemory() {
-    let a = list.value()
+  @Test func writesToOtherMemory() throws {
+    let a = try list.value()
     list.load(a)
     list.append(coix_op_copy(a.pointer, 0, 1, list.target.pointer, 0, 1, 16))
     #expect(!RecordedValues(list.recording, variation: .rows).areComplete)
   }
 
-  @Test func refusedRecordings() {
-    let a = list.value()
+  @Test func refusedRecordings() throws {
+    let a = try list.value()
     list.load(a)
     list.store(a)
     #expect(ChunkPlan(list.recording, of: list.grid[0], gradients: []) != nil)
@@ -232,9 +234,9 @@ import Testing
 
   /// Values that are needed at the same time have places of their own; other places are used again.
   @Test(arguments: 0..<200)
-  func layoutsOfRandomLists(_ seed: Int) {
+  func layoutsOfRandomLists(_ seed: Int) throws {
     var random = SplitMix(seed: UInt64(seed))
-    let list = RandomOperations(&random)
+    let list = try RandomOperations(&random)
     let recording = list.operations.recording
     var values = RecordedValues(recording, variation: .rows)
     let wanted = list.wanted.map { values.number(of: $0.pointer) }
@@ -275,7 +277,7 @@ import Testing
   @Test(arguments: 0..<200)
   func plansOfRandomLists(_ seed: Int) throws {
     var random = SplitMix(seed: UInt64(seed))
-    let list = RandomOperations(&random)
+    let list = try RandomOperations(&random)
     let expected = list.operations.runAll()
     let wanted = list.wanted.map { Tensor(storage: $0, shape: [32]) }
     let plan = try #require(
@@ -304,15 +306,16 @@ import Testing
 /// Operations at random: each reads values that are there and writes a new one, or adds to one that nobody has
 /// read yet.
 private struct RandomOperations {
-  let operations = RecordedOperations()
+  let operations: RecordedOperations
   /// Values whose numbers are asked for in the end.
   private(set) var wanted: [Storage] = []
 
-  init(_ random: inout SplitMix) {
+  init(_ random: inout SplitMix) throws {
+    operations = try RecordedOperations()
     var values: [Storage] = []
     var unread: [Storage] = []
-    func new(_ list: RecordedOperations, _ write: (Storage) -> Void) {
-      let value = list.value()
+    func new(_ list: RecordedOperations, _ write: (Storage) -> Void) throws {
+      let value = try list.value()
       write(value)
       values.append(value)
       unread.append(value)
@@ -325,21 +328,21 @@ private struct RandomOperations {
       return value
     }
     let list = operations
-    new(list) { list.fill($0, 0.5) }
-    new(list) { list.load($0) }
+    try new(list) { list.fill($0, 0.5) }
+    try new(list) { list.load($0) }
     for _ in 0..<Int.random(in: 5..<60, using: &random) {
       switch Int.random(in: 0..<12, using: &random) {
-      case 0: new(list) { list.fill($0, Float(values.count)) }
-      case 1: new(list) { list.load($0) }
+      case 0: try new(list) { list.fill($0, Float(values.count)) }
+      case 1: try new(list) { list.load($0) }
       case 2, 3:
         let x = any(&random)
-        new(list) { list.sine(x, to: $0) }
+        try new(list) { list.sine(x, to: $0) }
       case 4, 5, 6:
         let (a, b) = (any(&random), any(&random))
-        new(list) { list.add(a, b, to: $0, op: COIX_SUBTRACT) }
+        try new(list) { list.add(a, b, to: $0, op: COIX_SUBTRACT) }
       case 7:
         let (a, b) = (any(&random), any(&random))
-        new(list) {
+        try new(list) {
           list.copy(a, part: 1, to: $0, part: 0)
           list.copy(b, part: 0, to: $0, part: 1)
         }
